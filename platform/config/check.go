@@ -48,26 +48,14 @@ func (l *Loaded) validate(v reflect.Value, prefix string) []error {
 	for i := range v.NumField() {
 		f := v.Type().Field(i)
 		name, tagged := f.Tag.Lookup("key")
-		if f.Type.Kind() == reflect.Struct && (tagged || f.Anonymous) && f.IsExported() {
+		if f.Type.Kind() == reflect.Struct && tagged && f.IsExported() {
 			found = append(found, l.validate(v.Field(i), join(prefix, name))...)
 		}
 	}
-	if val, ok := v.Addr().Interface().(validator); ok && !promoted(v.Type()) {
+	if val, ok := v.Addr().Interface().(validator); ok {
 		found = append(found, inSection(prefix, val.Validate())...)
 	}
 	return found
-}
-
-// promoted tells whether a struct's Validate may be that of a struct embedded in it, which has been
-// called already.
-func promoted(t reflect.Type) bool {
-	for i := range t.NumField() {
-		f := t.Field(i)
-		if f.Anonymous && reflect.PointerTo(f.Type).Implements(reflect.TypeFor[validator]()) {
-			return true
-		}
-	}
-	return false
 }
 
 // Origin tells where the value of a key came from. For a path inside a list it is the list's origin.

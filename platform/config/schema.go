@@ -93,7 +93,7 @@ func (s *Schema) walk(t reflect.Type, prefix string, index []int) error {
 	for i := range t.NumField() {
 		f := t.Field(i)
 		name, tagged := f.Tag.Lookup("key")
-		if !tagged && !f.Anonymous {
+		if !tagged {
 			continue // the module's own business, such as a hook for tests
 		}
 		if !f.IsExported() {
@@ -139,6 +139,9 @@ func (s *Schema) index() error {
 				return fmt.Errorf("config: two keys share the variable %s, one is %s", env, k.Name)
 			}
 			into[env] = i
+		}
+		if s.isSection(k.Name) || k.Name != strings.ToLower(k.Name) {
+			return fmt.Errorf("config: key %s is also a section, or not in lower case", k.Name)
 		}
 		if _, err := k.parse(k.Default); err != nil {
 			return fmt.Errorf("config: default of %s: %w", k.Name, err)
