@@ -60,7 +60,7 @@ func New(ctx context.Context, opts Options) (*Server, error) {
 		return nil, fmt.Errorf("folder of the broker: %w", err)
 	}
 	s := &Server{opts: opts, dir: dir}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("folder of the broker: %w", err)
 	}
 	if err := s.configure(); err != nil {
@@ -78,7 +78,7 @@ func (s *Server) Start(ctx context.Context) error {
 	if s.running != nil {
 		return errors.New("kafka is running already")
 	}
-	log, err := os.OpenFile(s.logPath(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	log, err := os.OpenFile(s.logPath(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return fmt.Errorf("log of the broker: %w", err)
 	}

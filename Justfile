@@ -1,0 +1,43 @@
+# Each task is one line that also works without just. `just check` is what CI runs.
+
+lint_version := "v2.15.0"
+
+# list the tasks
+default:
+    @just --list
+
+# everything in one process: broker, PostgreSQL, sample traffic, API, docs
+dev *args:
+    go run . dev {{args}}
+
+# build the program
+build:
+    go build -trimpath -o bin/audittrail .
+
+# all tests that need nothing but Go
+test *args:
+    go test ./... {{args}}
+
+# all tests, those that want a real Apache Kafka too (needs Java and Maven)
+test-kafka *args:
+    TEST_KAFKA_LIBS=$(.ci/kafka/libs) go test ./... {{args}}
+
+# static checks
+lint *args:
+    go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@{{lint_version}} run {{args}}
+
+# format the code
+fmt:
+    gofmt -w $(git ls-files '*.go')
+
+# write generated code anew
+generate:
+    go generate ./modules/httpapi
+
+# how fast ingest is beside psql's \copy; minutes (bench/README.md)
+bench-ingest *args:
+    go run ./bench/ingest {{args}}
+
+# everything that CI checks
+check:
+    bash .ci/run
