@@ -1,0 +1,131 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Appender writes history. It is safe for concurrent use, but see Append.
+type Appender struct {
+	pool    *pgxpool.Pool
+	breaker *pgxpool.Pool
+	months  *months
+	now     func() time.Time
+	log     *slog.Logger
+}
+
+// AppenderOptions are what an Appender needs.
+type AppenderOptions struct {
+	// Pool is of the role audittrail_ingest, with application_name IngestApplication, a lock_timeout
+	// and synchronous_commit on.
+	Pool *pgxpool.Pool
+	// Breaker is of the login role, and ends stalled transactions that hold what Append waits for.
+	// Without it a stalled process holds its partitions until its connection dies.
+	Breaker *pgxpool.Pool
+	Now     func() time.Time // time.Now where nil
+	Log     *slog.Logger     // discards where nil
+}
+
+// NewAppender makes an Appender. It opens no connection.
+func NewAppender(o AppenderOptions) *Appender {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Appender{pool: o.Pool, breaker: o.Breaker, months: newMonths(), now: o.Now, log: o.Log}
+}
+
+// Append stores the batch in one transaction, or nothing of it. When it returns an error the caller
+// MUST call it again with the same batch, until it succeeds or the process gives its partitions up; it
+// is safe to, since the fence tells what was stored. It MUST NOT be called for one partition from two
+// goroutines. A partition that is fenced off leaves the batch and is named in the Receipt; the others
+// are stored.
+//
+// The transaction takes its locks in one order (offsets, keys, ledger), each in one sorted pass, so
+// that no two appends can deadlock. Its five steps are in append_steps.go.
+func (a *Appender) Append(ctx context.Context, b Batch) (Receipt, error) {
+	receipt := Receipt{First: -1}
+	p, err := newPlan(b, a.now())
+	if err != nil {
+		return receipt, err
+	}
+	for len(p.ranges) > 0 {
+		if err := a.months.ensure(ctx, a.pool, p.events); err != nil {
+			return receipt, fmt.Errorf("append batch: %w", err)
+		}
+		err := a.try(ctx, p, &receipt)
+		var (
+			fenced  *fencedError
+			refused *refusedError
+		)
+		switch {
+		case err == nil:
+			return receipt, nil
+		case errors.As(err, &fenced):
+			if err := a.settle(ctx, fenced.ranges, &receipt); err != nil {
+				return receipt, fmt.Errorf("append batch: %w", err)
+			}
+			p, err = newPlan(p.without(fenced.ranges), a.now())
+			if err != nil {
+				return receipt, err
+			}
+		case errors.As(err, &refused):
+			if err := a.separate(ctx, p, refused); err != nil {
+				return receipt, fmt.Errorf("append batch: %w", err)
+			}
+		default:
+			return receipt, fmt.Errorf("append batch: %w", err)
+		}
+	}
+	return receipt, nil
+}
+
+// try runs the transaction once. Whatever goes wrong between BEGIN and COMMIT's answer, the connection
+// is dropped: its state is unknown, and its transaction ends with it.
+func (a *Appender) try(ctx context.Context, p *plan, receipt *Receipt) (err error) {
+	conn, err := a.pool.Acquire(ctx)
+	if err != nil {
+		return fmt.Errorf("acquire connection: %w", err)
+	}
+	defer func() { giveBack(conn, err == nil) }()
+	defer a.watch(ctx, conn.Conn().PgConn().PID())()
+
+	t := transaction{conn: conn.Conn(), plan: p}
+	if err := t.fence(ctx); err != nil {
+		return err
+	}
+	if err := t.dedupe(ctx); err != nil {
+		return err
+	}
+	if err := t.copyEvents(ctx); err != nil {
+		return err
+	}
+	first, err := t.accountAndCommit(ctx)
+	if err != nil {
+		return err
+	}
+	receipt.First = first
+	receipt.Stored += len(t.survivors)
+	receipt.Duplicates += t.duplicates
+	receipt.Conflicts += t.conflicts
+	receipt.DeadLettered += len(p.rejected) + t.conflicts
+	return nil
+}
+
+// giveBack returns a connection that is in a known state to its pool, and closes any other.
+func giveBack(conn *pgxpool.Conn, known bool) {
+	if known {
+		conn.Release()
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = conn.Hijack().Close(ctx) // it may be gone already
+}

@@ -1,0 +1,140 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"audittrail/modules/event"
+)
+
+// The end of the append transaction: what became of each offset, the batch's place in the ledger, COMMIT.
+const (
+	deadLetterSQL = `WITH letter AS (
+			INSERT INTO dead_letters (received_at, topic_id, topic, partition, "offset", reason, field, detail,
+				key, value, header_keys, header_values)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) RETURNING id)
+		INSERT INTO dead_letter_outbox (dead_letter_id) SELECT id FROM letter`
+
+	rangeSQL = `INSERT INTO ingest_ranges (topic_id, partition, from_offset, to_offset, stored, duplicates,
+			dead_lettered, absent, batch, recorded_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`
+
+	lockLedgerSQL = `SELECT pg_advisory_xact_lock($1)`
+
+	// By ledger_batches' primary key. It must be the statement after the lock: its snapshot then has
+	// the last batch.
+	numberSQL = `INSERT INTO ledger_batches (log, first_position, batch, count, recorded_at, earliest, latest)
+		SELECT 'events', coalesce((SELECT first_position + count FROM ledger_batches
+			WHERE log = 'events' ORDER BY first_position DESC LIMIT 1), 0), $1, $2, $3, $4, $5
+		RETURNING first_position`
+
+	commitSQL = `COMMIT`
+)
+
+// accountAndCommit writes the dead letters and the ranges (steps 3 and 4), numbers the batch in the
+// ledger (step 5) and commits, in one flush, so that the ledger's lock is held for one fsync and no
+// round trip. It answers the first position; -1 where nothing survived.
+func (t *transaction) accountAndCommit(ctx context.Context) (int64, error) {
+	var batch pgx.Batch
+	t.queueDeadLetters(&batch)
+	t.queueRanges(&batch)
+	before := batch.Len()
+	if len(t.survivors) > 0 {
+		earliest, latest := t.span()
+		batch.Queue(lockLedgerSQL, lockLedgerEvents)
+		batch.Queue(numberSQL, t.batch, len(t.survivors), t.plan.recordedAt, earliest, latest)
+	}
+	batch.Queue(commitSQL)
+
+	results := t.conn.SendBatch(ctx, &batch)
+	defer results.Close() //nolint:errcheck // closed and checked below; this one is for early returns
+	for range before {
+		if _, err := results.Exec(); err != nil {
+			return -1, fmt.Errorf("account: %w", err)
+		}
+	}
+	first := int64(-1)
+	if len(t.survivors) > 0 {
+		if _, err := results.Exec(); err != nil {
+			return -1, fmt.Errorf("lock ledger: %w", err)
+		}
+		if err := results.QueryRow().Scan(&first); err != nil {
+			return -1, fmt.Errorf("number batch: %w", err)
+		}
+	}
+	tag, err := results.Exec()
+	if err != nil {
+		return -1, fmt.Errorf("commit: %w", err)
+	}
+	if tag.String() != commitSQL { // a failed transaction's COMMIT answers ROLLBACK, and no error
+		return -1, fmt.Errorf("commit: answered %q", tag.String())
+	}
+	if err := results.Close(); err != nil {
+		return -1, fmt.Errorf("commit: %w", err)
+	}
+	return first, nil
+}
+
+// span is the earliest and the latest timestamp of the survivors.
+func (t *transaction) span() (earliest, latest time.Time) {
+	for i, at := range t.survivors {
+		stamp := t.plan.events[at].Event().Timestamp
+		if i == 0 || stamp.Before(earliest) {
+			earliest = stamp
+		}
+		if i == 0 || stamp.After(latest) {
+			latest = stamp
+		}
+	}
+	return earliest, latest
+}
+
+func (t *transaction) queueDeadLetters(batch *pgx.Batch) {
+	for i := range t.plan.rejected {
+		t.queueDeadLetter(batch, &t.plan.rejected[i])
+	}
+	for i, v := range t.verdicts {
+		if v == conflict {
+			t.queueDeadLetter(batch, &event.Rejected{
+				Raw: *t.plan.events[i].Raw(), Reason: event.EventIDConflict, Field: "eventId",
+				Detail: "an event with this id and other content is already stored",
+			})
+		}
+	}
+}
+
+func (t *transaction) queueDeadLetter(batch *pgx.Batch, r *event.Rejected) {
+	keys := make([][]byte, len(r.Raw.Headers))
+	values := make([][]byte, len(r.Raw.Headers))
+	for i, h := range r.Raw.Headers {
+		keys[i], values[i] = []byte(h.Key), h.Value
+	}
+	batch.Queue(deadLetterSQL, t.plan.recordedAt, [16]byte(r.Raw.TopicID), r.Raw.Topic, r.Raw.Partition, r.Raw.Offset,
+		string(r.Reason), storable(r.Field), storable(r.Detail), r.Raw.Key, r.Raw.Value, keys, values)
+}
+
+// storable is a text that PostgreSQL takes: a record's member names reach a dead letter's field.
+func storable(s string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
+}
+
+func (t *transaction) queueRanges(batch *pgx.Batch) {
+	type counts [conflict + 1]int
+	of := make([]counts, len(t.plan.ranges))
+	for i, v := range t.verdicts {
+		of[t.plan.rangeOf[i]][v]++
+	}
+	for i, r := range t.plan.ranges {
+		n := of[i]
+		var number *int64
+		if n[survives] > 0 {
+			number = &t.batch
+		}
+		batch.Queue(rangeSQL, [16]byte(r.TopicID), r.Number, r.From, r.To, n[survives], n[duplicate],
+			n[conflict]+t.plan.rejectedIn[i], r.Absent, number, t.plan.recordedAt)
+	}
+}

@@ -1,0 +1,123 @@
+package store
+
+import (
+	"bytes"
+	"encoding/binary"
+	"io"
+	"time"
+
+	"audittrail/modules/event"
+)
+
+const saltBytes = 16
+
+// copyEvents' columns are in the order of encodeRow. The format is PostgreSQL's binary COPY ("Binary
+// Format" under COPY in its manual).
+const copyEventsSQL = `COPY events (id, timestamp, created_at, kafka_offset, kafka_partition, version, event_id,
+	event_type, aggregate_type, aggregate_id, kafka_topic, salt, payload, metadata) FROM STDIN BINARY`
+
+const copyColumns = 14
+
+var (
+	copyHeader  = []byte("PGCOPY\n\xff\r\n\x00\x00\x00\x00\x00\x00\x00\x00\x00")
+	copyTrailer = []byte{0xff, 0xff}
+)
+
+// rows are events encoded for COPY, back to back.
+type rows struct {
+	buf  []byte
+	ends []int // of row i in buf; it begins where row i-1 ends
+}
+
+// idAt is where the eight bytes of a row's id are: behind the column count and the field's length.
+const idAt = 2 + 4
+
+func encodeRows(events []event.Valid, recordedAt time.Time, salts []byte) rows {
+	size := 0
+	for i := range events {
+		e := events[i].Event()
+		size += 180 + len(e.Type) + len(e.AggregateType) + len(e.AggregateID) +
+			len(events[i].Raw().Topic) + len(e.Payload) + len(e.Metadata)
+	}
+	r := rows{buf: make([]byte, 0, size), ends: make([]int, len(events))}
+	created := postgresMicros(recordedAt)
+	for i := range events {
+		r.buf = encodeRow(r.buf, events[i].Event(), events[i].Raw(), created, salts[i*saltBytes:][:saltBytes])
+		r.ends[i] = len(r.buf)
+	}
+	return r
+}
+
+func encodeRow(b []byte, e *event.Event, raw *event.Raw, created int64, salt []byte) []byte {
+	b = binary.BigEndian.AppendUint16(b, copyColumns)
+	b = appendInt8(b, 0) // id: numbered after the dedupe
+	b = appendInt8(b, postgresMicros(e.Timestamp))
+	b = appendInt8(b, created)
+	b = appendInt8(b, raw.Offset)
+	b = appendInt4(b, raw.Partition)
+	b = appendInt4(b, e.Version)
+	b = binary.BigEndian.AppendUint32(b, uint32(len(e.ID)))
+	b = append(b, e.ID[:]...)
+	b = appendText(b, e.Type)
+	b = appendText(b, e.AggregateType)
+	b = appendText(b, e.AggregateID)
+	b = appendText(b, raw.Topic)
+	b = binary.BigEndian.AppendUint32(b, uint32(len(salt)))
+	b = append(b, salt...)
+	b = appendJSONB(b, e.Payload)
+	return appendJSONB(b, e.Metadata)
+}
+
+func appendInt8(b []byte, v int64) []byte {
+	return binary.BigEndian.AppendUint64(append(b, 0, 0, 0, 8), uint64(v))
+}
+
+func appendInt4(b []byte, v int32) []byte {
+	return binary.BigEndian.AppendUint32(append(b, 0, 0, 0, 4), uint32(v))
+}
+
+func appendText(b []byte, s string) []byte {
+	return append(binary.BigEndian.AppendUint32(b, uint32(len(s))), s...)
+}
+
+// appendJSONB: jsonb's binary form is a version byte, 1, and the text.
+func appendJSONB(b, json []byte) []byte {
+	b = binary.BigEndian.AppendUint32(b, uint32(len(json)+1))
+	return append(append(b, 1), json...)
+}
+
+// postgresEpoch is 2000-01-01, where PostgreSQL's timestamps count from, in Unix microseconds.
+const postgresEpoch = 946_684_800_000_000
+
+func postgresMicros(t time.Time) int64 { return t.UnixMicro() - postgresEpoch }
+
+func (r rows) row(i int32) (from, to int) {
+	if i > 0 {
+		from = r.ends[i-1]
+	}
+	return from, r.ends[i]
+}
+
+// number writes the row ids: the survivors of the dedupe, and only they, are 0 … n-1 of their batch.
+func (r rows) number(survivors []int32, batch int64) {
+	for index, i := range survivors {
+		from, _ := r.row(i)
+		binary.BigEndian.PutUint64(r.buf[from+idAt:], uint64(rowID(batch, index)))
+	}
+}
+
+// reader streams the chosen rows as one COPY, runs of neighbours uncopied.
+func (r rows) reader(chosen []int32) io.Reader {
+	parts := []io.Reader{bytes.NewReader(copyHeader)}
+	for at := 0; at < len(chosen); {
+		from, to := r.row(chosen[at])
+		for at++; at < len(chosen) && chosen[at] == chosen[at-1]+1; at++ {
+			_, to = r.row(chosen[at])
+		}
+		parts = append(parts, bytes.NewReader(r.buf[from:to]))
+	}
+	return io.MultiReader(append(parts, bytes.NewReader(copyTrailer))...)
+}
+
+// rowID is an event's row id: sorts by batch, then by index within it.
+func rowID(batch int64, index int) int64 { return batch<<14 | int64(index) }

@@ -1,0 +1,97 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"audittrail/modules/event"
+)
+
+// PartitionStart is a partition and where its accounting begins if it has never been seen before.
+type PartitionStart struct {
+	Partition
+	Start int64
+}
+
+// Offset is where a partition goes on.
+type Offset struct {
+	NextOffset  int64
+	LeaderEpoch int32 // of the last record read; -1 where unknown
+
+	// Recreated is not zero where the topic was made again: it was admitted under this other id, and
+	// is not to be read until an operator admits the new one. NextOffset means nothing then.
+	Recreated event.TopicID
+}
+
+const (
+	// Two processes that see a topic for the first time must not admit two incarnations of it.
+	lockTopicSQL  = `SELECT pg_advisory_xact_lock(hashtextextended('audittrail.ingest_topics.' || $1::text, 0))`
+	firstTopicSQL = `INSERT INTO ingest_topics (topic, topic_id)
+		SELECT $1, $2 WHERE NOT EXISTS (SELECT FROM ingest_topics WHERE topic = $1)`
+	admittedSQL = `SELECT topic_id FROM ingest_topics WHERE topic = $1 ORDER BY admitted_at DESC LIMIT 1`
+
+	firstOffsetSQL = `INSERT INTO ingest_offsets (topic_id, topic, partition, first_offset, next_offset)
+		VALUES ($1, $2, $3, $4, $4) ON CONFLICT (topic_id, partition) DO NOTHING`
+	offsetSQL = `SELECT next_offset, leader_epoch FROM ingest_offsets WHERE topic_id = $1 AND partition = $2`
+)
+
+// EnsureOffsets answers where each partition goes on. A partition that was never seen gets its row at
+// Start, in a transaction of its own: before anything of it is read, so that no record between the
+// partition's making and its discovery is lost.
+func (a *Appender) EnsureOffsets(ctx context.Context, starts []PartitionStart) (map[Partition]Offset, error) {
+	offsets := make(map[Partition]Offset, len(starts))
+	byTopic := make(map[string][]PartitionStart)
+	for _, s := range starts {
+		byTopic[s.Topic] = append(byTopic[s.Topic], s)
+	}
+	for topic, starts := range byTopic {
+		err := pgx.BeginTxFunc(ctx, a.pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
+			return ensureTopic(ctx, tx, topic, starts, offsets)
+		})
+		if err != nil {
+			return nil, fmt.Errorf("offsets of topic %s: %w", topic, err)
+		}
+	}
+	return offsets, nil
+}
+
+func ensureTopic(ctx context.Context, tx pgx.Tx, topic string, starts []PartitionStart, offsets map[Partition]Offset) error {
+	if _, err := tx.Exec(ctx, lockTopicSQL, topic); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, firstTopicSQL, topic, [16]byte(starts[0].TopicID)); err != nil {
+		return err
+	}
+	var admitted [16]byte
+	if err := tx.QueryRow(ctx, admittedSQL, topic).Scan(&admitted); err != nil {
+		return err
+	}
+	for _, s := range starts {
+		if s.TopicID != event.TopicID(admitted) {
+			offsets[s.Partition] = Offset{NextOffset: -1, LeaderEpoch: -1, Recreated: admitted}
+			continue
+		}
+		if _, err := tx.Exec(ctx, firstOffsetSQL, [16]byte(s.TopicID), topic, s.Number, s.Start); err != nil {
+			return err
+		}
+		var o Offset
+		if err := tx.QueryRow(ctx, offsetSQL, [16]byte(s.TopicID), s.Number).Scan(&o.NextOffset, &o.LeaderEpoch); err != nil {
+			return err
+		}
+		offsets[s.Partition] = o
+	}
+	return nil
+}
+
+// AdmitTopic lets ingest read a topic that was made again under a new id, from its log's start. by is
+// the operator's name, for the record.
+func (a *Appender) AdmitTopic(ctx context.Context, topic string, id event.TopicID, by string) error {
+	_, err := a.pool.Exec(ctx, `INSERT INTO ingest_topics (topic, topic_id, admitted_by) VALUES ($1, $2, $3)
+		ON CONFLICT (topic, topic_id) DO NOTHING`, topic, [16]byte(id), by)
+	if err != nil {
+		return fmt.Errorf("admit topic %s: %w", topic, err)
+	}
+	return nil
+}

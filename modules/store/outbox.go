@@ -1,0 +1,99 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Outbox is the queue of dead letters that still have to be published to their dead-letter topics. A
+// row is put there by the transaction that keeps the dead letter, so that publishing may fail or lag
+// without losing one. Publishing is at least once.
+type Outbox struct{ pool *pgxpool.Pool }
+
+// NewOutbox makes an Outbox on a pool of the role audittrail_ingest.
+func NewOutbox(pool *pgxpool.Pool) *Outbox { return &Outbox{pool: pool} }
+
+// outboxBytes bounds the memory of one Next.
+const outboxBytes = 8 << 20
+
+const (
+	// By dead_letter_outbox_unpublished. The running sum bounds the bytes; the first row always comes.
+	nextOutboxSQL = `SELECT id FROM (
+			SELECT d.id, sum(coalesce(octet_length(d.key), 0) + coalesce(octet_length(d.value), 0)
+					+ coalesce(pg_column_size(d.header_values), 0)) OVER (ORDER BY d.id) AS bytes,
+				row_number() OVER (ORDER BY d.id) AS n
+			FROM (SELECT o.dead_letter_id FROM dead_letter_outbox o JOIN dead_letters l ON l.id = o.dead_letter_id
+				WHERE o.published_at IS NULL AND o.dead_letter_id > $1 AND l.topic <> ALL ($2)
+				ORDER BY o.dead_letter_id LIMIT $3) AS o
+			JOIN dead_letters d ON d.id = o.dead_letter_id) AS s
+		WHERE bytes <= $4 OR n = 1`
+	readOutboxSQL  = `SELECT ` + deadLetterColumns + ` FROM dead_letters WHERE id = ANY ($1) ORDER BY id`
+	publishedSQL   = `UPDATE dead_letter_outbox SET published_at = now() WHERE dead_letter_id = ANY ($1) AND published_at IS NULL`
+	tryLeadSQL     = `SELECT pg_try_advisory_lock($1)`
+	deadLettersSQL = `SELECT count(*) FROM dead_letters`
+)
+
+// Next answers unpublished dead letters with ids above after, in order, but for those whose (source)
+// topic is in skip: at most limit, and at most 8 MiB unless the first alone is larger.
+func (o *Outbox) Next(ctx context.Context, after int64, skip []string, limit int) ([]DeadLetter, error) {
+	if skip == nil {
+		skip = []string{} // <> ALL (NULL) is never true
+	}
+	rows, _ := o.pool.Query(ctx, nextOutboxSQL, after, skip, limit, outboxBytes)
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err != nil {
+		return nil, fmt.Errorf("find unpublished dead letters: %w", err)
+	}
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	rows, _ = o.pool.Query(ctx, readOutboxSQL, ids)
+	letters, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (DeadLetter, error) { return scanDeadLetter(row) })
+	if err != nil {
+		return nil, fmt.Errorf("read unpublished dead letters: %w", err)
+	}
+	return letters, nil
+}
+
+// Published marks dead letters as published: their topic has acknowledged them.
+func (o *Outbox) Published(ctx context.Context, ids []int64) error {
+	if _, err := o.pool.Exec(ctx, publishedSQL, ids); err != nil {
+		return fmt.Errorf("mark dead letters published: %w", err)
+	}
+	return nil
+}
+
+// Pending counts the dead letters that nobody has redriven or dismissed.
+func (o *Outbox) Pending(ctx context.Context) (int64, error) {
+	var n int64
+	if err := o.pool.QueryRow(ctx, deadLettersSQL).Scan(&n); err != nil {
+		return 0, fmt.Errorf("count dead letters: %w", err)
+	}
+	return n, nil
+}
+
+// TryLead makes the caller the one publisher of this database, if there is none. The lead is lost with
+// its connection; check tells whether it still stands, release gives it up.
+func (o *Outbox) TryLead(ctx context.Context) (lead *Lead, ok bool, err error) {
+	conn, err := o.pool.Acquire(ctx)
+	if err != nil {
+		return nil, false, fmt.Errorf("lead the outbox: %w", err)
+	}
+	if err := conn.QueryRow(ctx, tryLeadSQL, lockOutbox).Scan(&ok); err != nil || !ok {
+		giveBack(conn, err == nil)
+		return nil, false, err
+	}
+	return &Lead{conn: conn}, true, nil
+}
+
+// Lead is the right to publish the outbox, held by a connection of its own.
+type Lead struct{ conn *pgxpool.Conn }
+
+// Check answers an error once the lead may be somebody else's.
+func (l *Lead) Check(ctx context.Context) error { return l.conn.Ping(ctx) }
+
+// Release gives the lead up.
+func (l *Lead) Release() { giveBack(l.conn, false) } // the lock goes with the connection

@@ -1,0 +1,60 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"audittrail/modules/event"
+)
+
+// months remembers for which months events' partitions are known to exist.
+type months struct {
+	mu    sync.Mutex
+	known map[int]bool // year*12 + month, from 2000-01 on; earlier months are one
+}
+
+func newMonths() *months { return &months{known: make(map[int]bool)} }
+
+// firstMonth stands for all of the time before 2000, which is one partition.
+const firstMonth = 1999*12 + 11
+
+func monthOf(t time.Time) int { return max(t.Year()*12+int(t.Month())-1, firstMonth) }
+
+// ensure makes the partitions that the events need, in transactions of their own: an append that made
+// one would lock out everybody's reads until it commits.
+func (m *months) ensure(ctx context.Context, pool *pgxpool.Pool, events []event.Valid) error {
+	for _, month := range m.unknown(events) {
+		first := time.Date(month/12, time.Month(month%12+1), 1, 0, 0, 0, 0, time.UTC)
+		if _, err := pool.Exec(ctx, `SELECT ensure_partition('events', $1::date)`, first); err != nil {
+			return fmt.Errorf("make partition for %s: %w", first.Format("2006-01"), err)
+		}
+		m.mu.Lock()
+		m.known[month] = true
+		m.mu.Unlock()
+	}
+	return nil
+}
+
+func (m *months) unknown(events []event.Valid) []int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var missing []int
+	seen := make(map[int]bool)
+	for i := range events {
+		if month := monthOf(events[i].Event().Timestamp); !m.known[month] && !seen[month] {
+			seen[month] = true
+			missing = append(missing, month)
+		}
+	}
+	return missing
+}
+
+func (m *months) forget() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	clear(m.known)
+}
