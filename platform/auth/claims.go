@@ -1,0 +1,75 @@
+package auth
+
+import (
+	"errors"
+	"math"
+	"slices"
+	"time"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json"
+)
+
+// claims are the members of a token that are looked at (RFC 7519, section 4.1).
+type claims struct {
+	Issuer    string   `json:"iss"`
+	Subject   string   `json:"sub"`
+	ClientID  string   `json:"client_id"`
+	Audience  audience `json:"aud"`
+	Expiry    *moment  `json:"exp"`
+	NotBefore *moment  `json:"nbf"`
+	IssuedAt  *moment  `json:"iat"`
+}
+
+// check answers whose token it is, if it is one for us and for now.
+func (c claims) check(issuer, aud string, now time.Time) (Principal, error) {
+	switch {
+	case c.Issuer != issuer:
+		return Principal{}, errIssuer
+	case !slices.Contains(c.Audience, aud):
+		return Principal{}, errAudience
+	case c.Expiry == nil:
+		return Principal{}, errNoExpiry
+	case !now.Before(c.Expiry.Add(skew)):
+		return Principal{}, errExpired
+	case c.NotBefore != nil && now.Add(skew).Before(c.NotBefore.Time),
+		c.IssuedAt != nil && now.Add(skew).Before(c.IssuedAt.Time):
+		return Principal{}, errNotYet
+	}
+	subject := c.Subject
+	if subject == "" {
+		subject = c.ClientID
+	}
+	if subject == "" || !utf8.ValidString(subject) {
+		return Principal{}, errNoSubject
+	}
+	return Principal{Subject: subject, ExpiresAt: c.Expiry.Time}, nil
+}
+
+// audience is one string or an array of them.
+type audience []string
+
+func (a *audience) UnmarshalJSON(b []byte) error {
+	var one string
+	if json.Unmarshal(b, &one) == nil {
+		*a = audience{one}
+		return nil
+	}
+	return json.Unmarshal(b, (*[]string)(a))
+}
+
+// moment is a NumericDate: seconds since 1970, with or without a fraction.
+type moment struct{ time.Time }
+
+func (m *moment) UnmarshalJSON(b []byte) error {
+	var seconds float64
+	if err := json.Unmarshal(b, &seconds); err != nil {
+		return err
+	}
+	if math.Abs(seconds) > 253402300799 { // the year 9999
+		return errors.New("not a moment of this era")
+	}
+	whole, fraction := math.Modf(seconds)
+	m.Time = time.Unix(int64(whole), int64(fraction*float64(time.Second))).UTC()
+	return nil
+}

@@ -1,0 +1,74 @@
+package httpserver
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"net/http"
+	"time"
+)
+
+// CorrelationHeader carries the correlation id, both ways.
+const CorrelationHeader = "X-Correlation-Id"
+
+// unmatched is the route of a request that no route fits. Labels and log lines never take a path.
+const unmatched = "unmatched"
+
+// Exchange is one request and its answer, as the release hooks, the log line and the metric see them.
+// The request's own goroutine alone touches it.
+type Exchange struct {
+	Request       *http.Request
+	CorrelationID string
+	Principal     string // "" until a credential was accepted
+	Route         string // the pattern, as "/v1/events/:eventId", or "unmatched"
+	Status        int    // of the answer; 0 until there is one
+	Events        int    // how many events the answer shows
+
+	start time.Time
+	cause error // what an answer of 5xx hides
+}
+
+type exchangeKey struct{}
+
+// ExchangeOf finds the exchange that ctx belongs to. Outside a request it is an empty one.
+func ExchangeOf(ctx context.Context) *Exchange {
+	if x, ok := ctx.Value(exchangeKey{}).(*Exchange); ok {
+		return x
+	}
+	return &Exchange{Route: unmatched}
+}
+
+// ShowEvents tells the release hooks that the answer shows n events.
+func ShowEvents(ctx context.Context, n int) { ExchangeOf(ctx).Events += n }
+
+func newExchange(r *http.Request) (*Exchange, *http.Request) {
+	x := &Exchange{CorrelationID: correlationID(r.Header), Route: unmatched, start: time.Now()}
+	x.Request = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
+	return x, x.Request
+}
+
+// correlationID takes the caller's id where it sent exactly one that fits, and makes one elsewhere: what
+// goes on every log line must not be able to forge one.
+func correlationID(h http.Header) string {
+	if sent := h.Values(CorrelationHeader); len(sent) == 1 && fitsCorrelation(sent[0]) {
+		return sent[0]
+	}
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
+	return hex.EncodeToString(b[:])
+}
+
+func fitsCorrelation(id string) bool {
+	if len(id) < 1 || len(id) > 128 {
+		return false
+	}
+	for i := range len(id) {
+		switch c := id[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		case c == '.', c == '_', c == ':', c == '-':
+		default:
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,61 @@
+package httpserver
+
+import (
+	"log/slog"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// statusGone is what is logged for a caller that left before its answer (as nginx has it). It is sent to nobody.
+const statusGone = 499
+
+func newRequestSeconds(reg prometheus.Registerer) *prometheus.HistogramVec {
+	h := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name:    "audittrail_http_request_seconds",
+		Help:    "Time from a request's head to its answer being handed to the network, by route pattern.",
+		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
+	}, []string{"route", "method", "status"})
+	reg.MustRegister(h)
+	return h
+}
+
+// Expect makes the series of a route's answers exist, at zero, before its first request.
+func (s *Server) Expect(route, method string, statuses ...int) {
+	for _, code := range statuses {
+		s.seconds.WithLabelValues(route, method, strconv.Itoa(code))
+	}
+}
+
+// observe writes the request's log line and its metric.
+func (s *Server) observe(x *Exchange) {
+	took := time.Since(x.start)
+	s.seconds.WithLabelValues(x.Route, methodLabel(x.Request.Method), strconv.Itoa(x.Status)).Observe(took.Seconds())
+	s.log.LogAttrs(x.Request.Context(), slog.LevelInfo, "request",
+		slog.String("method", methodLabel(x.Request.Method)),
+		slog.String("route", x.Route),
+		slog.Int("status", x.Status),
+		slog.Duration("duration", took),
+		slog.String("correlationId", x.CorrelationID))
+}
+
+// logCause writes what the answer must not say.
+func (s *Server) logCause(x *Exchange, err error) {
+	s.log.LogAttrs(x.Request.Context(), slog.LevelError, "request failed",
+		slog.String("route", x.Route),
+		slog.String("correlationId", x.CorrelationID),
+		slog.Any("error", err))
+}
+
+// methodLabel bounds the label: a caller may send any word as a method.
+func methodLabel(method string) string {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch,
+		http.MethodDelete, http.MethodOptions:
+		return method
+	default:
+		return "other"
+	}
+}

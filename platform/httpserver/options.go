@@ -1,0 +1,58 @@
+package httpserver
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+
+	"audittrail/platform/config"
+)
+
+// Options are the keys below `http`.
+type Options struct {
+	Addr             string     `key:"addr" default:":8080" help:"address that the API listens on, host:port; port 0 takes a free one"`
+	TLS              TLSOptions `key:"tls"`
+	TLSTerminated    bool       `key:"tls_terminated" default:"false" help:"a proxy in front of the API ends TLS: answers tell browsers to stay with https"`
+	TrustedProxies   []string   `key:"trusted_proxies" help:"networks (CIDR) of proxies whose X-Forwarded-For is believed"`
+	MaxRequests      int        `key:"max_requests" default:"512" help:"requests under way at once, waiting feeds included; more are answered 503"`
+	RateLimit        float64    `key:"rate_limit" default:"0" help:"requests a second for one principal; 0 is no limit"`
+	RateLimitAddress float64    `key:"rate_limit_address" default:"20" help:"refused requests a second for one address; 0 is no limit"`
+}
+
+// TLSOptions are the keys below `http.tls`.
+type TLSOptions struct {
+	Cert     string `key:"cert" help:"PEM file with the server's certificate chain; read again when it changes; none: plain HTTP"`
+	Key      string `key:"key" help:"PEM file with the certificate's private key; read again when it changes"`
+	ClientCA string `key:"client_ca" help:"PEM file with the authorities of client certificates; if given, clients must show one"`
+}
+
+// Validate reports every key that can't work.
+func (o Options) Validate() error {
+	var errs []error
+	if _, _, err := net.SplitHostPort(o.Addr); err != nil {
+		errs = append(errs, config.Invalid("addr", "must be host:port, as in :8080 or 127.0.0.1:8080"))
+	}
+	if (o.TLS.Cert == "") != (o.TLS.Key == "") {
+		errs = append(errs, config.Invalid("tls.cert", "needs tls.key, and tls.key needs it"))
+	}
+	if o.TLS.ClientCA != "" && o.TLS.Cert == "" {
+		errs = append(errs, config.Invalid("tls.client_ca", "needs tls.cert and tls.key"))
+	}
+	for _, p := range o.TrustedProxies {
+		if _, err := netip.ParsePrefix(p); err != nil {
+			errs = append(errs, config.Invalid("trusted_proxies", "must be networks like 10.0.0.0/8"))
+		}
+	}
+	if o.MaxRequests < 1 {
+		errs = append(errs, config.Invalid("max_requests", "must be at least 1"))
+	}
+	if o.RateLimit < 0 {
+		errs = append(errs, config.Invalid("rate_limit", "must be 0 or more"))
+	}
+	if o.RateLimitAddress < 0 {
+		errs = append(errs, config.Invalid("rate_limit_address", "must be 0 or more"))
+	}
+	return errors.Join(errs...)
+}
+
+func (o Options) secure() bool { return o.TLS.Cert != "" || o.TLSTerminated }

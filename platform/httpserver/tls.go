@@ -1,0 +1,108 @@
+package httpserver
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+)
+
+// lookAgain is how often, at most, the certificate's files are looked at.
+const lookAgain = time.Second
+
+// certificates makes the TLS configuration of new connections, from files that may be replaced.
+type certificates struct {
+	opts TLSOptions
+	log  *slog.Logger
+
+	mu     sync.Mutex // holds all below
+	looked time.Time
+	seen   [3]fileState
+	config *tls.Config
+}
+
+// fileState tells whether a file was replaced. Secrets mounted by Kubernetes are swapped as a whole, with
+// a new modification time.
+type fileState struct {
+	modified time.Time
+	size     int64
+}
+
+// newTLS answers nil where no certificate is configured.
+func newTLS(opts TLSOptions, log *slog.Logger) (*tls.Config, error) {
+	if opts.Cert == "" {
+		return nil, nil
+	}
+	c := &certificates{opts: opts, log: log, looked: time.Now()}
+	c.seen = c.states()
+	var err error
+	if c.config, err = load(opts); err != nil {
+		return nil, err
+	}
+	return &tls.Config{
+		MinVersion:         tls.VersionTLS12,
+		NextProtos:         c.config.NextProtos,
+		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return c.current(), nil },
+	}, nil
+}
+
+// current is the configuration by the files as they are now. Files that can't be used leave the last good
+// one in place: a half-written certificate must not stop a server that runs.
+func (c *certificates) current() *tls.Config {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if time.Since(c.looked) < lookAgain {
+		return c.config
+	}
+	c.looked = time.Now()
+	states := c.states()
+	if states == c.seen {
+		return c.config
+	}
+	loaded, err := load(c.opts)
+	if err != nil {
+		c.log.Warn("the changed TLS files can't be used; the last good ones stay", slog.Any("error", err))
+		return c.config
+	}
+	c.seen, c.config = states, loaded
+	c.log.Info("TLS files were read again")
+	return c.config
+}
+
+func (c *certificates) states() (states [3]fileState) {
+	for i, name := range []string{c.opts.Cert, c.opts.Key, c.opts.ClientCA} {
+		if info, err := os.Stat(name); name != "" && err == nil {
+			states[i] = fileState{info.ModTime(), info.Size()}
+		}
+	}
+	return states
+}
+
+func load(opts TLSOptions) (*tls.Config, error) {
+	pair, err := tls.LoadX509KeyPair(opts.Cert, opts.Key)
+	if err != nil {
+		return nil, fmt.Errorf("http.tls.cert and http.tls.key: %w", err)
+	}
+	config := &tls.Config{
+		MinVersion:   tls.VersionTLS12,
+		Certificates: []tls.Certificate{pair},
+		NextProtos:   []string{"h2", "http/1.1"},
+	}
+	if opts.ClientCA == "" {
+		return config, nil
+	}
+	pem, err := os.ReadFile(opts.ClientCA)
+	if err != nil {
+		return nil, fmt.Errorf("http.tls.client_ca: %w", err)
+	}
+	config.ClientCAs = x509.NewCertPool()
+	if !config.ClientCAs.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("http.tls.client_ca: %w", errors.New("holds no certificate"))
+	}
+	config.ClientAuth = tls.RequireAndVerifyClientCert
+	return config, nil
+}
