@@ -1,0 +1,72 @@
+// Package logging makes the program's logger: slog, as JSON or for people to read, with the ids of
+// the request or batch that a line belongs to, and without secrets.
+//
+// Loggers are passed to constructors; there is no global one. Whoever handles an error logs it;
+// whoever returns it doesn't. Nobody logs a value of a record.
+package logging
+
+import (
+	"io"
+	"log/slog"
+
+	slogmulti "github.com/samber/slog-multi"
+
+	"audittrail/platform/config"
+)
+
+// Options are the keys of the section log.
+type Options struct {
+	Level  string `key:"level" default:"info" help:"least level that is logged: debug, info, warn or error"`
+	Format string `key:"format" default:"json" help:"json, or console for people to read"`
+}
+
+// Validate checks the options.
+func (o Options) Validate() error {
+	if _, ok := level(o.Level); !ok {
+		return config.Invalid("level", "must be debug, info, warn or error")
+	}
+	if o.Format != formatJSON && o.Format != formatConsole {
+		return config.Invalid("format", "must be json or console")
+	}
+	return nil
+}
+
+const (
+	formatJSON    = "json"
+	formatConsole = "console"
+)
+
+func level(name string) (slog.Level, bool) {
+	switch name {
+	case "debug":
+		return slog.LevelDebug, true
+	case "info":
+		return slog.LevelInfo, true
+	case "warn":
+		return slog.LevelWarn, true
+	case "error":
+		return slog.LevelError, true
+	}
+	return 0, false
+}
+
+// New makes a logger that writes to w, a line at a time. The options have been validated; a level
+// that is not known counts as info.
+func New(w io.Writer, o Options) *slog.Logger {
+	l, _ := level(o.Level)
+	opts := &slog.HandlerOptions{Level: l, ReplaceAttr: redact}
+	var sink slog.Handler = slog.NewJSONHandler(w, opts)
+	if o.Format == formatConsole {
+		opts.ReplaceAttr = forPeople
+		sink = slog.NewTextHandler(w, opts)
+	}
+	return slog.New(slogmulti.Pipe(withIDs).Handler(slogmulti.Fanout(sink)))
+}
+
+// forPeople leaves the date out of what scrolls by on a terminal.
+func forPeople(groups []string, a slog.Attr) slog.Attr {
+	if len(groups) == 0 && a.Key == slog.TimeKey {
+		return slog.String(slog.TimeKey, a.Value.Time().Format("15:04:05.000"))
+	}
+	return redact(groups, a)
+}

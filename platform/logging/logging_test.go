@@ -1,0 +1,104 @@
+package logging
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// line logs once by f and gives the decoded JSON line.
+func line(t *testing.T, f func(*slog.Logger)) map[string]any {
+	t.Helper()
+	var out bytes.Buffer
+	f(New(&out, Options{Level: "info", Format: "json"}))
+	got := map[string]any{}
+	require.NoError(t, json.Unmarshal(out.Bytes(), &got))
+	return got
+}
+
+func TestIDsOfTheContext(t *testing.T) {
+	ctx := WithTrace(WithCorrelationID(context.Background(), "c-1"), "0af7", "b7ad")
+	want := func(got map[string]any) {
+		t.Helper()
+		require.Equal(t, "c-1", got["correlationId"])
+		require.Equal(t, "0af7", got["traceId"])
+		require.Equal(t, "b7ad", got["spanId"])
+	}
+	got := line(t, func(l *slog.Logger) { l.InfoContext(ctx, "hello", "n", 1) })
+	want(got)
+	require.Equal(t, "hello", got["msg"])
+	require.Equal(t, "INFO", got["level"])
+	require.NotEmpty(t, got["time"])
+
+	got = line(t, func(l *slog.Logger) {
+		l.With("a", 1).WithGroup("g").With("b", 2).InfoContext(ctx, "hello", "c", 3)
+	})
+	want(got)
+	require.InDelta(t, 1, got["a"], 0)
+	require.Equal(t, map[string]any{"b": 2.0, "c": 3.0}, got["g"])
+
+	require.NotContains(t, line(t, func(l *slog.Logger) { l.Info("no context") }), "correlationId")
+	require.Empty(t, CorrelationID(context.Background()))
+}
+
+func TestDerivedLoggersDoNotShareAttributes(t *testing.T) {
+	ctx := WithCorrelationID(context.Background(), "c")
+	got := line(t, func(l *slog.Logger) {
+		base := l.WithGroup("g").With("x", 1)
+		first := base.With("a", 1)
+		_ = base.With("b", 2)
+		first.InfoContext(ctx, "m")
+	})
+	require.Equal(t, map[string]any{"x": 1.0, "a": 1.0}, got["g"])
+}
+
+func TestSecretsAreRedacted(t *testing.T) {
+	const secret = "hunter2"
+	const token = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJodW50ZXIyIn0.hunter2hunter2"
+	lines := map[string]func(*slog.Logger){
+		"named password":   func(l *slog.Logger) { l.Info("m", "dbPassword", secret) },
+		"named token":      func(l *slog.Logger) { l.With("client_token", secret).Info("m") },
+		"number":           func(l *slog.Logger) { l.Info("m", "secret", 42) },
+		"in a group":       func(l *slog.Logger) { l.WithGroup("g").Info("m", slog.Group("h", "api_key", secret)) },
+		"URL in an error":  func(l *slog.Logger) { l.Info("m", "error", errors.New("dial postgres://u:"+secret+"@db/x")) },
+		"URL in the text":  func(l *slog.Logger) { l.Info("redis://:" + secret + "@h") },
+		"bearer":           func(l *slog.Logger) { l.Info("m", "header", "Bearer "+secret) },
+		"JSON web token":   func(l *slog.Logger) { l.Info("m", "x", "got "+token) },
+		"password with @:": func(l *slog.Logger) { l.Info("m", "url", "https://u:a@:/"+secret+"@h/p") },
+	}
+	for name, f := range lines {
+		t.Run(name, func(t *testing.T) {
+			for _, format := range []string{"json", "console"} {
+				var out bytes.Buffer
+				f(New(&out, Options{Level: "info", Format: format}))
+				require.NotContains(t, out.String(), secret)
+				require.NotContains(t, out.String(), "42")
+				require.Contains(t, out.String(), "********")
+			}
+		})
+	}
+}
+
+func TestHarmlessValuesStay(t *testing.T) {
+	got := line(t, func(l *slog.Logger) { l.Info("m", "url", "http://host:8080/x", "error", errors.New("a b")) })
+	require.Equal(t, "http://host:8080/x", got["url"])
+	require.Equal(t, "a b", got["error"])
+}
+
+func TestLevelAndFormat(t *testing.T) {
+	var out bytes.Buffer
+	l := New(&out, Options{Level: "warn", Format: "console"})
+	l.Info("quiet")
+	require.Empty(t, out.String())
+	l.Warn("loud", "k", "v")
+	require.Regexp(t, `^time=\d\d:\d\d:\d\d\.\d{3} level=WARN msg=loud k=v\n$`, out.String())
+
+	require.NoError(t, Options{"debug", "console"}.Validate())
+	require.ErrorContains(t, Options{"loud", "json"}.Validate(), "level must be")
+	require.ErrorContains(t, Options{"info", "xml"}.Validate(), "format must be")
+}
