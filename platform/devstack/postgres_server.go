@@ -1,0 +1,114 @@
+//go:build unix
+
+package devstack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// errPortTaken says that another process was faster.
+var errPortTaken = errors.New("the port is taken")
+
+// stopMode is one of the postmaster's shutdown signals.
+type stopMode syscall.Signal
+
+const (
+	stopFast      = stopMode(syscall.SIGINT)  // cut sessions, checkpoint
+	stopImmediate = stopMode(syscall.SIGQUIT) // cut everything; the next start recovers
+)
+
+// server is a running postmaster.
+type server struct {
+	cmd     *exec.Cmd
+	log     string
+	exited  chan struct{} // closed after err is set
+	waitErr error
+}
+
+// startServer starts the process; it is not ready yet.
+func startServer(b binaries, o owner, c *cluster, args []string) (*server, error) {
+	log, err := os.OpenFile(c.logFile(), os.O_CREATE|os.O_TRUNC|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("server log: %w", err)
+	}
+	defer log.Close() //nolint:errcheck // the server has a descriptor of its own
+	remove := ""
+	if c.temporary {
+		remove = c.home
+	}
+	// No context: it is stopped by its owner in the way that keeps its data, never killed.
+	cmd := o.supervised(context.Background(), c.data, remove, b.path("postgres"), args...)
+	cmd.Stdout, cmd.Stderr = log, log
+	dismiss, err := startSupervised(cmd)
+	if err != nil {
+		return nil, fmt.Errorf("run %s as %s: %w", b.path("postgres"), o.name, err)
+	}
+	s := &server{cmd: cmd, log: c.logFile(), exited: make(chan struct{})}
+	go func() {
+		s.waitErr = cmd.Wait()
+		dismiss()
+		close(s.exited)
+	}()
+	return s, nil
+}
+
+// stop ends the server and waits for that; harder when ctx ends first.
+func (s *server) stop(ctx context.Context, mode stopMode) error {
+	if err := s.signal(syscall.Signal(mode)); err != nil {
+		return err
+	}
+	select {
+	case <-s.exited:
+		return nil
+	case <-ctx.Done():
+	}
+	for _, harder := range []syscall.Signal{syscall.SIGQUIT, syscall.SIGKILL} {
+		if err := s.signal(harder); err != nil {
+			return err
+		}
+		select {
+		case <-s.exited:
+			return nil
+		case <-time.After(6 * time.Second): // the postmaster itself kills what has not gone after 5
+		}
+	}
+	return errors.New("the server does not end")
+}
+
+func (s *server) signal(sig syscall.Signal) error {
+	if err := s.cmd.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	return nil
+}
+
+// failure is why the server ended by itself. To be called after exited is closed.
+func (s *server) failure() error {
+	reason := s.lastLog()
+	if strings.Contains(reason, "TCP/IP socket") || strings.Contains(reason, "Address already in use") {
+		return fmt.Errorf("%w: %s", errPortTaken, reason)
+	}
+	return fmt.Errorf("the server ended: %v: %s", s.waitErr, reason)
+}
+
+// lastLog is the server's last fatal line, else its last one.
+func (s *server) lastLog() string {
+	out, err := os.ReadFile(s.log)
+	if err != nil {
+		return "no log: " + err.Error()
+	}
+	lines := strings.Split(string(out), "\n")
+	for i := len(lines) - 1; i >= 0; i-- {
+		if strings.Contains(lines[i], "FATAL:") || strings.Contains(lines[i], "PANIC:") {
+			return strings.TrimSpace(lines[i])
+		}
+	}
+	return lastLine(out)
+}
