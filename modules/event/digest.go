@@ -1,0 +1,47 @@
+package event
+
+import "crypto/sha256"
+
+// DigestSize is the size of a dedupe digest: its scheme, and 16 bytes.
+const DigestSize = 17
+
+// The schemes of a digest, its first byte.
+const (
+	SchemeErased = 0 // no digest any more: whatever record has this id is a duplicate
+	SchemePlain  = 1 // the first 16 bytes of SHA-256 over the eight members
+)
+
+// Digest tells two records of one event id apart that do not say the same.
+type Digest [DigestSize]byte
+
+// Digest is the digest of e's eight members in canonical form, but for metadata.traceId and
+// metadata.audittrail: neither another spelling of the record nor a replay of ours makes a difference.
+func (e *Event) Digest() Digest {
+	var space [1024]byte
+	b := append(space[:0], `{"aggregateId":`...)
+	b = appendText(b, e.AggregateID)
+	b = append(b, `,"aggregateType":`...)
+	b = appendText(b, e.AggregateType)
+	b = append(b, `,"eventId":"`...)
+	b = e.ID.append(b)
+	b = append(b, `","eventType":`...)
+	b = appendText(b, e.Type)
+	b = append(b, `,"metadata":`...)
+	if mentions(e.Metadata, traceID) || mentions(e.Metadata, marker) {
+		b = appendWithout(b, e.Metadata, traceID, marker)
+	} else {
+		b = append(b, e.Metadata...)
+	}
+	b = append(b, `,"payload":`...)
+	b = append(b, e.Payload...)
+	b = append(b, `,"timestamp":"`...)
+	b = AppendTime(b, e.Timestamp)
+	b = append(b, `","version":`...)
+	b = appendInt(b, int64(e.Version))
+	b = append(b, '}')
+
+	sum := sha256.Sum256(b)
+	d := Digest{SchemePlain}
+	copy(d[1:], sum[:])
+	return d
+}

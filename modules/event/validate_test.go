@@ -1,0 +1,134 @@
+package event_test
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"audittrail/modules/event"
+	"audittrail/modules/event/eventtest"
+)
+
+// read runs a value through both stages.
+func read(value []byte, headers ...event.Header) (event.Valid, *event.Rejected) {
+	d, rejected := event.Decode(event.Raw{
+		Coordinates: event.Coordinates{Topic: "orders", Partition: 3, Offset: 42},
+		Key:         []byte("key"), Value: value, Headers: headers,
+	})
+	if rejected != nil {
+		return event.Valid{}, rejected
+	}
+	return d.Validate(event.DefaultRules(), eventtest.Now())
+}
+
+// accept fails the test unless the value is an event.
+func accept(t testing.TB, value []byte, headers ...event.Header) event.Valid {
+	t.Helper()
+	v, rejected := read(value, headers...)
+	if rejected != nil {
+		t.Fatalf("rejected: %s (%s): %s", rejected.Reason, rejected.Field, rejected.Detail)
+	}
+	return v
+}
+
+func TestBadRecordIsRejectedWithItsReason(t *testing.T) {
+	kinds := map[string]bool{}
+	for _, c := range eventtest.Bad() {
+		if kinds[c.Name] {
+			t.Errorf("two cases are named %q", c.Name)
+		}
+		kinds[c.Name] = true
+		t.Run(c.Name, func(t *testing.T) {
+			_, r := read(c.Value)
+			if r == nil {
+				t.Fatal("accepted")
+			}
+			if r.Reason != c.Reason || r.Field != c.Field {
+				t.Errorf("got %s (%s): %s, want %s (%s)", r.Reason, r.Field, r.Detail, c.Reason, c.Field)
+			}
+			if r.Detail == "" || !utf8.ValidString(r.Detail) || len(r.Field) > 300 {
+				t.Errorf("unfit to print: %q %q", r.Detail, r.Field)
+			}
+			if !bytes.Equal(r.Raw.Value, c.Value) || r.Raw.Offset != 42 || string(r.Raw.Key) != "key" {
+				t.Error("the record did not travel with its rejection")
+			}
+		})
+	}
+	if len(kinds) < 50 {
+		t.Errorf("only %d kinds of bad records", len(kinds))
+	}
+}
+
+func TestOddRecordIsAccepted(t *testing.T) {
+	ids := map[event.ID]string{}
+	for _, c := range eventtest.Good() {
+		t.Run(c.Name, func(t *testing.T) {
+			v := accept(t, c.Value)
+			if other, taken := ids[v.Event().ID]; taken {
+				t.Errorf("has the id of %q", other)
+			}
+			ids[v.Event().ID] = c.Name
+			if d := v.Digest(); len(d) != event.DigestSize || d[0] != event.SchemePlain {
+				t.Errorf("digest %x", d)
+			}
+		})
+	}
+}
+
+// What is stored of records whose stored form is not what was sent.
+func TestStoredForm(t *testing.T) {
+	const old, plain = `"version":1`, `{"total":"12.50","lines":[{"sku":"A-1","qty":2}]}`
+	const shop = `"causationId":"c-0","correlationId":"c-1","source":"shop","userId":"u-7"}`
+	for _, c := range []struct{ name, old, new, payload, metadata string }{
+		{"members are sorted", old, old, `{"lines":[{"qty":2,"sku":"A-1"}],"total":"12.50"}`, `{` + shop},
+		{"numbers have one spelling", plain, `[1.0,1E3, -0 ,10e-1,1e400]`, `[1,1000,0,1,1e+400]`, `{` + shop},
+		{"text has one spelling", plain, `"\u0041\/\u000a\u001F\ud83d\ude00\u007f"`, `"A/\n\u001f😀` + "\x7f\"", `{` + shop},
+		{"other members move to extensions", old, old + `,"b":1,"a":{"y":1,"x":2}`,
+			`{"lines":[{"qty":2,"sku":"A-1"}],"total":"12.50"}`,
+			`{"causationId":"c-0","correlationId":"c-1","extensions":{"a":{"x":2,"y":1},"b":1},"source":"shop","userId":"u-7"}`},
+		{"other members join extensions", `"source":"shop"}`, `"extensions":{"b":1}},"c":2,"a":0`,
+			`{"lines":[{"qty":2,"sku":"A-1"}],"total":"12.50"}`,
+			`{"causationId":"c-0","correlationId":"c-1","extensions":{"a":0,"b":1,"c":2},"userId":"u-7"}`},
+		{"a member named extensions is one of them", old, old + `,"extensions":[]`,
+			`{"lines":[{"qty":2,"sku":"A-1"}],"total":"12.50"}`,
+			`{"causationId":"c-0","correlationId":"c-1","extensions":{"extensions":[]},"source":"shop","userId":"u-7"}`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			e := accept(t, eventtest.With(c.old, c.new)).Event()
+			if string(e.Payload) != c.payload {
+				t.Errorf("payload %s", e.Payload)
+			}
+			if string(e.Metadata) != c.metadata {
+				t.Errorf("metadata %s", e.Metadata)
+			}
+		})
+	}
+}
+
+func TestPrecedence(t *testing.T) {
+	both := func(old, new, old2, new2 string) []byte {
+		return []byte(strings.Replace(string(eventtest.With(old, new)), old2, new2, 1))
+	}
+	for _, c := range []struct {
+		name   string
+		value  []byte
+		reason event.Reason
+		field  string
+	}{
+		{"text before fields", both(`"OrderPlaced"`, `1`, `"shop"`, `"\u0000"`), event.InvalidText, "metadata.source"},
+		{"duplicates before fields", both(`"OrderPlaced"`, `1`, `"source"`, `"userId"`), event.DuplicateMember, "metadata.userId"},
+		{"text from left to right", both(`OrderPlaced`, `\u0000`, `"version":1`, `"version":1e5000`), event.InvalidText, "eventType"},
+		{"depth before fields", both(`"OrderPlaced"`, `1`, `"12.50"`, strings.Repeat("[", 80)+strings.Repeat("]", 80)), event.TooDeep,
+			"payload.total" + strings.Repeat("[0]", 62)},
+		{"fields in their order, not the record's", both(`"version":1`, `"version":-1`, `"shop"`, `1`), event.InvalidField, "version"},
+		{"fields before reserved names", both(`"12.50"`, `{"$sealed":1}`, `"shop"`, `1`), event.InvalidField, "metadata.source"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, r := read(c.value)
+			if r == nil || r.Reason != c.reason || r.Field != c.field {
+				t.Errorf("got %+v", r)
+			}
+		})
+	}
+}
