@@ -30,10 +30,10 @@ const (
 				ORDER BY o.dead_letter_id LIMIT $3) AS o
 			JOIN dead_letters d ON d.id = o.dead_letter_id) AS s
 		WHERE bytes <= $4 OR n = 1`
-	readOutboxSQL  = `SELECT ` + deadLetterColumns + ` FROM dead_letters WHERE id = ANY ($1) ORDER BY id`
-	publishedSQL   = `UPDATE dead_letter_outbox SET published_at = now() WHERE dead_letter_id = ANY ($1) AND published_at IS NULL`
-	tryLeadSQL     = `SELECT pg_try_advisory_lock($1)`
-	deadLettersSQL = `SELECT count(*) FROM dead_letters`
+	readOutboxSQL = `SELECT ` + deadLetterColumns + ` FROM dead_letters WHERE id = ANY ($1) ORDER BY id`
+	publishedSQL  = `UPDATE dead_letter_outbox SET published_at = now() WHERE dead_letter_id = ANY ($1) AND published_at IS NULL`
+	tryLeadSQL    = `SELECT pg_try_advisory_lock($1)`
+	pendingSQL    = `SELECT count(*) FROM dead_letters`
 )
 
 // Next answers unpublished dead letters with ids above after, in order, but for those whose (source)
@@ -69,7 +69,7 @@ func (o *Outbox) Published(ctx context.Context, ids []int64) error {
 // Pending counts the dead letters that nobody has redriven or dismissed.
 func (o *Outbox) Pending(ctx context.Context) (int64, error) {
 	var n int64
-	if err := o.pool.QueryRow(ctx, deadLettersSQL).Scan(&n); err != nil {
+	if err := o.pool.QueryRow(ctx, pendingSQL).Scan(&n); err != nil {
 		return 0, fmt.Errorf("count dead letters: %w", err)
 	}
 	return n, nil
