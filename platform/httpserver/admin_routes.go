@@ -1,0 +1,97 @@
+package httpserver
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/http/pprof"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"audittrail/platform/config"
+)
+
+// probeTimeout is how long /readyz waits for the roles. Kubernetes gives a probe 1 s by default, and
+// an answer that comes too late says less than one that names who did not answer.
+const probeTimeout = 800 * time.Millisecond
+
+// maxScrapes bounds the scrapes under way at once.
+const maxScrapes = 4
+
+func (a *Admin) routes() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /livez", a.livez)
+	mux.HandleFunc("GET /startupz", a.startupz)
+	mux.HandleFunc("GET /readyz", a.readyz)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(a.deps.Metrics, promhttp.HandlerOpts{
+		ErrorLog:            slog.NewLogLogger(a.deps.Log.Handler(), slog.LevelWarn),
+		MaxRequestsInFlight: maxScrapes,
+	}))
+	if a.opts.Pprof {
+		// Index serves the named profiles, too. The command line is left out: it may hold secrets.
+		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+		mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	}
+	return mux
+}
+
+// livez says that the process works: that it answers is all there is to say. A process that only waits
+// for others must not be restarted.
+func (a *Admin) livez(w http.ResponseWriter, _ *http.Request) {
+	answer(w, true, map[string]any{"live": true})
+}
+
+// startupz says that configuration and listeners are up. It never waits for the schema, or a migration
+// that takes long would have Kubernetes restart everything.
+func (a *Admin) startupz(w http.ResponseWriter, _ *http.Request) {
+	ok := a.deps.Started()
+	answer(w, ok, map[string]any{"started": ok})
+}
+
+// readiness is the answer of /readyz.
+type readiness struct {
+	Ready    bool            `json:"ready"`
+	Stopping bool            `json:"stopping"`
+	Roles    []roleReadiness `json:"roles"`
+}
+
+type roleReadiness struct {
+	Role   string `json:"role"`
+	Ready  bool   `json:"ready"`
+	Reason string `json:"reason,omitzero"` // why it isn't
+}
+
+// readyz says whether every role can do its work, and why not.
+func (a *Admin) readyz(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), probeTimeout)
+	defer cancel()
+	out := readiness{Stopping: a.stopping.Load(), Roles: []roleReadiness{}}
+	out.Ready = !out.Stopping && a.deps.Started()
+	for _, s := range a.deps.Status(ctx) {
+		one := roleReadiness{Role: s.Role, Ready: s.Ready}
+		if s.Err != nil {
+			one.Reason = config.MaskPasswords(s.Err.Error())
+		}
+		out.Ready = out.Ready && s.Ready
+		out.Roles = append(out.Roles, one)
+	}
+	answer(w, out.Ready, out)
+}
+
+func answer(w http.ResponseWriter, ok bool, body any) {
+	b, err := json.Marshal(body, json.Deterministic(true))
+	if err != nil {
+		http.Error(w, "the answer has no JSON form", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	if !ok {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+	_, _ = w.Write(append(b, '\n')) // the prober has gone: nobody to tell
+}
