@@ -1,0 +1,191 @@
+package store
+
+// The SQL of Reconcile. Each check answers only what is wrong, in these columns:
+//
+//	check, topic, partition, from, to, batch, position, expected, found, detail
+//
+// They are set-based: each table is read once and in its own order, and what is sorted or hashed is a
+// row a range or a batch, not a row an event.
+
+// accountSQL: by the primary key of ingest_ranges.
+const accountSQL = `
+SELECT o.topic, o.partition, o.first_offset, o.next_offset,
+       coalesce(sum(r.stored), 0)::bigint, coalesce(sum(r.duplicates), 0)::bigint,
+       coalesce(sum(r.dead_lettered), 0)::bigint, coalesce(sum(r.absent), 0)::bigint
+FROM ingest_offsets o LEFT JOIN ingest_ranges r USING (topic_id, partition)
+GROUP BY o.topic_id, o.topic, o.partition, o.first_offset, o.next_offset
+ORDER BY o.topic, o.partition, o.first_offset`
+
+type reconcileCheck struct{ what, sql string }
+
+func reconcileChecks() []reconcileCheck {
+	return []reconcileCheck{
+		{"looking for gaps and overlaps between ranges", coverageSQL},
+		{"comparing each range with its sums", rangeSumsSQL},
+		{"comparing events with ranges, batches and keys", eventsSQL},
+		{"comparing dead letters with ranges", deadLettersSQL},
+		{"checking that positions are dense", positionsSQL},
+	}
+}
+
+// coverageSQL compares where each range begins with where the ones before it ended, and the ends with
+// the partition's first and next offset. "Before" is the furthest end of all earlier ranges, so that a
+// short range inside a long one does not hide behind it.
+const coverageSQL = `
+WITH walk AS (
+    SELECT topic_id, partition, from_offset, to_offset,
+           max(to_offset) OVER (PARTITION BY topic_id, partition ORDER BY from_offset
+                                ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS reached
+    FROM ingest_ranges
+), ends AS (
+    SELECT topic_id, partition, min(from_offset) AS first, max(to_offset) AS next
+    FROM ingest_ranges GROUP BY topic_id, partition
+)
+SELECT CASE WHEN w.from_offset > w.reached THEN 'range_gap' ELSE 'range_overlap' END,
+       o.topic, w.partition, least(w.from_offset, w.reached), greatest(w.from_offset, least(w.reached, w.to_offset)),
+       NULL::bigint, NULL::bigint, w.reached::text, w.from_offset::text,
+       'a range begins where the one before it ends'
+FROM walk w LEFT JOIN ingest_offsets o USING (topic_id, partition)
+WHERE w.from_offset <> w.reached
+UNION ALL
+SELECT 'range_first', o.topic, o.partition, least(o.first_offset, e.first), greatest(o.first_offset, e.first),
+       NULL, NULL, o.first_offset::text, e.first::text,
+       'the first range begins at the partition''s first offset'
+FROM ingest_offsets o JOIN ends e USING (topic_id, partition)
+WHERE e.first <> o.first_offset
+UNION ALL
+SELECT 'range_last', o.topic, o.partition, least(o.next_offset, coalesce(e.next, o.first_offset)),
+       greatest(o.next_offset, coalesce(e.next, o.first_offset)), NULL, NULL, o.next_offset::text, e.next::text,
+       'the last range ends at the partition''s next offset'
+FROM ingest_offsets o LEFT JOIN ends e USING (topic_id, partition)
+WHERE coalesce(e.next, o.first_offset) <> o.next_offset
+UNION ALL
+SELECT 'range_unknown_partition', NULL, e.partition, e.first, e.next, NULL, NULL,
+       'a row in ingest_offsets', NULL, 'ranges belong to a partition that is read; topic id ' || e.topic_id
+FROM ends e LEFT JOIN ingest_offsets o USING (topic_id, partition)
+WHERE o.topic_id IS NULL
+ORDER BY 2, 3, 4`
+
+// rangeSumsSQL repeats the table's own constraint, which a superuser may have taken away.
+const rangeSumsSQL = `
+SELECT 'range_sum', o.topic, r.partition, r.from_offset, r.to_offset, r.batch, NULL::bigint,
+       (r.to_offset - r.from_offset)::text, (r.stored::bigint + r.duplicates + r.dead_lettered + r.absent)::text,
+       'stored, duplicates, dead-lettered and absent add up to the range''s offsets'
+FROM ingest_ranges r LEFT JOIN ingest_offsets o USING (topic_id, partition)
+WHERE r.to_offset - r.from_offset <> r.stored::bigint + r.duplicates + r.dead_lettered + r.absent
+ORDER BY 2, 3, 4`
+
+// eventsSQL reads events and event_keys once each and compares them by batch with each other, with the
+// ranges and with the ledger. ids is the XOR of one hash a row over event id and timestamp: equal sets
+// have equal ones, and it needs no sorting.
+const eventsSQL = `
+WITH event_parts AS MATERIALIZED (
+    SELECT id >> 14 AS batch, kafka_topic AS topic, kafka_partition AS partition,
+           count(*) AS n, min(kafka_offset) AS first, max(kafka_offset) AS last,
+           min(id & 16383) AS low, max(id & 16383) AS high, sum(id & 16383) AS indexes,
+           min(timestamp) AS earliest, max(timestamp) AS latest,
+           min(created_at) AS recorded_first, max(created_at) AS recorded_last,
+           bit_xor(timestamp_hash_extended(timestamp AT TIME ZONE 'UTC', uuid_hash_extended(event_id, 0))) AS ids
+    FROM events GROUP BY 1, 2, 3
+), in_events AS MATERIALIZED (
+    SELECT batch, sum(n)::bigint AS n, min(low) AS low, max(high) AS high, sum(indexes) AS indexes,
+           min(earliest) AS earliest, max(latest) AS latest,
+           min(recorded_first) AS recorded_first, max(recorded_last) AS recorded_last, bit_xor(ids) AS ids
+    FROM event_parts GROUP BY batch
+), in_keys AS MATERIALIZED (
+    SELECT batch, count(*) AS n,
+           bit_xor(timestamp_hash_extended(timestamp AT TIME ZONE 'UTC', uuid_hash_extended(event_id, 0))) AS ids
+    FROM event_keys GROUP BY batch
+), in_ranges AS MATERIALIZED (
+    SELECT r.batch, o.topic, r.partition, sum(r.stored)::bigint AS n, min(r.from_offset) AS first, max(r.to_offset) AS next
+    FROM ingest_ranges r LEFT JOIN ingest_offsets o USING (topic_id, partition)
+    WHERE r.stored > 0 GROUP BY 1, 2, 3
+), in_ledger AS MATERIALIZED (
+    SELECT batch, first_position, count AS n, recorded_at, earliest, latest FROM ledger_batches WHERE log = 'events'
+)
+SELECT 'range_events', coalesce(r.topic, e.topic), coalesce(r.partition, e.partition),
+       coalesce(r.first, e.first), coalesce(r.next, e.last + 1), coalesce(r.batch, e.batch), NULL::bigint,
+       coalesce(r.n, 0)::text, coalesce(e.n, 0)::text, 'a range''s stored events are in events'
+FROM in_ranges r FULL JOIN event_parts e ON r.batch = e.batch AND r.topic = e.topic AND r.partition = e.partition
+WHERE coalesce(r.n, 0) <> coalesce(e.n, 0)
+UNION ALL
+SELECT 'range_event_offsets', r.topic, r.partition, least(r.first, e.first), greatest(r.next, e.last + 1), r.batch, NULL,
+       r.first || ' to ' || r.next - 1, e.first || ' to ' || e.last, 'a range''s events have its offsets'
+FROM in_ranges r JOIN event_parts e ON r.batch = e.batch AND r.topic = e.topic AND r.partition = e.partition
+WHERE e.first < r.first OR e.last >= r.next
+UNION ALL
+SELECT 'batch_events', NULL, NULL, NULL, NULL, coalesce(l.batch, e.batch), l.first_position,
+       coalesce(l.n, 0)::text, coalesce(e.n, 0)::text, 'a ledger batch''s count is that of its events'
+FROM in_ledger l FULL JOIN in_events e USING (batch)
+WHERE coalesce(l.n, 0) <> coalesce(e.n, 0)
+UNION ALL
+SELECT 'batch_keys', NULL, NULL, NULL, NULL, coalesce(l.batch, k.batch), l.first_position,
+       coalesce(l.n, 0)::text, coalesce(k.n, 0)::text, 'a ledger batch''s count is that of its event keys'
+FROM in_ledger l FULL JOIN in_keys k USING (batch)
+WHERE coalesce(l.n, 0) <> coalesce(k.n, 0)
+UNION ALL
+SELECT 'event_ids', NULL, NULL, NULL, NULL, e.batch, l.first_position, to_hex(k.ids), to_hex(e.ids),
+       'event ids and timestamps of a batch are the same in event_keys (expected) and events (found), by a hash of the set'
+FROM in_events e JOIN in_keys k USING (batch) LEFT JOIN in_ledger l USING (batch)
+WHERE e.n = k.n AND e.ids <> k.ids
+UNION ALL
+SELECT 'event_indexes', NULL, NULL, NULL, NULL, e.batch, l.first_position,
+       '0 to ' || e.n - 1, e.low || ' to ' || e.high || ' (sum ' || e.indexes || ')',
+       'events of a batch are numbered from 0 without gaps'
+FROM in_events e JOIN in_ledger l USING (batch)
+WHERE e.n = l.n AND (e.low <> 0 OR e.high <> e.n - 1 OR e.indexes <> e.n * (e.n - 1) / 2)
+UNION ALL
+SELECT 'batch_recorded_at', NULL, NULL, NULL, NULL, l.batch, l.first_position, to_char(l.recorded_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+       to_char(CASE WHEN e.recorded_first <> l.recorded_at THEN e.recorded_first ELSE e.recorded_last END AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+       'events of a batch were recorded when the batch was'
+FROM in_ledger l JOIN in_events e USING (batch)
+WHERE e.recorded_first <> l.recorded_at OR e.recorded_last <> l.recorded_at
+UNION ALL
+SELECT 'batch_bounds', NULL, NULL, NULL, NULL, l.batch, l.first_position,
+       to_char(l.earliest AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') || ' to ' || to_char(l.latest AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+       to_char(e.earliest AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') || ' to ' || to_char(e.latest AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+       'a ledger batch''s bounds hold all timestamps of its events'
+FROM in_ledger l JOIN in_events e USING (batch)
+WHERE e.earliest < l.earliest OR e.latest > l.latest
+ORDER BY 6, 1, 2, 3`
+
+// deadLettersSQL counts the dead letters of each range by their unique (topic_id, partition, offset),
+// and looks for those that no range holds by the primary key of ingest_ranges.
+const deadLettersSQL = `
+SELECT 'range_dead_letters' AS "check", o.topic, r.partition, r.from_offset, r.to_offset, NULL::bigint, NULL::bigint,
+       r.dead_lettered::text, d.n::text, 'a range''s dead letters are in dead_letters'
+FROM ingest_ranges r LEFT JOIN ingest_offsets o USING (topic_id, partition)
+CROSS JOIN LATERAL (
+    SELECT count(*) AS n FROM dead_letters d
+    WHERE d.topic_id = r.topic_id AND d.partition = r.partition
+      AND d."offset" >= r.from_offset AND d."offset" < r.to_offset
+) d
+WHERE d.n <> r.dead_lettered
+UNION ALL
+SELECT 'dead_letter_range', d.topic, d.partition, d."offset", d."offset" + 1, NULL, NULL, '0', '1',
+       'a dead letter''s offset lies in a range'
+FROM dead_letters d
+LEFT JOIN LATERAL (
+    SELECT r.to_offset FROM ingest_ranges r
+    WHERE r.topic_id = d.topic_id AND r.partition = d.partition AND r.from_offset <= d."offset"
+    ORDER BY r.from_offset DESC LIMIT 1
+) r ON true
+WHERE r.to_offset IS NULL OR r.to_offset <= d."offset"
+UNION ALL
+SELECT 'dead_letter_outbox', d.topic, d.partition, d."offset", d."offset" + 1, NULL, NULL, '1', '0',
+       'a dead letter is queued for its dead-letter topic'
+FROM dead_letters d LEFT JOIN dead_letter_outbox b ON b.dead_letter_id = d.id
+WHERE b.dead_letter_id IS NULL
+ORDER BY 2, 3, 4`
+
+// positionsSQL: by the primary key of ledger_batches.
+const positionsSQL = `
+SELECT 'positions', NULL::text, NULL::integer, NULL::bigint, NULL::bigint, batch, first_position,
+       expected::text, first_position::text, 'a batch''s first position follows the last of the batch before it; log ' || log
+FROM (
+    SELECT log, batch, first_position,
+           coalesce(lag(first_position + count) OVER (PARTITION BY log ORDER BY first_position), 0) AS expected
+    FROM ledger_batches
+) b
+WHERE first_position <> expected
+ORDER BY 7`
