@@ -5,7 +5,7 @@ import "errors"
 // The sizes beyond which no setting goes, so that a record can't exhaust stack or memory before Rules
 // are asked. Both are far above what Rules usually allow.
 const (
-	DepthLimit       = 1000     // nesting
+	DepthLimit       = 256      // nesting
 	RecordBytesLimit = 64 << 20 // bytes of a value
 )
 
@@ -42,9 +42,8 @@ func Canonicalize(dst, src []byte) ([]byte, error) {
 	if len(src) > canonicalBytesLimit {
 		return dst, errTooLarge
 	}
-	var open [32]member
 	// dst is set aside while scanning: a scanner's offsets are its own output's.
-	s := scanner{in: src, out: dst[len(dst):], stack: open[:0], limit: canonicalDepth}
+	s := scanner{in: src, out: dst[len(dst):], stack: make([]member, 0, 16), limit: canonicalDepth}
 	if !s.value(0) || !s.end() {
 		return dst, &TextError{Reason: s.fault.reason, Field: s.fault.field(), Detail: s.fault.detail}
 	}

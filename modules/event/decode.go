@@ -71,9 +71,9 @@ func Decode(r Raw) (Decoded, *Rejected) {
 	case len(r.Value) > RecordBytesLimit:
 		return Decoded{}, d.tooLarge(RecordBytesLimit)
 	}
-	var open [48]member
-	s := scanner{in: r.Value, stack: open[:0], limit: DepthLimit}
-	s.out = make([]byte, 0, len(r.Value)+len(r.Value)/8)
+	s := scanner{in: r.Value, limit: DepthLimit}
+	s.out = make([]byte, 0, len(r.Value))
+	s.stack = make([]member, 0, 32)
 	if !s.record() || !d.take(&s) {
 		return Decoded{}, d.rejectFault(&s.fault)
 	}

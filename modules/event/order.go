@@ -16,15 +16,15 @@ func (s *scanner) arrange(base int) bool {
 	if !s.sortMembers(members) {
 		return false
 	}
-	// The members in order are written behind the object and then moved over it: it is as long as before.
-	end := len(s.out)
+	var space [512]byte
+	sorted := space[:0]
 	for _, m := range members {
-		s.out = append(s.out, s.out[m.start:m.end]...)
-		s.out = append(s.out, ',')
+		sorted = append(sorted, s.out[m.start:m.end]...)
+		sorted = append(sorted, ',')
 	}
-	first := slices.MinFunc(members, func(a, b member) int { return cmp.Compare(a.start, b.start) }).start
-	copy(s.out[first:end-1], s.out[end:len(s.out)-1])
-	s.out = s.out[:end]
+	// The object is as long as before, so its members in order fit between its brackets.
+	sorted = sorted[:len(sorted)-1]
+	copy(s.out[len(s.out)-1-len(sorted):], sorted)
 	return true
 }
 
