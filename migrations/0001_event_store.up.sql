@@ -43,7 +43,9 @@ REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 GRANT USAGE, CREATE ON SCHEMA public TO audittrail_owner;
 GRANT USAGE ON SCHEMA public
     TO audittrail_ingest, audittrail_api, audittrail_replay, audittrail_maintain, audittrail_notary;
--- Each role asks whether the schema is the one that it was built for.
+-- The record of the schema's version was made by the migrating login. As the owner's, every member of
+-- audittrail_owner can migrate from now on. Each role asks whether the schema is the one it was built for.
+ALTER TABLE public.schema_migrations OWNER TO audittrail_owner;
 GRANT SELECT ON public.schema_migrations
     TO audittrail_ingest, audittrail_api, audittrail_replay, audittrail_maintain, audittrail_notary;
 

@@ -1,0 +1,130 @@
+package migrate
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/golang-migrate/migrate/v4/database"
+	pgxmigrate "github.com/golang-migrate/migrate/v4/database/pgx/v5"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+
+	"audittrail/platform/errs"
+)
+
+// driver is the library's, with three properties added: a migration and the record of its version
+// commit together, one that fails leaves the version that the database had (and not "dirty"), and one
+// that would drop rows is refused.
+type driver struct {
+	database.Driver
+	db          *sql.DB
+	backend     *pgconn.PgConn // of the one connection, to cancel what it does
+	all         []int
+	destroyData bool
+
+	before int // the version before the migration that runs; -1 for none
+	target int // the version that it leads to
+}
+
+func openDriver(ctx context.Context, config *pgx.ConnConfig, all []int, destroyData bool) (*driver, error) {
+	d := &driver{all: all, destroyData: destroyData, before: -1}
+	d.db = stdlib.OpenDB(*config, stdlib.OptionAfterConnect(func(_ context.Context, conn *pgx.Conn) error {
+		d.backend = conn.PgConn()
+		return nil
+	}))
+	d.db.SetMaxOpenConns(1)
+	if err := d.db.PingContext(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("connect: %w", err), d.db.Close())
+	}
+	release := context.AfterFunc(ctx, d.cancel) // the library waits for its lock here, too
+	defer release()
+	var err error
+	d.Driver, err = pgxmigrate.WithInstance(d.db, &pgxmigrate.Config{SchemaName: "public"})
+	if err != nil {
+		return nil, errors.Join(err, d.db.Close())
+	}
+	return d, nil
+}
+
+// cancel asks the server to give up the statement that runs. It may be called from any goroutine.
+func (d *driver) cancel() {
+	ctx, done := context.WithTimeout(context.Background(), 5*time.Second)
+	defer done()
+	_ = d.backend.CancelRequest(ctx) // in vain: then the statement runs to its end
+}
+
+// SetVersion is called before (dirty) and after (clean) each migration.
+func (d *driver) SetVersion(version int, dirty bool) error {
+	if dirty {
+		before, _, err := d.Version()
+		if err != nil {
+			return err
+		}
+		d.before, d.target = before, version
+	}
+	return d.Driver.SetVersion(version, dirty)
+}
+
+// Run runs one migration, a file of the form BEGIN; … COMMIT;.
+func (d *driver) Run(migration io.Reader) error {
+	content, err := io.ReadAll(migration)
+	if err != nil {
+		return err
+	}
+	statements, err := d.complete(string(content))
+	if err != nil {
+		return errors.Join(err, d.restore())
+	}
+	if err := d.Driver.Run(strings.NewReader(statements)); err != nil {
+		return errors.Join(refusal(err), d.restore())
+	}
+	return nil
+}
+
+// complete puts what belongs to the same transaction before the file's COMMIT.
+func (d *driver) complete(file string) (string, error) {
+	const first, last = "BEGIN;", "COMMIT;"
+	body, ended := strings.CutSuffix(strings.TrimSpace(file), last)
+	head, body, begun := strings.Cut(body, first)
+	if !begun || !ended || !onlyComments(head) {
+		return "", errs.New(errs.Internal, "internal_error", "migration to version %d: the file is not of the form %s … %s", d.target, first, last)
+	}
+	guard, check := "", ""
+	if d.target < d.before && !d.destroyData {
+		guard, check = rememberOccupied, refuseDropped
+	}
+	return first + guard + body + check + recordClean + last, nil
+}
+
+func onlyComments(text string) bool {
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "--") {
+			return false
+		}
+	}
+	return true
+}
+
+// restore records the version that the database still has, the migration being rolled back.
+func (d *driver) restore() error {
+	if err := d.Driver.Run(strings.NewReader("ROLLBACK")); err != nil {
+		return err
+	}
+	return d.Driver.SetVersion(d.before, false)
+}
+
+// refusal finds the guard's answer in err.
+func refusal(err error) error {
+	var failed *pgconn.PgError
+	if errors.As(err, &failed) && failed.Code == codeOccupied {
+		return errs.New(errs.Conflict, "data_would_be_lost", "refused, and nothing was changed: these tables hold rows and would be dropped: %s "+
+			"(--destroy-data drops them)", failed.Message)
+	}
+	return err
+}

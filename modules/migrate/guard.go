@@ -1,0 +1,56 @@
+package migrate
+
+// The guard looks which tables hold rows before a down migration, and which of them are gone after it,
+// in the migration's own transaction: nothing has to declare what it drops. The tables are locked
+// first, so that no row comes in between. Partitions count as their parent.
+
+// codeOccupied is an SQLSTATE of a class that PostgreSQL does not use.
+const codeOccupied = "AT001"
+
+const rememberOccupied = `
+DO $audittrail_guard$
+DECLARE
+    target   regclass;
+    occupied oid[] := '{}';
+    found    boolean;
+BEGIN
+    FOR target IN
+        SELECT oid FROM pg_catalog.pg_class
+        WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition
+          AND relname <> 'schema_migrations'
+        ORDER BY oid
+    LOOP
+        EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', target);
+        EXECUTE format('SELECT EXISTS (SELECT FROM %s)', target) INTO found;
+        IF found THEN
+            occupied := occupied || target::oid;
+        END IF;
+    END LOOP;
+    PERFORM set_config('audittrail.occupied', (
+        SELECT coalesce(json_object_agg(oid, relname), '{}')::text
+        FROM pg_catalog.pg_class WHERE oid = ANY (occupied)), true);
+END
+$audittrail_guard$;
+`
+
+const refuseDropped = `
+DO $audittrail_guard$
+DECLARE
+    dropped text;
+BEGIN
+    SELECT string_agg(value, ', ' ORDER BY value) INTO dropped
+    FROM json_each_text(current_setting('audittrail.occupied')::json)
+    WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_class WHERE oid = key::oid);
+    IF dropped IS NOT NULL THEN
+        RAISE EXCEPTION '%', dropped USING ERRCODE = 'AT001';
+    END IF;
+END
+$audittrail_guard$;
+`
+
+// recordClean commits the version with the migration. The library's own record, a moment later, then
+// changes nothing; and "dirty" means for certain that the migration was not applied.
+const recordClean = `
+RESET ROLE;
+UPDATE public.schema_migrations SET dirty = false;
+`
