@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"reflect"
 	"strings"
 )
@@ -12,20 +13,14 @@ type validator interface{ Validate() error }
 // Check runs the Validate method of every options struct, nested ones first, and reports in an *Error
 // what they find, each with the origin of the offending value.
 //
-// A command needs only some sections ("kafka", "http.tls"). What a Validate reports counts where the
-// key belongs to one of them, or was set by somebody: a wrong value that was given is always an
-// error, a missing one only where it is needed. A Validate must not call those of its members.
-func (l *Loaded) Check(sections ...string) error {
-	var problems []error
-	for _, err := range l.validate(l.root, "") {
+// A Validate reports values that break a rule, and MUST accept the defaults: what is missing is an
+// error only where it is needed, which is Require's matter. It MUST NOT call those of its members.
+func (l *Loaded) Check() error {
+	problems := l.validate(l.root, "")
+	for _, err := range problems {
 		var invalid *InvalidError
-		if !errors.As(err, &invalid) {
-			problems = append(problems, err)
-			continue
-		}
-		invalid.Origin = l.Origin(invalid.Key)
-		if invalid.Origin.Kind > Default || in(sections, invalid.Key) {
-			problems = append(problems, invalid)
+		if errors.As(err, &invalid) {
+			invalid.Origin = l.Origin(invalid.Key)
 		}
 	}
 	if len(problems) > 0 {
@@ -34,7 +29,8 @@ func (l *Loaded) Check(sections ...string) error {
 	return nil
 }
 
-func in(sections []string, key string) bool {
+// InSections tells whether a key is one of those given, or belongs to one of the sections given.
+func InSections(sections []string, key string) bool {
 	for _, s := range sections {
 		if key == s || strings.HasPrefix(key, s+".") || strings.HasPrefix(key, s+"[") {
 			return true
@@ -69,3 +65,37 @@ func (l *Loaded) Origin(key string) Origin {
 
 // IsSet tells whether somebody gave the key a value, even if it is the default's.
 func (l *Loaded) IsSet(key string) bool { return l.Origin(key).Kind > Default }
+
+// Require reports, in an *Error, the keys that have no value in of, a pointer to the schema's struct.
+// Alternatives are separated by |, and one of them is enough.
+func (s *Schema) Require(of any, keys ...string) error {
+	root := reflect.ValueOf(of).Elem()
+	var problems []error
+	for _, alternatives := range keys {
+		names := strings.Split(alternatives, "|")
+		given := false
+		for _, name := range names {
+			i, known := s.byName[name]
+			if !known {
+				return fmt.Errorf("config: required key %s does not exist", name)
+			}
+			v := root.FieldByIndex(s.keys[i].index)
+			given = given || !v.IsZero() && (v.Kind() != reflect.Slice || v.Len() > 0)
+		}
+		if !given {
+			problems = append(problems, Invalid(names[0], "must be given%s (flag --%s or environment variable %s)",
+				orElse(names[1:]), names[0], s.Env(names[0])))
+		}
+	}
+	if len(problems) > 0 {
+		return &Error{problems}
+	}
+	return nil
+}
+
+func orElse(names []string) string {
+	if len(names) == 0 {
+		return ""
+	}
+	return ", or " + strings.Join(names, " or ")
+}

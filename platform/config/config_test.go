@@ -210,16 +210,14 @@ func TestSecretFiles(t *testing.T) {
 	require.ErrorContains(t, err, "is empty")
 }
 
-func TestCheckCountsWhatIsNeededOrGiven(t *testing.T) {
+func TestCheckNamesKeysAndOrigins(t *testing.T) {
 	_, l, err := load(t, nil, []string{"AUDITTRAIL_HTTP_RATE_LIMIT=1000"}, "")
 	require.NoError(t, err)
-	require.EqualError(t, l.Check(), "configuration: http.rate_limit must be from 1 to 100 (from environment variable AUDITTRAIL_HTTP_RATE_LIMIT)")
-	require.EqualError(t, l.Check("http"), `configuration: http.rate_limit must be from 1 to 100 (from environment variable AUDITTRAIL_HTTP_RATE_LIMIT)
-configuration: http.tls.cert is required (not set)`)
-	_, l, err = load(t, nil, nil, "")
+	require.EqualError(t, l.Check(), `configuration: http.rate_limit must be from 1 to 100 (from environment variable AUDITTRAIL_HTTP_RATE_LIMIT)
+configuration: http.tls.cert is required`)
+	_, l, err = load(t, []string{"--http.tls.cert=x"}, nil, "")
 	require.NoError(t, err)
-	require.NoError(t, l.Check("kafka"))
-	require.Error(t, l.Check("http.tls"))
+	require.NoError(t, l.Check())
 }
 
 func TestNoSecretIsShown(t *testing.T) {
@@ -313,4 +311,16 @@ func TestReference(t *testing.T) {
 	require.Contains(t, got, "| `http.addr` | string | `:8080` | address \\| port |")
 	require.Contains(t, got, "| `kafka.password` | string, secret |  |  |")
 	require.Equal(t, len(s.Keys()), strings.Count(got, "\n| `"))
+}
+
+func TestRequire(t *testing.T) {
+	s, err := NewSchema("audittrail", sample{})
+	require.NoError(t, err)
+	var c sample
+	require.EqualError(t, s.Require(&c, "postgres.url", "kafka.brokers|kafka.password"),
+		`configuration: postgres.url must be given (flag --postgres.url or environment variable AUDITTRAIL_POSTGRES_URL)
+configuration: kafka.brokers must be given, or kafka.password (flag --kafka.brokers or environment variable AUDITTRAIL_KAFKA_BROKERS)`)
+	c.Postgres.URL, c.Kafka.Password = "x", "y"
+	require.NoError(t, s.Require(&c, "postgres.url", "kafka.brokers|kafka.password"))
+	require.ErrorContains(t, s.Require(&c, "no.such"), "does not exist")
 }

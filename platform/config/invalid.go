@@ -10,11 +10,11 @@ import (
 type InvalidError struct {
 	Key    string // dotted, e.g. "max_depth"; "access.roles[2].name" inside a list
 	Detail string // what the value must be; never quotes a secret
-	Origin Origin // the zero Origin until Loaded.Check has found it
+	Origin Origin // the zero Origin until Load or Check has found it
 }
 
 func (e *InvalidError) Error() string {
-	if e.Origin.Kind == 0 {
+	if e.Origin.Kind <= Default {
 		return e.Key + " " + e.Detail
 	}
 	return e.Key + " " + e.Detail + " (" + e.Origin.describe() + ")"

@@ -45,5 +45,5 @@ func (o Origin) describe() string {
 	case File:
 		return fmt.Sprintf("from file %s, line %d", o.Name, o.Line)
 	}
-	return "not set"
+	return "the default"
 }
