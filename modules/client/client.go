@@ -1,0 +1,146 @@
+// Package client asks a running API over HTTP, for the commands that are its clients: it sends the
+// token, pages through lists, and turns problem answers into errors that a person can act on.
+//
+// It knows the API's conventions (RFC 9457 problems, items and nextCursor), not what the items mean:
+// they pass through as the JSON that the API sent.
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// maxAnswer bounds the memory of one answer. A page ends at 16 MiB of events; spacing and the rest of
+// the answer have room.
+const maxAnswer = 64 << 20
+
+// Client asks one API. It is safe for concurrent use.
+type Client struct {
+	base  *url.URL
+	token string
+	http  *http.Client
+}
+
+// New makes a client of the API at base, such as http://127.0.0.1:8080. The token may be empty; then
+// the API will say that it wants one.
+func New(base, token string) (*Client, error) {
+	u, err := url.Parse(base)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return nil, errors.New("client.url must be an http or https URL, such as http://127.0.0.1:8080")
+	}
+	u.Path = strings.TrimSuffix(u.Path, "/")
+	return &Client{base: u, token: strings.TrimSpace(token), http: &http.Client{
+		Timeout: 2 * time.Minute,
+		// The API never redirects. Whatever does is something else, and gets no token.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}, nil
+}
+
+// Plain says that the token would travel unencrypted over a network.
+func (c *Client) Plain() bool {
+	if c.base.Scheme == "https" || c.token == "" || c.base.Hostname() == "localhost" {
+		return false
+	}
+	ip := net.ParseIP(c.base.Hostname())
+	return ip == nil || !ip.IsLoopback()
+}
+
+// Get answers the JSON at path, which is escaped already and begins with a slash. The error is a
+// *Problem where the API refused.
+func (c *Client) Get(ctx context.Context, path string, query url.Values) (jsontext.Value, error) {
+	u := *c.base
+	u.RawPath = c.base.EscapedPath() + path
+	var err error
+	if u.Path, err = url.PathUnescape(u.RawPath); err != nil {
+		return nil, fmt.Errorf("path %s: %w", path, err)
+	}
+	u.RawQuery = query.Encode()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Accept", "application/json, application/problem+json")
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("no answer from %s: %w", c.base, unwrapURL(err))
+	}
+	defer resp.Body.Close()
+	return c.read(resp)
+}
+
+// unwrapURL takes the URL out of an error's text: it may hold what somebody searches for.
+func unwrapURL(err error) error {
+	var u *url.Error
+	if errors.As(err, &u) {
+		return u.Err
+	}
+	return err
+}
+
+func (c *Client) read(resp *http.Response) (jsontext.Value, error) {
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	if err != nil {
+		return nil, fmt.Errorf("the answer from %s was cut off: %w", c.base, err)
+	}
+	if len(body) > maxAnswer {
+		return nil, fmt.Errorf("the answer from %s is longer than %d MiB; ask with a smaller limit", c.base, maxAnswer>>20)
+	}
+	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	if resp.StatusCode == http.StatusOK && kind == "application/json" {
+		return body, nil
+	}
+	var p Problem
+	if kind != "application/problem+json" || json.Unmarshal(body, &p) != nil {
+		return nil, fmt.Errorf("%s answered %d (%s), which is not how audittrail answers; is client.url right?",
+			c.base, resp.StatusCode, http.StatusText(resp.StatusCode))
+	}
+	p.Status = resp.StatusCode
+	return nil, &p
+}
+
+// Problem is an answer that refuses (RFC 9457).
+type Problem struct {
+	Status int    `json:"status"`
+	Title  string `json:"title"`
+	Detail string `json:"detail"`
+	Code   string `json:"code"`
+	Errors []struct {
+		Field  string `json:"field"`
+		Detail string `json:"detail"`
+	} `json:"errors"`
+	CorrelationID string `json:"correlationId"`
+}
+
+func (p *Problem) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "the API refused (%d %s)", p.Status, p.Code)
+	if p.Detail != "" {
+		b.WriteString(": " + p.Detail)
+	}
+	for _, e := range p.Errors {
+		if part := e.Field + ": " + e.Detail; part != p.Detail {
+			b.WriteString("\n  " + part)
+		}
+	}
+	if p.Status == http.StatusUnauthorized {
+		b.WriteString("\n  give a valid token: AUDITTRAIL_CLIENT_TOKEN, or AUDITTRAIL_CLIENT_TOKEN_FILE with the path of a file")
+	}
+	if p.CorrelationID != "" {
+		b.WriteString("\n  correlation id " + p.CorrelationID)
+	}
+	return b.String()
+}
