@@ -29,8 +29,8 @@ type machine struct {
 }
 
 type result struct {
-	Name   string   `json:"name"`
-	Rate   float64  `json:"recordsPerSecond"` // median of the rounds
+	Name   string    `json:"name"`
+	Rate   float64   `json:"recordsPerSecond"` // median of the rounds
 	Rounds []reading `json:"rounds"`
 
 	title string

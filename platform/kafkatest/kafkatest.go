@@ -77,7 +77,7 @@ var shared struct {
 func Shared(t testing.TB) *Kafka {
 	t.Helper()
 	if brokers := os.Getenv(BrokersVariable); brokers != "" {
-		return &Kafka{t: t, Brokers: strings.Split(brokers, ",")}
+		return At(t, strings.Split(brokers, ",")...)
 	}
 	libs := os.Getenv(LibsVariable)
 	if libs == "" {
@@ -96,6 +96,9 @@ func Shared(t testing.TB) *Kafka {
 	}
 	return wrap(t, shared.server)
 }
+
+// At gives a broker that somebody else runs, for what Kafka offers beside its own control.
+func At(t testing.TB, brokers ...string) *Kafka { return &Kafka{t: t, Brokers: brokers} }
 
 func launch(libs, dir string) (*kafkaserver.Server, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)

@@ -1,0 +1,133 @@
+package systemtest
+
+import (
+	"fmt"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestPartitionsMove proves that partitions that move between processes, by processes that come, go in
+// order and are killed under load, are written by one at a time.
+func TestPartitionsMove(t *testing.T) {
+	s := newStack(t)
+	f := newFeed(s)
+	stop := f.load(400, 40*time.Millisecond)
+	flags := []string{"--kafka.session_timeout", "6s", "--ingest.max_batch_events", "500"}
+	stays := s.ingest("stays", flags...)
+	s.beyond(0, 30*time.Second)
+	for n := range 3 {
+		guest := s.ingest(fmt.Sprintf("guest-%d", n), flags...)
+		eventually(t, 30*time.Second, "the guest is ready", guest.ready)
+		s.moves(30 * time.Second)
+		if n == 1 {
+			guest.kill()
+		} else {
+			guest.stop()
+		}
+		s.moves(30 * time.Second)
+	}
+	stop()
+	s.caughtUp(time.Minute, stays)
+	stays.stop()
+	s.balanced()
+	f.holdsAll()
+}
+
+// TestStalledInMidCopy proves that a process that is stopped (SIGSTOP: a long pause of a virtual
+// machine) while PostgreSQL waits for the rest of its COPY does not hold its partitions for long: with
+// default settings the other process has events of every partition within 15 s. And that the stopped
+// one, when it goes on as a zombie, writes nothing that it may not.
+func TestStalledInMidCopy(t *testing.T) {
+	s := newStack(t)
+	f := newFeed(s)
+	f.send(t.Context(), 3_000)
+	direct := s.url
+	p := newProxy(t, direct)
+
+	stalls := newStall(p)
+	s.url = through(t, direct, p.address)
+	zombie := s.ingest("zombie", "--ingest.max_batch_events", "500")
+	s.url = direct
+	s.caughtUp(time.Minute, zombie) // it owns all partitions
+	heir := s.ingest("heir")
+	eventually(t, 30*time.Second, "the heir is ready", heir.ready)
+	stalls.arm(func() { zombie.signal(syscall.SIGSTOP) })
+	stop := f.load(400, 40*time.Millisecond)
+	select {
+	case <-stalls.happened:
+	case <-time.After(30 * time.Second):
+		t.Fatal("no COPY came by")
+	}
+	began := time.Now()
+	s.everyPartitionMoves(15 * time.Second)
+	t.Logf("every partition went on after %s", time.Since(began).Round(100*time.Millisecond))
+
+	zombie.signal(syscall.SIGCONT)
+	stalls.release()
+	s.moves(30 * time.Second)
+	eventually(t, time.Minute, "the zombie finds back", zombie.ready)
+	s.moves(30 * time.Second)
+	stop()
+	s.caughtUp(time.Minute, zombie, heir)
+	zombie.stop()
+	heir.stop()
+	s.balanced()
+	f.holdsAll()
+}
+
+// stall stops a process at the first row of a COPY and holds back what the proxy has of it, as if it had
+// not left the process.
+type stall struct {
+	mu       sync.Mutex
+	action   func() // nil: not armed
+	happened chan struct{}
+	resumed  chan struct{}
+}
+
+func newStall(p *proxy) *stall {
+	s := &stall{happened: make(chan struct{}), resumed: make(chan struct{})}
+	p.toServer = func(kind byte, _ []byte) bool {
+		const copyData = 'd'
+		if kind != copyData {
+			return true
+		}
+		if !s.take() {
+			return true
+		}
+		close(s.happened)
+		<-s.resumed
+		return true
+	}
+	return s
+}
+
+func (s *stall) arm(action func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.action = action
+}
+
+func (s *stall) take() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.action == nil {
+		return false
+	}
+	s.action()
+	s.action = nil
+	return true
+}
+
+func (s *stall) release() { close(s.resumed) }
+
+// moves waits until more is accounted for than now.
+func (s *stack) moves(within time.Duration) {
+	s.t.Helper()
+	now, err := s.next(s.t.Context())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.beyond(now, within)
+}
