@@ -98,7 +98,10 @@ func Shared(t testing.TB) *Kafka {
 }
 
 // At gives a broker that somebody else runs, for what Kafka offers beside its own control.
-func At(t testing.TB, brokers ...string) *Kafka { return &Kafka{t: t, Brokers: brokers} }
+func At(t testing.TB, brokers ...string) *Kafka {
+	t.Helper()
+	return &Kafka{t: t, Brokers: brokers}
+}
 
 func launch(libs, dir string) (*kafkaserver.Server, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -111,6 +114,7 @@ func launch(libs, dir string) (*kafkaserver.Server, error) {
 }
 
 func wrap(t testing.TB, server *kafkaserver.Server) *Kafka {
+	t.Helper()
 	return &Kafka{
 		t: t, server: server,
 		Brokers: []string{server.Plain}, TLSBrokers: []string{server.TLS}, SASLBrokers: []string{server.SASL},
