@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"audittrail/modules/event"
@@ -130,5 +131,68 @@ func TestPrecedence(t *testing.T) {
 				t.Errorf("got %+v", r)
 			}
 		})
+	}
+}
+
+func TestRealEvents(t *testing.T) {
+	years, orders := map[int]int{}, eventtest.PurchaseOrders()
+	for _, value := range orders {
+		v := accept(t, value)
+		years[v.Event().Timestamp.Year()]++
+		if again := accept(t, recordOf(*v.Event())); !bytes.Equal(again.Digest(), v.Digest()) {
+			t.Errorf("%s: another digest when read back", value)
+		}
+	}
+	if len(orders) != 53 || years[1948] != 2 {
+		t.Errorf("%d events, by year: %v", len(orders), years)
+	}
+}
+
+// The limits are the operator's: the same record against others.
+func TestRules(t *testing.T) {
+	value := eventtest.Value()
+	d, rejected := event.Decode(event.Raw{Value: value})
+	if rejected != nil {
+		t.Fatal(rejected.Detail)
+	}
+	for _, c := range []struct {
+		name   string
+		change func(*event.Rules)
+		reason event.Reason
+		field  string
+	}{
+		{"exactly the bytes", func(r *event.Rules) { r.MaxRecordBytes = len(value) }, "", ""},
+		{"a byte less", func(r *event.Rules) { r.MaxRecordBytes = len(value) - 1 }, event.TooLarge, ""},
+		{"exactly the depth", func(r *event.Rules) { r.MaxDepth = 4 }, "", ""},
+		{"a level less", func(r *event.Rules) { r.MaxDepth = 3 }, event.TooDeep, "payload.lines[0]"},
+		{"nothing but the event", func(r *event.Rules) { r.MaxDepth = 1 }, event.TooDeep, "payload"},
+		{"nothing newer than a month", func(r *event.Rules) { r.MaxFuture = -32 * 24 * time.Hour }, event.InvalidField, "timestamp"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			rules := event.DefaultRules()
+			c.change(&rules)
+			_, rejected := d.Validate(rules, eventtest.Now())
+			if c.reason == "" && rejected == nil {
+				return
+			}
+			if rejected == nil || rejected.Reason != c.reason || rejected.Field != c.field {
+				t.Errorf("got %+v", rejected)
+			}
+		})
+	}
+}
+
+// Names of members are the producer's, and some of them are data.
+func TestFieldShowsNamesOnlyIfTheyLookLikeNames(t *testing.T) {
+	for name, field := range map[string]string{
+		`lines`: "payload.lines.x", `größe_2-a`: "payload.größe_2-a.x", `注文`: "payload.注文.x", `$ref`: "payload.$ref.x",
+		`ada@example.org`: "payload.*.x", `4111111111111111`: "payload.*.x", `a b`: "payload.*.x", `a\u0022`: "payload.*.x",
+		``: "payload.*.x", `a.b`: "payload.*.x", `[0]`: "payload.*.x", `\u202e`: "payload.*.x",
+		strings.Repeat("n", 64): "payload." + strings.Repeat("n", 64) + ".x", strings.Repeat("n", 65): "payload.*.x",
+	} {
+		_, r := read(eventtest.With(`{"total":"12.50","lines":[{"sku":"A-1","qty":2}]}`, `{"`+name+`":{"x":"\u0000"}}`))
+		if r == nil || r.Reason != event.InvalidText || r.Field != field {
+			t.Errorf("%s: got %+v, want %s", name, r, field)
+		}
 	}
 }
