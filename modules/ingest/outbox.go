@@ -1,0 +1,168 @@
+package ingest
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"audittrail/modules/store"
+)
+
+// Outbox is the queue of dead letters that have still to be published; see store.Outbox.
+type Outbox interface {
+	Next(ctx context.Context, after int64, skip []string, limit int) ([]store.DeadLetter, error)
+	Published(ctx context.Context, ids []int64) error
+	Pending(ctx context.Context) (int64, error)
+
+	// Lead makes the caller the one publisher, if there is none.
+	Lead(ctx context.Context) (Lead, bool, error)
+}
+
+// Lead is the right to publish. Check fails once it may be somebody else's; Release MUST be called.
+type Lead interface {
+	Check(ctx context.Context) error
+	Release()
+}
+
+// StoreOutbox is the event store's outbox as ingest wants it.
+type StoreOutbox struct{ *store.Outbox }
+
+// Lead is store.Outbox.TryLead.
+func (o StoreOutbox) Lead(ctx context.Context) (Lead, bool, error) {
+	lead, ok, err := o.TryLead(ctx)
+	if err != nil || !ok {
+		return nil, false, err
+	}
+	return lead, true, nil
+}
+
+const (
+	outboxPage   = 64               // dead letters of one read; the store bounds their bytes too
+	outboxEvery  = time.Second      // between looks into an outbox that was empty
+	outboxRest   = 30 * time.Second // of a topic that could not be published to
+	pendingEvery = 15 * time.Second // between counts of the pending dead letters
+)
+
+// publisher publishes dead letters to their topics, at least once. Of all processes one does so at a
+// time: the one that leads. Whatever fails here stops nothing else, and one topic's failure does not hold
+// up another's.
+type publisher struct {
+	outbox    Outbox
+	client    *kgo.Client
+	suffix    string
+	create    bool
+	now       func() time.Time
+	log       *slog.Logger
+	metrics   *metrics
+	exists    map[string]bool      // dead-letter topics that are known to exist
+	resting   map[string]time.Time // source topics, until when
+	refused   map[string]error     // source topics of which a letter was refused in this sweep
+	countedAt time.Time
+}
+
+func newPublisher(r *Role, client *kgo.Client) *publisher {
+	return &publisher{
+		outbox: r.deps.Outbox, client: client, suffix: r.options.DLQSuffix, create: r.options.DLQCreate,
+		now: r.deps.Now, log: r.deps.Log, metrics: r.metrics,
+		exists: map[string]bool{}, resting: map[string]time.Time{}, refused: map[string]error{},
+	}
+}
+
+func (p *publisher) run(ctx context.Context) {
+	for try := 0; ctx.Err() == nil; {
+		lead, ok, err := p.outbox.Lead(ctx)
+		if ok {
+			try = 0
+			err = p.lead(ctx, lead)
+		}
+		if err != nil && ctx.Err() == nil && try%10 == 0 {
+			p.log.Warn("dead letters can't be published; trying again", "error", err)
+		}
+		try++
+		if !sleep(ctx, backoff(try+3)) {
+			return
+		}
+	}
+}
+
+// lead publishes until ctx ends or the lead is lost.
+func (p *publisher) lead(ctx context.Context, lead Lead) error {
+	defer lead.Release()
+	for {
+		if err := lead.Check(ctx); err != nil {
+			return err
+		}
+		if err := p.count(ctx); err != nil {
+			return err
+		}
+		if err := p.sweep(ctx); err != nil {
+			return err
+		}
+		if !sleep(ctx, outboxEvery) {
+			return nil
+		}
+	}
+}
+
+// count keeps the metric of pending dead letters. Only the leader does: the sum over processes is right.
+func (p *publisher) count(ctx context.Context) error {
+	if p.now().Sub(p.countedAt) < pendingEvery {
+		return nil
+	}
+	n, err := p.outbox.Pending(ctx)
+	if err != nil {
+		return err
+	}
+	p.countedAt = p.now()
+	p.metrics.pending.Set(float64(n))
+	return nil
+}
+
+// sweep publishes all there is, but for topics that rest. A topic that refuses one letter gets all the
+// others first, and rests then.
+func (p *publisher) sweep(ctx context.Context) error {
+	defer func() {
+		for topic, err := range p.refused {
+			p.rest(topic, err)
+		}
+		clear(p.refused)
+	}()
+	for after := int64(0); ctx.Err() == nil; {
+		letters, err := p.outbox.Next(ctx, after, p.skip(), outboxPage)
+		if err != nil || len(letters) == 0 {
+			return err
+		}
+		after = letters[len(letters)-1].ID
+		if acked := p.publish(ctx, letters); len(acked) > 0 {
+			if err := p.outbox.Published(ctx, acked); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// skip are the source topics that rest. Those that have rested enough are tried again.
+func (p *publisher) skip() []string {
+	var topics []string
+	for topic, until := range p.resting {
+		if p.now().Before(until) {
+			topics = append(topics, topic)
+		} else {
+			delete(p.resting, topic)
+		}
+	}
+	return topics
+}
+
+// rest leaves a topic alone for a while.
+func (p *publisher) rest(topic string, err error) {
+	if _, ok := p.resting[topic]; ok {
+		return
+	}
+	p.resting[topic] = p.now().Add(outboxRest)
+	p.log.Warn("dead letters wait for their topic; they are kept, and ingest goes on",
+		"topic", topic, "dead_letter_topic", topic+p.suffix, "next_try_in", outboxRest, "error", err)
+}

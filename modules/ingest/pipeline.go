@@ -1,0 +1,102 @@
+package ingest
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"audittrail/modules/event"
+)
+
+// pipeline is what the stages of one Run share.
+type pipeline struct {
+	options Options
+	store   Store
+	now     func() time.Time
+	log     *slog.Logger
+	metrics *metrics
+	status  *status
+	leases  *leases
+	budget  *budget
+
+	consumer *kgo.Client // member of the group; polled by the poller alone
+	control  *kgo.Client // for questions, which must not wait behind fetches
+
+	workers []*worker
+	decode  chan *chunk
+
+	fail func(error) // ends Run with an error
+
+	mu     sync.Mutex
+	orders []order
+	wake   context.CancelFunc // ends the poll that is under way; nil where there is none
+}
+
+// order is something that only the poller may do, between two polls. One of its parts is set.
+type order struct {
+	reposition *lease // go on at an offset, under a new lease
+	seek       *lease // fetch from an offset on, under the same lease
+	at         int64  // the offset; negative: the database has no row of the partition
+
+	gap *chunk // append it
+
+	stopTopic string
+	why       string
+}
+
+// request has the poller do something soon.
+func (p *pipeline) request(o order) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.orders = append(p.orders, o)
+	if p.wake != nil {
+		p.wake()
+	}
+}
+
+func (p *pipeline) takeOrders() []order {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	orders := p.orders
+	p.orders = nil
+	return orders
+}
+
+// dispatch hands a chunk to the decoders, and to its worker, which waits for them. It blocks while the
+// budget is spent: that is how ingest pauses when PostgreSQL is away. The client fetches no more once
+// its own buffers are full, and goes on with its heartbeats.
+func (p *pipeline) dispatch(ctx context.Context, c *chunk) error {
+	taken, err := p.budget.take(ctx, c.cost())
+	if err != nil {
+		return err
+	}
+	c.taken = taken
+	p.metrics.inFlight.Set(float64(p.budget.used()))
+	if c.lease.ended.Load() {
+		p.budget.give(taken)
+		return nil
+	}
+	if c.records != nil {
+		select {
+		case p.decode <- c:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	select {
+	case p.workers[c.lease.worker].queue <- c:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// decodeChunks decodes until the channel is closed.
+func (p *pipeline) decodeChunks(rules event.Rules) {
+	for c := range p.decode {
+		c.decode(rules, p.now())
+	}
+}

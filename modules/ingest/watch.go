@@ -1,0 +1,122 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"audittrail/platform/kafka"
+)
+
+const (
+	commitEvery = time.Second     // offsets of the group, for lag tools
+	watchEvery  = 5 * time.Second // lag, and whether topics are still the same
+	askTimeout  = 5 * time.Second
+)
+
+// watch keeps lag up to date, notices topics that are made again, and commits offsets to the group.
+func (p *pipeline) watch(ctx context.Context) {
+	commit, look := time.NewTicker(commitEvery), time.NewTicker(watchEvery)
+	defer commit.Stop()
+	defer look.Stop()
+	committed := map[*lease]int64{}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-commit.C:
+			p.commit(ctx, committed)
+		case <-look.C:
+			p.measureLag(ctx)
+			p.identifyAll(ctx)
+		}
+	}
+}
+
+// commit tells the group how far it is. Nothing depends on it: a failure is tried again with the next
+// offsets.
+func (p *pipeline) commit(ctx context.Context, committed map[*lease]int64) {
+	offsets := map[string]map[int32]kgo.EpochOffset{}
+	current := map[*lease]int64{}
+	for _, l := range p.leases.all() {
+		if l.ended.Load() {
+			continue
+		}
+		acked := l.acked.Load()
+		current[l] = acked
+		if before, ok := committed[l]; ok && before == acked {
+			continue
+		}
+		if offsets[l.id.Topic] == nil {
+			offsets[l.id.Topic] = map[int32]kgo.EpochOffset{}
+		}
+		offsets[l.id.Topic][l.id.Number] = kgo.EpochOffset{Epoch: l.epoch.Load(), Offset: acked}
+	}
+	clear(committed)
+	for l, acked := range current {
+		committed[l] = acked
+	}
+	if len(offsets) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	var failed error
+	p.consumer.CommitOffsetsSync(ctx, offsets, func(_ *kgo.Client, _ *commitRequest, _ *commitResponse, err error) { failed = err })
+	if failed != nil && ctx.Err() == nil {
+		p.log.Debug("could not commit offsets to the group; lag tools are behind until the next time", "error", failed)
+	}
+}
+
+// measureLag asks for the ends of the logs: the client learns them only from what it fetches.
+func (p *pipeline) measureLag(ctx context.Context) {
+	held := p.leases.all()
+	of := make([]kafka.TopicPartition, 0, len(held))
+	for _, l := range held {
+		of = append(of, l.at())
+	}
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	ends, err := kafka.LogEnds(ctx, p.control, of)
+	if err != nil {
+		p.log.Debug("could not measure the lag", "error", err)
+		return
+	}
+	for _, l := range held {
+		if p.leases.of(l.at()) == l {
+			p.metrics.setLag(l, ends[l.at()])
+		}
+	}
+}
+
+func (p *pipeline) identifyAll(ctx context.Context) {
+	for topic := range p.leases.topics() {
+		p.identify(ctx, topic)
+	}
+}
+
+// identify stops a topic that was deleted and made again: its offsets mean other records now. The
+// client goes on asking for the old one.
+func (p *pipeline) identify(ctx context.Context, topic string) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	topics, err := kafka.Topics(ctx, p.control, []string{topic})
+	if err == nil {
+		err = topics[topic].Err
+	}
+	if err != nil {
+		if errors.Is(err, kerr.UnknownTopicOrPartition) {
+			p.log.Warn("the cluster does not know an assigned topic", "topic", topic)
+		}
+		return
+	}
+	for _, l := range p.leases.all() {
+		if l.id.Topic == topic && l.id.TopicID != topics[topic].ID {
+			p.request(order{stopTopic: topic, why: recreated(topics[topic].ID, l.id.TopicID)})
+			return
+		}
+	}
+}

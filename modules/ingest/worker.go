@@ -1,0 +1,195 @@
+package ingest
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"audittrail/modules/event"
+	"audittrail/modules/store"
+)
+
+// worker appends the chunks of its partitions, in the order in which they were read.
+type worker struct {
+	*pipeline
+	number int
+	queue  chan *chunk
+	batch  batch
+	log    *slog.Logger
+
+	lastStart time.Time // of the append before
+}
+
+// run works until the queue is closed and empty, or ctx ends: then what is left stays unacknowledged,
+// and is read again by whoever gets the partitions.
+func (w *worker) run(ctx context.Context) {
+	due := time.NewTimer(time.Hour)
+	due.Stop()
+	defer due.Stop()
+	isDue := false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-due.C:
+			// What waits in the queue already comes along: under load batches are full, not early.
+			if isDue = len(w.queue) > 0; !isDue {
+				w.flush(ctx)
+			}
+			continue
+		case c, ok := <-w.queue:
+			if !ok {
+				w.flush(ctx)
+				return
+			}
+			select {
+			case <-c.ready:
+			case <-ctx.Done():
+				return
+			}
+			if !w.batch.fits(c, w.options) {
+				w.flush(ctx)
+				isDue = false
+			}
+			if len(w.batch.chunks) == 0 {
+				due.Reset(w.delay())
+			}
+			w.batch.add(c)
+			if w.batch.full(w.options) || isDue && len(w.queue) == 0 {
+				w.flush(ctx)
+				isDue = false
+				due.Stop()
+			}
+		}
+	}
+}
+
+// delay is how long a batch that has just begun waits for more: until `ingest.linger` after the last
+// append began, which bounds the number of batches; next to nothing when the worker has been idle.
+func (w *worker) delay() time.Duration {
+	return max(gather, w.options.Linger-w.now().Sub(w.lastStart))
+}
+
+// flush appends the batch, again and again until it is stored or ctx ends. Between tries the leases are
+// looked at anew: records whose lease has ended leave the batch. That is safe also where the answer to
+// an earlier COMMIT was lost, since all or nothing of that try was stored.
+func (w *worker) flush(ctx context.Context) {
+	defer w.putDown()
+	w.lastStart = w.now()
+	for try := 0; ; try++ {
+		done, err := w.try(ctx)
+		if done {
+			return
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		w.metrics.appendErrors.Inc()
+		lasting := w.status.has(troubleStore, err)
+		if try == 0 || try%10 == 0 {
+			w.log.Error("append failed; the same batch is tried again", "try", try+1, "failing_for", lasting.Round(time.Millisecond), "error", err)
+		}
+		if !sleep(ctx, backoff(try)) {
+			return
+		}
+	}
+}
+
+// try appends the part of the batch whose leases stand. It is done when there is nothing left to do.
+func (w *worker) try(ctx context.Context) (done bool, err error) {
+	flight, chunks := w.leases.takeOff(w.number, w.batch.chunks)
+	defer w.leases.land(flight)
+	if len(chunks) == 0 {
+		return true, nil
+	}
+	b, err := w.batch.build(chunks)
+	if err != nil {
+		w.fail(err) // a bug: going on would lose offsets
+		return true, nil
+	}
+	start := w.now()
+	receipt, err := w.store.Append(ctx, b)
+	if err != nil {
+		return false, err
+	}
+	if lasting := w.status.has(troubleStore, nil); lasting > 0 {
+		w.log.Info("append works again", "failed_for", lasting.Round(time.Millisecond))
+	}
+	w.metrics.appends.Observe(w.now().Sub(start).Seconds())
+	w.metrics.batchEvents.Observe(float64(len(b.Events)))
+	w.settle(b, receipt)
+	return true, nil
+}
+
+// settle notes what was stored, and gives up what was fenced off.
+func (w *worker) settle(b store.Batch, r store.Receipt) {
+	lost := make(map[store.Partition]bool, len(r.Lost))
+	for _, l := range r.Lost {
+		lost[l.Partition] = true
+	}
+	leaseOf := make(map[store.Partition]*lease, len(r.Lost))
+	for i, rg := range b.Ranges {
+		if lost[rg.Partition] {
+			leaseOf[rg.Partition] = w.batch.leases[i]
+			continue
+		}
+		w.batch.leases[i].acked.Store(rg.To)
+		w.batch.leases[i].epoch.Store(rg.LeaderEpoch)
+	}
+	w.metrics.count(b, r)
+	for _, l := range r.Lost {
+		w.lost(leaseOf[l.Partition], l)
+	}
+}
+
+// lost gives up a partition that the fence refused: what is buffered of it is dropped, and it goes on
+// where the database says.
+func (w *worker) lost(held *lease, l store.Lost) {
+	if l.Recreated != (event.TopicID{}) {
+		w.request(order{stopTopic: l.Topic, why: recreated(l.TopicID, l.Recreated)})
+		return
+	}
+	w.log.Warn("partition was moved on by somebody else, or the database is an older one: going on where it says",
+		"topic", l.Topic, "partition", l.Number, "next_offset", l.NextOffset)
+	if w.leases.suspend(held) {
+		w.request(order{reposition: held, at: l.NextOffset})
+	}
+}
+
+// putDown gives back what the batch held.
+func (w *worker) putDown() {
+	var n int64
+	for _, c := range w.batch.chunks {
+		n += c.taken
+	}
+	w.batch.reset()
+	w.budget.give(n)
+}
+
+// Tries of what failed come 0.1 s to 5 s apart.
+const (
+	firstBackoff = 100 * time.Millisecond
+	lastBackoff  = 5 * time.Second
+)
+
+// backoff doubles from try to try, with up to a quarter less, so that processes do not try in step.
+func backoff(try int) time.Duration {
+	d := lastBackoff
+	if try < 6 {
+		d = min(d, firstBackoff<<try)
+	}
+	return d - rand.N(d/4)
+}
+
+// sleep waits; false where ctx ended first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
