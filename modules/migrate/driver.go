@@ -47,7 +47,7 @@ func openDriver(ctx context.Context, config *pgx.ConnConfig, all []int, destroyD
 	var err error
 	d.Driver, err = pgxmigrate.WithInstance(d.db, &pgxmigrate.Config{SchemaName: "public"})
 	if err != nil {
-		return nil, errors.Join(err, d.db.Close())
+		return nil, errors.Join(serverError(err), d.db.Close())
 	}
 	return d, nil
 }
@@ -82,49 +82,71 @@ func (d *driver) Run(migration io.Reader) error {
 		return errors.Join(err, d.restore())
 	}
 	if err := d.Driver.Run(strings.NewReader(statements)); err != nil {
-		return errors.Join(refusal(err), d.restore())
+		return errors.Join(d.failure(err), d.restore())
 	}
 	return nil
 }
 
-// complete puts what belongs to the same transaction before the file's COMMIT.
+// complete puts what belongs to the same transaction behind the file's BEGIN and before its COMMIT.
 func (d *driver) complete(file string) (string, error) {
-	const first, last = "BEGIN;", "COMMIT;"
-	body, ended := strings.CutSuffix(strings.TrimSpace(file), last)
-	head, body, begun := strings.Cut(body, first)
-	if !begun || !ended || !onlyComments(head) {
-		return "", errs.New(errs.Internal, "internal_error", "migration to version %d: the file is not of the form %s … %s", d.target, first, last)
+	head, body, begun := cutBegin(file)
+	body, ended := strings.CutSuffix(strings.TrimSpace(body), "COMMIT;")
+	if !begun || !ended {
+		return "", fmt.Errorf("migration to version %d: the file is not of the form BEGIN; … COMMIT", d.target)
 	}
 	guard, check := "", ""
 	if d.target < d.before && !d.destroyData {
 		guard, check = rememberOccupied, refuseDropped
 	}
-	return first + guard + body + check + recordClean + last, nil
+	return head + "BEGIN;" + guard + body + check + recordClean + "COMMIT;", nil
 }
 
-func onlyComments(text string) bool {
-	for line := range strings.Lines(text) {
-		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "--") {
-			return false
+// cutBegin cuts file at its first line that is no comment, which has to be BEGIN;.
+func cutBegin(file string) (head, body string, found bool) {
+	at := 0
+	for line := range strings.Lines(file) {
+		switch text := strings.TrimSpace(line); {
+		case text == "BEGIN;":
+			return file[:at], "\n" + file[at+len(line):], true
+		case text != "" && !strings.HasPrefix(text, "--"):
+			return "", "", false
 		}
+		at += len(line)
 	}
-	return true
+	return "", "", false
 }
 
 // restore records the version that the database still has, the migration being rolled back.
 func (d *driver) restore() error {
 	if err := d.Driver.Run(strings.NewReader("ROLLBACK")); err != nil {
-		return err
+		return fmt.Errorf("roll back: %w", serverError(err))
 	}
-	return d.Driver.SetVersion(d.before, false)
+	return serverError(d.Driver.SetVersion(d.before, false))
 }
 
-// refusal finds the guard's answer in err.
-func refusal(err error) error {
+// failure is why a migration failed: the guard's answer, or the server's.
+func (d *driver) failure(err error) error {
+	err = serverError(err)
 	var failed *pgconn.PgError
 	if errors.As(err, &failed) && failed.Code == codeOccupied {
 		return errs.New(errs.Conflict, "data_would_be_lost", "refused, and nothing was changed: these tables hold rows and would be dropped: %s "+
 			"(--destroy-data drops them)", failed.Message)
+	}
+	return fmt.Errorf("from version %d to %d, rolled back: %w", max(d.before, 0), max(d.target, 0), err)
+}
+
+// serverError digs out what the server said. The library's error neither unwraps to it nor spares the
+// reader the whole file.
+func serverError(err error) error {
+	switch library := err.(type) { //nolint:errorlint // what it is joined with must not be lost
+	case *database.Error:
+		if library.OrigErr != nil {
+			return library.OrigErr
+		}
+	case database.Error:
+		if library.OrigErr != nil {
+			return library.OrigErr
+		}
 	}
 	return err
 }

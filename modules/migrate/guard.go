@@ -2,7 +2,8 @@ package migrate
 
 // The guard looks which tables hold rows before a down migration, and which of them are gone after it,
 // in the migration's own transaction: nothing has to declare what it drops. The tables are locked
-// first, so that no row comes in between. Partitions count as their parent.
+// first, so that no row comes in between. Partitions count as their parent; rows that the migrations
+// themselves put there (installation) do not count.
 
 // codeOccupied is an SQLSTATE of a class that PostgreSQL does not use.
 const codeOccupied = "AT001"
@@ -17,7 +18,7 @@ BEGIN
     FOR target IN
         SELECT oid FROM pg_catalog.pg_class
         WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition
-          AND relname <> 'schema_migrations'
+          AND relname NOT IN ('schema_migrations', 'installation')
         ORDER BY oid
     LOOP
         EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', target);

@@ -49,7 +49,7 @@ func run(ctx context.Context, opts Options, destroyData bool, work func(*session
 	})
 	defer release()
 	if err := work(s); err != nil {
-		return explain(ctx, fmt.Errorf("migrate: %w", err))
+		return explain(ctx, fmt.Errorf("migrate: %w", serverError(err)))
 	}
 	return ctx.Err()
 }
