@@ -44,7 +44,7 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	os.Exit(exitStatus(run(ctx, opts)))
+	os.Exit(exitStatus(run(ctx, opts, os.Stdout)))
 }
 
 func exitStatus(err error) int {

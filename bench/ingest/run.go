@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
@@ -59,7 +60,8 @@ const (
 	ingestRepeats = "ingest-repeats"
 )
 
-func run(ctx context.Context, opts options) (err error) {
+// run takes all measurements and writes the report.
+func run(ctx context.Context, opts options, out io.Writer) (err error) {
 	chosen, err := choose(opts.only)
 	if err != nil {
 		return err
@@ -87,7 +89,7 @@ func run(ctx context.Context, opts options) (err error) {
 			return fmt.Errorf("profile: %w", err)
 		}
 	}
-	return results.print(os.Stdout, opts.output)
+	return results.print(out, opts.output)
 }
 
 func choose(only string) ([]measurement, error) {

@@ -1,0 +1,52 @@
+package systemtest
+
+import (
+	"bufio"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestExampleEnvironment proves that what .env.example sets is accepted, all together, and so is each
+// line of it that is commented out, by itself.
+func TestExampleEnvironment(t *testing.T) {
+	f, err := os.Open("../../.env.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, []byte("s3cret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var set, commented []string
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		line, off := strings.CutPrefix(lines.Text(), "#AUDITTRAIL_")
+		switch {
+		case off:
+			name, _, _ := strings.Cut(line, "=")
+			if strings.HasSuffix(name, "_FILE") {
+				line = name + "=" + secret
+			}
+			commented = append(commented, "AUDITTRAIL_"+line)
+		case strings.HasPrefix(line, "AUDITTRAIL_"):
+			set = append(set, line)
+		}
+	}
+	if len(set) < 10 || len(commented) < 5 {
+		t.Fatalf("%d lines are set and %d commented out: the file is not read right", len(set), len(commented))
+	}
+	check := func(environment ...string) {
+		t.Helper()
+		c := command(t.Context(), "config", "check")
+		c.Env = append(c.Env, environment...)
+		if out, err := c.CombinedOutput(); err != nil {
+			t.Errorf("config check with %d variables: %v\n%s", len(environment), err, out)
+		}
+	}
+	check(set...)
+	for _, line := range commented {
+		check(line)
+	}
+}
