@@ -180,13 +180,8 @@ type DeadLetter struct {
 	Field string `json:"field"`
 
 	// Headers The record's headers in their order; names may repeat.
-	Headers []struct {
-		Key string `json:"key"`
-
-		// Value base64
-		Value *[]byte `json:"value"`
-	} `json:"headers"`
-	Id DeadLetterId `json:"id"`
+	Headers []DeadLetterHeader `json:"headers"`
+	Id      DeadLetterId       `json:"id"`
 
 	// Key The record's key in base64; null where it had none.
 	Key       *[]byte `json:"key"`
@@ -212,6 +207,15 @@ type DeadLetter struct {
 	Topic      string           `json:"topic"`
 
 	// Value The record's value in base64; null for a tombstone.
+	Value *[]byte `json:"value"`
+}
+
+// DeadLetterHeader defines model for DeadLetterHeader.
+type DeadLetterHeader struct {
+	// Key Its name; bytes that are not UTF-8 read as U+FFFD.
+	Key string `json:"key"`
+
+	// Value In base64; null where it had none.
 	Value *[]byte `json:"value"`
 }
 

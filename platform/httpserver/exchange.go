@@ -6,6 +6,8 @@ import (
 	"encoding/hex"
 	"net/http"
 	"time"
+
+	"audittrail/platform/logging"
 )
 
 // CorrelationHeader carries the correlation id, both ways.
@@ -43,7 +45,8 @@ func ShowEvents(ctx context.Context, n int) { ExchangeOf(ctx).Events += n }
 
 func newExchange(r *http.Request) (*Exchange, *http.Request) {
 	x := &Exchange{CorrelationID: correlationID(r.Header), Route: unmatched, start: time.Now()}
-	x.Request = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
+	ctx := logging.WithCorrelationID(r.Context(), x.CorrelationID)
+	x.Request = r.WithContext(context.WithValue(ctx, exchangeKey{}, x))
 	return x, x.Request
 }
 

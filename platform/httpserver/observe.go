@@ -29,7 +29,7 @@ func (s *Server) Expect(route, method string, statuses ...int) {
 	}
 }
 
-// observe writes the request's log line and its metric.
+// observe writes the request's log line and its metric. The logger adds the context's correlation id.
 func (s *Server) observe(x *Exchange) {
 	took := time.Since(x.start)
 	s.seconds.WithLabelValues(x.Route, methodLabel(x.Request.Method), strconv.Itoa(x.Status)).Observe(took.Seconds())
@@ -37,15 +37,13 @@ func (s *Server) observe(x *Exchange) {
 		slog.String("method", methodLabel(x.Request.Method)),
 		slog.String("route", x.Route),
 		slog.Int("status", x.Status),
-		slog.Duration("duration", took),
-		slog.String("correlationId", x.CorrelationID))
+		slog.Duration("duration", took))
 }
 
 // logCause writes what the answer must not say.
 func (s *Server) logCause(x *Exchange, err error) {
 	s.log.LogAttrs(x.Request.Context(), slog.LevelError, "request failed",
 		slog.String("route", x.Route),
-		slog.String("correlationId", x.CorrelationID),
 		slog.Any("error", err))
 }
 

@@ -1,0 +1,108 @@
+package httpapi
+
+import (
+	"net/http"
+	"strconv"
+
+	"audittrail/modules/event"
+)
+
+const contentType, jsonType = "Content-Type", "application/json"
+
+// The answers below take the place of the generated ones where an answer holds events: an event's JSON is
+// appended as bytes and never goes through maps, which would reorder it and round its numbers.
+
+// EventsAnswer is a page of events, for the operations that list them.
+type EventsAnswer struct {
+	Items      []event.Stored
+	NextCursor string // "" where there is no next page
+}
+
+// VisitListEventsResponse writes the page.
+func (p EventsAnswer) VisitListEventsResponse(w http.ResponseWriter) error { return p.write(w) }
+
+// VisitListAggregateEventsResponse writes the page.
+func (p EventsAnswer) VisitListAggregateEventsResponse(w http.ResponseWriter) error { return p.write(w) }
+
+func (p EventsAnswer) write(w http.ResponseWriter) error {
+	body := appendItems(nil, p.Items)
+	body = append(body, `,"nextCursor":`...)
+	body = appendCursor(body, p.NextCursor)
+	return send(w, append(body, '}'))
+}
+
+// FeedAnswer is a page of the feed.
+type FeedAnswer struct {
+	Items     []event.Stored
+	ScannedTo int64 // the highest position that was examined
+	More      bool  // there are events beyond it already
+}
+
+// VisitReadFeedResponse writes the page.
+func (p FeedAnswer) VisitReadFeedResponse(w http.ResponseWriter) error {
+	next := ""
+	if p.More {
+		next = strconv.FormatInt(p.ScannedTo, 10)
+	}
+	body := appendItems(nil, p.Items)
+	body = append(body, `,"nextCursor":`...)
+	body = appendCursor(body, next)
+	body = append(body, `,"scannedTo":`...)
+	body = strconv.AppendInt(body, p.ScannedTo, 10)
+	return send(w, append(body, '}'))
+}
+
+// SingleEvent is one event with its entity tag.
+type SingleEvent struct {
+	Body []byte
+	ETag string
+}
+
+// VisitGetEventResponse writes the event.
+func (e SingleEvent) VisitGetEventResponse(w http.ResponseWriter) error {
+	w.Header().Set("ETag", e.ETag)
+	return send(w, e.Body)
+}
+
+// Unchanged tells the caller that it has the event already.
+type Unchanged struct{ ETag string }
+
+// VisitGetEventResponse writes the head, which is all there is.
+func (e Unchanged) VisitGetEventResponse(w http.ResponseWriter) error {
+	w.Header().Set("ETag", e.ETag)
+	w.WriteHeader(http.StatusNotModified)
+	return nil
+}
+
+// RawJSON is a document that is JSON already.
+type RawJSON []byte
+
+// VisitGetSpecificationResponse writes the document.
+func (d RawJSON) VisitGetSpecificationResponse(w http.ResponseWriter) error { return send(w, d) }
+
+// appendItems appends an opened object with its items.
+func appendItems(body []byte, items []event.Stored) []byte {
+	body = append(body, `{"items":[`...)
+	for i := range items {
+		if i > 0 {
+			body = append(body, ',')
+		}
+		body = items[i].AppendJSON(body)
+	}
+	return append(body, ']')
+}
+
+// appendCursor appends a cursor, which never holds a character that JSON would escape.
+func appendCursor(body []byte, cursor string) []byte {
+	if cursor == "" {
+		return append(body, "null"...)
+	}
+	return strconv.AppendQuote(body, cursor)
+}
+
+func send(w http.ResponseWriter, body []byte) error {
+	w.Header().Set(contentType, jsonType)
+	w.WriteHeader(http.StatusOK)
+	_, err := w.Write(body)
+	return err
+}

@@ -1,0 +1,71 @@
+package query
+
+import (
+	"context"
+	_ "embed" // the page and its script
+	"net/http"
+	"slices"
+
+	"github.com/labstack/echo/v4"
+	"github.com/swaggest/swgui/v5emb"
+
+	"audittrail/modules/httpapi"
+	"audittrail/platform/httpserver"
+)
+
+//go:embed docs.html
+var docsHTML string
+
+//go:embed docs.js
+var docsScript string
+
+// docsPolicy lets the page load its own scripts, styles and pictures and ask its own server: nothing from
+// elsewhere, no script in the page. Swagger UI sets styles on elements, and has icons as data URLs.
+const docsPolicy = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; " +
+	"img-src 'self' data:; font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+// docsAssets are the files of Swagger UI that the page wants.
+func docsAssets() []string {
+	return []string{"swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png"}
+}
+
+func docsIndex() []byte { return []byte(docsHTML) }
+
+// htmlPage is the page of /docs.
+type htmlPage []byte
+
+// VisitGetDocsResponse writes the page.
+func (p htmlPage) VisitGetDocsResponse(w http.ResponseWriter) error {
+	w.Header().Set(echo.HeaderContentSecurityPolicy, docsPolicy)
+	w.Header().Set(echo.HeaderContentType, echo.MIMETextHTMLCharsetUTF8)
+	w.WriteHeader(http.StatusOK)
+	_, err := w.Write(p)
+	return err
+}
+
+// GetDocs answers the page that shows the specification.
+func (h *Handlers) GetDocs(context.Context, httpapi.GetDocsRequestObject) (httpapi.GetDocsResponseObject, error) {
+	return htmlPage(h.index), nil
+}
+
+// GetSpecification answers the specification.
+func (h *Handlers) GetSpecification(context.Context, httpapi.GetSpecificationRequestObject) (httpapi.GetSpecificationResponseObject, error) {
+	return h.spec, nil
+}
+
+// mountAssets serves what the page loads. The files are part of the program, and no secret.
+func mountAssets(server *httpserver.Server) {
+	swagger := v5emb.New("audittrail", "/openapi.json", "/docs")
+	server.Echo().GET("/docs/start.js", func(c echo.Context) error {
+		return c.Blob(http.StatusOK, "text/javascript; charset=utf-8", []byte(docsScript))
+	})
+	server.Echo().GET("/docs/:asset", func(c echo.Context) error {
+		if !slices.Contains(docsAssets(), c.Param("asset")) {
+			return echo.ErrNotFound
+		}
+		swagger.ServeHTTP(c.Response(), c.Request())
+		return nil
+	})
+	server.Expect("/docs/start.js", http.MethodGet, http.StatusOK)
+	server.Expect("/docs/:asset", http.MethodGet, http.StatusOK)
+}

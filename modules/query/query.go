@@ -1,0 +1,82 @@
+// Package query is the reading side of the API: the handlers of its paths over the event store's readers,
+// and the role api, which serves them.
+//
+// It holds no SQL (package store does), writes no status for an error (platform/httpserver does), and
+// checks no parameter that the specification can check (package httpapi does).
+package query
+
+import (
+	"time"
+
+	"audittrail/modules/event"
+	"audittrail/modules/httpapi"
+	"audittrail/modules/store"
+	"audittrail/platform/errs"
+)
+
+// defaultLimit is how many items a page holds where the caller does not say.
+const defaultLimit = 50
+
+// Handlers answers the reading paths. It is one part of what fulfils httpapi.StrictServerInterface.
+type Handlers struct {
+	reader *store.Reader
+	head   *headWatch
+	spec   httpapi.RawJSON
+	index  []byte // the page of /docs
+}
+
+// NewHandlers makes the handlers. The long polls of the feed end when the role that serves them stops.
+func NewHandlers(reader *store.Reader, spec *httpapi.Spec) *Handlers {
+	return &Handlers{reader: reader, head: newHeadWatch(reader), spec: spec.JSON, index: docsIndex()}
+}
+
+func page(order store.Order, limit *httpapi.Limit, cursor *httpapi.Cursor) store.Page {
+	p := store.Page{Order: order, Limit: defaultLimit}
+	if limit != nil {
+		p.Limit = int(*limit)
+	}
+	if cursor != nil {
+		p.Cursor = *cursor
+	}
+	return p
+}
+
+// orderOf reads the order parameter of any list.
+func orderOf[T ~string](given *T, otherwise store.Order) store.Order {
+	switch {
+	case given == nil:
+		return otherwise
+	case *given == "asc":
+		return store.Ascending
+	default:
+		return store.Descending
+	}
+}
+
+// textOf is an optional parameter's value; "" where it was not given.
+func textOf[T ~string](given *T) string {
+	if given == nil {
+		return ""
+	}
+	return string(*given)
+}
+
+// timeOf reads an optional moment; the zero time where it was not given.
+func timeOf(field string, given *httpapi.Moment) (time.Time, error) {
+	if given == nil {
+		return time.Time{}, nil
+	}
+	t, err := event.ParseTime(*given)
+	if err != nil {
+		return time.Time{}, invalid(field, "must be an RFC 3339 time").Because(err)
+	}
+	// No event is that old, and the zero time would pass for no bound at all.
+	if oldest := time.Date(1, 1, 2, 0, 0, 0, 0, time.UTC); t.Before(oldest) {
+		return oldest, nil
+	}
+	return t, nil
+}
+
+func invalid(field, format string, args ...any) *errs.Error {
+	return errs.New(errs.Invalid, "invalid_parameter", format, args...).InField(field)
+}

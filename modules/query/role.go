@@ -1,0 +1,109 @@
+package query
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"audittrail/modules/httpapi"
+	"audittrail/modules/store"
+	"audittrail/platform/auth"
+	"audittrail/platform/httpserver"
+)
+
+// RoleOptions are what the role api is made of.
+type RoleOptions struct {
+	HTTP    httpserver.Options
+	Auth    auth.Options
+	Reader  *store.Reader
+	Log     *slog.Logger
+	Metrics prometheus.Registerer
+	Drain   time.Duration // how long requests under way may take to end at shutdown; 0 is 10 s
+
+	// Assemble puts the handlers of all modules together. Where it is nil these are all there are.
+	Assemble func(*Handlers) httpapi.StrictServerInterface
+}
+
+// Role is the role api: it serves the specification's paths until it is stopped.
+type Role struct {
+	handlers *Handlers
+	verifier *auth.Verifier
+	server   *httpserver.Server
+	log      *slog.Logger
+	bound    chan net.Addr // holds the address that the listener got
+}
+
+// NewRole makes the role. It opens no connection and no listener; an error is a configuration that can't
+// work, or a mistake in the program.
+func NewRole(o RoleOptions) (*Role, error) {
+	spec, err := httpapi.Load()
+	if err != nil {
+		return nil, err
+	}
+	verifier, err := auth.NewVerifier(o.Auth, o.Log)
+	if err != nil {
+		return nil, err
+	}
+	server, err := httpserver.New(o.HTTP, httpserver.Deps{Log: o.Log, Metrics: o.Metrics, Drain: o.Drain})
+	if err != nil {
+		return nil, err
+	}
+	r := &Role{
+		handlers: NewHandlers(o.Reader, spec), verifier: verifier, server: server,
+		log: o.Log, bound: make(chan net.Addr, 1),
+	}
+	var api httpapi.StrictServerInterface = r.handlers
+	if o.Assemble != nil {
+		api = o.Assemble(r.handlers)
+	}
+	if err := httpapi.Mount(server, spec, verifier, api); err != nil {
+		return nil, err
+	}
+	mountAssets(server)
+	return r, nil
+}
+
+// Name is the role's name in `roles`.
+func (r *Role) Name() string { return "api" }
+
+// Run serves until ctx is cancelled. Waiting feeds are answered at once then, and other requests under way
+// get the drain time.
+func (r *Role) Run(ctx context.Context, ready func()) error {
+	background, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer cancel() // before the wait: a listener that fails ends the others too
+	running.Go(func() { r.verifier.Run(background) })
+	running.Go(func() { r.handlers.head.run(background) })
+	return r.server.Run(ctx, func(addr net.Addr) {
+		r.log.Info("the API listens", slog.String("address", addr.String()))
+		r.bound <- addr
+		ready()
+	})
+}
+
+// Addr waits for the address that the API listens on. It is for one caller.
+func (r *Role) Addr(ctx context.Context) (net.Addr, error) {
+	select {
+	case addr := <-r.bound:
+		r.bound <- addr
+		return addr, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("the API does not listen: %w", ctx.Err())
+	}
+}
+
+// Health is an error while requests can't be answered: PostgreSQL is away, or there are no keys to check
+// tokens with.
+func (r *Role) Health(ctx context.Context) error {
+	return errors.Join(r.reader().Ping(ctx), r.verifier.Health())
+}
+
+func (r *Role) reader() *store.Reader { return r.handlers.reader }

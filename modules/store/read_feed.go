@@ -1,0 +1,146 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"audittrail/modules/event"
+)
+
+// feedBranches is how many batches one statement of the feed reads.
+const feedBranches = 32
+
+// FeedPage is a part of the feed.
+type FeedPage struct {
+	Items     []event.Stored
+	ScannedTo int64 // the highest position that was examined; what was asked for where there is nothing new
+	More      bool  // there are positions beyond it already
+}
+
+// By ledger_batches' primary key. The batches that hold positions from $1 on, $2 of them at most.
+const sliceSQL = `
+	SELECT first_position, count, batch, earliest, latest FROM ledger_batches
+	WHERE log = 'events' AND first_position >= coalesce(
+		(SELECT first_position FROM ledger_batches WHERE log = 'events' AND first_position <= $1
+		 ORDER BY first_position DESC LIMIT 1), 0)
+	ORDER BY first_position LIMIT $2`
+
+// By ledger_batches' primary key.
+const headSQL = `SELECT first_position + count - 1 FROM ledger_batches
+	WHERE log = 'events' ORDER BY first_position DESC LIMIT 1`
+
+// Head is the position of the event that was committed last; -1 where there is none.
+func (r *Reader) Head(ctx context.Context) (int64, error) {
+	head := int64(-1)
+	err := r.read(ctx, "read head", func(ctx context.Context, conn *pgx.Conn) error {
+		err := conn.QueryRow(ctx, headSQL).Scan(&head)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil
+		}
+		return err
+	})
+	return head, err
+}
+
+// slice is the part of a batch that a page of the feed may show.
+type slice struct {
+	first, last      int64 // positions
+	lowest, highest  int64 // row ids
+	earliest, latest time.Time
+}
+
+// Feed answers up to limit events whose positions are greater than after, which may be -1, in the order
+// of their positions. Batches are numbered under a lock that is held until their commit is seen, so what
+// is there to see never has a gap that fills later. Positions whose events were archived are passed by.
+func (r *Reader) Feed(ctx context.Context, after int64, limit int) (FeedPage, error) {
+	page := FeedPage{Items: []event.Stored{}, ScannedTo: after}
+	if after >= math.MaxInt64-int64(limit) { // beyond any position, and any sum with it overflows
+		return page, nil
+	}
+	err := r.read(ctx, "read feed", func(ctx context.Context, conn *pgx.Conn) error {
+		slices, more, err := feedSlices(ctx, conn, after, limit)
+		if err != nil {
+			return err
+		}
+		rows := &collector{limit: limit, bytes: r.pageBytes}
+		for len(slices) > 0 && !rows.full {
+			n := min(feedBranches, len(slices))
+			if err := feedRows(ctx, conn, slices[:n], limit-len(rows.rows), rows); err != nil {
+				return err
+			}
+			if !rows.full {
+				page.ScannedTo, slices = slices[n-1].last, slices[n:]
+			}
+		}
+		for i := range rows.rows {
+			page.Items = append(page.Items, rows.rows[i].stored)
+		}
+		if rows.full {
+			page.ScannedTo = page.Items[len(page.Items)-1].Position
+		}
+		page.More = more || rows.full
+		return nil
+	})
+	return page, err
+}
+
+// feedSlices answers the batches that hold the positions after+1 … after+limit, without what lies outside,
+// and whether there are positions beyond them.
+func feedSlices(ctx context.Context, conn *pgx.Conn, after int64, limit int) ([]slice, bool, error) {
+	rows, err := conn.Query(ctx, sliceSQL, after+1, limit+1)
+	if err != nil {
+		return nil, false, err
+	}
+	defer rows.Close()
+	var (
+		slices []slice
+		more   bool
+		next   = after + 1 // positions are dense: each batch begins where the one before ends
+	)
+	for rows.Next() {
+		var (
+			s                   slice
+			first, count, batch int64
+		)
+		if err := rows.Scan(&first, &count, &batch, &s.earliest, &s.latest); err != nil {
+			return nil, false, err
+		}
+		if first+count <= next { // after lies beyond all that there is
+			continue
+		}
+		if first > next {
+			return nil, false, fmt.Errorf("ledger batch at %d, expected at %d: %w", first, next, errCorrupt)
+		}
+		s.first, s.last = next, min(first+count-1, after+int64(limit))
+		if s.first > after+int64(limit) {
+			more = true
+			break
+		}
+		more = s.last < first+count-1
+		s.lowest, s.highest = batch<<indexBits|(s.first-first), batch<<indexBits|(s.last-first)
+		slices, next = append(slices, s), s.last+1
+	}
+	rows.Close()
+	return slices, more, rows.Err()
+}
+
+// feedRows reads the events of the slices into the page, one branch a batch: by the primary key where the
+// batch is of one time, by the BRIN on id where it is spread over years. Bounds are literals of the
+// ledger's own numbers and times, so that each branch is planned for its batch.
+func feedRows(ctx context.Context, conn *pgx.Conn, slices []slice, limit int, page *collector) error {
+	branches := make([]string, len(slices))
+	for i, s := range slices {
+		branches[i] = fmt.Sprintf(`(SELECT %s FROM events WHERE timestamp BETWEEN '%s' AND '%s'
+			AND id BETWEEN %d AND %d ORDER BY id LIMIT $1)`, eventColumns,
+			event.FormatTime(s.earliest.UTC()), event.FormatTime(s.latest.UTC()), s.lowest, s.highest)
+	}
+	sql := "SELECT " + eventColumns + ", " + positionColumn +
+		" FROM (" + strings.Join(branches, " UNION ALL ") + " LIMIT $1) AS e"
+	return collect(ctx, conn, page, sql, limit)
+}

@@ -1,0 +1,112 @@
+package store
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Filter says which events are wanted. What is zero does not filter; all that is given must fit.
+type Filter struct {
+	EventTypes    []string // any of them
+	AggregateType string
+	AggregateID   string
+	From          time.Time // inclusive
+	To            time.Time // exclusive
+}
+
+// fingerprint is the filter as bytes, for cursors: equal for filters that mean the same.
+func (f Filter) fingerprint() []byte {
+	types := slices.Clone(f.EventTypes)
+	slices.Sort(types)
+	types = slices.Compact(types)
+	b := []byte("events")
+	b = appendField(b, strconv.Itoa(len(types)))
+	for _, t := range types {
+		b = appendField(b, t)
+	}
+	b = appendField(b, f.AggregateType)
+	b = appendField(b, f.AggregateID)
+	b = appendField(b, moment(f.From))
+	return appendField(b, moment(f.To))
+}
+
+func moment(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return strconv.FormatInt(t.UnixMicro(), 10)
+}
+
+// appendField appends a text so that no two lists of texts give the same bytes.
+func appendField(b []byte, text string) []byte {
+	b = append(b, 0)
+	b = strconv.AppendInt(b, int64(len(text)), 10)
+	b = append(b, ':')
+	return append(b, text...)
+}
+
+// conditions builds a WHERE clause. It is the only way by which a value gets into a statement, and binds
+// every one of them.
+type conditions struct {
+	terms []string
+	args  []any
+}
+
+// bind answers the placeholder of a value.
+func (c *conditions) bind(value any) string {
+	c.args = append(c.args, value)
+	return "$" + strconv.Itoa(len(c.args))
+}
+
+// add appends a term; %s in it stands for the value.
+func (c *conditions) add(term string, value any) {
+	c.terms = append(c.terms, strings.ReplaceAll(term, "%s", c.bind(value)))
+}
+
+// sql is all terms, to be put behind WHERE.
+func (c *conditions) sql() string {
+	if len(c.terms) == 0 {
+		return "true"
+	}
+	return strings.Join(c.terms, " AND ")
+}
+
+// where builds the filter's conditions. Served by events_type, events_aggregate and the primary key.
+func (f Filter) where() *conditions {
+	c := &conditions{}
+	switch len(f.EventTypes) {
+	case 0:
+	case 1: // equality keeps the index's order by time, which = ANY does not
+		c.add("event_type = %s", f.EventTypes[0])
+	default:
+		c.add("event_type = ANY (%s::text[])", f.EventTypes)
+	}
+	if f.AggregateType != "" {
+		c.add("aggregate_type = %s", f.AggregateType)
+	}
+	if f.AggregateID != "" {
+		c.add("aggregate_id = %s", f.AggregateID)
+	}
+	if !f.From.IsZero() {
+		c.add("timestamp >= %s::timestamptz", f.From)
+	}
+	if !f.To.IsZero() {
+		c.add("timestamp < %s::timestamptz", f.To)
+	}
+	return c
+}
+
+// beyond adds the keyset condition of a cursor. The plain comparison is there for the planner: a row
+// comparison alone does not prune partitions.
+func (c *conditions) beyond(k key, order Order) {
+	at, id := c.bind(k.timestamp), c.bind(k.id)
+	plain, row := "timestamp >= ", "(timestamp, id) > "
+	if order == Descending {
+		plain, row = "timestamp <= ", "(timestamp, id) < "
+	}
+	c.terms = append(c.terms,
+		plain+at+"::timestamptz",
+		row+"("+at+"::timestamptz, "+id+"::bigint)")
+}

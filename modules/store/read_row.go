@@ -1,0 +1,88 @@
+package store
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"audittrail/modules/event"
+)
+
+// eventColumns are what scanEvent reads, but for the first position of the event's batch, which stands
+// at their end.
+const eventColumns = `id, timestamp, created_at, event_id, event_type, aggregate_type, aggregate_id, version,
+	kafka_topic, kafka_partition, kafka_offset, salt, payload, metadata`
+
+// positionColumn is the first position of e's batch. By ledger_batches' unique (log, batch).
+const positionColumn = `(SELECT first_position FROM ledger_batches WHERE log = 'events' AND batch = e.id >> 14)`
+
+// indexMask is the part of a row's id that is its index within its batch; the rest is the batch.
+const (
+	indexBits = 14
+	indexMask = 1<<indexBits - 1
+)
+
+// row is an event with the key that lists are ordered by.
+type row struct {
+	id     int64
+	stored event.Stored
+}
+
+// size is about how many bytes the event's JSON takes.
+func (r *row) size() int {
+	e := &r.stored
+	return 450 + len(e.Payload) + len(e.Metadata) + len(e.Type) + len(e.AggregateType) + len(e.AggregateID) + len(e.Kafka.Topic)
+}
+
+// scanEvent is the one place that turns a row of events into an event. jsonb has its own order and
+// spelling, so payload and metadata are brought into canonical form again.
+func scanEvent(rows pgx.Rows) (row, error) {
+	var (
+		r                 row
+		e                 = &r.stored
+		id                [16]byte
+		salt              []byte
+		payload, metadata []byte
+		first             *int64
+	)
+	err := rows.Scan(&r.id, &e.Timestamp, &e.RecordedAt, &id, &e.Type, &e.AggregateType, &e.AggregateID, &e.Version,
+		&e.Kafka.Topic, &e.Kafka.Partition, &e.Kafka.Offset, &salt, &payload, &metadata, &first)
+	if err != nil {
+		return row{}, err
+	}
+	if first == nil || len(salt) != len(e.Salt) {
+		return row{}, fmt.Errorf("event row %d: %w", r.id, errCorrupt)
+	}
+	e.ID = event.ID(id)
+	e.Position = *first + r.id&indexMask
+	e.Timestamp, e.RecordedAt = utc(e.Timestamp), utc(e.RecordedAt)
+	copy(e.Salt[:], salt)
+	if e.Payload, err = event.Canonicalize(nil, payload); err != nil {
+		return row{}, fmt.Errorf("event row %d: payload: %w: %w", r.id, errCorrupt, err)
+	}
+	if e.Metadata, err = event.Canonicalize(nil, metadata); err != nil {
+		return row{}, fmt.Errorf("event row %d: metadata: %w: %w", r.id, errCorrupt, err)
+	}
+	return r, nil
+}
+
+func utc(t time.Time) time.Time { return t.UTC() }
+
+// collector gathers a page's rows until it is full.
+type collector struct {
+	limit, bytes int // what is still free
+	rows         []row
+	full         bool // a row came that had no place: there is more
+}
+
+// add takes a row, unless the page has no place for it. The first row always has one.
+func (c *collector) add(r row) bool {
+	if len(c.rows) >= c.limit || len(c.rows) > 0 && r.size() > c.bytes {
+		c.full = true
+		return false
+	}
+	c.rows = append(c.rows, r)
+	c.bytes -= r.size()
+	return true
+}
