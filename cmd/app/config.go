@@ -1,0 +1,108 @@
+// Package app is the composition root: the program's configuration, the ordered table of its roles and
+// what each of them needs, and the function that runs them together.
+//
+// It decides what is wired to what and holds no logic of its own: what a role does is its module's
+// matter, what a command prints is cmd's.
+package app
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"audittrail/modules/ingest"
+	"audittrail/platform/auth"
+	"audittrail/platform/config"
+	"audittrail/platform/httpserver"
+	"audittrail/platform/kafka"
+	"audittrail/platform/logging"
+)
+
+// Config is every key of the program. A module's keys stand in its own options struct, nested here
+// under the section's name. It is loaded once and then passed on by value.
+type Config struct {
+	Roles    []string        `key:"roles" default:"ingest,api" help:"what this process does: ingest, api; each may run in any number of processes"`
+	Shutdown ShutdownOptions `key:"shutdown"`
+	Log      logging.Options `key:"log"`
+
+	Postgres PostgresOptions         `key:"postgres"`
+	Kafka    kafka.Options           `key:"kafka"`
+	Ingest   ingest.Options          `key:"ingest"`
+	HTTP     httpserver.Options      `key:"http"`
+	Auth     auth.Options            `key:"auth"`
+	Admin    httpserver.AdminOptions `key:"admin"`
+	Client   ClientOptions           `key:"client"`
+
+	Access     accessLater     `key:"access"`
+	Encryption encryptionLater `key:"encryption"`
+	Ledger     ledgerLater     `key:"ledger"`
+	Notary     notaryLater     `key:"notary"`
+	Redis      redisLater      `key:"redis"`
+	Replay     replayLater     `key:"replay"`
+
+	loaded *config.Loaded
+}
+
+// ShutdownOptions are the keys below `shutdown`.
+type ShutdownOptions struct {
+	// The default is less than the 30 s after which Kubernetes kills.
+	Grace time.Duration `key:"grace" default:"25s" help:"how long the roles have to stop, all together; then the program ends with status 1"`
+}
+
+// Validate reports every key that can't work.
+func (o ShutdownOptions) Validate() error {
+	if o.Grace <= 0 {
+		return config.Invalid("grace", "must be more than 0")
+	}
+	return nil
+}
+
+// ClientOptions are the keys below `client`: of the commands that ask a running API.
+type ClientOptions struct {
+	URL   string `key:"url" default:"http://127.0.0.1:8080" help:"where the API is, for the commands that are its clients"`
+	Token string `key:"token" secret:"true" help:"bearer token that those commands show"`
+}
+
+// NewSchema is the schema of Config.
+func NewSchema() (*config.Schema, error) { return config.NewSchema("AUDITTRAIL", Config{}) }
+
+// Load reads the configuration. Values of the wrong type and unknown keys are errors, and so are
+// values that break a rule, whichever section they are in. What is missing is an error where it is
+// needed: see Run and Config.Require.
+func Load(src config.Sources) (Config, error) {
+	schema, err := NewSchema()
+	if err != nil {
+		return Config{}, err
+	}
+	c := new(Config)
+	if c.loaded, err = schema.Load(c, src); err != nil {
+		return Config{}, err
+	}
+	return *c, c.loaded.Check()
+}
+
+// IsSet tells whether somebody gave the key a value, in a flag, the environment or the file.
+func (c Config) IsSet(key string) bool { return c.loaded != nil && c.loaded.IsSet(key) }
+
+// Values lists every key with its value and origin, secrets masked.
+func (c Config) Values() []config.Value { return c.loaded.Values() }
+
+// Require reports the keys among those given that have no value, as a *config.Error. A key may be
+// given as alternatives: "auth.jwks_url|auth.jwks_file".
+func (c Config) Require(keys ...string) error {
+	schema, err := NewSchema()
+	if err != nil {
+		return err
+	}
+	return schema.Require(&c, keys...)
+}
+
+// Validate reports what no section can see by itself.
+func (c Config) Validate() error {
+	for i, name := range c.Roles {
+		if _, ok := find(name); !ok {
+			return config.Invalid(fmt.Sprintf("roles[%d]", i), "must be one of %s%s", strings.Join(roleNames(), ", "), suggestRole(name))
+		}
+	}
+	return nil
+}

@@ -1,0 +1,96 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"audittrail/modules/migrate"
+	"audittrail/platform/errs"
+	"audittrail/platform/lifecycle"
+)
+
+const (
+	gateInterval = time.Second     // between two looks at a schema that does not fit yet
+	gateTimeout  = 5 * time.Second // of one look
+)
+
+// gate keeps a role from being ready until PostgreSQL answers and the schema fits. `serve` never
+// migrates, and must survive a database that is away: the gate waits for both, for as long as it takes.
+type gate struct {
+	lifecycle.Role
+	db  migrate.Queryer
+	log *slog.Logger
+	// early lets the role run while the gate waits: the api answers 503 meanwhile.
+	early bool
+}
+
+// Run runs the role, once the gate has opened or, for an early one, at once.
+func (g *gate) Run(ctx context.Context, ready func()) error {
+	if !g.early {
+		if !g.await(ctx) {
+			return nil
+		}
+		return g.Role.Run(ctx, ready)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	var left atomic.Int32
+	left.Store(2)
+	half := func() {
+		if left.Add(-1) == 0 {
+			ready()
+		}
+	}
+	wg.Go(func() {
+		if g.await(ctx) {
+			half()
+		}
+	})
+	return g.Role.Run(ctx, sync.OnceFunc(half))
+}
+
+// await waits until the schema fits; false where ctx ended before. It logs each change of the reason
+// once, however many tries there are.
+func (g *gate) await(ctx context.Context) bool {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	reason := ""
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-timer.C:
+		}
+		err := g.look(ctx)
+		if err == nil {
+			if reason != "" {
+				g.log.InfoContext(ctx, "the schema fits", "role", g.Name())
+			}
+			return true
+		}
+		if e := errs.Of(err); ctx.Err() == nil && reason != e.Code+e.Detail {
+			reason = e.Code + e.Detail
+			g.log.WarnContext(ctx, "role waits", "role", g.Name(), "reason", err)
+		}
+		timer.Reset(gateInterval)
+	}
+}
+
+func (g *gate) look(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, gateTimeout)
+	defer cancel()
+	return migrate.Check(ctx, g.db)
+}
+
+// Health is the gate's reason where there is one, else the role's.
+func (g *gate) Health(ctx context.Context) error {
+	if err := migrate.Check(ctx, g.db); err != nil {
+		return err
+	}
+	return g.Role.Health(ctx)
+}

@@ -1,0 +1,105 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"audittrail/platform/config"
+)
+
+// The keys in this file are accepted, so that a configuration may be written for the whole design, and
+// do nothing yet: their features come later, and take the structs along into their own modules. A key
+// that is set all the same is never silently without effect: see warnUnused and refuseUnsealed.
+
+type accessLater struct {
+	Mode      string        `key:"mode" default:"strict" help:"not in effect yet. strict: without an entry in the access log no answer"`
+	Roles     []accessRole  `key:"roles" help:"not in effect yet. Adds to or replaces the built-in roles"`
+	Retention time.Duration `key:"retention" help:"not in effect yet. How long access entries are kept; 0: for ever"`
+}
+
+type accessRole struct {
+	Name        string   `key:"name"`
+	Permissions []string `key:"permissions"`
+	Scope       struct {
+		EventTypes     []string `key:"eventTypes"`
+		AggregateTypes []string `key:"aggregateTypes"`
+		Sources        []string `key:"sources"`
+	} `key:"scope"`
+}
+
+type encryptionLater struct {
+	Rules   []encryptionRule `key:"rules" help:"not in effect yet, serve refuses to start with it. Fields whose values are sealed"`
+	KEKURL  string           `key:"kek_url" secret:"true" help:"not in effect yet, serve refuses to start with it. Key-encryption key, a gocloud secrets URL"`
+	KeysURL string           `key:"keys_url" secret:"url" help:"not in effect yet. Database of the subjects' data keys; default: postgres.url"`
+}
+
+type encryptionRule struct {
+	EventType string `key:"eventType"`
+	Path      string `key:"path"`
+	Subject   string `key:"subject"`
+	Search    bool   `key:"search"`
+}
+
+type ledgerLater struct {
+	Origin     string `key:"origin" help:"not in effect yet. Name of the ledger, the first part of each log's origin"`
+	SigningKey string `key:"signing_key" secret:"true" help:"not in effect yet. Note signing keys, with commas: all sign, the first is the current one"`
+	Public     bool   `key:"public" default:"false" help:"not in effect yet. Open the ledger's paths without a token"`
+}
+
+type notaryLater struct {
+	Interval  time.Duration `key:"interval" default:"1s" help:"not in effect yet. Least time between two checkpoints"`
+	StateFile string        `key:"state_file" default:".audittrail/notary.json" help:"not in effect yet. The notary's memory of what it has signed"`
+}
+
+type redisLater struct {
+	URL string `key:"url" secret:"url" help:"not in effect yet. Redis, for a cache that processes share"`
+}
+
+type replayLater struct {
+	Targets []replayTarget `key:"targets" help:"not in effect yet. Where replays may write to"`
+}
+
+type replayTarget struct {
+	Type  string `key:"type"`
+	Name  string `key:"name"`
+	Topic string `key:"topic"`
+	URL   string `key:"url" secret:"url"`
+}
+
+// unused are the keys, and sections of keys, that nothing reads yet.
+func unused() []string {
+	return []string{
+		"access", "encryption.keys_url", "ledger", "notary", "redis", "replay",
+		"http.rate_limit", "http.rate_limit_address", "http.trusted_proxies", "kafka.schema_registry",
+		"postgres.replica_urls",
+	}
+}
+
+// warnUnused says once, at start, which of the keys that were given do nothing yet.
+func warnUnused(ctx context.Context, c Config, log *slog.Logger) {
+	if c.loaded == nil {
+		return
+	}
+	for _, v := range c.Values() {
+		if c.IsSet(v.Key) && config.InSections(unused(), v.Key) {
+			log.WarnContext(ctx, "this key is set, and has no effect in this version", "key", v.Key, "from", v.Origin)
+		}
+	}
+}
+
+// refuseUnsealed fails where fields are meant to be sealed: this version would store them readable.
+func refuseUnsealed(c Config) error {
+	const text = "is set, but this version does not seal fields yet; it refuses to store them unsealed. Remove the key to go on without"
+	var errs []error
+	if len(c.Encryption.Rules) > 0 {
+		errs = append(errs, config.Invalid("encryption.rules", text))
+	}
+	if c.Encryption.KEKURL != "" {
+		errs = append(errs, config.Invalid("encryption.kek_url", text))
+	}
+	if len(errs) == 0 {
+		return nil
+	}
+	return &config.Error{Problems: errs}
+}

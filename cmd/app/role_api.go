@@ -1,0 +1,31 @@
+package app
+
+import (
+	"context"
+	"net"
+	"time"
+
+	"audittrail/modules/query"
+	"audittrail/modules/store"
+	"audittrail/platform/lifecycle"
+)
+
+// maxDrain is how long requests under way may take to end, where the grace period is longer.
+const maxDrain = 10 * time.Second
+
+// apiRole serves the API.
+func apiRole(ctx context.Context, p *parts) (lifecycle.Role, error) {
+	pool, err := p.pool(ctx, apiPool(p.cfg))
+	if err != nil {
+		return nil, err
+	}
+	return query.NewRole(query.RoleOptions{
+		HTTP:      p.cfg.HTTP,
+		Auth:      p.cfg.Auth,
+		Reader:    store.NewReader(store.ReaderOptions{Pool: pool}),
+		Log:       p.log,
+		Metrics:   p.metrics,
+		Drain:     min(maxDrain, p.cfg.Shutdown.Grace/2),
+		Listening: func(addr net.Addr) { p.listeners.up("api", addr) },
+	})
+}

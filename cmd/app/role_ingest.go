@@ -1,0 +1,41 @@
+package app
+
+import (
+	"context"
+
+	"audittrail/modules/ingest"
+	"audittrail/modules/store"
+	"audittrail/platform/lifecycle"
+)
+
+// ingestRole reads Kafka and appends to the event store.
+func ingestRole(ctx context.Context, p *parts) (lifecycle.Role, error) {
+	pool, err := p.pool(ctx, ingestPool(p.cfg))
+	if err != nil {
+		return nil, err
+	}
+	breaker, err := p.pool(ctx, breakerPool(p.cfg))
+	if err != nil {
+		return nil, err
+	}
+	return ingest.New(p.cfg.Ingest, ingest.Dependencies{
+		Kafka:    p.cfg.Kafka,
+		Store:    store.NewAppender(store.AppenderOptions{Pool: pool, Breaker: breaker, Log: p.log}),
+		Outbox:   outbox{store.NewOutbox(pool)},
+		Ping:     pool.Ping,
+		Registry: p.metrics,
+		Log:      p.log,
+	})
+}
+
+// outbox fits the store's outbox to what ingest asks for: the lead as an interface.
+type outbox struct{ *store.Outbox }
+
+// Lead makes the caller the one publisher of dead letters, if there is none.
+func (o outbox) Lead(ctx context.Context) (ingest.Lead, bool, error) {
+	lead, ok, err := o.TryLead(ctx)
+	if err != nil || !ok {
+		return nil, false, err // and not a nil *store.Lead inside an interface
+	}
+	return lead, true, nil
+}

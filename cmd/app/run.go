@@ -1,0 +1,129 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"audittrail/platform/httpserver"
+	"audittrail/platform/lifecycle"
+	"audittrail/platform/telemetry"
+	"audittrail/platform/telemetry/buildinfo"
+)
+
+// Options is what Run is called with.
+type Options struct {
+	Config Config
+	Log    *slog.Logger
+
+	// Listening is told the address of each listener that is up: "admin" and "api". It may be nil;
+	// it must not block.
+	Listening func(name string, addr net.Addr)
+}
+
+// Run runs the roles that the configuration names, until ctx is cancelled, and puts everything down
+// again. `serve` and `dev` both are this function.
+//
+// A configuration that can't work is a *config.Error, before anything is opened. A database or a broker
+// that is away is no error: the roles wait, and /readyz says what for. A role that fails, or does not
+// stop in time, is an error that names it.
+func Run(ctx context.Context, o Options) error {
+	if err := Check(o.Config); err != nil {
+		return err
+	}
+	warnUnused(ctx, o.Config, o.Log)
+	build := buildinfo.Read()
+	p := &parts{
+		cfg: o.Config, log: o.Log, metrics: telemetry.NewRegistry(build),
+		listeners: &listeners{tell: o.Listening},
+	}
+	o.Log.InfoContext(ctx, "audittrail starts", "version", build.Version, "revision", build.Revision, "roles", o.Config.Roles)
+	err := p.run(ctx, chosen(o.Config.Roles))
+	var stuck *lifecycle.StuckError
+	if !errors.As(err, &stuck) { // else a lost goroutine may hold a connection for ever
+		p.close(ctx)
+	}
+	o.Log.InfoContext(context.WithoutCancel(ctx), "audittrail has stopped")
+	return err
+}
+
+// parts is what the roles are built from.
+type parts struct {
+	cfg       Config
+	log       *slog.Logger
+	metrics   *prometheus.Registry
+	listeners *listeners
+	pools     []*pgxpool.Pool // to be closed at the end
+	probe     *pgxpool.Pool   // one of them
+}
+
+func (p *parts) run(ctx context.Context, roles []role) error {
+	var group *lifecycle.Group
+	admin := httpserver.NewAdmin(p.cfg.Admin, httpserver.AdminDeps{
+		Log: p.log, Metrics: p.metrics, Started: p.listeners.allUp,
+		Status: func(ctx context.Context) []lifecycle.Status { return withoutAdmin(group.Status(ctx)) },
+	})
+	members := []lifecycle.Role{adminRole{admin}}
+	for _, r := range roles {
+		built, err := p.build(ctx, r)
+		if err != nil {
+			return fmt.Errorf("role %s: %w", r.name, err)
+		}
+		members = append(members, built)
+		if r.needs.listens {
+			p.listeners.missing.Add(1)
+		}
+	}
+	group = lifecycle.NewGroup(p.log, p.cfg.Shutdown.Grace, members...)
+	p.listeners.missing.Add(1)
+	addr, err := admin.Listen(ctx)
+	if err != nil {
+		return err
+	}
+	p.listeners.up("admin", addr)
+	defer context.AfterFunc(ctx, admin.Stopping)()
+	return group.Run(ctx)
+}
+
+// build makes a role, behind the gate that waits for its schema.
+func (p *parts) build(ctx context.Context, r role) (lifecycle.Role, error) {
+	built, err := r.build(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	if r.needs.postgres == "" {
+		return built, nil
+	}
+	probe, err := p.probePool(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	return &gate{Role: built, db: probe, log: p.log, early: r.needs.listens}, nil
+}
+
+// closeTimeout is how long pools may take to close once all roles have stopped: a connection that was
+// never given back must not keep the process.
+const closeTimeout = 3 * time.Second
+
+func (p *parts) close(ctx context.Context) {
+	closed := make(chan struct{})
+	go func() { // lost with the process where the timer is first
+		defer close(closed)
+		for _, pool := range p.pools {
+			pool.Close()
+		}
+	}()
+	timer := time.NewTimer(closeTimeout)
+	defer timer.Stop()
+	select {
+	case <-closed:
+	case <-timer.C:
+		p.log.WarnContext(ctx, "connections to PostgreSQL were not given back in time")
+	}
+}

@@ -1,0 +1,139 @@
+// Package cmd is the command line: one file a subcommand, which reads flags, calls a module and prints.
+// It is the only place that ends the process, reads os.Args and the environment, or writes to stdout.
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"audittrail/cmd/app"
+	"audittrail/platform/config"
+)
+
+// Exit statuses. Scripts rely on them.
+const (
+	statusDone      = 0
+	statusFailed    = 1
+	statusUsage     = 2 // wrong flags, arguments or configuration
+	statusTampering = 3 // verification found what nobody should have changed
+)
+
+// statusError is an error that decides the exit status.
+type statusError struct {
+	status int
+	err    error
+}
+
+func (e *statusError) Error() string { return e.err.Error() }
+func (e *statusError) Unwrap() error { return e.err }
+
+// wrongUsage is an error in how the command was called.
+func wrongUsage(format string, args ...any) error {
+	return &statusError{statusUsage, fmt.Errorf(format, args...)}
+}
+
+// Execute runs the program and ends it. SIGINT and SIGTERM ask it to stop; a second one ends it at once.
+func Execute() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // from then on a signal has its default effect
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run is Execute without the process around it.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	root, err := newRootCmd()
+	if err != nil {
+		_, _ = fmt.Fprintln(stderr, "audittrail:", err)
+		return statusFailed
+	}
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	begun := false
+	markBegin(root, &begun)
+	called, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return statusDone
+	}
+	status := statusOf(err, begun)
+	_, _ = fmt.Fprintln(stderr, "audittrail:", config.MaskPasswords(err.Error()))
+	if status == statusUsage && !begun {
+		_, _ = fmt.Fprintf(stderr, "See '%s --help'.\n", called.CommandPath())
+	}
+	return status
+}
+
+// markBegin notes that a command's own code has begun: an error before that is cobra's, about flags
+// and arguments.
+func markBegin(c *cobra.Command, begun *bool) {
+	if inner := c.RunE; inner != nil {
+		c.RunE = func(c *cobra.Command, args []string) error {
+			*begun = true
+			return inner(c, args)
+		}
+	}
+	for _, sub := range c.Commands() {
+		markBegin(sub, begun)
+	}
+}
+
+func statusOf(err error, begun bool) int {
+	var decided *statusError
+	var invalid *config.Error
+	switch {
+	case errors.As(err, &decided):
+		return decided.status
+	case errors.As(err, &invalid), !begun:
+		return statusUsage
+	}
+	return statusFailed
+}
+
+func newRootCmd() (*cobra.Command, error) {
+	schema, err := app.NewSchema()
+	if err != nil {
+		return nil, err
+	}
+	root := &cobra.Command{
+		Use:   "audittrail",
+		Short: "Store business events from Kafka exactly once, and serve their history",
+		Long: `audittrail stores the business events that services publish to Kafka, each exactly once, in an
+append-only PostgreSQL event store, and serves their history over a secured REST API.
+
+Exit status: 0 done, 1 failed, 2 wrong usage, 3 verification found tampering.`,
+		Example: `  # in production: bring the schema up to date, then run every role
+  audittrail migrate up --postgres.url "$OWNER_URL"
+  audittrail serve --config audittrail.yaml`,
+		SilenceErrors: true, // run prints them
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE:          showHelp,
+	}
+	schema.AddFlags(root.PersistentFlags())
+	root.SetFlagErrorFunc(suggestFlag)
+	root.SetUsageTemplate(usageTemplate)
+	root.AddCommand(subcommands(schema)...)
+	root.InitDefaultCompletionCmd()
+	return root, nil
+}
+
+// subcommands lists all commands.
+func subcommands(schema *config.Schema) []*cobra.Command {
+	return []*cobra.Command{
+		newServeCmd(),
+		newPublishCmd(),
+		newEventsCmd(),
+		newConfigCmd(schema),
+		newVersionCmd(),
+	}
+}
+
+// showHelp is what a command does that is nothing without a subcommand.
+func showHelp(c *cobra.Command, _ []string) error { return c.Help() }

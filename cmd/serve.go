@@ -1,0 +1,49 @@
+package cmd
+
+import (
+	"github.com/spf13/cobra"
+
+	"audittrail/cmd/app"
+	"audittrail/platform/logging"
+)
+
+func newServeCmd() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the roles until SIGINT or SIGTERM",
+		Long: `Serve runs the roles that 'roles' names, all of them by default:
+
+  ingest    reads the topics of kafka.topics, and stores each event exactly once
+  api       answers questions about the history at http.addr
+  maintain  makes partitions ahead of time and keeps the indexes fast
+
+Any number of processes may run the same roles. Serve never changes the schema: a role waits until
+'audittrail migrate up' has brought it up to date, and while PostgreSQL or Kafka is away; /readyz of
+the operators' port (admin.addr) says what it waits for.
+
+The first SIGINT or SIGTERM stops the roles within shutdown.grace, a second one at once. Exit status
+0 after an orderly stop, 1 if a role failed or did not stop in time.`,
+		Example: `  # everything in one process
+  audittrail serve --config audittrail.yaml
+
+  # two processes that only ingest, beside others
+  audittrail serve --roles ingest --postgres.url "$DATABASE_URL" --kafka.brokers k1:9092,k2:9092 \
+      --kafka.topics 'orders,^payments\..*'`,
+		Args: cobra.NoArgs,
+	}
+	accept := c.Flags().Bool("accept-data-loss", false,
+		"go on where Kafka has deleted records that were not stored yet (key ingest.accept_data_loss)")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		if *accept {
+			if err := c.Flags().Set("ingest.accept_data_loss", "true"); err != nil {
+				return err
+			}
+		}
+		cfg, err := loadConfig(c)
+		if err != nil {
+			return err
+		}
+		return app.Run(c.Context(), app.Options{Config: cfg, Log: logging.New(c.ErrOrStderr(), cfg.Log)})
+	}
+	return c
+}

@@ -1,0 +1,30 @@
+package cmd
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"audittrail/platform/telemetry/buildinfo"
+)
+
+func newVersionCmd() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "version",
+		Short: "Print what this binary was built from",
+		Example: `  audittrail version
+  audittrail version --output json`,
+		Args: cobra.NoArgs,
+	}
+	output := addOutput(c, "text", "json")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		b := buildinfo.Read()
+		if output.value == "json" {
+			return printJSON(c.OutOrStdout(), b)
+		}
+		_, err := fmt.Fprintf(c.OutOrStdout(), "audittrail %s\ncommit   %s (%s)\nbuilt by %s for %s\n",
+			b.Version, b.Revision, b.Time, b.Go, b.Platform)
+		return err
+	}
+	return c
+}
