@@ -3,7 +3,6 @@ package query
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"sync"
@@ -26,6 +25,9 @@ type RoleOptions struct {
 	Metrics prometheus.Registerer
 	Drain   time.Duration // how long requests under way may take to end at shutdown; 0 is 10 s
 
+	// Listening is told the listener's address before the role is ready; it may be nil.
+	Listening func(net.Addr)
+
 	// Assemble puts the handlers of all modules together. Where it is nil these are all there are.
 	Assemble func(*Handlers) httpapi.StrictServerInterface
 }
@@ -36,7 +38,7 @@ type Role struct {
 	verifier *auth.Verifier
 	server   *httpserver.Server
 	log      *slog.Logger
-	bound    chan net.Addr // holds the address that the listener got
+	told     func(net.Addr)
 }
 
 // NewRole makes the role. It opens no connection and no listener; an error is a configuration that can't
@@ -56,7 +58,7 @@ func NewRole(o RoleOptions) (*Role, error) {
 	}
 	r := &Role{
 		handlers: NewHandlers(o.Reader, spec), verifier: verifier, server: server,
-		log: o.Log, bound: make(chan net.Addr, 1),
+		log: o.Log, told: o.Listening,
 	}
 	var api httpapi.StrictServerInterface = r.handlers
 	if o.Assemble != nil {
@@ -84,26 +86,15 @@ func (r *Role) Run(ctx context.Context, ready func()) error {
 	running.Go(func() { r.handlers.head.run(background) })
 	return r.server.Run(ctx, func(addr net.Addr) {
 		r.log.Info("the API listens", slog.String("address", addr.String()))
-		r.bound <- addr
+		if r.told != nil {
+			r.told(addr)
+		}
 		ready()
 	})
-}
-
-// Addr waits for the address that the API listens on. It is for one caller.
-func (r *Role) Addr(ctx context.Context) (net.Addr, error) {
-	select {
-	case addr := <-r.bound:
-		r.bound <- addr
-		return addr, nil
-	case <-ctx.Done():
-		return nil, fmt.Errorf("the API does not listen: %w", ctx.Err())
-	}
 }
 
 // Health is an error while requests can't be answered: PostgreSQL is away, or there are no keys to check
 // tokens with.
 func (r *Role) Health(ctx context.Context) error {
-	return errors.Join(r.reader().Ping(ctx), r.verifier.Health())
+	return errors.Join(r.handlers.reader.Ping(ctx), r.verifier.Health())
 }
-
-func (r *Role) reader() *store.Reader { return r.handlers.reader }

@@ -22,7 +22,7 @@ type Options struct {
 	Audience   string `key:"audience" help:"the aud claim that tokens must have or contain, exactly"`
 	JWKSURL    string `key:"jwks_url" help:"where the issuer publishes its keys, https (http on loopback only); this or auth.jwks_file"`
 	JWKSFile   string `key:"jwks_file" help:"file with the issuer's public keys as a JSON Web Key Set, read again when it changes; this or auth.jwks_url"`
-	RolesClaim string `key:"roles_claim" default:"roles" help:"the claim that lists the caller's roles"`
+	RolesClaim string `key:"roles_claim" default:"roles" help:"not in effect yet. The claim that lists the caller's roles"`
 }
 
 // Validate reports every key that can't work. A program without the api role needs none of them.
