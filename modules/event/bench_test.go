@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -15,7 +16,7 @@ import (
 
 // orderEvent is an event of about 520 bytes, the size that the budget of 15 µs of CPU an event is for.
 var orderEvent = []byte(`{"eventId":"018f4e2a-7c31-7b5a-9d7e-1f2a3b4c5d6e","eventType":"OrderPlaced",` +
-	`"aggregateId":"order-1001","aggregateType":"Order","timestamp":"2026-05-01T09:30:00.123456Z","version":1,` +
+	`"aggregateId":"order-1001","aggregateType":"Order","timestamp":"2024-05-01T09:30:00.123456Z","version":1,` +
 	`"payload":{"orderId":"order-1001","customer":{"id":"c-20417","name":"Ada Byron","country":"CH"},` +
 	`"lines":[{"sku":"A-1001","qty":2,"price":12.50},{"sku":"B-77","qty":1,"price":3.99}],` +
 	`"total":28.99,"currency":"CHF","channel":"web","gift":false},` +
@@ -95,21 +96,33 @@ func BenchmarkStored(b *testing.B) {
 	})
 }
 
-// Unsorted members by the thousand must not cost more than sorting does.
-func BenchmarkCanonicalizeUnsorted(b *testing.B) {
-	object := []byte{'{'}
-	for i := range 20_000 {
-		object = append(object, `"m`...)
-		object = strconv.AppendInt(object, int64(i*7919%20_000), 10)
-		object = append(object, `":0,`...)
+// Records made to be slow: sorting and moving members must stay near the speed of reading.
+func BenchmarkHostile(b *testing.B) {
+	many := []byte{'{'}
+	for i := range 60_000 {
+		many = append(many, `"member`...)
+		many = strconv.AppendInt(many, int64(i*7919%60_000), 10)
+		many = append(many, `":0,`...)
 	}
-	object[len(object)-1] = '}'
-	b.SetBytes(int64(len(object)))
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := event.Canonicalize(nil, object); err != nil {
-			b.Fatal(err)
-		}
+	many[len(many)-1] = '}'
+	inner := `"` + strings.Repeat("x", 1<<20) + `"`
+	for name, value := range map[string]string{
+		"many members unsorted":             string(many),
+		"1 MiB moved at each of 250 levels": strings.Repeat(`{"b":`, 250) + inner + strings.Repeat(`,"a":0}`, 250),
+		"long names alike":                  `{"` + strings.Repeat("é", 4096) + `b":0,"` + strings.Repeat("é", 4096) + `a":0}`,
+		"escapes":                           `"` + strings.Repeat(`\u0001`, 1<<17) + `"`,
+		"arrays":                            "[" + strings.Repeat("[],", 300_000) + "0]",
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(int64(len(value)))
+			b.ReportAllocs()
+			dst := make([]byte, 0, 2*len(value))
+			for b.Loop() {
+				if _, err := event.Canonicalize(dst, []byte(value)); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
 

@@ -11,8 +11,8 @@ const maxName = 255
 // maxVersion is the greatest version: PostgreSQL's integer.
 const maxVersion = 1<<31 - 1
 
-// earliest is the first moment that an event may name. Older ones are taken for mistakes.
-var earliest = time.Date(1900, 1, 1, 0, 0, 0, 0, time.UTC)
+// earliest is 1900-01-01T00:00:00Z in Unix seconds. Older times are taken for mistakes.
+const earliest = -2_208_988_800
 
 // required is a field's canonical value, which MUST be there and not null.
 func (d *Decoded) required(f field) ([]byte, *problem) {
@@ -97,7 +97,7 @@ func (d *Decoded) timestamp(latest time.Time) (time.Time, *problem) {
 	switch {
 	case err != nil:
 		return time.Time{}, invalid(timestamp.name(), err.Error())
-	case t.Before(earliest):
+	case t.Unix() < earliest:
 		return time.Time{}, invalid(timestamp.name(), "lies before the year 1900")
 	case t.After(latest):
 		return time.Time{}, invalid(timestamp.name(), "lies too far in the future")

@@ -55,13 +55,11 @@ func (d *Decoded) storedMetadata(e *Event) *problem {
 		}
 		e.Metadata = extended
 	}
-	id := traceOf(d.raw.Headers)
-	if id == "" {
-		return nil
+	if id := traceOf(d.raw.Headers); id != nil {
+		var space [64]byte
+		trace := append(append(append(space[:0], `{"`+traceID+`":"`...), id...), '"', '}')
+		e.Metadata, _ = mergeObjects(trace, e.Metadata) // so that a trace id that the producer sent stands
 	}
-	// The producer's own trace id, whatever it is, stands: the left side's members go on top.
-	trace := appendMember([]byte{'{'}, []byte(traceID), appendText(nil, id))
-	e.Metadata, _ = mergeObjects(closeObject(trace), e.Metadata)
 	return nil
 }
 
@@ -82,6 +80,8 @@ func (d *Decoded) extend(metadata []byte) ([]byte, *problem) {
 		}
 		others = merged
 	}
-	extended, _ := mergeObjects(metadata, closeObject(appendMember([]byte{'{'}, []byte(extensions), others)))
+	extension := make([]byte, 0, len(extensions)+len(others)+len(`{"":}`))
+	extension = append(append(append(extension, `{"`+extensions+`":`...), others...), '}')
+	extended, _ := mergeObjects(metadata, extension)
 	return extended, nil
 }

@@ -70,7 +70,7 @@ func TestDigest(t *testing.T) {
 	plain := accept(t, eventtest.Value()).Digest()
 	for name, v := range map[string]event.Valid{
 		"spaces and order": accept(t, []byte(`{ "metadata":{"source":"shop","userId":"u-7","causationId":"c-0","correlationId":"c-1"},`+
-			`"payload":{"lines":[{"qty":2.0,"sku":"A\u002d1"}],"total":"12.50"},"version":1e0,"timestamp":"2026-05-01T11:30:00.1234569+02:00",`+
+			`"payload":{"lines":[{"qty":2.0,"sku":"A\u002d1"}],"total":"12.50"},"version":1e0,"timestamp":"2024-05-01T11:30:00.1234569+02:00",`+
 			`"aggregateType":"Order","aggregateId":"order-1001","eventType":"OrderPlaced","eventId":"018F4E2A-7C31-7B5A-9D7E-1F2A3B4C5D6E"}`)),
 		"a trace of the header":   accept(t, eventtest.Value(), header("00-"+aTrace+"-00f067aa0ba902b7-01")),
 		"a trace in the metadata": accept(t, eventtest.With(`"source":"shop"`, `"source":"shop","traceId":{"a":"}\","}`)),
@@ -94,7 +94,7 @@ func TestDigest(t *testing.T) {
 func TestDigestIsStable(t *testing.T) {
 	want := sha256Of(`{"aggregateId":"order-1001","aggregateType":"Order","eventId":"018f4e2a-7c31-7b5a-9d7e-1f2a3b4c5d6e",` +
 		`"eventType":"OrderPlaced","metadata":{"causationId":"c-0","correlationId":"c-1","source":"shop","userId":"u-7"},` +
-		`"payload":{"lines":[{"qty":2,"sku":"A-1"}],"total":"12.50"},"timestamp":"2026-05-01T09:30:00.123456Z","version":1}`)
+		`"payload":{"lines":[{"qty":2,"sku":"A-1"}],"total":"12.50"},"timestamp":"2024-05-01T09:30:00.123456Z","version":1}`)
 	if got := accept(t, eventtest.Value()).Digest(); !bytes.Equal(got, append([]byte{1}, want[:16]...)) {
 		t.Errorf("got %x, want 01%x", got, want[:16])
 	}

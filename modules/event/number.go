@@ -4,6 +4,10 @@ package event
 // holds 131,072 before the point, but then a few bytes of exponent would become 131 KB in each answer.
 const maxDigits = 1000
 
+// maxGrown is by how many bytes all numbers of one text may grow when they are written out plainly, which
+// is how jsonb prints them: a record of 1 MiB that is nothing but 1e999 would be read back as 170.
+const maxGrown = 1 << 20
+
 // maxExponent is where reading an exponent stops counting. It is beyond what any number of digits that
 // fits into a record can bring back within maxDigits, and far from overflowing.
 const maxExponent = 1 << 40
@@ -62,11 +66,18 @@ func (s *scanner) integer(end int, d decimal) bool {
 
 // decimal writes d, which ends at end, unless it is too long.
 func (s *scanner) decimal(end int, d decimal) bool {
-	out, ok := appendDecimal(s.out, d)
-	if !ok {
+	point := d.trim()
+	plain := d.plainDigits(point)
+	if plain > maxDigits {
 		return s.fail(NumberOutOfRange, "has more than 1,000 digits when written out plainly")
 	}
-	s.out, s.pos = out, end
+	start := len(s.out)
+	s.out = d.append(s.out, point)
+	s.grown += max(plain-(len(s.out)-start), 0)
+	if s.grown > maxGrown {
+		return s.fail(NumberOutOfRange, "is one of many numbers that would grow by more than 1 MiB in all when written out plainly")
+	}
+	s.pos = end
 	return true
 }
 
@@ -96,17 +107,22 @@ func readExponent(in []byte, i int) (end, exp int, ok bool) {
 	return end, exp, end > i
 }
 
-// appendDecimal appends d in the spelling of ECMAScript's Number::toString (ECMA-262, 6.1.6.1.20), made
-// from d's own significant digits where ECMAScript takes those of the nearest double. It reports whether
-// d is within maxDigits; zero always is, whatever its exponent.
-func appendDecimal(dst []byte, d decimal) ([]byte, bool) {
-	point := d.trim() // where the point stands, counted in digits from the first significant one
+// plainDigits is how many digits a trimmed d has when it is written out plainly, a zero before the point
+// included.
+func (d *decimal) plainDigits(point int) int {
 	digits := len(d.whole) + len(d.frac)
 	if digits == 0 {
-		return append(dst, '0'), true
+		return 1
 	}
-	if max(point, 1)+max(digits-point, 0) > maxDigits {
-		return dst, false
+	return max(point, 1) + max(digits-point, 0)
+}
+
+// append appends a trimmed d in the spelling of ECMAScript's Number::toString (ECMA-262, 6.1.6.1.20),
+// made from d's own significant digits where ECMAScript takes those of the nearest double.
+func (d *decimal) append(dst []byte, point int) []byte {
+	digits := len(d.whole) + len(d.frac)
+	if digits == 0 {
+		return append(dst, '0')
 	}
 	if d.negative {
 		dst = append(dst, '-')
@@ -114,23 +130,23 @@ func appendDecimal(dst []byte, d decimal) ([]byte, bool) {
 	switch {
 	case digits <= point && point <= 21:
 		dst = d.appendDigits(dst, 0, digits)
-		return appendZeros(dst, point-digits), true
+		return appendZeros(dst, point-digits)
 	case 0 < point && point <= 21:
 		dst = append(d.appendDigits(dst, 0, point), '.')
-		return d.appendDigits(dst, point, digits), true
+		return d.appendDigits(dst, point, digits)
 	case -6 < point && point <= 0:
 		dst = appendZeros(append(dst, '0', '.'), -point)
-		return d.appendDigits(dst, 0, digits), true
+		return d.appendDigits(dst, 0, digits)
 	}
 	dst = d.appendDigits(dst, 0, 1)
 	if digits > 1 {
 		dst = d.appendDigits(append(dst, '.'), 1, digits)
 	}
-	return appendExponent(dst, point-1), true
+	return appendExponent(dst, point-1)
 }
 
 // trim drops the zeros before the first and after the last significant digit, and says where the point
-// stands then. Nothing is left of a zero.
+// stands then, in digits from the first that is left. Nothing is left of a zero, whatever its exponent.
 func (d *decimal) trim() (point int) {
 	for len(d.whole) > 0 && d.whole[0] == '0' {
 		d.whole = d.whole[1:]

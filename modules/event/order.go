@@ -16,15 +16,22 @@ func (s *scanner) arrange(base int) bool {
 	if !s.sortMembers(members) {
 		return false
 	}
+	size := -1 // of the members with commas between them: what stands between the brackets
+	for _, m := range members {
+		size += int(m.end-m.start) + 1
+	}
 	var space [512]byte
 	sorted := space[:0]
+	if size >= len(space) {
+		// One space serves all large objects: nested ones would ask for megabytes each.
+		s.spare = slices.Grow(s.spare[:0], size+1)
+		sorted = s.spare
+	}
 	for _, m := range members {
 		sorted = append(sorted, s.out[m.start:m.end]...)
 		sorted = append(sorted, ',')
 	}
-	// The object is as long as before, so its members in order fit between its brackets.
-	sorted = sorted[:len(sorted)-1]
-	copy(s.out[len(s.out)-1-len(sorted):], sorted)
+	copy(s.out[len(s.out)-1-size:], sorted[:size])
 	return true
 }
 

@@ -35,7 +35,7 @@ const (
 	MalformedJSON    Reason = "malformed_json"      // not one JSON object
 	DuplicateMember  Reason = "duplicate_member"    // an object names a member twice
 	InvalidText      Reason = "invalid_text"        // invalid UTF-8, NUL, a lone surrogate
-	NumberOutOfRange Reason = "number_out_of_range" // more than 1,000 digits when written out plainly
+	NumberOutOfRange Reason = "number_out_of_range" // more than 1,000 digits when written out plainly, or 1 MiB more by all numbers
 	TooDeep          Reason = "too_deep"            // nested beyond Rules.MaxDepth; the event itself is 1
 	TooLarge         Reason = "too_large"           // value beyond Rules.MaxRecordBytes
 	MissingField     Reason = "missing_field"       // a required member is absent or null

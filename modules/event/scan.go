@@ -15,6 +15,8 @@ type scanner struct {
 	pos   int
 	out   []byte
 	stack []member // members of all objects that are open; each object pops its own
+	spare []byte   // where large objects are put in order
+	grown int      // how many more bytes the numbers would take if they were written out plainly
 
 	limit          int  // deepest nesting allowed
 	refuseReserved bool // fail at a reserved member name

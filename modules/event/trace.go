@@ -1,33 +1,33 @@
 package event
 
 // traceOf is the trace id of the record's traceparent header (W3C Trace Context, section 3.2): 32
-// lower-case hexadecimal digits. It is "" where there is no header or none that is valid; a trace is
+// lower-case hexadecimal digits. It is nil where there is no header or none that is valid; a trace is
 // never invented. Of several headers the first counts, as propagators read it.
-func traceOf(headers []Header) string {
+func traceOf(headers []Header) []byte {
 	for _, h := range headers {
 		if h.Key == "traceparent" {
 			return traceIn(h.Value)
 		}
 	}
-	return ""
+	return nil
 }
 
 // traceIn reads "version-traceid-parentid-flags". Versions after 00 may go on behind another dash.
-func traceIn(parent []byte) string {
+func traceIn(parent []byte) []byte {
 	const size = 2 + 1 + 32 + 1 + 16 + 1 + 2
 	if len(parent) < size || parent[2] != '-' || parent[35] != '-' || parent[52] != '-' {
-		return ""
+		return nil
 	}
 	version := string(parent[:2])
 	if version == "ff" || version == "00" && len(parent) > size || len(parent) > size && parent[size] != '-' {
-		return ""
+		return nil
 	}
 	trace, span := parent[3:35], parent[36:52]
 	if !lowerHex(parent[:2]) || !lowerHex(trace) || !lowerHex(span) || !lowerHex(parent[53:55]) ||
 		allZero(trace) || allZero(span) {
-		return ""
+		return nil
 	}
-	return string(trace)
+	return trace
 }
 
 func lowerHex(b []byte) bool {

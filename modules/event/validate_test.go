@@ -155,6 +155,7 @@ func TestRules(t *testing.T) {
 	if rejected != nil {
 		t.Fatal(rejected.Detail)
 	}
+	ahead := time.Date(2024, 5, 1, 9, 30, 0, 123_456_000, time.UTC).Sub(eventtest.Now()) // of the reading, so negative
 	for _, c := range []struct {
 		name   string
 		change func(*event.Rules)
@@ -166,7 +167,8 @@ func TestRules(t *testing.T) {
 		{"exactly the depth", func(r *event.Rules) { r.MaxDepth = 4 }, "", ""},
 		{"a level less", func(r *event.Rules) { r.MaxDepth = 3 }, event.TooDeep, "payload.lines[0]"},
 		{"nothing but the event", func(r *event.Rules) { r.MaxDepth = 1 }, event.TooDeep, "payload"},
-		{"nothing newer than a month", func(r *event.Rules) { r.MaxFuture = -32 * 24 * time.Hour }, event.InvalidField, "timestamp"},
+		{"exactly as far ahead as may be", func(r *event.Rules) { r.MaxFuture = ahead }, "", ""},
+		{"a microsecond further ahead", func(r *event.Rules) { r.MaxFuture = ahead - time.Microsecond }, event.InvalidField, "timestamp"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			rules := event.DefaultRules()

@@ -82,6 +82,7 @@ func badNumbers() []Case {
 		{"negative exponent beyond 64 bits", payload(`-1E-99999999999999999999`), bad, "payload"},
 		{"1,001 digits", payload(strings.Repeat("7", 1001)), bad, "payload"},
 		{"1,001 digits around the point", payload(strings.Repeat("7", 500) + "." + strings.Repeat("7", 501)), bad, "payload"},
+		{"two thousand numbers of a thousand digits", payload("[" + strings.Repeat("1e999,", 2000) + "0]"), bad, "payload[1054]"},
 		{"as a version", With(`"version":1`, `"version":1e4000`), bad, "version"},
 	}
 }

@@ -47,7 +47,7 @@ func badNames() []Case {
 }
 
 func badTimes() []Case {
-	const plain, bad, field = "2026-05-01T09:30:00.123456Z", event.InvalidField, "timestamp"
+	const plain, bad, field = "2024-05-01T09:30:00.123456Z", event.InvalidField, "timestamp"
 	cases := []Case{
 		{"no timestamp", With(`"timestamp":"`+plain+`",`, ``), event.MissingField, field},
 		{"timestamp null", With(`"`+plain+`"`, `null`), event.MissingField, field},
@@ -77,7 +77,7 @@ func badTimes() []Case {
 		{"on 29 February 1900", "1900-02-29T09:30:00Z"},
 		{"a microsecond before 1900", "1899-12-31T23:59:59.999999Z"},
 		{"before 1900 by its offset", "1900-01-01T00:30:00+01:00"},
-		{"too far in the future", "2026-06-02T12:00:00.000001Z"},
+		{"too far in the future", "2999-01-01T00:00:00Z"},
 		{"in the year 9999", "9999-12-31T23:59:59Z"},
 		{"with a sign before the year", "+2026-05-01T09:30:00Z"},
 		{"with something behind", plain + "Z"},

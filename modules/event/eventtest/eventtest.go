@@ -11,7 +11,8 @@ import (
 	"audittrail/modules/event"
 )
 
-// Now is a time of reading at which all of Bad and Good are what they say.
+// Now is a time of reading for tests that want always the same. Bad and Good are what they say at any
+// time from 2025 to 2998.
 func Now() time.Time { return time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC) }
 
 // Case is a record's value and what becomes of it under event.DefaultRules.
@@ -24,7 +25,7 @@ type Case struct {
 
 // template is an event without anything special. Cases replace parts of it.
 const template = `{"eventId":"018f4e2a-7c31-7b5a-9d7e-1f2a3b4c5d6e","eventType":"OrderPlaced",` +
-	`"aggregateId":"order-1001","aggregateType":"Order","timestamp":"2026-05-01T09:30:00.123456Z","version":1,` +
+	`"aggregateId":"order-1001","aggregateType":"Order","timestamp":"2024-05-01T09:30:00.123456Z","version":1,` +
 	`"payload":{"total":"12.50","lines":[{"sku":"A-1","qty":2}]},` +
 	`"metadata":{"correlationId":"c-1","causationId":"c-0","userId":"u-7","source":"shop"}}`
 

@@ -37,6 +37,7 @@ func Good() []Case {
 		{"audittrail outside metadata", payload(`{"audittrail":1}`)},
 		{"1,000 digits", payload(strings.Repeat("7", 1000))},
 		{"1e999", payload(`{"n":[1e999,-1E+999,1e-999]}`)},
+		{"a thousand numbers of a thousand digits", payload("[" + strings.Repeat("1e999,", 1000) + "0]")},
 		{"zero with a great exponent", payload(`[0e99999999999999999999,-0E-99999999999999999999]`)},
 		{"numbers that doubles round", payload(`[9223372036854775808,333333333.33333329,0.1000000000000000055511151231257827]`)},
 		{"64 levels", payload(nested(rules.MaxDepth - 1))},
@@ -60,12 +61,11 @@ func Good() []Case {
 		{"the year 1948", "1948-01-26T22:59:00.000Z"},
 		{"1899 by its own clock", "1899-12-31T23:30:00-01:00"},
 		{"29 February 2000", "2000-02-29T09:30:00Z"},
-		{"as far in the future as allowed", "2026-06-02T12:00:00Z"},
 	} {
 		values = append(values, struct {
 			name  string
 			value []byte
-		}{"timestamp: " + t[0], With("2026-05-01T09:30:00.123456Z", t[1])})
+		}{"timestamp: " + t[0], With("2024-05-01T09:30:00.123456Z", t[1])})
 	}
 	cases := make([]Case, len(values))
 	for i, v := range values {
