@@ -1,0 +1,146 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"audittrail/platform/errs"
+)
+
+// PoolOptions say what a pool's connections may do and for how long.
+type PoolOptions struct {
+	URL string // may hold several hosts; its sslmode decides on TLS
+
+	// Name says whose pool it is, as "ingest": in the metrics, and as application_name
+	// "audittrail-<name>", by which operators and other processes know its connections.
+	Name string
+
+	// Role is the database role that each connection takes when it starts; empty for the login itself.
+	Role string
+
+	MaxConns int // at least 1
+
+	// Time limits that the server enforces; 0 for none, whatever login or database have as default.
+	LockTimeout              time.Duration
+	StatementTimeout         time.Duration
+	IdleInTransactionTimeout time.Duration
+
+	// Parameters are further server parameters, as "jit": "off".
+	Parameters map[string]string
+
+	// DurableCommits refuses connections whose commits may be lost by a crash, because the login, the
+	// role or the database have another synchronous_commit.
+	DurableCommits bool
+
+	Tracer  pgx.QueryTracer       // may be nil
+	Metrics prometheus.Registerer // may be nil; several pools may share a name
+}
+
+// Time limits of connections that the network has swallowed. The server's side matters as much: it
+// holds the locks of a client that is gone.
+const (
+	connectTimeout    = 5 * time.Second
+	keepaliveIdle     = 10 * time.Second
+	keepaliveInterval = 5 * time.Second
+	keepaliveCount    = 3
+	unacknowledged    = 20 * time.Second // sent data without an answer from the other machine
+)
+
+// Open makes a pool. It connects to nothing yet: a database that is away is the first query's error.
+func Open(ctx context.Context, opts PoolOptions) (*pgxpool.Pool, error) {
+	conn, err := Parse(opts.URL)
+	if err != nil {
+		return nil, err
+	}
+	// The pool's own pool_* parameters can't be told from the server's in a ConnConfig.
+	for name := range conn.RuntimeParams {
+		if strings.HasPrefix(name, "pool_") {
+			return nil, errs.New(errs.Invalid, "invalid_configuration", "has the parameter %s; use postgres.max_conns", name).InField("postgres.url")
+		}
+	}
+	if opts.MaxConns < 1 {
+		return nil, errs.New(errs.Invalid, "invalid_configuration", "must be at least 1").InField("postgres.max_conns")
+	}
+	config, err := pgxpool.ParseConfig("")
+	if err != nil {
+		return nil, fmt.Errorf("pool %s: %w", opts.Name, err)
+	}
+	config.ConnConfig = conn
+	config.MaxConns = int32(min(opts.MaxConns, 1<<15)) //nolint:gosec // bounded
+	setParameters(conn, opts)
+	conn.DialFunc = dialer().DialContext
+	if conn.ConnectTimeout == 0 {
+		conn.ConnectTimeout = connectTimeout
+	}
+	if opts.DurableCommits {
+		config.AfterConnect = refuseLossyCommits
+	}
+	metrics, err := newPoolMetrics(opts.Metrics, opts.Name)
+	if err != nil {
+		return nil, fmt.Errorf("pool %s: %w", opts.Name, err)
+	}
+	conn.Tracer = metrics.trace(opts.Tracer)
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("pool %s: %w", opts.Name, err)
+	}
+	metrics.watch(pool)
+	return pool, nil
+}
+
+// setParameters sends what a connection may do with its start-up packet.
+func setParameters(conn *pgx.ConnConfig, opts PoolOptions) {
+	p := conn.RuntimeParams
+	p["application_name"] = "audittrail-" + opts.Name
+	p["search_path"] = "public, pg_temp"
+	p["timezone"] = "UTC"
+	p["lock_timeout"] = milliseconds(opts.LockTimeout)
+	p["statement_timeout"] = milliseconds(opts.StatementTimeout)
+	p["idle_in_transaction_session_timeout"] = milliseconds(opts.IdleInTransactionTimeout)
+	p["tcp_keepalives_idle"] = seconds(keepaliveIdle)
+	p["tcp_keepalives_interval"] = seconds(keepaliveInterval)
+	p["tcp_keepalives_count"] = strconv.Itoa(keepaliveCount)
+	p["tcp_user_timeout"] = milliseconds(unacknowledged)
+	if opts.Role != "" {
+		p["role"] = opts.Role
+	}
+	maps.Copy(p, opts.Parameters)
+}
+
+func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
+func seconds(d time.Duration) string      { return strconv.FormatInt(int64(d/time.Second), 10) }
+
+func dialer() *net.Dialer {
+	return &net.Dialer{
+		Control: limitUnacknowledged,
+		KeepAliveConfig: net.KeepAliveConfig{
+			Enable: true, Idle: keepaliveIdle, Interval: keepaliveInterval, Count: keepaliveCount,
+		},
+	}
+}
+
+// ErrLossyCommits is why a pool with DurableCommits takes no connection.
+var ErrLossyCommits = errors.New("synchronous_commit must be on, remote_write or remote_apply: " +
+	"with anything less a crash loses events that were acknowledged; change it for the login, the role or the database")
+
+// refuseLossyCommits looks at each new connection, since a default can be changed at any time.
+func refuseLossyCommits(ctx context.Context, conn *pgx.Conn) error {
+	var setting string
+	if err := conn.QueryRow(ctx, "SHOW synchronous_commit").Scan(&setting); err != nil {
+		return err
+	}
+	if setting == "on" || strings.HasPrefix(setting, "remote_") {
+		return nil
+	}
+	return fmt.Errorf("synchronous_commit is %s: %w", setting, ErrLossyCommits)
+}

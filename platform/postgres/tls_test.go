@@ -1,0 +1,64 @@
+package postgres_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"net/url"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"audittrail/platform/postgres"
+)
+
+// certificate signs itself for the name given.
+func certificate(t *testing.T, name string) (cert, key string) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
+	require.NoError(t, err)
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(private)
+	require.NoError(t, err)
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})),
+		string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}))
+}
+
+func TestPoolVerifiesTheServer(t *testing.T) {
+	s := server(t)
+	cert, key := certificate(t, "localhost")
+	otherCert, _ := certificate(t, "localhost")
+	// The server writes its own files: they have to be its account's.
+	execute(t, s.URL("postgres"),
+		"COPY (SELECT unnest(string_to_array($$"+cert+"$$, E'\\n'))) TO PROGRAM 'cat > server.crt'",
+		"COPY (SELECT unnest(string_to_array($$"+key+"$$, E'\\n'))) TO PROGRAM 'umask 077; cat > server.key'",
+		"ALTER SYSTEM SET ssl = on", "SELECT pg_reload_conf()")
+	dir := t.TempDir()
+	for name, content := range map[string]string{"ca.pem": cert, "other.pem": otherCert} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600))
+	}
+	pool := func(host, mode, ca string) error {
+		u, err := url.Parse(s.URL("postgres"))
+		require.NoError(t, err)
+		u.Host = host + ":" + u.Port()
+		u.RawQuery = url.Values{"sslmode": {mode}, "sslrootcert": {filepath.Join(dir, ca)}}.Encode()
+		return open(t, postgres.PoolOptions{URL: u.String(), Name: "tls"}).Ping(t.Context())
+	}
+	require.Eventually(t, func() bool { return pool("localhost", "verify-full", "ca.pem") == nil }, 10*time.Second, 20*time.Millisecond)
+	require.ErrorContains(t, pool("localhost", "verify-full", "other.pem"), "certificate")
+	require.ErrorContains(t, pool("127.0.0.1", "verify-full", "ca.pem"), "certificate")
+	require.NoError(t, pool("127.0.0.1", "verify-ca", "ca.pem"))
+}
