@@ -18,10 +18,11 @@ type Folder struct {
 
 // The folder's parts. Reset removes these and nothing else.
 const (
-	FolderKafka    = "kafka"
-	FolderPostgres = "postgres"
-	FolderKeys     = "keys"
-	FolderToken    = "token"
+	FolderKafka       = "kafka"
+	FolderPostgres    = "postgres"
+	FolderKeys        = "keys"
+	FolderToken       = "token"        // a file of mode 0600
+	FolderPostgresURL = "postgres-url" // likewise, since it holds the password
 
 	folderMarker = "audittrail-dev"
 )
@@ -121,7 +122,7 @@ func (f *Folder) Dir() string { return f.dir }
 // Reset deletes what a stack keeps in the folder, and nothing that it did not make.
 func (f *Folder) Reset() error {
 	var errs []error
-	for _, part := range []string{FolderKafka, FolderPostgres, FolderKeys, FolderToken} {
+	for _, part := range []string{FolderKafka, FolderPostgres, FolderKeys, FolderToken, FolderPostgresURL} {
 		errs = append(errs, os.RemoveAll(f.Path(part)))
 	}
 	return errors.Join(errs...)

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func TestFolderIsOneProcesss(t *testing.T) {
+func TestFolderIsOneProcess(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	first, err := OpenFolder(dir)
 	if err != nil {

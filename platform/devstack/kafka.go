@@ -78,15 +78,10 @@ func listenNear(ctx context.Context, want int) func(network, address string) (ne
 // Brokers are the addresses to connect to.
 func (k *Kafka) Brokers() []string { return k.addrs }
 
-// EnsureTopics makes the topics that don't exist, with this many partitions each, and returns once
-// all of them can be written to.
-func (k *Kafka) EnsureTopics(ctx context.Context, partitions int32, topics ...string) error {
-	client, err := kgo.NewClient(kgo.SeedBrokers(k.addrs...))
-	if err != nil {
-		return fmt.Errorf("make topics: %w", err)
-	}
-	defer client.Close()
-	made, err := kadm.NewClient(client).CreateTopics(ctx, partitions, 1, nil, topics...)
+// EnsureTopics makes the topics that don't exist, with this many partitions each and the cluster's
+// default replication, on any cluster that the client reaches.
+func EnsureTopics(ctx context.Context, client *kgo.Client, partitions int32, topics ...string) error {
+	made, err := kadm.NewClient(client).CreateTopics(ctx, partitions, -1, nil, topics...)
 	if err != nil {
 		return fmt.Errorf("make topics: %w", err)
 	}

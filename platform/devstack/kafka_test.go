@@ -75,6 +75,13 @@ func wantRecords(t *testing.T, brokers []string, topic string, n int) {
 	}
 }
 
+func ensureTopic(t *testing.T, k *Kafka) error {
+	t.Helper()
+	client := brokerClient(t, k.Brokers())
+	defer client.Close()
+	return EnsureTopics(t.Context(), client, 1, "orders")
+}
+
 func startBroker(t *testing.T, dir string) *Kafka {
 	t.Helper()
 	k, err := StartKafka(t.Context(), KafkaOptions{DataDir: dir})
@@ -87,7 +94,7 @@ func startBroker(t *testing.T, dir string) *Kafka {
 func TestKafkaContinuesAfterStop(t *testing.T) {
 	dir := t.TempDir()
 	k := startBroker(t, dir)
-	if err := k.EnsureTopics(t.Context(), 1, "orders"); err != nil {
+	if err := ensureTopic(t, k); err != nil {
 		t.Fatal(err)
 	}
 	id := topicID(t, k.Brokers(), "orders")
@@ -103,7 +110,7 @@ func TestKafkaContinuesAfterStop(t *testing.T) {
 
 	k = startBroker(t, dir)
 	defer k.Stop()
-	if err := k.EnsureTopics(t.Context(), 1, "orders"); err != nil {
+	if err := ensureTopic(t, k); err != nil {
 		t.Fatal(err)
 	}
 	if again := topicID(t, k.Brokers(), "orders"); again != id {
@@ -131,7 +138,7 @@ func TestBrokerProcess(t *testing.T) {
 		t.Skip("runs as a child of TestKafkaContinuesAfterSIGKILL")
 	}
 	k := startBroker(t, dir)
-	if err := k.EnsureTopics(t.Context(), 1, "orders"); err != nil {
+	if err := ensureTopic(t, k); err != nil {
 		t.Fatal(err)
 	}
 	produce(t, k.Brokers(), "orders", 0, 50)

@@ -1,0 +1,193 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"audittrail/cmd/app"
+	"audittrail/modules/publish"
+	"audittrail/platform/kafka"
+	"audittrail/platform/logging"
+)
+
+// publishGrace is how long an interrupted publish waits for what it has sent.
+const publishGrace = 10 * time.Second
+
+func newPublishCmd() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "publish FILE --topic T",
+		Short: "Send a file of events to Kafka: NDJSON, plain or gzip",
+		Long: `Publish sends each line of FILE as one record to a Kafka topic, keyed by the event's aggregateId, so
+that the events of an aggregate stay in order. FILE may be gzip, whatever its name is, and '-' is
+standard input. A line that is no JSON object with an aggregateId is sent as it is, without a key,
+and counted; ingest will say what is wrong with it. Blank lines are skipped.
+
+Records are acknowledged by all in-sync replicas, and are neither lost nor doubled by retries. The
+first line that is longer than the topic's max.message.bytes, or that Kafka refuses, ends the command
+with an error that names it. Ctrl-C waits for what was sent and says how far it came. To publish a
+file again is safe: what was stored before is counted as duplicates.`,
+		Example: `  audittrail publish orders.jsonl.gz --topic orders --create 6
+  zcat *.gz | audittrail publish - --topic orders --kafka.brokers k1:9092`,
+		Args: cobra.ExactArgs(1),
+	}
+	topic := c.Flags().String("topic", "", "topic to send to")
+	create := c.Flags().Int32("create", 0, "make the topic with this many partitions if it does not exist")
+	output := addOutput(c, "text", "json")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if *topic == "" {
+			return wrongUsage("--topic is missing")
+		}
+		if *create < 0 || c.Flags().Changed("create") && *create == 0 {
+			return wrongUsage("--create must be a number of partitions, at least 1")
+		}
+		cfg, err := loadConfig(c)
+		if err != nil {
+			return err
+		}
+		p := publication{file: args[0], topic: *topic, create: *create, asJSON: output.value == "json", started: time.Now()}
+		return p.run(c, cfg)
+	}
+	return c
+}
+
+// publication is one call of the command.
+type publication struct {
+	file, topic string
+	create      int32
+	asJSON      bool
+	started     time.Time
+	source      *source
+}
+
+func (p *publication) run(c *cobra.Command, cfg app.Config) (err error) {
+	ctx := c.Context()
+	if p.source, err = openSource(ctx, p.file, c.InOrStdin()); err != nil {
+		return err
+	}
+	defer p.source.Close() //nolint:errcheck // it was only read
+	log := logging.New(c.ErrOrStderr(), cfg.Log)
+	topic, err := prepareTopic(ctx, cfg.Kafka, log, p.topic, p.create)
+	if err != nil {
+		return err
+	}
+	client, err := kafka.NewClient(cfg.Kafka, "publish", log, nil,
+		kgo.RequiredAcks(kgo.AllISRAcks()), // idempotent, which is the client's default
+		kgo.ProducerBatchMaxBytes(topic.batchBytes()),
+		kgo.ProducerLinger(20*time.Millisecond),
+		kgo.MaxBufferedBytes(max(64<<20, 2*int(topic.maxBytes))),
+		kgo.RecordDeliveryTimeout(time.Minute))
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	lines := publish.New(client, publish.Options{Topic: p.topic, MaxBytes: topic.lineBytes(), Grace: publishGrace})
+	telling := startProgress(c.ErrOrStderr(), func() string { return p.line(lines.Progress()) })
+	err = lines.Run(ctx, p.source)
+	telling.stop()
+	return errors.Join(p.outcome(err), p.summary(c.OutOrStdout(), lines.Progress(), err))
+}
+
+// outcome says in the command's words what went wrong.
+func (p *publication) outcome(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return errors.New("interrupted")
+	}
+	if err != nil {
+		return fmt.Errorf("publish %s: %w", p.file, err)
+	}
+	return nil
+}
+
+// line is the progress in words.
+func (p *publication) line(at publish.Progress) string {
+	text := fmt.Sprintf("%s records, %s/s", grouped(at.Acknowledged), grouped(int64(p.rate(at))))
+	if share := p.source.share(); share >= 0 {
+		return fmt.Sprintf("%3.0f %%  %s", 100*share, text)
+	}
+	return text
+}
+
+func (p *publication) rate(at publish.Progress) float64 {
+	return float64(at.Acknowledged) / max(time.Since(p.started).Seconds(), 0.001)
+}
+
+// summary prints what was done, also of a run that failed: Acknowledged is certain.
+func (p *publication) summary(w io.Writer, at publish.Progress, failed error) error {
+	if p.asJSON {
+		return printJSON(w, struct {
+			Topic string `json:"topic"`
+			publish.Progress
+			Seconds  float64 `json:"seconds"`
+			Rate     float64 `json:"recordsPerSecond"`
+			Complete bool    `json:"complete"`
+		}{p.topic, at, time.Since(p.started).Seconds(), p.rate(at), failed == nil})
+	}
+	text := fmt.Sprintf("%s records are in topic %s (%s/s)", grouped(at.Acknowledged), p.topic, grouped(int64(p.rate(at))))
+	if at.Others > 0 {
+		text += fmt.Sprintf("; %s lines were no events and were sent without a key", grouped(at.Others))
+	}
+	if at.Blank > 0 {
+		text += fmt.Sprintf("; %s blank lines were skipped", grouped(at.Blank))
+	}
+	if failed != nil {
+		text += fmt.Sprintf("; stopped after line %s", grouped(at.Lines))
+	}
+	_, err := fmt.Fprintln(w, text)
+	return err
+}
+
+// source is the file to publish, and how much of it has been read.
+type source struct {
+	io.Reader
+	file *os.File
+	size int64 // 0 where it is unknown
+}
+
+func openSource(ctx context.Context, name string, stdin io.Reader) (*source, error) {
+	if name == "-" {
+		return &source{Reader: interruptible(ctx, stdin)}, nil
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && info.IsDir() {
+		err = fmt.Errorf("%s is a folder", name)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	s := &source{Reader: interruptible(ctx, f), file: f}
+	if info.Mode().IsRegular() {
+		s.size = info.Size()
+	}
+	return s, nil
+}
+
+// share is how much of the file has been read, from 0 to 1; -1 where its size is unknown.
+func (s *source) share() float64 {
+	if s.size == 0 {
+		return -1
+	}
+	at, err := s.file.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return -1
+	}
+	return min(float64(at)/float64(s.size), 1)
+}
+
+// Close closes the file; standard input stays open.
+func (s *source) Close() error {
+	if s.file == nil {
+		return nil
+	}
+	return s.file.Close()
+}

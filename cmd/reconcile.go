@@ -1,0 +1,185 @@
+package cmd
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/spf13/cobra"
+
+	"audittrail/modules/migrate"
+	"audittrail/modules/store"
+	"audittrail/platform/postgres"
+)
+
+// reconcileRole is one of the roles that may read all tables and change none that counts here.
+const reconcileRole = "audittrail_maintain"
+
+func newReconcileCmd() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "reconcile",
+		Short: "Check that every Kafka offset is accounted for, and that the tables agree",
+		Long: `Reconcile reads the event store at postgres.url and checks, in one snapshot:
+
+  - every offset between a partition's first and next one is in exactly one range;
+  - each range's stored, duplicates, dead-lettered and absent add up to its offsets;
+  - what ranges call stored is in events, with these offsets, and counted so by event_keys and by
+    ledger_batches, batch by batch, with the same ids and times;
+  - what ranges call dead-lettered is in dead_letters;
+  - positions are dense from 0.
+
+It may run while ingest does. Each discrepancy is printed with its place, what was expected and what
+was found. Exit status 0 where there is none, 1 otherwise.`,
+		Example: `  audittrail reconcile --postgres.url "$DATABASE_URL"
+  audittrail reconcile --output json | jq .discrepancies`,
+		Args: cobra.NoArgs,
+	}
+	output := addOutput(c, "table", "json")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		cfg, err := loadConfig(c)
+		if err != nil {
+			return err
+		}
+		if err := cfg.Require("postgres.url"); err != nil {
+			return err
+		}
+		conn, err := openForReading(c, cfg.Postgres.URL)
+		if err != nil {
+			return err
+		}
+		defer conn.Close(c.Context()) //nolint:errcheck // nothing was written
+		report, err := reconcile(c, conn)
+		if err != nil {
+			return err
+		}
+		if output.value == "json" {
+			err = printReconciliationJSON(c.OutOrStdout(), report)
+		} else {
+			err = printReconciliation(c.OutOrStdout(), report)
+		}
+		if err != nil {
+			return err
+		}
+		if n := int64(len(report.Discrepancies)) + report.Unlisted; n > 0 {
+			return fmt.Errorf("the accounting does not balance: %s discrepancies", grouped(n))
+		}
+		return nil
+	}
+	return c
+}
+
+// openForReading connects in the role that reads, to a database whose schema is ours.
+func openForReading(c *cobra.Command, url string) (*pgx.Conn, error) {
+	config, err := postgres.Parse(url)
+	if err != nil {
+		return nil, wrongUsage("%w", err)
+	}
+	config.RuntimeParams["role"] = reconcileRole
+	config.RuntimeParams["application_name"] = "audittrail-reconcile"
+	conn, err := pgx.ConnectConfig(c.Context(), config)
+	if err != nil {
+		return nil, fmt.Errorf("connect to postgres.url: %w", err)
+	}
+	if err := migrate.Check(c.Context(), conn); err != nil {
+		return nil, errors.Join(err, conn.Close(c.Context()))
+	}
+	return conn, nil
+}
+
+// reconcile runs it and tells on stderr which step it is at.
+func reconcile(c *cobra.Command, conn *pgx.Conn) (*store.Reconciliation, error) {
+	started := time.Now()
+	steps := make(chan string, 1)
+	step := "beginning"
+	telling := startProgress(c.ErrOrStderr(), func() string {
+		select {
+		case step = <-steps:
+		default:
+		}
+		return fmt.Sprintf("%s (%s)", step, time.Since(started).Round(time.Second))
+	})
+	defer telling.stop()
+	return store.Reconcile(c.Context(), conn, func(n, of int, what string) {
+		select {
+		case <-steps: // one that nobody has seen is out of date
+		default:
+		}
+		steps <- fmt.Sprintf("%d of %d: %s", n, of, what)
+	})
+}
+
+func printReconciliationJSON(w io.Writer, r *store.Reconciliation) error {
+	return printJSON(w, struct {
+		Balanced bool `json:"balanced"`
+		*store.Reconciliation
+	}{r.Balanced(), r})
+}
+
+func printReconciliation(w io.Writer, r *store.Reconciliation) error {
+	t := newTable(w, "TOPIC", "PARTITION", "FIRST", "NEXT", "OFFSETS", "STORED", "DUPLICATES", "DEAD-LETTERED", "ABSENT")
+	for _, p := range r.Partitions {
+		cells := append([]string{p.Topic, strconv.Itoa(int(p.Partition)), grouped(p.FirstOffset), grouped(p.NextOffset)}, accountCells(p.Account)...)
+		if err := t.add(cells...); err != nil {
+			return err
+		}
+	}
+	if err := t.add(append([]string{"total", "", "", ""}, accountCells(r.Total)...)...); err != nil {
+		return err
+	}
+	if err := t.flush(); err != nil {
+		return err
+	}
+	if r.Balanced() {
+		_, err := fmt.Fprintln(w, "\nEvery offset is accounted for, and all tables agree.")
+		return err
+	}
+	return printDiscrepancies(w, r)
+}
+
+func accountCells(a store.Account) []string {
+	return []string{grouped(a.Offsets), grouped(a.Stored), grouped(a.Duplicates), grouped(a.DeadLettered), grouped(a.Absent)}
+}
+
+func printDiscrepancies(w io.Writer, r *store.Reconciliation) error {
+	if _, err := fmt.Fprintln(w); err != nil {
+		return err
+	}
+	t := newTable(w, "CHECK", "WHERE", "EXPECTED", "FOUND", "RULE")
+	for _, d := range r.Discrepancies {
+		if err := t.add(d.Check, place(d), fmt.Sprint(d.Expected), fmt.Sprint(d.Found), d.Detail); err != nil {
+			return err
+		}
+	}
+	if err := t.flush(); err != nil {
+		return err
+	}
+	if r.Unlisted == 0 {
+		return nil
+	}
+	_, err := fmt.Fprintf(w, "and %s more\n", grouped(r.Unlisted))
+	return err
+}
+
+// place says where a discrepancy is: topic/partition [from, to), batch, position.
+func place(d store.Discrepancy) string {
+	var text string
+	if d.Partition != nil {
+		text = fmt.Sprintf("%s/%d", d.Topic, *d.Partition)
+	}
+	if d.From != nil && d.To != nil {
+		text += fmt.Sprintf(" [%d, %d)", *d.From, *d.To)
+	}
+	if d.Batch != nil {
+		text += fmt.Sprintf(" batch %d", *d.Batch)
+	}
+	if d.Position != nil {
+		text += fmt.Sprintf(" position %d", *d.Position)
+	}
+	if text != "" && text[0] == ' ' {
+		text = text[1:]
+	}
+	return text
+}

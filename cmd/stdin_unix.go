@@ -1,0 +1,44 @@
+//go:build unix
+
+package cmd
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// interruptible makes reads of a terminal or pipe end with ctx. A read that waits for input can't be
+// called back, so none is begun before there is something to read.
+func interruptible(ctx context.Context, in io.Reader) io.Reader {
+	f, ok := in.(*os.File)
+	if !ok {
+		return in
+	}
+	return &pollReader{ctx: ctx, file: f}
+}
+
+// pollReader keeps the context of the command whose input it is.
+type pollReader struct {
+	ctx  context.Context
+	file *os.File
+}
+
+func (r *pollReader) Read(p []byte) (int, error) {
+	const waitMillis = 200
+	fds := []unix.PollFd{{Fd: int32(r.file.Fd()), Events: unix.POLLIN}}
+	for {
+		if err := r.ctx.Err(); err != nil {
+			return 0, err
+		}
+		n, err := unix.Poll(fds, waitMillis)
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case err != nil || n > 0:
+			return r.file.Read(p) // what can't be polled can be read at once
+		}
+	}
+}
