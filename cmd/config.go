@@ -34,7 +34,7 @@ given as a,b,c; lists of objects are YAML in the file, and JSON in a flag or a v
 All keys:
 
 ` + allKeys(schema),
-		Args: cobra.NoArgs,
+		Args: subcommandOnly,
 		RunE: showHelp,
 	}
 	c.AddCommand(newConfigCheckCmd(), newConfigPrintCmd())

@@ -113,7 +113,7 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 3 verification found tampering.`,
   audittrail serve --config audittrail.yaml`,
 		SilenceErrors: true, // run prints them
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
+		Args:          subcommandOnly,
 		RunE:          showHelp,
 	}
 	schema.AddFlags(root.PersistentFlags())
@@ -127,12 +127,31 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 3 verification found tampering.`,
 // subcommands lists all commands.
 func subcommands(schema *config.Schema) []*cobra.Command {
 	return []*cobra.Command{
+		newDevCmd(),
 		newServeCmd(),
+		newMigrateCmd(),
 		newPublishCmd(),
 		newEventsCmd(),
+		newReconcileCmd(),
 		newConfigCmd(schema),
 		newVersionCmd(),
 	}
+}
+
+// subcommandOnly refuses what is no subcommand, and suggests the nearest one.
+func subcommandOnly(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	var names []string
+	for _, sub := range c.Commands() {
+		names = append(names, sub.Name())
+	}
+	hint := ""
+	if best := config.Nearest(args[0], names); best != "" {
+		hint = ", did you mean " + best + "?"
+	}
+	return wrongUsage("unknown command %q for %q%s", args[0], c.CommandPath(), hint)
 }
 
 // showHelp is what a command does that is nothing without a subcommand.

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"time"
 
 	"audittrail/platform/config"
@@ -67,25 +68,32 @@ type replayTarget struct {
 	URL   string `key:"url" secret:"url"`
 }
 
-// unused are the keys, and sections of keys, that nothing reads yet.
-func unused() []string {
-	return []string{
-		"access", "encryption.keys_url", "ledger", "notary", "redis", "replay",
-		"http.rate_limit", "http.rate_limit_address", "http.trusted_proxies", "kafka.schema_registry",
-		"postgres.replica_urls",
+// notYet begins the help of every key that nothing reads yet, in this package and others.
+const notYet = "not in effect yet"
+
+// unused are the keys that nothing reads yet. The schema registry's say it of their section.
+func unused(schema *config.Schema) []string {
+	var keys []string
+	for _, k := range schema.Keys() {
+		if strings.HasPrefix(k.Help, notYet) || strings.HasPrefix(k.Name, "kafka.schema_registry.") {
+			keys = append(keys, k.Name)
+		}
 	}
+	return keys
 }
 
 // warnUnused says once, at start, which of the keys that were given do nothing yet.
-func warnUnused(ctx context.Context, c Config, log *slog.Logger) {
-	if c.loaded == nil {
-		return
+func warnUnused(ctx context.Context, c Config, log *slog.Logger) error {
+	schema, err := NewSchema()
+	if err != nil {
+		return err
 	}
-	for _, v := range c.Values() {
-		if c.IsSet(v.Key) && config.InSections(unused(), v.Key) {
-			log.WarnContext(ctx, "this key is set, and has no effect in this version", "key", v.Key, "from", v.Origin)
+	for _, key := range unused(schema) {
+		if c.IsSet(key) {
+			log.WarnContext(ctx, "this key is set, and has no effect in this version", "key", key, "from", c.loaded.Origin(key).String())
 		}
 	}
+	return nil
 }
 
 // refuseUnsealed fails where fields are meant to be sealed: this version would store them readable.

@@ -4,6 +4,8 @@ import (
 	"errors"
 
 	"audittrail/platform/config"
+	"audittrail/platform/errs"
+	"audittrail/platform/postgres"
 )
 
 // PostgresOptions are the keys below `postgres`.
@@ -15,9 +17,12 @@ type PostgresOptions struct {
 
 // Validate reports every key that can't work.
 func (o PostgresOptions) Validate() error {
-	var errs []error
-	if o.MaxConns < 2 || o.MaxConns > 1000 {
-		errs = append(errs, config.Invalid("max_conns", "must be from 2 to 1000"))
+	var bad []error
+	if _, err := postgres.Parse(o.URL); o.URL != "" && err != nil {
+		bad = append(bad, config.Invalid("url", "%s", errs.Of(err).Detail))
 	}
-	return errors.Join(errs...)
+	if o.MaxConns < 2 || o.MaxConns > 1000 {
+		bad = append(bad, config.Invalid("max_conns", "must be from 2 to 1000"))
+	}
+	return errors.Join(bad...)
 }

@@ -14,7 +14,7 @@ func ingestRole(ctx context.Context, p *parts) (lifecycle.Role, error) {
 	if err != nil {
 		return nil, err
 	}
-	breaker, err := p.pool(ctx, breakerPool(p.cfg))
+	breaker, err := p.pool(ctx, breakerPool())
 	if err != nil {
 		return nil, err
 	}

@@ -37,7 +37,9 @@ func Run(ctx context.Context, o Options) error {
 	if err := Check(o.Config); err != nil {
 		return err
 	}
-	warnUnused(ctx, o.Config, o.Log)
+	if err := warnUnused(ctx, o.Config, o.Log); err != nil {
+		return err
+	}
 	build := buildinfo.Read()
 	p := &parts{
 		cfg: o.Config, log: o.Log, metrics: telemetry.NewRegistry(build),

@@ -29,16 +29,6 @@ func (l *Loaded) Check() error {
 	return nil
 }
 
-// InSections tells whether a key is one of those given, or belongs to one of the sections given.
-func InSections(sections []string, key string) bool {
-	for _, s := range sections {
-		if key == s || strings.HasPrefix(key, s+".") || strings.HasPrefix(key, s+"[") {
-			return true
-		}
-	}
-	return false
-}
-
 func (l *Loaded) validate(v reflect.Value, prefix string) []error {
 	var found []error
 	for i := range v.NumField() {

@@ -1,0 +1,166 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/spf13/pflag"
+	"github.com/stretchr/testify/require"
+
+	"audittrail/platform/config"
+	"audittrail/platform/logging"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func TestDefaultsAreValid(t *testing.T) {
+	_, err := Load(config.Sources{})
+	require.NoError(t, err)
+}
+
+// mainKeys are the keys that the documentation promises, with their defaults.
+func TestMainKeysAreAcceptedWithTheirDefaults(t *testing.T) {
+	schema, err := NewSchema()
+	require.NoError(t, err)
+	defaults := map[string]string{}
+	for _, k := range schema.Keys() {
+		defaults[k.Name] = k.Default
+	}
+	for _, line := range strings.Fields(`
+		postgres.url= postgres.replica_urls= postgres.max_conns=* kafka.brokers=* kafka.topics= kafka.group=*
+		kafka.tls.enabled=false kafka.tls.ca= kafka.tls.cert= kafka.tls.key= kafka.sasl.mechanism=
+		kafka.sasl.username= kafka.sasl.password= kafka.schema_registry.url= kafka.schema_registry.username=
+		kafka.schema_registry.password= kafka.schema_registry.ca= ingest.start=earliest ingest.dlq_suffix=.dlq
+		ingest.dlq_create=true ingest.max_future=24h ingest.max_depth=64 ingest.max_record_bytes=1048576
+		ingest.linger=250ms http.addr=:8080 http.tls.cert= http.tls.key= http.tls.client_ca=
+		http.tls_terminated=false http.trusted_proxies= http.rate_limit=0 http.rate_limit_address=20
+		admin.addr=:9090 admin.tls.cert= admin.tls.key= admin.pprof=false access.mode=strict access.roles=
+		access.retention= replay.targets= auth.issuer= auth.audience= auth.jwks_url= auth.jwks_file=
+		auth.roles_claim=roles redis.url= encryption.rules= encryption.kek_url= encryption.keys_url=
+		ledger.origin= ledger.signing_key= ledger.public=false notary.interval=1s
+		notary.state_file=.audittrail/notary.json roles=* shutdown.grace=* log.level=info log.format=json
+		client.url=http://127.0.0.1:8080 client.token=`) {
+		key, want, _ := strings.Cut(line, "=")
+		got, known := defaults[key]
+		require.True(t, known, key)
+		if want != "*" {
+			require.Equal(t, want, got, key)
+		}
+	}
+}
+
+func TestSecretsMayComeFromFiles(t *testing.T) {
+	schema, err := NewSchema()
+	require.NoError(t, err)
+	secret := map[string]bool{}
+	for _, k := range schema.Keys() {
+		secret[k.Name] = k.Secret != config.Open
+	}
+	for _, key := range []string{"postgres.url", "postgres.replica_urls", "kafka.sasl.password", "redis.url",
+		"kafka.schema_registry.password", "encryption.kek_url", "encryption.keys_url", "ledger.signing_key", "client.token"} {
+		require.True(t, secret[key], key)
+	}
+}
+
+// load loads a configuration from flags.
+func load(t *testing.T, args ...string) (Config, error) {
+	t.Helper()
+	schema, err := NewSchema()
+	require.NoError(t, err)
+	fs := pflag.NewFlagSet("test", pflag.ContinueOnError)
+	schema.AddFlags(fs)
+	require.NoError(t, fs.Parse(args))
+	return Load(config.Sources{Flags: fs})
+}
+
+func TestTheDefaultRolesAreAllRoles(t *testing.T) {
+	c, err := load(t)
+	require.NoError(t, err)
+	require.Equal(t, roleNames(), c.Roles)
+}
+
+func TestUnknownRole(t *testing.T) {
+	_, err := load(t, "--roles=api,inges")
+	require.ErrorContains(t, err, "roles[1] must be one of")
+	require.ErrorContains(t, err, "did you mean ingest?")
+	require.ErrorContains(t, err, "(from flag --roles)")
+}
+
+func TestCheckNamesWhatTheRolesMiss(t *testing.T) {
+	c, err := load(t, "--roles=ingest")
+	require.NoError(t, err)
+	err = Check(c)
+	require.ErrorContains(t, err, "postgres.url must be given")
+	require.ErrorContains(t, err, "kafka.topics must be given")
+	require.NotContains(t, err.Error(), "auth.")
+
+	c, err = load(t, "--roles=api", "--postgres.url=postgres://h/d", "--auth.issuer=i", "--auth.audience=a", "--auth.jwks_file=f")
+	require.NoError(t, err)
+	require.NoError(t, Check(c))
+
+	c, err = load(t, "--roles=")
+	require.NoError(t, err)
+	require.ErrorContains(t, Check(c), "roles must name at least one of")
+}
+
+func TestAnInvalidDatabaseURLIsNotQuoted(t *testing.T) {
+	_, err := load(t, "--postgres.url=postgres://u:hunter2@h:notaport/d")
+	require.ErrorContains(t, err, "postgres.url ")
+	require.NotContains(t, err.Error(), "hunter2")
+}
+
+func TestKeysWithoutEffectAreNamedOnce(t *testing.T) {
+	c, err := load(t, "--redis.url=redis://h", "--access.mode=strict", "--http.addr=:1", "--kafka.schema_registry.url=http://h",
+		"--replay.targets=[{\"type\":\"kafka\",\"topic\":\"t\"}]")
+	require.NoError(t, err)
+	var out bytes.Buffer
+	require.NoError(t, warnUnused(context.Background(), c, logging.New(&out, logging.Options{Level: "warn", Format: "json"})))
+	for _, key := range []string{"redis.url", "access.mode", "kafka.schema_registry.url", "replay.targets"} {
+		require.Equal(t, 1, strings.Count(out.String(), `"key":"`+key+`"`), key)
+	}
+	require.Equal(t, 4, strings.Count(out.String(), "\n"))
+}
+
+func TestEncryptionIsRefusedAndNotIgnored(t *testing.T) {
+	for _, arg := range []string{`--encryption.rules=[{"eventType":"Order*","path":"$.payload.x","subject":"$.payload.y","search":true}]`,
+		"--encryption.kek_url=base64key://hunter2"} {
+		c, err := load(t, "--roles=api", "--postgres.url=postgres://h/d", "--auth.issuer=i", "--auth.audience=a", "--auth.jwks_file=f", arg)
+		require.NoError(t, err)
+		err = Check(c)
+		require.ErrorContains(t, err, "refuses to store them unsealed")
+		require.NotContains(t, err.Error(), "hunter2")
+	}
+}
+
+// TestReference holds docs/CONFIGURATION.md to the keys: go test ./cmd/app -run Reference -update
+func TestReference(t *testing.T) {
+	schema, err := NewSchema()
+	require.NoError(t, err)
+	got := referenceHead + schema.Reference()
+	path := filepath.Join("..", "..", "docs", "CONFIGURATION.md")
+	if *update {
+		require.NoError(t, os.WriteFile(path, []byte(got), 0o644)) //nolint:gosec // a document
+	}
+	want, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, string(want), got, "run with -update")
+}
+
+const referenceHead = `# Configuration
+
+Generated from the program; do not edit. Every key can be given in four ways, and the first that is there wins:
+
+1. a flag: ` + "`--http.addr :8443`" + `
+2. an environment variable, the key in capitals with dots as underscores: ` + "`AUDITTRAIL_HTTP_ADDR=:8443`" + ` (an empty one counts as not set)
+3. a YAML file, named by ` + "`--config`" + ` or ` + "`AUDITTRAIL_CONFIG`" + `: ` + "`http: {addr: \":8443\"}`" + `
+4. its default
+
+Unknown keys and unknown ` + "`AUDITTRAIL_*`" + ` variables are errors that suggest the nearest key; names that Kubernetes injects for a Service pass. A secret may come from a file: the variable with ` + "`_FILE`" + ` appended names it (` + "`AUDITTRAIL_POSTGRES_URL_FILE=/run/secrets/postgres`" + `), and one newline at its end is cut. Type ` + "`strings`" + ` is ` + "`a,b,c`" + `, or ` + "`[\"a\",\"b\"]`" + ` where an entry holds a comma; type ` + "`list`" + ` is a list of objects, YAML in the file and JSON elsewhere. ` + "`audittrail config print`" + ` shows what is in effect and where each value came from; ` + "`audittrail config check`" + ` reports everything that is wrong or missing. The standard ` + "`OTEL_*`" + ` variables are left alone.
+
+## Keys
+`
