@@ -86,9 +86,17 @@ func listSpans(ctx context.Context, conn *pgx.Conn, spans []span, where *conditi
 		branches[i] = fmt.Sprintf("(SELECT %s FROM events WHERE %s AND %s ORDER BY timestamp %s, id %s LIMIT %s)",
 			eventColumns, s.condition(), where.sql(), direction, direction, limit)
 	}
-	sql := "SELECT " + eventColumns + ", " + positionColumn +
-		" FROM (" + strings.Join(branches, " UNION ALL ") + " LIMIT " + limit + ") AS e"
-	return collect(ctx, conn, page, sql, c.args...)
+	return collect(ctx, conn, page, union(branches, limit), c.args...)
+}
+
+// union reads branches one after the other until the limit, and adds each event's position. A branch that
+// stands alone has its limit already.
+func union(branches []string, limit string) string {
+	rows := branches[0]
+	if len(branches) > 1 {
+		rows = strings.Join(branches, " UNION ALL ") + " LIMIT " + limit
+	}
+	return "SELECT " + eventColumns + ", " + positionColumn + " FROM (" + rows + ") AS e"
 }
 
 // collect runs a statement that is planned for its values and fills the page with its rows. When the page
@@ -178,7 +186,7 @@ func (r *Reader) Event(ctx context.Context, id event.ID) (event.Stored, error) {
 		}
 		page := &collector{limit: 1, bytes: r.pageBytes}
 		first := batch << indexBits
-		err = collect(ctx, conn, page, fmt.Sprintf(byKeySQL, event.FormatTime(at)), first, first|indexMask, [16]byte(id))
+		err = collect(ctx, conn, page, fmt.Sprintf(byKeySQL, event.FormatTime(at)), first, first|indexMask, id.String())
 		if err != nil {
 			return err
 		}

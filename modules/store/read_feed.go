@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -102,8 +101,13 @@ func feedSlices(ctx context.Context, conn *pgx.Conn, after int64, limit int) ([]
 		slices []slice
 		more   bool
 		next   = after + 1 // positions are dense: each batch begins where the one before ends
+		last   = after + int64(limit)
 	)
 	for rows.Next() {
+		if next > last {
+			more = true
+			break
+		}
 		var (
 			s                   slice
 			first, count, batch int64
@@ -117,11 +121,7 @@ func feedSlices(ctx context.Context, conn *pgx.Conn, after int64, limit int) ([]
 		if first > next {
 			return nil, false, fmt.Errorf("ledger batch at %d, expected at %d: %w", first, next, errCorrupt)
 		}
-		s.first, s.last = next, min(first+count-1, after+int64(limit))
-		if s.first > after+int64(limit) {
-			more = true
-			break
-		}
+		s.first, s.last = next, min(first+count-1, last)
 		more = s.last < first+count-1
 		s.lowest, s.highest = batch<<indexBits|(s.first-first), batch<<indexBits|(s.last-first)
 		slices, next = append(slices, s), s.last+1
@@ -140,7 +140,5 @@ func feedRows(ctx context.Context, conn *pgx.Conn, slices []slice, limit int, pa
 			AND id BETWEEN %d AND %d ORDER BY id LIMIT $1)`, eventColumns,
 			event.FormatTime(s.earliest.UTC()), event.FormatTime(s.latest.UTC()), s.lowest, s.highest)
 	}
-	sql := "SELECT " + eventColumns + ", " + positionColumn +
-		" FROM (" + strings.Join(branches, " UNION ALL ") + " LIMIT $1) AS e"
-	return collect(ctx, conn, page, sql, limit)
+	return collect(ctx, conn, page, union(branches, "$1"), limit)
 }

@@ -1,0 +1,208 @@
+package store_test
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"audittrail/modules/event"
+	"audittrail/modules/store"
+)
+
+// modelEvent is an event as the naive model of reading knows it.
+type modelEvent struct {
+	id       string
+	row      int64
+	position int64
+	typ      string
+	agg      string
+	at       time.Time
+}
+
+// moments are where lists can go wrong: ties, bounds of partitions, far apart, and the far past.
+var moments = []string{
+	"1948-03-01T00:00:00Z", "1999-12-31T23:59:59.999999Z", "2000-01-01T00:00:00Z", "2000-12-31T23:59:59.999999Z",
+	"2004-06-01T00:00:00Z", "2010-01-01T00:00:00Z", "2015-05-05T05:05:05Z", "2019-01-01T00:00:00Z",
+	"2026-01-01T00:00:00Z", "2026-01-01T00:00:00.000001Z", "2026-01-31T23:59:59.999999Z", "2026-02-01T00:00:00Z",
+}
+
+var modelTypes, modelAggregates = []string{"A", "B", "C"}, []string{"x", "y/ä"}
+
+// fillModel stores n events in batches of many sizes and answers them as the database has them.
+func (s testStore) fillModel(t testing.TB, n int) []modelEvent {
+	t.Helper()
+	s.begin(t, 1)
+	offset := int64(0)
+	for from := 0; from < n; {
+		size := min(1+(from*7)%40, n-from)
+		var events []given
+		for i := from; i < from+size; i++ {
+			events = append(events, given{n: i + 1, typ: modelTypes[i%7%3], aggregate: modelAggregates[i%5%2], at: moments[(i*i+i/3)%len(moments)]})
+		}
+		s.appendAll(t, offset, events...)
+		offset, from = offset+int64(size), from+size
+	}
+	rows, err := s.owner.Query(t.Context(), `SELECT e.event_id::text, e.id, b.first_position + (e.id & 16383),
+		event_type, aggregate_id, timestamp FROM events e JOIN ledger_batches b ON b.batch = e.id >> 14 AND b.log = 'events'`)
+	require.NoError(t, err)
+	defer rows.Close()
+	var model []modelEvent
+	for rows.Next() {
+		var m modelEvent
+		require.NoError(t, rows.Scan(&m.id, &m.row, &m.position, &m.typ, &m.agg, &m.at))
+		model = append(model, m)
+	}
+	require.Len(t, model, n)
+	return model
+}
+
+func (m modelEvent) fits(f store.Filter) bool {
+	return (len(f.EventTypes) == 0 || slices.Contains(f.EventTypes, m.typ)) &&
+		(f.AggregateID == "" || f.AggregateID == m.agg) &&
+		(f.AggregateType == "" || f.AggregateType == "Order") &&
+		(f.From.IsZero() || !m.at.Before(f.From)) && (f.To.IsZero() || m.at.Before(f.To))
+}
+
+func drawMoment(t *rapid.T, name string) time.Time {
+	if !rapid.Bool().Draw(t, name+" given") {
+		return time.Time{}
+	}
+	at, err := event.ParseTime(rapid.SampledFrom(moments).Draw(t, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return at.Add(time.Duration(rapid.IntRange(-1, 1).Draw(t, name+" off")) * time.Microsecond)
+}
+
+func drawFilter(t *rapid.T) store.Filter {
+	return store.Filter{
+		EventTypes:    rapid.SliceOfNDistinct(rapid.SampledFrom(append(modelTypes, "none")), 0, 3, rapid.ID).Draw(t, "types"),
+		AggregateType: rapid.SampledFrom([]string{"", "Order", "none"}).Draw(t, "aggregate type"),
+		AggregateID:   rapid.SampledFrom(append(modelAggregates, "")).Draw(t, "aggregate"),
+		From:          drawMoment(t, "from"), To: drawMoment(t, "to"),
+	}
+}
+
+// However a search is cut into pages, it gives each event that fits exactly once, in order.
+func TestReadPagesAgainstAModel(t *testing.T) {
+	s := newStore(t)
+	model := s.fillModel(t, 400)
+	r := s.reader(t)
+	rapid.Check(t, func(rt *rapid.T) {
+		filter := drawFilter(rt)
+		order := rapid.SampledFrom([]store.Order{store.Ascending, store.Descending}).Draw(rt, "order")
+		want := []string{}
+		sorted := slices.SortedFunc(slices.Values(model), func(a, b modelEvent) int {
+			return cmp.Or(a.at.Compare(b.at), cmp.Compare(a.row, b.row))
+		})
+		for _, m := range sorted {
+			if m.fits(filter) {
+				want = append(want, m.id)
+			}
+		}
+		if order == store.Descending {
+			slices.Reverse(want)
+		}
+		got := []string{}
+		page := store.Page{Order: order}
+		for {
+			page.Limit = rapid.IntRange(1, 150).Draw(rt, "limit")
+			found, err := r.Events(t.Context(), filter, page)
+			if err != nil {
+				rt.Fatal(err)
+			}
+			if len(found.Items) > page.Limit || found.Next != "" && len(found.Items) != page.Limit {
+				rt.Fatalf("a page of %d, limit %d", len(found.Items), page.Limit)
+			}
+			got = append(got, ids(found.Items)...)
+			if page.Cursor = found.Next; page.Cursor == "" {
+				break
+			}
+		}
+		if !slices.Equal(want, got) {
+			rt.Fatalf("want %d events, got %d:\n%v\n%v", len(want), len(got), want, got)
+		}
+	})
+}
+
+func TestReadFeedAgainstAModel(t *testing.T) {
+	s := newStore(t)
+	model := s.fillModel(t, 400)
+	slices.SortFunc(model, func(a, b modelEvent) int { return cmp.Compare(a.position, b.position) })
+	r := s.reader(t)
+	rapid.Check(t, func(rt *rapid.T) {
+		after := rapid.Int64Range(-1, 420).Draw(rt, "after")
+		begin := after
+		for {
+			limit := rapid.IntRange(1, 200).Draw(rt, "limit")
+			page, err := r.Feed(t.Context(), after, limit)
+			if err != nil {
+				rt.Fatal(err)
+			}
+			for i, e := range page.Items {
+				if want := model[after+1+int64(i)]; e.Position != want.position || e.ID.String() != want.id {
+					rt.Fatalf("at %d: %d %s, want %d %s", i, e.Position, e.ID, want.position, want.id)
+				}
+			}
+			if page.ScannedTo != after+int64(len(page.Items)) {
+				rt.Fatalf("scanned to %d with %d events after %d", page.ScannedTo, len(page.Items), after)
+			}
+			after = page.ScannedTo
+			if !page.More {
+				break
+			}
+			if len(page.Items) != limit {
+				rt.Fatal("a short page before the end")
+			}
+		}
+		if want := max(begin, int64(len(model)-1)); after != want {
+			rt.Fatalf("ended at %d, want %d", after, want)
+		}
+	})
+}
+
+// A reader that pages while events arrive sees each event that was there before exactly once, and a feed
+// that is followed meanwhile sees every position, dense, in order.
+func TestReadWhileEventsArrive(t *testing.T) {
+	s := newStore(t)
+	s.begin(t, 1)
+	before := map[string]int{}
+	var events []given
+	for n := range 100 {
+		events = append(events, given{n: n + 1, typ: "A", aggregate: "x", at: moments[n%len(moments)]})
+		before[id(n+1)] = 0
+	}
+	s.appendAll(t, 0, events...)
+	r := s.reader(t)
+
+	offset, next := int64(100), int64(0)
+	page := store.Page{Limit: 9}
+	for round := 0; ; round++ {
+		found, err := r.Events(t.Context(), store.Filter{}, page)
+		require.NoError(t, err)
+		for _, e := range found.Items {
+			if _, old := before[e.ID.String()]; old {
+				before[e.ID.String()]++
+			}
+		}
+		s.appendAll(t, offset, given{n: int(offset) + 1, typ: "A", aggregate: "x", at: moments[round%len(moments)]})
+		offset++
+		feed, err := r.Feed(t.Context(), next-1, 20)
+		require.NoError(t, err)
+		for _, e := range feed.Items {
+			require.Equal(t, next, e.Position)
+			next++
+		}
+		if page.Cursor = found.Next; page.Cursor == "" {
+			break
+		}
+	}
+	for eventID, times := range before {
+		require.Equal(t, 1, times, fmt.Sprint("event ", eventID))
+	}
+}
