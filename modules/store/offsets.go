@@ -84,14 +84,3 @@ func ensureTopic(ctx context.Context, tx pgx.Tx, topic string, starts []Partitio
 	}
 	return nil
 }
-
-// AdmitTopic lets ingest read a topic that was made again under a new id, from its log's start. by is
-// the operator's name, for the record.
-func (a *Appender) AdmitTopic(ctx context.Context, topic string, id event.TopicID, by string) error {
-	_, err := a.pool.Exec(ctx, `INSERT INTO ingest_topics (topic, topic_id, admitted_by) VALUES ($1, $2, $3)
-		ON CONFLICT (topic, topic_id) DO NOTHING`, topic, [16]byte(id), by)
-	if err != nil {
-		return fmt.Errorf("admit topic %s: %w", topic, err)
-	}
-	return nil
-}

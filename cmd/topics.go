@@ -1,0 +1,179 @@
+package cmd
+
+import (
+	"errors"
+	"fmt"
+	"os/user"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"audittrail/cmd/app"
+	"audittrail/modules/event"
+	"audittrail/modules/migrate"
+	"audittrail/modules/store"
+	"audittrail/platform/kafka"
+	"audittrail/platform/logging"
+	"audittrail/platform/postgres"
+)
+
+func newTopicsCmd() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "topics",
+		Short: "Show which topics ingest reads, and admit one that was made again",
+		Long: `Kafka gives a topic that is deleted and made again another id, and its offsets begin anew: they mean
+other records than those that are accounted for. Ingest therefore stops reading such a topic, and goes
+on with the others, until an operator admits the new id.
+
+Without a subcommand, the topics that are known to the event store at postgres.url are listed beside
+what kafka.brokers says of them now.`,
+		Example: `  audittrail topics
+  audittrail topics admit orders`,
+		Args: cobra.NoArgs,
+	}
+	output := addOutput(c, "table", "json")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		return withTopics(c, "audittrail_maintain", func(t topicsOf) error { return t.list(c, output.value) })
+	}
+	c.AddCommand(newTopicsAdmitCmd())
+	return c
+}
+
+func newTopicsAdmitCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "admit TOPIC",
+		Short: "Let ingest read a topic that was deleted and made again",
+		Long: `Admit tells the event store that the topic's present id in Kafka is meant. Ingest processes read it
+from its log's start as soon as they are restarted. The old topic's accounting stays as it is.`,
+		Example: `  audittrail topics admit orders`,
+		Args:    cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			return withTopics(c, "audittrail_ingest", func(t topicsOf) error { return t.admit(c, args[0]) })
+		},
+	}
+}
+
+// topicsOf is the event store and the cluster that its topics are in.
+type topicsOf struct {
+	cfg  app.Config
+	pool *pgxpool.Pool
+}
+
+func withTopics(c *cobra.Command, role string, do func(topicsOf) error) error {
+	cfg, err := loadConfig(c)
+	if err != nil {
+		return err
+	}
+	if err := cfg.Require("postgres.url", "kafka.brokers"); err != nil {
+		return err
+	}
+	pool, err := postgres.Open(c.Context(), postgres.PoolOptions{
+		URL: cfg.Postgres.URL, Role: role, Name: "topics", MaxConns: 1,
+	})
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	if err := migrate.Check(c.Context(), pool); err != nil {
+		return err
+	}
+	return do(topicsOf{cfg: cfg, pool: pool})
+}
+
+// live asks the cluster for the topics' present ids.
+func (t topicsOf) live(c *cobra.Command, names []string) (map[string]kafka.Topic, error) {
+	client, err := kafka.NewClient(t.cfg.Kafka, "topics", logging.New(c.ErrOrStderr(), t.cfg.Log), nil)
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
+	return kafka.Topics(c.Context(), client, names)
+}
+
+func (t topicsOf) admit(c *cobra.Command, name string) error {
+	topics, err := t.live(c, []string{name})
+	if err != nil {
+		return err
+	}
+	if err := topics[name].Err; err != nil {
+		return fmt.Errorf("topic %s: %w", name, err)
+	}
+	appender := store.NewAppender(store.AppenderOptions{Pool: t.pool})
+	id := event.TopicID(topics[name].ID)
+	if err := appender.AdmitTopic(c.Context(), name, id, operator()); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(c.OutOrStdout(), "%s is admitted as %s; restart ingest to read it\n", name, event.ID(id))
+	return err
+}
+
+// operator names who runs the command, for the record.
+func operator() string {
+	if u, err := user.Current(); err == nil {
+		return u.Username
+	}
+	return "unknown"
+}
+
+// topicState is a topic as the list shows it.
+type topicState struct {
+	Topic      string    `json:"topic"`
+	AdmittedID string    `json:"admittedId"`
+	AdmittedAt time.Time `json:"admittedAt"`
+	AdmittedBy string    `json:"admittedBy"`
+	LiveID     string    `json:"liveId,omitempty"`
+	State      string    `json:"state"` // read | made again | gone
+}
+
+func (t topicsOf) list(c *cobra.Command, format string) error {
+	admitted, err := store.Topics(c.Context(), t.pool)
+	if err != nil {
+		return err
+	}
+	names := make([]string, len(admitted))
+	for i, a := range admitted {
+		names[i] = a.Topic
+	}
+	live, err := t.live(c, names)
+	if err != nil {
+		return err
+	}
+	states := make([]topicState, len(admitted))
+	for i, a := range admitted {
+		if states[i], err = stateOf(a, live[a.Topic]); err != nil {
+			return err
+		}
+	}
+	if format == "json" {
+		return printJSON(c.OutOrStdout(), struct {
+			Items []topicState `json:"items"`
+		}{states})
+	}
+	out := newTable(c.OutOrStdout(), "TOPIC", "STATE", "ADMITTED ID", "LIVE ID", "ADMITTED AT", "BY")
+	for _, s := range states {
+		if err := out.add(s.Topic, s.State, s.AdmittedID, s.LiveID, s.AdmittedAt.Format(time.RFC3339), s.AdmittedBy); err != nil {
+			return err
+		}
+	}
+	return out.flush()
+}
+
+func stateOf(a store.AdmittedTopic, live kafka.Topic) (topicState, error) {
+	s := topicState{
+		Topic: a.Topic, AdmittedID: event.ID(a.ID).String(), AdmittedAt: a.At, AdmittedBy: a.By, State: "read",
+	}
+	switch {
+	case errors.Is(live.Err, kerr.UnknownTopicOrPartition):
+		s.State = "gone"
+	case live.Err != nil:
+		return s, fmt.Errorf("topic %s: %w", a.Topic, live.Err)
+	default:
+		s.LiveID = event.ID(live.ID).String()
+		if live.ID != [16]byte(a.ID) {
+			s.State = "made again"
+		}
+	}
+	return s, nil
+}
