@@ -133,9 +133,10 @@ func (f eventsFlags) query(c *cobra.Command, now time.Time) (url.Values, error) 
 // everything. And --id searches for nothing else.
 func (f eventsFlags) checkGiven(c *cobra.Command) error {
 	var wrong error
-	c.LocalNonPersistentFlags().Visit(func(flag *pflag.Flag) {
+	c.LocalNonPersistentFlags().VisitAll(func(flag *pflag.Flag) {
 		switch {
-		case flag.Value.String() == "" || slices.Contains(f.eventTypes, ""):
+		case !flag.Changed:
+		case flag.Value.String() == "" || flag.Name == "event-type" && slices.Contains(f.eventTypes, ""):
 			wrong = wrongUsage("--%s must not be empty", flag.Name)
 		case f.id != "" && flag.Name != "id" && flag.Name != "output":
 			wrong = wrongUsage("--id names one event: it can't be given together with --%s", flag.Name)

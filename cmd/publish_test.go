@@ -1,0 +1,130 @@
+package cmd
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"audittrail/modules/sample"
+)
+
+// broker is an embedded broker whose topic "small" takes records of 2,000 bytes at most.
+func broker(t *testing.T) *kfake.Cluster {
+	t.Helper()
+	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(2, "orders"))
+	require.NoError(t, err)
+	t.Cleanup(c.Close)
+	t.Setenv("AUDITTRAIL_KAFKA_BROKERS", strings.Join(c.ListenAddrs(), ","))
+	client, err := kgo.NewClient(kgo.SeedBrokers(c.ListenAddrs()...))
+	require.NoError(t, err)
+	defer client.Close()
+	limit := "2000"
+	_, err = kadm.NewClient(client).CreateTopic(t.Context(), 1, 1, map[string]*string{"max.message.bytes": &limit}, "small")
+	require.NoError(t, err)
+	return c
+}
+
+// count is how many records a topic holds, by partition.
+func count(t *testing.T, c *kfake.Cluster, topic string) map[int32]int64 {
+	t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(c.ListenAddrs()...))
+	require.NoError(t, err)
+	defer client.Close()
+	ends, err := kadm.NewClient(client).ListEndOffsets(t.Context(), topic)
+	require.NoError(t, err)
+	require.NoError(t, ends.Error())
+	counts := map[int32]int64{}
+	ends.Each(func(o kadm.ListedOffset) { counts[o.Partition] = o.Offset })
+	return counts
+}
+
+// orderFile is a gzip of n sample events, one bad line and a blank one.
+func orderFile(t *testing.T, n int) string {
+	t.Helper()
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	g := sample.New(sample.Options{Seed: 4})
+	for range n {
+		_, err := fmt.Fprintf(w, "%s\n", g.Next().Value)
+		require.NoError(t, err)
+	}
+	_, err := fmt.Fprint(w, "{\"aggregateId\":\n\n")
+	require.NoError(t, err)
+	require.NoError(t, w.Close())
+	path := filepath.Join(t.TempDir(), "orders")
+	require.NoError(t, os.WriteFile(path, b.Bytes(), 0o600))
+	return path
+}
+
+func TestPublishMakesTheTopicAndSaysWhatItDid(t *testing.T) {
+	c := broker(t)
+	out, errs, status := call(t, "publish", orderFile(t, 3000), "--topic", "new", "--create", "5", "--output", "json")
+	require.Equal(t, 0, status, errs)
+	var summary struct {
+		Topic                                      string
+		Lines, Blank, Events, Others, Acknowledged int
+		Complete                                   bool
+	}
+	require.NoError(t, json.Unmarshal([]byte(out), &summary))
+	require.Equal(t, "new", summary.Topic)
+	require.True(t, summary.Complete)
+	require.Equal(t, []int{3002, 1, 3000, 1, 3001}, []int{summary.Lines, summary.Blank, summary.Events, summary.Others, summary.Acknowledged})
+	counts, total := count(t, c, "new"), int64(0)
+	for _, n := range counts {
+		require.NotZero(t, n, "keys spread over all partitions")
+		total += n
+	}
+	require.Len(t, counts, 5)
+	require.EqualValues(t, 3001, total)
+
+	out, errs, status = call(t, "publish", orderFile(t, 10), "--topic", "new", "--create", "5")
+	require.Equal(t, 0, status, errs)
+	require.Contains(t, out, "11 records are in topic new")
+	require.Contains(t, out, "1 lines were no events and were sent without a key")
+}
+
+func TestPublishNamesWhatIsWrong(t *testing.T) {
+	c := broker(t)
+	long := filepath.Join(t.TempDir(), "long")
+	require.NoError(t, os.WriteFile(long, []byte("{}\n"+strings.Repeat("x", 3000)+"\n{}\n"), 0o600))
+	file := orderFile(t, 1)
+	for name, test := range map[string]struct {
+		args   []string
+		status int
+	}{
+		"--topic is missing":                   {[]string{file}, 2},
+		"--create must be":                     {[]string{file, "--topic", "t", "--create", "0"}, 2},
+		"accepts 1 arg":                        {[]string{"--topic", "orders"}, 2},
+		"no such file":                         {[]string{"nowhere.json", "--topic", "orders"}, 1},
+		"is a folder":                          {[]string{t.TempDir(), "--topic", "orders"}, 1},
+		"topic nowhere does not exist":         {[]string{file, "--topic", "nowhere"}, 1},
+		"with 2 partitions instead of 7":       {[]string{file, "--topic", "orders", "--create", "7"}, 1},
+		"line 2 is longer than the 1488 bytes": {[]string{long, "--topic", "small"}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, errs, status := call(t, append([]string{"publish"}, test.args...)...)
+			require.Equal(t, test.status, status, errs)
+			require.Contains(t, errs, name)
+		})
+	}
+	require.EqualValues(t, map[int32]int64{0: 1}, count(t, c, "small"), "the line before the long one has arrived")
+}
+
+func TestPublishSaysThatNoBrokerIsThere(t *testing.T) {
+	if testing.Short() {
+		t.Skip("waits for a broker that does not come")
+	}
+	_, errs, status := call(t, "publish", orderFile(t, 1), "--topic", "orders", "--kafka.brokers", "127.0.0.1:1")
+	require.Equal(t, 1, status)
+	require.Contains(t, errs, "kafka.brokers [127.0.0.1:1]")
+}
