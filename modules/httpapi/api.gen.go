@@ -350,7 +350,7 @@ type Problem struct {
 	Code          ProblemCode `json:"code"`
 	CorrelationId string      `json:"correlationId"`
 
-	// Detail What is wrong
+	// Detail What is wrong, for people.
 	Detail string `json:"detail"`
 
 	// Errors The parts of the request that are wrong.

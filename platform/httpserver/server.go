@@ -206,9 +206,15 @@ func canonicalPath(u *url.URL) string {
 	return strings.Join(segments, "/")
 }
 
-// noteRoute keeps the pattern that fitted.
+// noteRoute keeps the pattern that fitted. Echo gives a pattern's last parameter all that is left of the
+// path; one that holds a slash is more segments than the pattern has, and no such path.
 func noteRoute(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
+		for i, value := range c.ParamValues() {
+			if c.ParamNames()[i] != "*" && strings.Contains(value, "/") {
+				return echo.ErrNotFound
+			}
+		}
 		if c.Path() != "" {
 			ExchangeOf(c.Request().Context()).Route = c.Path()
 		}
