@@ -41,6 +41,17 @@ func TestCanonicalForm(t *testing.T) {
 	}
 }
 
+func TestTextErrorSaysWhereAndWhat(t *testing.T) {
+	for in, want := range map[string]string{
+		`{"a":[1,"\u0000"]}`: "invalid_text (a[1]): holds the character NUL, which PostgreSQL's jsonb can't",
+		`{"a":1`:             "malformed_json: at byte 6: a comma or the object's end is expected",
+	} {
+		if _, err := event.Canonicalize(nil, []byte(in)); err == nil || err.Error() != want {
+			t.Errorf("%s: got %v", in, err)
+		}
+	}
+}
+
 func TestCanonicalizeAppends(t *testing.T) {
 	for _, space := range []int{0, 3, 100} {
 		dst := append(make([]byte, 0, 2+space), "x="...)

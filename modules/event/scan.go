@@ -8,6 +8,7 @@ import "bytes"
 //
 // It is written by hand, since it does at once what a token reader and a canonicaliser do in two, and
 // since it must say which rule a text breaks; a library says that only in words that may quote the text.
+// BenchmarkJSONText has what the library costs, and the tests hold the two against each other.
 // Its methods report false when they have failed; what failed is in fault then, and nothing else of the
 // scanner means anything any more.
 type scanner struct {

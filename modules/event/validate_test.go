@@ -184,6 +184,14 @@ func TestRules(t *testing.T) {
 	}
 }
 
+// No rule lets a record in that is beyond what the program itself can bear.
+func TestRecordBeyondTheLimit(t *testing.T) {
+	value := append(eventtest.Value(), make([]byte, event.RecordBytesLimit)...)
+	if _, r := event.Decode(event.Raw{Value: value}); r == nil || r.Reason != event.TooLarge || r.Field != "" {
+		t.Errorf("got %+v", r)
+	}
+}
+
 // Names of members are the producer's, and some of them are data.
 func TestFieldShowsNamesOnlyIfTheyLookLikeNames(t *testing.T) {
 	for name, field := range map[string]string{
