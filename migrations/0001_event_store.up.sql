@@ -247,16 +247,17 @@ BEGIN
         child := parent || '_' || to_char(lower, 'YYYYMM');
     END IF;
 
-    -- An attached child is the answer; to_regclass alone would find an archived, detached one too.
-    IF EXISTS (SELECT FROM pg_inherits
-               WHERE inhrelid = to_regclass('public.' || quote_ident(child))
-                 AND inhparent = to_regclass('public.' || quote_ident(parent))) THEN
+    -- An attached child is the answer: an archived, detached one of that name is not. The child is found
+    -- in the tables and not by to_regclass, whose cache is not renewed by waiting for an advisory lock.
+    IF EXISTS (SELECT FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
+               WHERE c.relname = child AND c.relnamespace = 'public'::regnamespace
+                 AND i.inhparent = ('public.' || parent)::regclass) THEN
         RETURN child;
     END IF;
     PERFORM pg_advisory_xact_lock(hashtextextended('audittrail.ensure_partition.' || parent, 0));
-    IF EXISTS (SELECT FROM pg_inherits
-               WHERE inhrelid = to_regclass('public.' || quote_ident(child))
-                 AND inhparent = to_regclass('public.' || quote_ident(parent))) THEN
+    IF EXISTS (SELECT FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
+               WHERE c.relname = child AND c.relnamespace = 'public'::regnamespace
+                 AND i.inhparent = ('public.' || parent)::regclass) THEN
         RETURN child;
     END IF;
 

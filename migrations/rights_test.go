@@ -1,0 +1,154 @@
+package migrations_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"audittrail/modules/migrate/migratetest"
+)
+
+// rights are the whole of what a runtime role may do to tables.
+type rights struct {
+	insert []string
+	update map[string][]string // columns by table
+}
+
+// expectedRights says it for each role. All may read every table, none may delete or truncate.
+func expectedRights() map[string]rights {
+	return map[string]rights{
+		"audittrail_ingest": {
+			insert: []string{
+				"dead_letter_outbox", "dead_letters", "event_keys", "events", "ingest_offsets", "ingest_ranges",
+				"ingest_topics", "ledger_batches",
+			},
+			update: map[string][]string{
+				"ingest_offsets":     {"leader_epoch", "next_offset", "updated_at"},
+				"dead_letter_outbox": {"published_at"},
+			},
+		},
+		"audittrail_api":      {},
+		"audittrail_replay":   {},
+		"audittrail_maintain": {},
+		"audittrail_notary":   {},
+	}
+}
+
+// allowed says whether a role may execute a statement, by trying. What fails for another reason than
+// the role's rights, such as a missing value, is allowed.
+func allowed(t *testing.T, conn *pgx.Conn, sql string) bool {
+	t.Helper()
+	failed := try(t, conn, sql)
+	return failed == nil || failed.Code != "42501" || !strings.Contains(failed.Message, "permission denied")
+}
+
+func TestRolesMayDoNothingButTheirWork(t *testing.T) {
+	url := migratetest.Database(t)
+	owner := connect(t, url)
+	for role, want := range expectedRights() {
+		conn := connectAs(t, url, role)
+		for _, table := range tables(t, owner) {
+			name := pgx.Identifier{table}.Sanitize()
+			require.True(t, allowed(t, conn, "SELECT FROM "+name), "%s: select from %s", role, table)
+			require.Equal(t, slices.Contains(want.insert, table), allowed(t, conn, "INSERT INTO "+name+" DEFAULT VALUES"), "%s: insert into %s", role, table)
+			require.False(t, allowed(t, conn, "DELETE FROM "+name+" WHERE false"), "%s: delete from %s", role, table)
+			require.False(t, allowed(t, conn, "TRUNCATE "+name), "%s: truncate %s", role, table)
+			require.False(t, allowed(t, conn, "CREATE TRIGGER t BEFORE UPDATE ON "+name+" EXECUTE FUNCTION suppress_redundant_updates_trigger()"), "%s: trigger on %s", role, table)
+			require.Equal(t, want.update[table], updatable(t, owner, conn, table), "%s: update %s", role, table)
+		}
+	}
+}
+
+// updatable are the columns that conn may update.
+func updatable(t *testing.T, owner, conn *pgx.Conn, table string) []string {
+	t.Helper()
+	var may []string
+	for _, column := range list[string](t, owner, `SELECT attname::text FROM pg_attribute
+		WHERE attrelid = $1::text::regclass AND attnum > 0 AND NOT attisdropped ORDER BY 1`, "public."+table) {
+		sql := "UPDATE " + pgx.Identifier{table}.Sanitize() + " SET " + pgx.Identifier{column}.Sanitize() + " = DEFAULT WHERE false"
+		if allowed(t, conn, sql) {
+			may = append(may, column)
+		}
+	}
+	return may
+}
+
+func TestNothingIsGrantedOnPartitions(t *testing.T) {
+	url := migratetest.Database(t)
+	owner := connect(t, url)
+	execute(t, owner, "SELECT ensure_partition('events', '2999-05-01')")
+	for _, role := range runtimeRoles() {
+		conn := connectAs(t, url, role)
+		for _, partition := range partitions(t, owner) {
+			for _, sql := range []string{"SELECT FROM %", "INSERT INTO % DEFAULT VALUES", "UPDATE % SET id = 1 WHERE false", "DELETE FROM % WHERE false", "TRUNCATE %"} {
+				sql = strings.ReplaceAll(sql, "%", partition)
+				require.False(t, allowed(t, conn, sql), "%s: %s", role, sql)
+			}
+		}
+	}
+}
+
+func TestRolesMakeNothing(t *testing.T) {
+	url := migratetest.Database(t)
+	for _, role := range runtimeRoles() {
+		conn := connectAs(t, url, role)
+		for _, sql := range []string{
+			"CREATE TABLE public.mine ()",
+			"CREATE FUNCTION public.now() RETURNS timestamptz LANGUAGE sql AS 'SELECT NULL::timestamptz'",
+			"CREATE SCHEMA mine",
+			"ALTER TABLE events DISABLE TRIGGER ALL",
+			"SELECT setval('event_batches', 1)",
+			"SELECT protect('ingest_offsets')",
+			"SELECT refuse_change()",
+			"SET session_replication_role = replica",
+			"SET ROLE audittrail_owner",
+		} {
+			if strings.HasPrefix(sql, "SET ROLE") {
+				continue // the login's rights decide; a superuser's connection may always
+			}
+			require.NotNil(t, try(t, conn, sql), "%s: %s", role, sql)
+		}
+	}
+}
+
+func TestWhoMayCallWhat(t *testing.T) {
+	url := migratetest.Database(t)
+	for _, role := range runtimeRoles() {
+		conn := connectAs(t, url, role)
+		makes := role == "audittrail_ingest" || role == "audittrail_maintain"
+		require.Equal(t, makes, allowed(t, conn, "SELECT ensure_partition('events', '2999-01-01')"), "%s: ensure_partition", role)
+		require.Equal(t, role == "audittrail_ingest", allowed(t, conn, "SELECT nextval('event_batches')"), "%s: event_batches", role)
+	}
+	require.Empty(t, list[string](t, connect(t, url), `SELECT p.oid::regprocedure::text FROM pg_proc p,
+		aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
+		WHERE p.pronamespace = 'public'::regnamespace AND a.grantee = 0`), "functions that everybody may call")
+}
+
+// A production login is a member of the runtime roles that inherits nothing.
+func TestLoginWithoutRoleMayDoNothing(t *testing.T) {
+	url := migratetest.Database(t)
+	owner := connect(t, url)
+	execute(t, owner, `DO $$ BEGIN CREATE ROLE serve_login NOINHERIT IN ROLE audittrail_ingest, audittrail_api;
+		EXCEPTION WHEN duplicate_object THEN NULL; END $$`)
+	conn := connect(t, url)
+	execute(t, conn, "SET SESSION AUTHORIZATION serve_login")
+	for _, table := range tables(t, owner) {
+		require.False(t, allowed(t, conn, "SELECT FROM "+pgx.Identifier{table}.Sanitize()), table)
+	}
+	require.NotNil(t, try(t, conn, "SET ROLE audittrail_owner"))
+	require.NotNil(t, try(t, conn, "SET ROLE audittrail_maintain"))
+	require.Nil(t, try(t, conn, "SET ROLE audittrail_api"))
+}
+
+func TestEverythingBelongsToTheOwner(t *testing.T) {
+	conn := connect(t, migratetest.Database(t))
+	require.Empty(t, list[string](t, conn, `SELECT oid::regclass::text FROM pg_class
+		WHERE relnamespace = 'public'::regnamespace AND pg_get_userbyid(relowner) <> 'audittrail_owner'
+		UNION ALL SELECT oid::regprocedure::text FROM pg_proc
+		WHERE pronamespace = 'public'::regnamespace AND pg_get_userbyid(proowner) <> 'audittrail_owner'`))
+	require.Empty(t, list[string](t, conn, `SELECT rolname::text FROM pg_roles WHERE rolname LIKE 'audittrail\_%'
+		AND (rolcanlogin OR rolinherit OR rolsuper OR rolcreaterole OR rolcreatedb OR rolbypassrls OR rolreplication)`))
+}
