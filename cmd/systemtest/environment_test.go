@@ -4,12 +4,13 @@ import (
 	"bufio"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
 
-// TestExampleEnvironment proves that what .env.example sets is accepted, all together, and so is each
-// line of it that is commented out, by itself.
+// TestExampleEnvironment proves that what .env.example sets is accepted, by itself and together with the
+// lines that are commented out there.
 func TestExampleEnvironment(t *testing.T) {
 	f, err := os.Open("../../.env.example")
 	if err != nil {
@@ -46,7 +47,8 @@ func TestExampleEnvironment(t *testing.T) {
 		}
 	}
 	check(set...)
-	for _, line := range commented {
-		check(line)
-	}
+	all := append(commented, set...)
+	check(slices.DeleteFunc(all, func(line string) bool { // the other way to give what the URL gives
+		return strings.HasPrefix(line, "AUDITTRAIL_AUTH_JWKS_FILE=")
+	})...)
 }

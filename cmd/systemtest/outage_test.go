@@ -24,7 +24,7 @@ func TestPostgresAway(t *testing.T) {
 	s := stackOn(t, server.URL())
 	f := newFeed(s)
 	p := s.ingest("ingest")
-	stop := f.load(400, 40*time.Millisecond)
+	stop := f.load(200, 40*time.Millisecond)
 	s.beyond(0, 30*time.Second)
 
 	server.Stop()

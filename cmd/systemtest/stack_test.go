@@ -2,9 +2,11 @@ package systemtest
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -49,9 +51,12 @@ func stackOn(t *testing.T, databaseURL string) *stack {
 	}
 	t.Cleanup(s.db.Close)
 	kafka := kafkatest.At(t, s.brokers...)
-	s.client = kafka.Client(kgo.ProducerBatchCompression(kgo.NoCompression()))
-	s.topic = kafka.Topic("orders", partitions)
+	s.client = kafka.Client(kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.ProducerBatchMaxBytes(4<<20))
+	s.topic = "orders-" + strings.ToLower(rand.Text()[:8])
 	s.group = s.topic
+	// A record longer than ingest takes must get through to it.
+	longest := strconv.Itoa(4 << 20)
+	kafka.CreateTopic(s.topic, partitions, map[string]*string{"max.message.bytes": &longest})
 	return s
 }
 
