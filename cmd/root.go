@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -39,10 +40,14 @@ func wrongUsage(format string, args ...any) error {
 	return &statusError{statusUsage, fmt.Errorf(format, args...)}
 }
 
+// sameSignal is how long another signal counts as the first one: timeout(1) and process managers send
+// one to the process and one to its group, and nobody means that as an order to end untidily.
+const sameSignal = 500 * time.Millisecond
+
 // Execute runs the program and ends it. SIGINT and SIGTERM ask it to stop; a second one ends it at once.
 func Execute() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // from then on a signal has its default effect
+	context.AfterFunc(ctx, func() { time.AfterFunc(sameSignal, stop) }) // from then on a signal has its default effect
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
