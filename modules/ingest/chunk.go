@@ -48,15 +48,16 @@ func (l *lease) skipTo(to int64) *chunk {
 	return c
 }
 
-// cut makes chunks of a partition's records, which follow each other from the offset `from` on, and
-// answers where the next one begins.
-func cut(l *lease, from int64, records []*kgo.Record) ([]*chunk, int64) {
+// cut makes chunks of records that were read under a lease, and moves the lease on. No chunk is larger
+// than a batch may be, but for a single record that is.
+func cut(l *lease, records []*kgo.Record, o Options) []*chunk {
+	most, bytes := min(chunkRecords, o.MaxBatchEvents), min(chunkBytes, o.MaxBatchBytes)
 	var chunks []*chunk
 	for len(records) > 0 {
 		n, size := 0, int64(0)
-		for n < len(records) && n < chunkRecords {
+		for n < len(records) && n < most {
 			next := recordBytes(records[n])
-			if n > 0 && size+next > chunkBytes {
+			if n > 0 && size+next > bytes {
 				break
 			}
 			size += next
@@ -64,12 +65,12 @@ func cut(l *lease, from int64, records []*kgo.Record) ([]*chunk, int64) {
 		}
 		last := records[n-1]
 		chunks = append(chunks, &chunk{
-			lease: l, from: from, to: last.Offset + 1, epoch: last.LeaderEpoch,
+			lease: l, from: l.next, to: last.Offset + 1, epoch: last.LeaderEpoch,
 			bytes: size, records: records[:n:n], ready: make(chan struct{}),
 		})
-		from, records = last.Offset+1, records[n:]
+		l.next, records = last.Offset+1, records[n:]
 	}
-	return chunks, from
+	return chunks
 }
 
 func recordBytes(r *kgo.Record) int64 {

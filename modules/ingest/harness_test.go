@@ -20,25 +20,21 @@ import (
 	"audittrail/platform/kafkatest"
 )
 
-func TestMain(m *testing.M) {
-	// Only the broker of TEST_KAFKA_LIBS and the fake one outlive a test for a moment.
-	os.Exit(m.Run())
-}
-
 // patience bounds how long a test waits for a condition.
 const patience = 30 * time.Second
 
-// broker is a cluster, fake or real (TEST_KAFKA_BROKERS), with a client for tests.
+// broker is a cluster, fake or real (TEST_KAFKA_BROKERS, TEST_KAFKA_LIBS), with a client for tests.
 type broker struct {
 	t      testing.TB
 	addrs  []string
 	client *kgo.Client
 	admin  *kadm.Client
+	fake   *kfake.Cluster // nil for a real one
 }
 
 func newBroker(t testing.TB) *broker {
 	t.Helper()
-	if os.Getenv(kafkatest.BrokersVariable) != "" {
+	if os.Getenv(kafkatest.BrokersVariable) != "" || os.Getenv(kafkatest.LibsVariable) != "" {
 		return connect(t, kafkatest.Shared(t).Brokers)
 	}
 	return fakeBroker(t)
@@ -54,11 +50,14 @@ func fakeBroker(t testing.TB, opts ...kfake.Opt) *broker {
 		t.Fatal(err)
 	}
 	t.Cleanup(cluster.Close)
-	return connect(t, cluster.ListenAddrs())
+	b := connect(t, cluster.ListenAddrs())
+	b.fake = cluster
+	return b
 }
 
 func connect(t testing.TB, addrs []string) *broker {
-	client, err := kgo.NewClient(kgo.SeedBrokers(addrs...), kgo.MetadataMinAge(50*time.Millisecond), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	client, err := kgo.NewClient(kgo.SeedBrokers(addrs...), kgo.MetadataMinAge(50*time.Millisecond), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.ProducerBatchMaxBytes(16<<20))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,6 +144,11 @@ func testOptions() Options {
 	}
 }
 
+// inGroup has a role join a group of that name, as one process of several.
+func inGroup(group string) setup {
+	return setup{deps: func(d *Dependencies) { d.Kafka.Group = group }}
+}
+
 func newRole(t testing.TB, b *broker, st Store, topics []string, s setup) (*Role, *prometheus.Registry) {
 	t.Helper()
 	options := testOptions()
@@ -156,7 +160,7 @@ func newRole(t testing.TB, b *broker, st Store, topics []string, s setup) (*Role
 	}
 	reg := prometheus.NewRegistry()
 	deps := Dependencies{
-		Kafka: kafka.Options{Brokers: b.addrs, Topics: topics, Group: unique("group"), SessionTimeout: 6 * time.Second},
+		Kafka: kafka.Options{Brokers: b.addrs, Topics: topics, Group: unique("group"), SessionTimeout: 6 * time.Second, MetadataMaxAge: 200 * time.Millisecond},
 		Store: st, Registry: reg, Log: testLog(t),
 	}
 	if s.deps != nil {
@@ -217,4 +221,64 @@ func testLog(t testing.TB) *slog.Logger {
 		return slog.New(slog.DiscardHandler)
 	}
 	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelInfo}))
+}
+
+// minSession is the shortest session of the fake broker.
+const minSession = time.Second
+
+// pass lets time pass. It is for what must not happen within it.
+func pass(d time.Duration) { time.Sleep(d) }
+
+// value is the sum of a metric's series that carry all the label values.
+func value(t testing.TB, reg *prometheus.Registry, name string, labels ...string) float64 {
+	t.Helper()
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() != name {
+			continue
+		}
+		sum := 0.0
+		for _, m := range f.GetMetric() {
+			has := map[string]bool{}
+			for _, l := range m.GetLabel() {
+				has[l.GetValue()] = true
+			}
+			all := true
+			for _, l := range labels {
+				all = all && has[l]
+			}
+			if all {
+				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue() + m.GetHistogram().GetSampleSum()
+			}
+		}
+		return sum
+	}
+	t.Fatalf("no metric %s", name)
+	return 0
+}
+
+// members is how many members a stable group has; 0 while it is not stable.
+func (b *broker) members(group string) int {
+	described, err := b.admin.DescribeGroups(context.Background(), group)
+	if err != nil || described[group].State != "Stable" {
+		return 0
+	}
+	return len(described[group].Members)
+}
+
+// generation tells a group's members apart from those after a rebalance.
+func (b *broker) generation(group string) string {
+	b.t.Helper()
+	described, err := b.admin.DescribeGroups(context.Background(), group)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	text := described[group].State
+	for _, m := range described[group].Members {
+		text += " " + m.MemberID
+	}
+	return text
 }

@@ -37,7 +37,7 @@ const (
 	// chunkRecords and chunkBytes bound the work that is handed around in one piece: large enough
 	// that a channel operation costs nothing per record, small enough to spread over decoders.
 	chunkRecords = 500
-	chunkBytes   = 1 << 20
+	chunkBytes   = int64(1 << 20)
 
 	// gather is how long a worker that has been idle waits for more before it appends: long enough
 	// for the rest of what one fetch brought.

@@ -114,7 +114,8 @@ func (p *pipeline) locate(ctx context.Context, topics map[string]kafka.Topic, of
 	return begins, nil
 }
 
-// grantAll begins the leases. It runs before the client fetches anything of these partitions.
+// grantAll begins the leases. It runs before the client fetches anything of these partitions, and maybe
+// before the pipeline has learnt its client: what is to be done with that is left to the poller.
 func (p *pipeline) grantAll(begins []begin) map[string]map[int32]kgo.Offset {
 	offsets := map[string]map[int32]kgo.Offset{}
 	for _, b := range begins {
@@ -154,8 +155,7 @@ func (p *pipeline) grantAll(begins []begin) map[string]map[int32]kgo.Offset {
 func (p *pipeline) reopen(at kafka.TopicPartition) {
 	p.status.restart(at)
 	p.status.restart(kafka.TopicPartition{Topic: at.Topic, Partition: wholeTopic})
-	p.consumer.ResumeFetchTopics(at.Topic)
-	p.consumer.ResumeFetchPartitions(map[string][]int32{at.Topic: {at.Partition}})
+	p.request(order{resume: at})
 }
 
 // acceptLoss goes on behind what Kafka has deleted, and has the gap accounted for.

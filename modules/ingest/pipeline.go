@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"audittrail/modules/event"
+	"audittrail/platform/kafka"
 )
 
 // pipeline is what the stages of one Run share.
@@ -42,6 +43,8 @@ type order struct {
 	at         int64  // the offset; negative: the database has no row of the partition
 
 	gap *chunk // append it
+
+	resume kafka.TopicPartition // fetch it and its topic again, if they were paused
 
 	stopTopic string
 	why       string

@@ -80,9 +80,7 @@ func (p *poller) take(fetches kgo.Fetches) []*chunk {
 				at.Topic, at.Partition, first, l.next-1))
 			return
 		}
-		var more []*chunk
-		more, l.next = cut(l, l.next, f.Records)
-		chunks = append(chunks, more...)
+		chunks = append(chunks, cut(l, f.Records, p.options)...)
 	})
 	return chunks
 }
@@ -93,6 +91,9 @@ func (p *poller) obey(ctx context.Context) (chunks []*chunk) {
 		switch {
 		case o.stopTopic != "":
 			p.stopTopic(o.stopTopic, o.why)
+		case o.resume.Topic != "":
+			p.consumer.ResumeFetchTopics(o.resume.Topic)
+			p.consumer.ResumeFetchPartitions(map[string][]int32{o.resume.Topic: {o.resume.Partition}})
 		case o.gap != nil:
 			chunks = append(chunks, o.gap)
 		case o.seek != nil:

@@ -25,6 +25,8 @@ type Dependencies struct {
 	Registry prometheus.Registerer // nil: no metrics
 	Log      *slog.Logger          // nil: discards
 	Now      func() time.Time      // nil: time.Now
+
+	clientOptions []kgo.Opt // for tests
 }
 
 // Role is the role `ingest`.
@@ -68,7 +70,7 @@ func (r *Role) Name() string { return "ingest" }
 // group. It fails where Kafka has lost or deleted records that were still to be stored: nobody but an
 // operator can say what to do then.
 func (r *Role) Run(ctx context.Context, ready func()) error {
-	control, err := kafka.NewClient(r.deps.Kafka, "ingest_control", r.deps.Log, r.deps.Registry, controlOptions()...)
+	control, err := r.client("ingest_control", controlOptions())
 	if err != nil {
 		return err
 	}
@@ -79,7 +81,7 @@ func (r *Role) Run(ctx context.Context, ready func()) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	p := r.newPipeline(control, func(err error) { cancel(&failure{err}) })
-	p.consumer, err = kafka.NewClient(r.deps.Kafka, "ingest", r.deps.Log, r.deps.Registry, r.consumerOptions(p)...)
+	p.consumer, err = r.client("ingest", r.consumerOptions(p))
 	if err != nil {
 		return err
 	}
@@ -89,6 +91,10 @@ func (r *Role) Run(ctx context.Context, ready func()) error {
 		return failed.error
 	}
 	return nil
+}
+
+func (r *Role) client(name string, opts []kgo.Opt) (*kgo.Client, error) {
+	return kafka.NewClient(r.deps.Kafka, name, r.deps.Log, r.deps.Registry, append(opts, r.deps.clientOptions...)...)
 }
 
 // failure is an error that ends Run, told from a context that merely ended.

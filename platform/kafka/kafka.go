@@ -15,9 +15,8 @@ import (
 	"github.com/twmb/franz-go/plugin/kprom"
 )
 
-// metadataMaxAge bounds how long a new topic or partition stays unseen. Nothing is lost meanwhile,
-// since a partition is read from its log's start; the client's own default is 5 minutes.
-const metadataMaxAge = 30 * time.Second
+// metadataMinAge bounds how often a client asks for metadata, e.g. while a topic is being made.
+const metadataMinAge = time.Second
 
 // NewClient makes a client that reaches the cluster of o. It dials nothing yet. The name is the
 // client's id in the broker's logs (audittrail-<name>) and part of its metrics' names; two clients that
@@ -45,8 +44,8 @@ func (o Options) clientOptions(name string, log *slog.Logger) ([]kgo.Opt, error)
 		kgo.SeedBrokers(o.Brokers...),
 		kgo.ClientID("audittrail-" + name),
 		kgo.SoftwareNameAndVersion("audittrail", "1"),
-		kgo.MetadataMaxAge(metadataMaxAge),
-		kgo.MetadataMinAge(time.Second),
+		kgo.MetadataMaxAge(o.MetadataMaxAge),
+		kgo.MetadataMinAge(min(metadataMinAge, o.MetadataMaxAge)),
 		kgo.DialTimeout(5 * time.Second),
 		kgo.WithLogger(bridge{log.With("client", name)}),
 	}

@@ -18,6 +18,7 @@ type Options struct {
 	Group          string                `key:"group" default:"audittrail" help:"consumer group of the ingest role"`
 	InstanceID     string                `key:"instance_id" help:"static membership: a name of this process that is unique in the group and survives its restarts"`
 	SessionTimeout time.Duration         `key:"session_timeout" default:"9s" help:"how long a member of the group may be silent before others take its partitions over; must be within the broker's group.min.session.timeout.ms and group.max.session.timeout.ms"`
+	MetadataMaxAge time.Duration         `key:"metadata_max_age" default:"30s" help:"how long a new topic or partition may stay unseen; nothing is lost meanwhile, since a partition is read from the beginning of its log"`
 	TLS            TLSOptions            `key:"tls"`
 	SASL           SASLOptions           `key:"sasl"`
 	SchemaRegistry SchemaRegistryOptions `key:"schema_registry"`
@@ -32,11 +33,13 @@ type SchemaRegistryOptions struct {
 	CA       string `key:"ca" help:"file with the authority of the schema registry's certificate (PEM)"`
 }
 
-// The broker's own defaults allow nothing shorter than 6 s; beyond 12 s a killed process would hold its
-// partitions for longer than the 15 s that are promised.
+// Bounds of the options. Beyond a session of 12 s a process that was killed would hold its partitions for
+// longer than the 15 s that are promised; who needs that may have it.
 const (
 	minSessionTimeout = time.Second
 	maxSessionTimeout = 5 * time.Minute
+	minMetadataAge    = 100 * time.Millisecond
+	maxMetadataAge    = time.Hour
 )
 
 // Validate reports every value that breaks a rule, by its key in the section.
@@ -60,6 +63,9 @@ func (o Options) Validate() error {
 	}
 	if o.SessionTimeout < minSessionTimeout || o.SessionTimeout > maxSessionTimeout {
 		errs = append(errs, config.Invalid("session_timeout", "must be from %v to %v", minSessionTimeout, maxSessionTimeout))
+	}
+	if o.MetadataMaxAge < minMetadataAge || o.MetadataMaxAge > maxMetadataAge {
+		errs = append(errs, config.Invalid("metadata_max_age", "must be from %v to %v", minMetadataAge, maxMetadataAge))
 	}
 	return errors.Join(append(errs, o.TLS.validate(), o.SASL.validate(o.TLS.Enabled))...)
 }

@@ -1,0 +1,267 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"audittrail/modules/event"
+	"audittrail/modules/store"
+)
+
+// fakeOutbox is store.Outbox in memory.
+type fakeOutbox struct {
+	mu        sync.Mutex
+	letters   []store.DeadLetter
+	published map[int64]int
+	led       bool
+	lost      bool // Check fails
+}
+
+func newFakeOutbox(letters ...store.DeadLetter) *fakeOutbox {
+	for i := range letters {
+		letters[i].ID = int64(i + 1)
+	}
+	return &fakeOutbox{letters: letters, published: map[int64]int{}}
+}
+
+func (o *fakeOutbox) Next(_ context.Context, after int64, skip []string, limit int) ([]store.DeadLetter, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var page []store.DeadLetter
+	for _, l := range o.letters {
+		if l.ID > after && o.published[l.ID] == 0 && !slices.Contains(skip, l.Raw.Topic) && len(page) < limit {
+			page = append(page, l)
+		}
+	}
+	return page, nil
+}
+
+func (o *fakeOutbox) Published(_ context.Context, ids []int64) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, id := range ids {
+		o.published[id]++
+	}
+	return nil
+}
+
+func (o *fakeOutbox) Pending(context.Context) (int64, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return int64(len(o.letters)), nil
+}
+
+func (o *fakeOutbox) Lead(context.Context) (Lead, bool, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.led {
+		return nil, false, nil
+	}
+	o.led = true
+	return fakeLead{o}, true, nil
+}
+
+type fakeLead struct{ o *fakeOutbox }
+
+func (l fakeLead) Check(context.Context) error {
+	l.o.mu.Lock()
+	defer l.o.mu.Unlock()
+	if l.o.lost {
+		return errors.New("the connection is gone")
+	}
+	return nil
+}
+
+func (l fakeLead) Release() {
+	l.o.mu.Lock()
+	defer l.o.mu.Unlock()
+	l.o.led = false
+}
+
+func (o *fakeOutbox) done() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.published)
+}
+
+func letter(topic string, offset int64, value string) store.DeadLetter {
+	return store.DeadLetter{
+		Raw: event.Raw{
+			Coordinates: event.Coordinates{Topic: topic, Partition: 3, Offset: offset},
+			Key:         []byte("key-" + strconv.FormatInt(offset, 10)), Value: []byte(value),
+			Headers: []event.Header{{Key: "traceparent", Value: []byte("00-x")}, {Key: "audittrail-dead-letter-id", Value: []byte("old")}},
+		},
+		Reason: event.MalformedJSON, Detail: "at byte 0: what was wrong",
+	}
+}
+
+func withOutbox(o Outbox) setup {
+	return setup{deps: func(d *Dependencies) { d.Outbox = o }}
+}
+
+func TestDeadLettersArePublishedAsTheyWere(t *testing.T) {
+	b := newBroker(t)
+	topic := b.topic(unique("orders"), 2)
+	o := newFakeOutbox(letter(topic, 7, "{bad"))
+	tombstone := letter(topic, 8, "")
+	tombstone.Raw.Value, tombstone.Raw.Key = nil, nil
+	o.letters = append(o.letters, tombstone)
+	o.letters[1].ID = 2
+	p := start(t, b, newFakeStore(t), []string{topic}, withOutbox(o))
+	eventually(t, "both to be marked", func() bool { return o.done() == 2 })
+	p.stop()
+
+	got := b.consume(topic+".dlq", 2)
+	slices.SortFunc(got, func(x, y *kgo.Record) int { return len(y.Value) - len(x.Value) })
+	if string(got[0].Key) != "key-7" || string(got[0].Value) != "{bad" {
+		t.Errorf("key %q, value %q", got[0].Key, got[0].Value)
+	}
+	if got[1].Key != nil || got[1].Value != nil {
+		t.Errorf("a tombstone came out as key %q, value %q", got[1].Key, got[1].Value)
+	}
+	want := []string{
+		"traceparent=00-x", "audittrail-dead-letter-id=1", "audittrail-dead-letter-reason=malformed_json",
+		"audittrail-dead-letter-detail=at byte 0: what was wrong", "audittrail-dead-letter-topic=" + topic,
+		"audittrail-dead-letter-partition=3", "audittrail-dead-letter-offset=7",
+	}
+	var headers []string
+	for _, h := range got[0].Headers {
+		headers = append(headers, h.Key+"="+string(h.Value))
+	}
+	if !slices.Equal(headers, want) {
+		t.Errorf("headers %q, want %q", headers, want)
+	}
+	topics, err := b.admin.ListTopics(context.Background(), topic+".dlq")
+	if err != nil || len(topics[topic+".dlq"].Partitions) != 2 {
+		t.Errorf("the topic was not made like its source: %v, %v", topics, err)
+	}
+	if n := value(t, p.reg, "audittrail_dead_letters_pending"); n != 2 {
+		t.Errorf("metric says %v pending, want 2", n)
+	}
+}
+
+func TestAMissingDeadLetterTopicHoldsUpNeitherOthersNorIngest(t *testing.T) {
+	b, st := newBroker(t), newFakeStore(t)
+	lacking, having := b.topic(unique("lacking"), 1), b.topic(unique("having"), 1)
+	b.topic(having+".dlq", 1)
+	var letters []store.DeadLetter
+	for n := range int64(2 * outboxPage) {
+		letters = append(letters, letter(lacking, n, "x"))
+	}
+	letters = append(letters, letter(having, 0, "y"))
+	o := newFakeOutbox(letters...)
+	p := start(t, b, st, []string{lacking, having}, setup{
+		options: func(o *Options) { o.DLQCreate = false },
+		deps:    func(d *Dependencies) { d.Outbox = o },
+	})
+	b.produce(lacking, 0, events(0, 10)...)
+	eventually(t, "the other topic's letter", func() bool { return o.done() == 1 })
+	eventually(t, "events", func() bool { n, _ := st.count(); return n == 10 })
+	if err := p.role.Health(context.Background()); err != nil {
+		t.Errorf("health: %v", err)
+	}
+	if n := value(t, p.reg, "audittrail_dead_letters_published_total", "failed"); n == 0 {
+		t.Error("no metric tells that letters could not be published")
+	}
+}
+
+// One letter that its topic refuses does not hold up those behind it.
+func TestALetterThatIsRefusedIsKept(t *testing.T) {
+	b := newBroker(t)
+	topic := b.topic(unique("orders"), 1)
+	small := "2000"
+	ctx := context.Background()
+	if _, err := b.admin.CreateTopic(ctx, 1, -1, map[string]*string{"max.message.bytes": &small}, topic+".dlq"); err != nil {
+		t.Fatal(err)
+	}
+	b.await(topic+".dlq", 1)
+	letters := []store.DeadLetter{letter(topic, 0, incompressible(5000))}
+	for n := range int64(3 * outboxPage) {
+		letters = append(letters, letter(topic, n+1, "x"))
+	}
+	o := newFakeOutbox(letters...)
+	start(t, b, newFakeStore(t), []string{topic}, withOutbox(o))
+	eventually(t, "the others", func() bool { return o.done() >= 3*outboxPage })
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.published[1] != 0 {
+		t.Error("the letter that was refused is marked as published")
+	}
+}
+
+func TestAProduceThatFailsIsNotMarked(t *testing.T) {
+	b := fakeBroker(t)
+	topic := b.topic(unique("orders"), 1)
+	b.topic(topic+".dlq", 1)
+	fault := b.fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.TopicAuthorizationFailed, Count: -1})
+	o := newFakeOutbox(letter(topic, 0, "x"))
+	p := start(t, b, newFakeStore(t), []string{topic}, withOutbox(o))
+	eventually(t, "a failure", func() bool { return value(t, p.reg, "audittrail_dead_letters_published_total", "failed") > 0 })
+	if o.done() != 0 {
+		t.Error("marked without an acknowledgement")
+	}
+	fault.Remove()
+}
+
+func TestOneProcessPublishesAtATime(t *testing.T) {
+	b, st := newBroker(t), newFakeStore(t)
+	topic := b.topic(unique("orders"), 1)
+	o := newFakeOutbox(letter(topic, 0, "x"))
+	first := start(t, b, st, []string{topic}, withOutbox(o))
+	start(t, b, st, []string{topic}, withOutbox(o))
+	eventually(t, "the first letter", func() bool { return o.done() == 1 })
+	first.stop()
+	o.mu.Lock()
+	o.letters = append(o.letters, letter(topic, 1, "y"))
+	o.letters[1].ID = 2
+	o.mu.Unlock()
+	eventually(t, "the second letter", func() bool { return o.done() == 2 })
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for id, n := range o.published {
+		if n != 1 {
+			t.Errorf("letter %d was published %d times", id, n)
+		}
+	}
+}
+
+// consume reads n records of a topic.
+func (b *broker) consume(topic string, n int) []*kgo.Record {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	client, err := kgo.NewClient(kgo.SeedBrokers(b.addrs...), kgo.ConsumeTopics(topic), kgo.MetadataMinAge(50*time.Millisecond))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer client.Close()
+	var records []*kgo.Record
+	for len(records) < n {
+		fetches := client.PollFetches(ctx)
+		if err := fetches.Err(); err != nil {
+			b.t.Fatalf("read %s: %v", topic, err)
+		}
+		records = append(records, fetches.Records()...)
+	}
+	return records
+}
+
+// incompressible is a text that compression does not make small.
+func incompressible(n int) string {
+	var text strings.Builder
+	for text.Len() < n {
+		text.WriteString(unique(""))
+	}
+	return text.String()
+}

@@ -1,0 +1,84 @@
+package ingest
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"audittrail/platform/lifecycle"
+	"audittrail/platform/lifecycle/lifecycletest"
+)
+
+func TestStress(t *testing.T) {
+	b, st := newBroker(t), newFakeStore(t)
+	topic, group := b.topic(unique("orders"), 3), unique("group")
+	b.produce(topic, 0, events(0, 500)...)
+	b.produce(topic, 1, append(events(500, 1000), "{bad")...)
+	lifecycletest.Stress(t, func() lifecycle.Role {
+		role, _ := newRole(t, b, st, []string{topic}, setup{deps: func(d *Dependencies) {
+			d.Kafka.Group, d.Log, d.Outbox = group, nil, newFakeOutbox()
+		}})
+		return role
+	})
+	if st.duplicate != 0 {
+		t.Errorf("%d records were appended twice", st.duplicate)
+	}
+}
+
+func TestHealthTellsWhatIsAway(t *testing.T) {
+	b, st := newBroker(t), newFakeStore(t)
+	topic := b.topic(unique("orders"), 1)
+	p := start(t, b, st, []string{topic}, setup{deps: func(d *Dependencies) {
+		d.Ping = func(context.Context) error { return errAway }
+	}})
+	eventually(t, "health to tell of PostgreSQL", func() bool {
+		err := p.role.Health(context.Background())
+		return err != nil && strings.Contains(err.Error(), "PostgreSQL does not answer: "+errAway.Error())
+	})
+	select {
+	case <-p.ready:
+		t.Error("ready while PostgreSQL is away")
+	default:
+	}
+	p.stop()
+	if err := p.role.Health(context.Background()); err == nil || !strings.Contains(err.Error(), "not running") {
+		t.Errorf("health after the end: %v", err)
+	}
+}
+
+func TestHealthTellsThatKafkaIsAway(t *testing.T) {
+	b, st := newBroker(t), newFakeStore(t)
+	b.addrs = []string{"127.0.0.1:1"}
+	p := start(t, b, st, []string{"orders"}, setup{})
+	eventually(t, "health to tell of Kafka", func() bool {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		err := p.role.Health(ctx)
+		return err != nil && strings.Contains(err.Error(), "Kafka does not answer")
+	})
+	p.stop()
+}
+
+func TestOptionsNameTheirKeys(t *testing.T) {
+	for key, spoil := range map[string]func(*Options){
+		"start":               func(o *Options) { o.Start = "latest" },
+		"dlq_suffix":          func(o *Options) { o.DLQSuffix = "" },
+		"max_batch_events":    func(o *Options) { o.MaxBatchEvents = 16385 },
+		"max_batch_bytes":     func(o *Options) { o.MaxBatchBytes = 0 },
+		"max_record_bytes":    func(o *Options) { o.MaxRecordBytes = 1 << 30 },
+		"max_depth":           func(o *Options) { o.MaxDepth = 0 },
+		"max_future":          func(o *Options) { o.MaxFuture = -1 },
+		"max_fetch_bytes":     func(o *Options) { o.MaxFetchBytes = 0 },
+		"max_in_flight_bytes": func(o *Options) { o.MaxInFlightBytes = 0 },
+		"linger":              func(o *Options) { o.Linger = time.Second },
+		"workers":             func(o *Options) { o.Workers = 0 },
+		"drain_timeout":       func(o *Options) { o.DrainTimeout = 0 },
+	} {
+		o := testOptions()
+		spoil(&o)
+		if err := o.Validate(); err == nil || !strings.HasPrefix(err.Error(), key+" must") {
+			t.Errorf("%s: %v", key, err)
+		}
+	}
+}
