@@ -59,7 +59,7 @@ func TestHelp(t *testing.T) {
 				require.NoError(t, os.MkdirAll(dir, 0o750))
 				require.NoError(t, os.WriteFile(file, []byte(got), 0o600))
 			}
-			want, err := os.ReadFile(file) //nolint:gosec // of ours
+			want, err := os.ReadFile(file)
 			require.NoError(t, err, "run with -update")
 			require.Equal(t, string(want), got, "run with -update")
 		})

@@ -138,6 +138,7 @@ func subcommands(schema *config.Schema) []*cobra.Command {
 		newPublishCmd(),
 		newEventsCmd(),
 		newReconcileCmd(),
+		newTopicsCmd(),
 		newConfigCmd(schema),
 		newVersionCmd(),
 	}

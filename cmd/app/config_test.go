@@ -144,7 +144,7 @@ func TestReference(t *testing.T) {
 	got := referenceHead + schema.Reference()
 	path := filepath.Join("..", "..", "docs", "CONFIGURATION.md")
 	if *update {
-		require.NoError(t, os.WriteFile(path, []byte(got), 0o644)) //nolint:gosec // a document
+		require.NoError(t, os.WriteFile(path, []byte(got), 0o644))
 	}
 	want, err := os.ReadFile(path)
 	require.NoError(t, err)

@@ -108,16 +108,20 @@ func (p *program) get(listener, path string) (int, string) {
 // until waits until a path answers with the status, and gives the body.
 func (p *program) until(listener, path string, status int, contains string) string {
 	p.t.Helper()
-	deadline := time.Now().Add(patience)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
 	for {
 		got, body := p.get(listener, path)
 		if got == status && strings.Contains(body, contains) {
 			return body
 		}
-		if time.Now().After(deadline) {
+		select {
+		case <-again.C:
+		case <-ctx.Done():
 			p.t.Fatalf("%s answers %d %s; wanted %d %s", path, got, body, status, contains)
 		}
-		time.Sleep(20 * time.Millisecond) // between two looks at the condition
 	}
 }
 

@@ -178,7 +178,8 @@ func TestProblemsAreNamed(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			_, _, err := load(t, tt.args, tt.env, tt.file)
 			require.ErrorContains(t, err, tt.want)
-			require.IsType(t, &Error{}, err)
+			var problems *Error
+			require.ErrorAs(t, err, &problems)
 		})
 	}
 }

@@ -117,7 +117,9 @@ func (a *Admin) Serve(ctx context.Context) error {
 	if err := a.server.Shutdown(grace); err != nil {
 		_ = a.server.Close() // a profile that is being taken is not worth waiting for
 	}
-	<-served
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve the operators' port: %w", err)
+	}
 	return nil
 }
 

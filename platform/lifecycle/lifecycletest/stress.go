@@ -63,7 +63,7 @@ func Stress(t *testing.T, newRole func() lifecycle.Role) {
 // randomMoment is spread over orders of magnitude: what races lies within the first millisecond as
 // often as within the first half second.
 func randomMoment(*lifecycle.Group) time.Duration {
-	return time.Duration(float64(time.Microsecond*50) * float64(int(1)<<rand.IntN(14)) * rand.Float64()) //nolint:gosec // no secret
+	return time.Duration(float64(time.Microsecond*50) * float64(int(1)<<rand.IntN(14)) * rand.Float64())
 }
 
 // untilReady waits until the group is ready, so that the role is stopped in the middle of its work.
