@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/pprof"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -74,7 +75,7 @@ func (a *Admin) readyz(w http.ResponseWriter, r *http.Request) {
 	for _, s := range a.deps.Status(ctx) {
 		one := roleReadiness{Role: s.Role, Ready: s.Ready}
 		if s.Err != nil {
-			one.Reason = config.MaskPasswords(s.Err.Error())
+			one.Reason = config.MaskPasswords(strings.Join(strings.Fields(s.Err.Error()), " ")) // on one line
 		}
 		out.Ready = out.Ready && s.Ready
 		out.Roles = append(out.Roles, one)
