@@ -41,6 +41,20 @@ func TestCanonicalForm(t *testing.T) {
 	}
 }
 
+// Strings are read eight bytes at a time: whatever a byte is, and wherever it stands, must be seen.
+func TestEveryByteIsSeenInAString(t *testing.T) {
+	for c := range 0x80 {
+		for at := range 20 {
+			in := []byte(`"` + strings.Repeat("x", 20) + `"`)
+			in[1+at] = byte(c)
+			out, err := event.Canonicalize(nil, in)
+			if bad := c < 0x20 || c == '"' || c == '\\'; bad != (err != nil) || !bad && !bytes.Equal(in, out) {
+				t.Errorf("byte %#x at %d: %q, %v", c, at, out, err)
+			}
+		}
+	}
+}
+
 func TestTextErrorSaysWhereAndWhat(t *testing.T) {
 	for in, want := range map[string]string{
 		`{"a":[1,"\u0000"]}`: "invalid_text (a[1]): holds the character NUL, which PostgreSQL's jsonb can't",

@@ -37,6 +37,7 @@ func badNames() []Case {
 		{"eventType with a tab", With(`OrderPlaced`, `Order\tPlaced`), bad, "eventType"},
 		{"eventType with DEL", With(`OrderPlaced`, "Order\x7fPlaced"), bad, "eventType"},
 		{"eventType with a C1 control", With(`OrderPlaced`, `Order\u0085Placed`), bad, "eventType"},
+		{"eventType with the last control", With(`OrderPlaced`, `Order\u009fPlaced`), bad, "eventType"},
 		{"no aggregateId", With(`"aggregateId":"order-1001",`, ``), event.MissingField, "aggregateId"},
 		{"aggregateId a number", With(`"order-1001"`, `1001`), bad, "aggregateId"},
 		{"aggregateId with a line break", With(`order-1001`, `order\n1001`), bad, "aggregateId"},

@@ -19,6 +19,7 @@ func Good() []Case {
 		{"every script", With(`OrderPlaced`, `注文 / Bestellung: größer — الطلب ✓ 😀`)},
 		{"255 characters of four bytes", With(`order-1001`, strings.Repeat("😀", 255))},
 		{"member name by escapes", With(`"version"`, `"\u0076ersion"`)},
+		{"no-break space", With(`order-1001`, `order\u00a01001`)},
 		{"quote and backslash in a name", With(`order-1001`, `a\"b\\c\/d`)},
 		{"version 1.0", With(`"version":1`, `"version":1.0`)},
 		{"version 1e0", With(`"version":1`, `"version":1e0`)},
