@@ -1,0 +1,155 @@
+// Package maintain is the role that keeps the event store fast and ready for the months to come: it
+// makes partitions ahead of time, moves what waits in GIN pending lists into the trees every few
+// seconds, summarises BRIN indexes up to the last page, and gives the planner statistics of a partition
+// as soon as it holds enough to be worth it.
+//
+// Any number of processes may run it: the one whose session holds an advisory lock works, the others
+// wait to take over. Nothing depends on it for correctness: an append makes a partition that is
+// missing, and without upkeep queries are only slower. The SQL is in package store.
+package maintain
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"audittrail/modules/store"
+)
+
+const (
+	// defaultInterval is how often pending lists are cleaned: what gathers in between is what a query
+	// has to read row by row.
+	defaultInterval = 3 * time.Second
+
+	// closeTimeout bounds the farewell to the server when the role is stopped.
+	closeTimeout = 2 * time.Second
+)
+
+// Dependencies are what the role works with.
+type Dependencies struct {
+	Pool  *pgxpool.Pool // of the role audittrail_maintain; makes partitions
+	Owner *pgxpool.Pool // of the role audittrail_owner, at least one connection; see OwnerLockTimeout
+
+	Interval time.Duration // between two rounds; 0: 3 s
+	Now      func() time.Time
+	Log      *slog.Logger
+	Metrics  prometheus.Registerer
+}
+
+// OwnerLockTimeout is the lock_timeout that the owner's pool must have: less than deadlock_timeout (1 s),
+// after which PostgreSQL cancels an autovacuum that somebody waits for. Upkeep that asks every few
+// seconds would else keep a busy partition from ever being vacuumed.
+const OwnerLockTimeout = 500 * time.Millisecond
+
+// Role is the role maintain; see lifecycle.Role.
+type Role struct {
+	deps    Dependencies
+	metrics metrics
+
+	mu     sync.Mutex
+	health error
+}
+
+// errStarting is the health before the first round.
+var errStarting = errors.New("has not looked at the database yet")
+
+// New makes the role. It fails where the metrics are registered already.
+func New(deps Dependencies) (*Role, error) {
+	if deps.Interval <= 0 {
+		deps.Interval = defaultInterval
+	}
+	if deps.Now == nil {
+		deps.Now = time.Now
+	}
+	m, err := newMetrics(deps.Metrics)
+	if err != nil {
+		return nil, err
+	}
+	return &Role{deps: deps, metrics: m, health: errStarting}, nil
+}
+
+// Name implements lifecycle.Role.
+func (r *Role) Name() string { return "maintain" }
+
+// Health answers how the last round went. A process that waits to take over is healthy while the
+// database answers.
+func (r *Role) Health(context.Context) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.health
+}
+
+// Run works until ctx ends. It is ready once it leads, or knows that somebody else does; a database
+// that is away is waited for.
+func (r *Role) Run(ctx context.Context, ready func()) error {
+	ready = sync.OnceFunc(ready)
+	tick := time.NewTicker(r.deps.Interval)
+	defer tick.Stop()
+	for {
+		r.attend(ctx, tick.C, ready)
+		if !wait(ctx, tick.C) {
+			return nil
+		}
+	}
+}
+
+// attend takes the lead if it can be had, and works until it is lost or ctx ends.
+func (r *Role) attend(ctx context.Context, tick <-chan time.Time, ready func()) {
+	session, lead, err := store.LeadUpkeep(ctx, r.deps.Owner)
+	if err != nil || !lead {
+		r.note(ctx, err)
+		if err == nil {
+			ready()
+		}
+		return
+	}
+	defer r.leave(ctx, session)
+	r.metrics.leader.Set(1)
+	r.deps.Log.InfoContext(ctx, "this process looks after partitions and indexes")
+	ready()
+	rounds := newRounds(r.deps, r.metrics, session)
+	for {
+		r.note(ctx, rounds.run(ctx))
+		if session.Lost() || !wait(ctx, tick) {
+			return
+		}
+	}
+}
+
+func (r *Role) leave(ctx context.Context, session *store.Upkeep) {
+	r.metrics.leader.Set(0)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer cancel()
+	_ = session.Close(ctx) // the lead is gone either way
+}
+
+// note keeps a round's outcome for Health, and logs it where it is another than the last one's.
+func (r *Role) note(ctx context.Context, err error) {
+	if ctx.Err() != nil {
+		return // stopping is no failure
+	}
+	r.mu.Lock()
+	before := r.health
+	r.health = err
+	r.mu.Unlock()
+	switch {
+	case err != nil && (before == nil || before.Error() != err.Error()):
+		r.deps.Log.WarnContext(ctx, "upkeep failed, it will be tried again", "error", err)
+	case err == nil && before != nil && !errors.Is(before, errStarting):
+		r.deps.Log.InfoContext(ctx, "upkeep works again")
+	}
+}
+
+func wait(ctx context.Context, tick <-chan time.Time) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-tick:
+		return ctx.Err() == nil
+	}
+}

@@ -1,0 +1,112 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// lockUpkeep is held by the one process that looks after partitions and indexes, for as long as its
+// session lives.
+const lockUpkeep int64 = 0x61756474_00000003
+
+// Upkeep is the session of the one process that keeps the event store's partitions and indexes in
+// shape. What it does wants ownership, so its role is audittrail_owner. It is one connection: to be
+// used by one goroutine.
+type Upkeep struct{ conn *pgx.Conn }
+
+// PartitionState is what upkeep wants to know of a partition of events.
+type PartitionState struct {
+	Name     string
+	Inserted int64 // rows ever inserted, as far as the statistics know: up to 10 s late, 0 after a crash
+	Bytes    int64 // size of the table without its indexes
+	Analysed bool  // the planner has statistics
+}
+
+const (
+	// reltuples is -1 until the first ANALYZE or VACUUM; unlike the statistics it survives a crash.
+	partitionStatesSQL = `SELECT c.relname::text, coalesce(s.n_tup_ins, 0), pg_relation_size(c.oid), c.reltuples >= 0
+		FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid LEFT JOIN pg_stat_all_tables s ON s.relid = c.oid
+		WHERE i.inhparent = 'public.events'::regclass ORDER BY 1`
+	cleanPendingSQL = `SELECT coalesce(sum(gin_clean_pending_list(i.indexrelid)), 0)::bigint ` + partitionIndexes + `'gin'`
+	summariseSQL    = `SELECT coalesce(sum(brin_summarize_new_values(i.indexrelid)), 0)::bigint ` + partitionIndexes + `'brin'`
+
+	partitionIndexes = `FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am m ON m.oid = c.relam
+		WHERE i.indrelid = (SELECT oid FROM pg_class WHERE relname = $1 AND relnamespace = 'public'::regnamespace)
+		AND i.indisvalid AND m.amname = `
+)
+
+// LeadUpkeep makes the caller the one that looks after this database, if nobody else does. owner is a
+// pool of the role audittrail_owner; the session is taken out of it for good.
+func LeadUpkeep(ctx context.Context, owner *pgxpool.Pool) (*Upkeep, bool, error) {
+	pooled, err := owner.Acquire(ctx)
+	if err != nil {
+		return nil, false, fmt.Errorf("upkeep: connect as owner: %w", err)
+	}
+	var lead bool
+	if err := pooled.QueryRow(ctx, tryLeadSQL, lockUpkeep).Scan(&lead); err != nil || !lead {
+		pooled.Release()
+		if err != nil {
+			err = fmt.Errorf("upkeep: %w", err)
+		}
+		return nil, false, err
+	}
+	return &Upkeep{conn: pooled.Hijack()}, true, nil
+}
+
+// Close ends the session, and with it the lead.
+func (u *Upkeep) Close(ctx context.Context) error { return u.conn.Close(ctx) }
+
+// Lost says that the session has ended, and with it the lead.
+func (u *Upkeep) Lost() bool { return u.conn.IsClosed() }
+
+// Partitions are the partitions of events, in order of their names.
+func (u *Upkeep) Partitions(ctx context.Context) ([]PartitionState, error) {
+	rows, _ := u.conn.Query(ctx, partitionStatesSQL) // CollectRows reports the error
+	states, err := pgx.CollectRows(rows, pgx.RowToStructByPos[PartitionState])
+	if err != nil {
+		return nil, fmt.Errorf("read the partitions' state: %w", err)
+	}
+	return states, nil
+}
+
+// CleanPendingLists moves what waits in the partition's GIN indexes into their trees, so that queries
+// need not read it row by row. It answers how many pages were waiting. An insert that finds its list
+// full goes on without waiting while this works.
+func (u *Upkeep) CleanPendingLists(ctx context.Context, partition string) (pages int64, err error) {
+	if err = u.conn.QueryRow(ctx, cleanPendingSQL, partition).Scan(&pages); err != nil {
+		return 0, fmt.Errorf("clean pending lists of %s: %w", partition, err)
+	}
+	return pages, nil
+}
+
+// Summarise brings the partition's BRIN indexes up to its last page. It answers how many page ranges
+// were new. It excludes VACUUM and ANALYZE of the partition, for as long as it works.
+func (u *Upkeep) Summarise(ctx context.Context, partition string) (ranges int64, err error) {
+	if err = u.conn.QueryRow(ctx, summariseSQL, partition).Scan(&ranges); err != nil {
+		return 0, fmt.Errorf("summarise %s: %w", partition, err)
+	}
+	return ranges, nil
+}
+
+// Analyse gives the planner statistics of the partition.
+func (u *Upkeep) Analyse(ctx context.Context, partition string) error {
+	name := pgx.Identifier{"public", partition}.Sanitize() // from the catalogue; ANALYZE takes no parameter
+	if _, err := u.conn.Exec(ctx, "ANALYZE "+name); err != nil {
+		return fmt.Errorf("analyse %s: %w", partition, err)
+	}
+	return nil
+}
+
+// EnsureMonth makes the partition of events that at lies in, where it does not exist. It runs in a short
+// transaction of its own, and waits for no reader.
+func EnsureMonth(ctx context.Context, pool *pgxpool.Pool, at time.Time) error {
+	month := time.Date(at.UTC().Year(), at.UTC().Month(), 1, 0, 0, 0, 0, time.UTC)
+	if _, err := pool.Exec(ctx, `SELECT ensure_partition('events', $1::date)`, month); err != nil {
+		return fmt.Errorf("make partition for %s: %w", month.Format("2006-01"), err)
+	}
+	return nil
+}
