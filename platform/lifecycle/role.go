@@ -1,4 +1,4 @@
-// Package lifecycle starts roles in order, waits until they are ready, and stops them in reverse
+// Package lifecycle starts roles in order, tells which of them are ready, and stops them in reverse
 // within a grace period. It knows nothing of what a role does.
 package lifecycle
 
