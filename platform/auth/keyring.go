@@ -24,10 +24,16 @@ type keyring struct {
 	log    *slog.Logger
 	now    func() time.Time
 
-	mu       sync.Mutex // holds all below
-	set      *keySet    // nil until the first successful read
-	lastTry  time.Time
-	fetching chan struct{} // closed when the fetch under way is over; nil where there is none
+	mu   sync.Mutex // holds all below
+	set  *keySet    // nil until the first successful read
+	last *attempt       // nil before the first
+}
+
+// attempt is one reading of the source.
+type attempt struct {
+	begun time.Time
+	done  chan struct{} // closed when it is over
+	err   error         // to be read after that
 }
 
 // current is the key set, or nil where there is none that may be used.
@@ -43,36 +49,24 @@ func (k *keyring) current() *keySet {
 // refetch reads the source again for a request that needs a key which is not there, unless that was done
 // a moment ago. Requests that come while one reads wait for its result.
 func (k *keyring) refetch(ctx context.Context) {
-	k.mu.Lock()
-	if busy := k.fetching; busy != nil {
-		k.mu.Unlock()
-		select {
-		case <-busy:
-		case <-ctx.Done():
-		}
-		return
-	}
-	recent := k.now().Sub(k.lastTry) < refetchPause
-	k.mu.Unlock()
-	if !recent {
-		// One caller who leaves must not fail the fetch for the others.
-		_ = k.fetch(context.WithoutCancel(ctx)) // run meets and logs the same fault
-	}
+	// One caller who leaves must not fail the fetch for the others. run meets and logs the same fault.
+	_ = k.fetch(context.WithoutCancel(ctx), refetchPause)
 }
 
-// fetch reads the source once, unless that is being done already.
-func (k *keyring) fetch(ctx context.Context) error {
-	k.mu.Lock()
-	if k.fetching != nil {
-		k.mu.Unlock()
-		return nil
-	}
-	done := make(chan struct{})
-	k.fetching, k.lastTry = done, k.now()
-	k.mu.Unlock()
-
+// fetch reads the source once, unless the last try was less than pause ago. Where it is being read
+// already, fetch waits for that. The answer is what the last try met.
+func (k *keyring) fetch(ctx context.Context, pause time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
+	last, mine := k.begin(pause)
+	if !mine {
+		select {
+		case <-last.done:
+			return last.err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 	doc, err := k.source.read(ctx)
 	var set *keySet
 	if err == nil {
@@ -84,16 +78,35 @@ func (k *keyring) fetch(ctx context.Context) error {
 	if err == nil {
 		k.set = set
 	}
-	k.fetching = nil
-	close(done)
+	last.err = err
+	close(last.done)
 	return err
+}
+
+// begin answers the try that is under way or was made less than pause ago, or a new one that the caller
+// has to carry out.
+func (k *keyring) begin(pause time.Duration) (t *attempt, mine bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if t := k.last; t != nil {
+		select {
+		case <-t.done:
+			if k.now().Sub(t.begun) < pause {
+				return t, false
+			}
+		default:
+			return t, false
+		}
+	}
+	k.last = &attempt{done: make(chan struct{}), begun: k.now()}
+	return k.last, true
 }
 
 // run keeps the keys fresh until ctx is cancelled.
 func (k *keyring) run(ctx context.Context) {
 	failing, pause := false, k.source.every()
 	for {
-		err := k.fetch(ctx)
+		err := k.fetch(ctx, 0)
 		switch {
 		case ctx.Err() != nil:
 			return

@@ -85,6 +85,12 @@ func (s *Server) Run(ctx context.Context, ready func(net.Addr)) error {
 		return err
 	}
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", s.opts.Addr)
+	if ctx.Err() != nil { // told to stop before it began
+		if err == nil {
+			_ = listener.Close() // nothing was accepted
+		}
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("http.addr: %w", err)
 	}

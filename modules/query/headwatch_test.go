@@ -1,0 +1,92 @@
+package query
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+)
+
+// fakeHead is a store's head that a test moves.
+type fakeHead struct {
+	head, asked, under atomic.Int64
+	away               atomic.Bool
+}
+
+func (f *fakeHead) Head(context.Context) (int64, error) {
+	if f.under.Add(1) > 1 {
+		panic("asked by two at once")
+	}
+	defer f.under.Add(-1)
+	f.asked.Add(1)
+	if f.away.Load() {
+		return 0, errors.New("away")
+	}
+	return f.head.Load(), nil
+}
+
+func startWatch(t *testing.T) (*fakeHead, *headWatch, func()) {
+	t.Helper()
+	f := &fakeHead{}
+	f.head.Store(-1)
+	w := newHeadWatch(f)
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { w.run(ctx) })
+	stop := sync.OnceFunc(func() { cancel(); running.Wait() })
+	t.Cleanup(func() { stop(); goleak.VerifyNone(t) })
+	return f, w, stop
+}
+
+// waiters starts n waits and answers where their results arrive.
+func waiters(t *testing.T, w *headWatch, n int, after int64) <-chan bool {
+	t.Helper()
+	results := make(chan bool, n)
+	for range n {
+		go func() { results <- w.wait(t.Context(), after, 20*time.Second) }()
+	}
+	require.Eventually(t, func() bool {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return w.waiting == n
+	}, 5*time.Second, time.Millisecond)
+	return results
+}
+
+func TestHeadWatchAsksOnlyWhileSomebodyWaits(t *testing.T) {
+	f, w, _ := startWatch(t)
+	require.Zero(t, f.asked.Load())
+	results := waiters(t, w, 100, -1)
+	f.away.Store(true)
+	before := f.asked.Load()
+	require.Eventually(t, func() bool { return f.asked.Load() >= before+2 }, 5*time.Second, time.Millisecond)
+	require.Empty(t, results, "a store that is away wakes nobody")
+	f.head.Store(0)
+	f.away.Store(false)
+	for range 100 {
+		require.True(t, <-results)
+	}
+	require.Eventually(t, func() bool { return !w.busy() }, 5*time.Second, time.Millisecond)
+	require.True(t, w.wait(t.Context(), -1, time.Second), "what is known already is not waited for")
+	require.False(t, w.wait(t.Context(), 0, 10*time.Millisecond), "the time is over")
+	require.False(t, w.wait(t.Context(), -1, 0), "nobody wanted to wait")
+}
+
+func TestHeadWatchLetsGoOfWhoLeaves(t *testing.T) {
+	_, w, stop := startWatch(t)
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	require.False(t, w.wait(gone, -1, 20*time.Second))
+
+	results := waiters(t, w, 10, -1)
+	stop()
+	for range 10 {
+		require.False(t, <-results)
+	}
+	require.False(t, w.wait(t.Context(), -1, 20*time.Second), "nor does anybody begin to wait after the stop")
+}

@@ -1,0 +1,192 @@
+package query_test
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+	"github.com/stretchr/testify/require"
+
+	"audittrail/modules/migrate/migratetest"
+	"audittrail/modules/query"
+	"audittrail/modules/store"
+	"audittrail/platform/auth/authtest"
+	"audittrail/platform/httpserver"
+	"audittrail/platform/lifecycle"
+	"audittrail/platform/lifecycle/lifecycletest"
+)
+
+func TestRoleUnderStress(t *testing.T) {
+	pool := apiPool(t, migratetest.Database(t))
+	issuer := authtest.NewIssuer(t)
+	lifecycletest.Stress(t, func() lifecycle.Role {
+		role, err := query.NewRole(query.RoleOptions{
+			HTTP: httpserver.Options{Addr: "127.0.0.1:0", MaxRequests: 8}, Auth: issuer.Options(),
+			Reader: store.NewReader(store.ReaderOptions{Pool: pool}),
+			Log:    slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(),
+		})
+		require.NoError(t, err)
+		return role
+	})
+}
+
+// ask sends a request and does not wait for its answer.
+func (a *api) ask(t *testing.T, path string, into chan<- answer) {
+	t.Helper()
+	r := a.request(t, path)
+	go func() {
+		response, err := a.client.Do(r)
+		if err != nil {
+			close(into)
+			return
+		}
+		defer response.Body.Close() //nolint:errcheck // only read from
+		var body strings.Builder
+		buffer := make([]byte, 1<<16)
+		for {
+			n, err := response.Body.Read(buffer)
+			body.Write(buffer[:n])
+			if err != nil {
+				break
+			}
+		}
+		into <- answer{response.StatusCode, response.Header, []byte(body.String())}
+	}()
+}
+
+func TestFeedWaits(t *testing.T) {
+	a := newAPI(t)
+	a.append(t, order(1, "Order", "x"))
+	answers := make(chan answer, 20)
+	for range 20 { // many wait, by few connections: the pool has four
+		a.ask(t, "/v1/feed?after=0&wait=30", answers)
+	}
+	require.Equal(t, 200, a.get(t, "/v1/events").status, "waiting holds no connection")
+	begin := time.Now()
+	a.append(t, order(2, "Order", "x"), order(3, "Order", "x"))
+	for range 20 {
+		got := <-answers
+		require.Equal(t, 200, got.status, string(got.body))
+		var l list
+		got.decode(t, &l)
+		require.Equal(t, []any{1.0, 2.0}, l.all("position"))
+		require.Equal(t, int64(2), l.ScannedTo)
+	}
+	require.Less(t, time.Since(begin), 10*time.Second, "woken by the append, not by the time's end")
+
+	begin = time.Now()
+	l := a.list(t, "/v1/feed?after=2&wait=1")
+	require.Empty(t, l.Items)
+	require.Equal(t, int64(2), l.ScannedTo)
+	require.GreaterOrEqual(t, time.Since(begin), time.Second)
+}
+
+func TestFeedEndsItsWaitAtShutdown(t *testing.T) {
+	a := newAPI(t)
+	answers := make(chan answer, 1)
+	a.ask(t, "/v1/feed?wait=30", answers)
+	require.Equal(t, 200, a.get(t, "/v1/events").status)
+	begin := time.Now()
+	require.NoError(t, a.stop())
+	require.Less(t, time.Since(begin), 5*time.Second)
+	if got, ok := <-answers; ok { // it was under way
+		require.Equal(t, 200, got.status)
+		require.Equal(t, `{"items":[],"nextCursor":null,"scannedTo":-1}`, string(got.body))
+	}
+}
+
+func TestPostgresAwayAndBack(t *testing.T) {
+	server := migratetest.Server(t)
+	a := startAPI(t, apiPool(t, server.URL()))
+	require.Equal(t, 200, a.get(t, "/v1/events").status)
+	server.Stop()
+	for _, path := range []string{"/v1/events", "/v1/events/" + id(1), "/v1/feed?wait=1", "/v1/dead-letters", "/v1/ingest/offsets", "/v1/aggregates/a/b/events"} {
+		got := a.get(t, path)
+		p := got.refused(t, http.StatusServiceUnavailable, "unavailable", "")
+		require.NotEmpty(t, got.header.Get("Retry-After"))
+		for _, secret := range []string{"postgres", "127.0.0.1", "connect", "SQLSTATE", "pool"} {
+			require.NotContains(t, strings.ToLower(p.Detail), strings.ToLower(secret))
+		}
+	}
+	require.Equal(t, 200, a.get(t, "/openapi.json").status)
+	server.Start()
+	require.Eventually(t, func() bool { return a.get(t, "/v1/events").status == 200 }, 20*time.Second, 100*time.Millisecond)
+}
+
+func TestHealth(t *testing.T) {
+	issuer := authtest.NewIssuer(t)
+	options := query.RoleOptions{
+		HTTP: httpserver.Options{Addr: "127.0.0.1:0", MaxRequests: 8}, Auth: issuer.Options(),
+		Reader: store.NewReader(store.ReaderOptions{Pool: apiPool(t, migratetest.Database(t))}),
+		Log:    slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(),
+	}
+	role, err := query.NewRole(options)
+	require.NoError(t, err)
+	require.ErrorContains(t, role.Health(t.Context()), "no keys", "nothing was read yet")
+
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { _ = role.Run(ctx, func() {}) })
+	require.Eventually(t, func() bool { return role.Health(ctx) == nil }, 10*time.Second, 20*time.Millisecond)
+	cancel()
+	running.Wait()
+
+	options.Metrics, options.Auth.Audience = prometheus.NewRegistry(), ""
+	_, err = query.NewRole(options)
+	require.ErrorContains(t, err, "auth.audience")
+}
+
+func TestEachRequestIsLoggedAndCounted(t *testing.T) {
+	a := newAPI(t)
+	require.Contains(t, a.series(t), `/v1/events GET 200 0`, "there from the start")
+	r := a.request(t, "/v1/events?aggregateId=secret-value")
+	r.Header.Set("X-Correlation-Id", "my-id")
+	a.send(t, r)
+	a.get(t, "/nowhere/secret-value").refused(t, 404, "not_found", "")
+
+	var seen []string
+	for len(seen) < 2 {
+		if line := <-a.log.got; strings.Contains(line, `"msg":"request"`) {
+			seen = append(seen, line)
+		}
+	}
+	require.Regexp(t, `"level":"INFO".*"method":"GET","route":"/v1/events","status":200,"duration":.*"correlationId":"my-id"`, seen[0])
+	require.Regexp(t, `"route":"unmatched","status":404`, seen[1])
+	require.NotContains(t, strings.Join(seen, ""), "secret-value")
+	require.Contains(t, a.series(t), `/v1/events GET 200 1`)
+	require.Contains(t, a.series(t), `unmatched GET 404 1`)
+}
+
+// series lists what was counted, as "route method status count".
+func (a *api) series(t *testing.T) []string {
+	t.Helper()
+	families, err := a.metrics.Gather()
+	require.NoError(t, err)
+	var out []string
+	for _, family := range families {
+		if family.GetName() != "audittrail_http_request_seconds" {
+			continue
+		}
+		for _, m := range family.GetMetric() {
+			out = append(out, label(m, "route")+" "+label(m, "method")+" "+label(m, "status")+" "+
+				strconv.FormatUint(m.GetHistogram().GetSampleCount(), 10))
+		}
+	}
+	return out
+}
+
+func label(m *dto.Metric, name string) string {
+	for _, l := range m.GetLabel() {
+		if l.GetName() == name {
+			return l.GetValue()
+		}
+	}
+	return ""
+}
