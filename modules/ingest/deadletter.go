@@ -39,6 +39,10 @@ func (p *publisher) publish(ctx context.Context, letters []store.DeadLetter) []i
 	}
 	acked := make([]int64, 0, len(letters))
 	for i := range letters {
+		if errors.Is(errs[i], kerr.MessageTooLarge) {
+			// Letters travel in batches: it may be the company that is too large.
+			errs[i] = p.client.ProduceSync(ctx, p.record(&letters[i])).FirstErr()
+		}
 		if errs[i] == nil {
 			acked = append(acked, letters[i].ID)
 			continue

@@ -28,7 +28,8 @@ type poller struct {
 	resting map[kafka.TopicPartition]time.Time // paused until then, after an error that may pass
 }
 
-func (p *poller) run(ctx context.Context) {
+// It polls until ctx ends; what has been polled is still handed on then, until appending ends.
+func (p *poller) run(ctx, appending context.Context) {
 	for ctx.Err() == nil {
 		fetches := p.poll(ctx)
 		taken := p.take(fetches)
@@ -38,7 +39,7 @@ func (p *poller) run(ctx context.Context) {
 		p.consumer.AllowRebalance()
 		p.attend(ctx, fetches)
 		for _, c := range chunks {
-			if p.dispatch(ctx, c) != nil {
+			if p.dispatch(appending, c) != nil {
 				return
 			}
 		}

@@ -37,8 +37,8 @@ type Role struct {
 	metrics *metrics
 	status  *status
 
-	mu      sync.Mutex
-	control *kgo.Client // while Run runs
+	mu      sync.RWMutex
+	control *kgo.Client // while Run runs; held for reading while it is asked, so that it is not closed then
 }
 
 // New makes the role. It fails where the options contradict each other; it connects to nothing yet.
@@ -100,23 +100,33 @@ func (r *Role) client(name string, opts []kgo.Opt) (*kgo.Client, error) {
 // failure is an error that ends Run, told from a context that merely ended.
 type failure struct{ error }
 
+// pingTimeout is how long Kafka may take to answer; it also bounds how long Health may hold up the end of
+// Run.
+const pingTimeout = 2 * time.Second
+
 // Health answers why the role can't do its work right now.
 func (r *Role) Health(ctx context.Context) error {
-	errs := []error{r.status.err()}
-	r.mu.Lock()
-	control := r.control
-	r.mu.Unlock()
-	if control == nil {
-		errs = append(errs, errors.New("ingest is not running"))
-	} else if err := control.Ping(ctx); err != nil {
-		errs = append(errs, fmt.Errorf("Kafka does not answer: %w", err)) //nolint:staticcheck // a name
-	}
+	errs := []error{r.status.err(), r.pingKafka(ctx)}
 	if r.deps.Ping != nil {
 		if err := r.deps.Ping(ctx); err != nil {
 			errs = append(errs, fmt.Errorf("PostgreSQL does not answer: %w", err)) //nolint:staticcheck // a name
 		}
 	}
 	return errors.Join(errs...)
+}
+
+func (r *Role) pingKafka(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+	defer cancel()
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if r.control == nil {
+		return errors.New("ingest is not running")
+	}
+	if err := r.control.Ping(ctx); err != nil {
+		return fmt.Errorf("Kafka does not answer: %w", err) //nolint:staticcheck // a name
+	}
+	return nil
 }
 
 func (r *Role) setControl(c *kgo.Client) {
@@ -157,16 +167,24 @@ func (p *pipeline) run(ctx context.Context, ready func(), r *Role) {
 		aside.Go(func() { newPublisher(r, p.control).run(ctx) })
 	}
 
-	(&poller{pipeline: p, resting: map[kafka.TopicPartition]time.Time{}}).run(ctx)
+	aside.Go(func() {
+		select {
+		case <-ctx.Done():
+			sleep(appending, p.options.DrainTimeout)
+			stopAppending()
+		case <-appending.Done():
+		}
+	})
 
-	timer := time.AfterFunc(p.options.DrainTimeout, stopAppending)
-	defer timer.Stop()
+	(&poller{pipeline: p, resting: map[kafka.TopicPartition]time.Time{}}).run(ctx, appending)
+
 	close(p.decode)
 	decoders.Wait()
 	for _, w := range p.workers {
 		close(w.queue)
 	}
 	workers.Wait()
+	stopAppending()
 	aside.Wait()
 	p.leave()
 }

@@ -15,6 +15,7 @@ func TestStress(t *testing.T) {
 	topic, group := b.topic(unique("orders"), 3), unique("group")
 	b.produce(topic, 0, events(0, 500)...)
 	b.produce(topic, 1, append(events(500, 1000), "{bad")...)
+	b.client.Close() // its requests would begin goroutines in the fake broker, which are no leaks
 	lifecycletest.Stress(t, func() lifecycle.Role {
 		role, _ := newRole(t, b, st, []string{topic}, setup{deps: func(d *Dependencies) {
 			d.Kafka.Group, d.Log, d.Outbox = group, nil, newFakeOutbox()

@@ -165,6 +165,7 @@ func (w *worker) putDown() {
 	}
 	w.batch.reset()
 	w.budget.give(n)
+	w.metrics.inFlight.Set(float64(w.budget.used()))
 }
 
 // Tries of what failed come 0.1 s to 5 s apart.
