@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"audittrail/modules/maintain"
 	"audittrail/modules/store"
 	"audittrail/platform/postgres"
 )
@@ -42,6 +43,18 @@ func apiPool(c Config) postgres.PoolOptions {
 		StatementTimeout: 10 * time.Second,
 		Parameters:       map[string]string{"jit": "off", "max_parallel_workers_per_gather": "0"},
 	}
+}
+
+// maintainPool makes partitions.
+func maintainPool() postgres.PoolOptions {
+	return postgres.PoolOptions{Name: "maintain", Role: "audittrail_maintain", MaxConns: 2, LockTimeout: stallTimeout}
+}
+
+// ownerPool keeps indexes in shape, which PostgreSQL lets only their owner do. It never makes anybody
+// wait for long.
+func ownerPool() postgres.PoolOptions {
+	return postgres.PoolOptions{Name: "maintain-owner", Role: "audittrail_owner", MaxConns: 2,
+		LockTimeout: maintain.OwnerLockTimeout}
 }
 
 // probePool asks for the schema's version, once for all roles: it answers also where a role's own pool

@@ -16,6 +16,7 @@ func table() []role {
 	return []role{
 		{"ingest", needs{kafka: true, postgres: "audittrail_ingest"}, ingestRole},
 		{"api", needs{tokens: true, listens: true, postgres: "audittrail_api"}, apiRole},
+		{"maintain", needs{postgres: "audittrail_maintain"}, maintainRole},
 	}
 }
 
