@@ -130,7 +130,7 @@ func ask(t *testing.T, dir, url string) (status int, body []byte) {
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 	require.NoError(t, err)
 	req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := (&http.Client{Timeout: 20 * time.Second}).Do(req)
 	require.NoError(t, err)
 	defer resp.Body.Close()
 	var b bytes.Buffer
@@ -166,7 +166,7 @@ func TestDevFromFirstStartToAfterAKill(t *testing.T) {
 	out, errs, code = call(t, "events", "--client.url", api, "--output", "ndjson", "--limit", "1")
 	require.Equal(t, 0, code, errs)
 	require.Equal(t, 1, strings.Count(out, "\n"))
-	os.Unsetenv("AUDITTRAIL_POSTGRES_URL_FILE")
+	require.NoError(t, os.Unsetenv("AUDITTRAIL_POSTGRES_URL_FILE"))
 
 	_, errs, code = call(t, devArgs(dir)...)
 	require.Equal(t, 1, code)
@@ -195,7 +195,7 @@ func TestDevFromFirstStartToAfterAKill(t *testing.T) {
 	t.Setenv("AUDITTRAIL_POSTGRES_URL_FILE", filepath.Join(dir, "postgres-url"))
 	out, errs, code = call(t, "reconcile")
 	require.Equal(t, 0, code, out+errs)
-	os.Unsetenv("AUDITTRAIL_POSTGRES_URL_FILE")
+	require.NoError(t, os.Unsetenv("AUDITTRAIL_POSTGRES_URL_FILE"))
 	require.Equal(t, 0, p.end(t, syscall.SIGTERM), p.stderr.String())
 	requireNothingLeft(t, dir)
 }

@@ -29,7 +29,7 @@ func eventsAPI(t *testing.T, n int, queries *[]url.Values) string {
 		w.Header().Set("Content-Type", "application/json")
 		if r.Header.Get("Authorization") != "Bearer s3cret" {
 			w.Header().Set("Content-Type", "application/problem+json")
-			w.WriteHeader(401)
+			w.WriteHeader(http.StatusUnauthorized)
 			fmt.Fprint(w, `{"status":401,"code":"unauthenticated","detail":"a token is wanted","errors":[],"correlationId":"c-9"}`)
 			return
 		}

@@ -117,7 +117,7 @@ func TestPublishNamesWhatIsWrong(t *testing.T) {
 			require.Contains(t, errs, name)
 		})
 	}
-	require.EqualValues(t, map[int32]int64{0: 1}, count(t, c, "small"), "the line before the long one has arrived")
+	require.Equal(t, map[int32]int64{0: 1}, count(t, c, "small"), "the line before the long one has arrived")
 }
 
 func TestPublishSaysThatNoBrokerIsThere(t *testing.T) {

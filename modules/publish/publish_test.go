@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -191,5 +190,5 @@ func TestAnInterruptedRunEndsWithinItsGrace(t *testing.T) {
 	o := options()
 	o.Grace = 10 * time.Millisecond
 	err := New(deaf{}, o).Run(ctx, strings.NewReader(events(10)))
-	require.True(t, errors.Is(err, context.Canceled), "%v", err)
+	require.ErrorIs(t, err, context.Canceled)
 }

@@ -29,24 +29,24 @@ func NewTraffic(g *Generator, p Producer) *Traffic {
 }
 
 // Run publishes until ctx is cancelled, then waits up to grace for what was handed to the producer,
-// and returns nil. It publishes for ever otherwise: a record that the producer gives up on is counted
+// and returns nil, or the error of that wait. It publishes for ever otherwise: a record that the producer gives up on is counted
 // in Failed and the next one is tried, since traffic that stops by itself would look like a fault of
 // what reads it.
 func (t *Traffic) Run(ctx context.Context, grace time.Duration) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	for {
+	for ctx.Err() == nil {
 		r := t.generator.Next()
 		timer.Reset(time.Until(r.At))
 		select {
 		case <-ctx.Done():
-			flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
-			defer cancel()
-			return t.producer.Flush(flush)
 		case <-timer.C:
 			t.publish(ctx, r)
 		}
 	}
+	flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+	defer cancel()
+	return t.producer.Flush(flush)
 }
 
 // publish hands one record over; it blocks while the producer's buffer is full.

@@ -77,7 +77,7 @@ func Reconcile(ctx context.Context, db TransactionStarter, progress func(step, o
 	if err != nil {
 		return nil, fmt.Errorf("reconcile: %w", err)
 	}
-	defer tx.Rollback(context.WithoutCancel(ctx)) //nolint:errcheck // nothing was written
+	defer tx.Rollback(context.WithoutCancel(ctx))
 	// Groups are one a batch, so hashes of them fit; and the role's timeout is for short queries.
 	if _, err := tx.Exec(ctx, `SET LOCAL work_mem = '64MB'; SET LOCAL statement_timeout = 0`); err != nil {
 		return nil, fmt.Errorf("reconcile: %w", err)

@@ -112,7 +112,7 @@ func (s testStore) tamper(t *testing.T, damage string) {
 	t.Helper()
 	tx, err := s.owner.Begin(t.Context())
 	require.NoError(t, err)
-	defer tx.Rollback(t.Context()) //nolint:errcheck // nothing to undo after Commit
+	defer tx.Rollback(t.Context())
 	for _, sql := range []string{
 		`ALTER TABLE events DISABLE TRIGGER ALL`, `ALTER TABLE event_keys DISABLE TRIGGER ALL`,
 		`ALTER TABLE ledger_batches DISABLE TRIGGER ALL`, `ALTER TABLE ingest_ranges DISABLE TRIGGER ALL`,

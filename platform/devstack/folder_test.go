@@ -44,7 +44,7 @@ func TestResetDeletesOnlyItsOwn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // the lock goes with the test
 	mine, theirs := f.Path(FolderKafka), filepath.Join(dir, "notes.txt")
 	if err := errors.Join(os.Mkdir(mine, 0o700), os.WriteFile(theirs, nil, 0o600)); err != nil {
 		t.Fatal(err)
