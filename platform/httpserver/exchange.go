@@ -27,7 +27,6 @@ type Exchange struct {
 	Events        int    // how many events the answer shows
 
 	start time.Time
-	cause error // what an answer of 5xx hides
 }
 
 type exchangeKey struct{}

@@ -40,9 +40,13 @@ func (s *Server) observe(x *Exchange) {
 		slog.Duration("duration", took))
 }
 
-// logCause writes what the answer must not say.
-func (s *Server) logCause(x *Exchange, err error) {
-	s.log.LogAttrs(x.Request.Context(), slog.LevelError, "request failed",
+// logCause writes what the answer must not say. A part that is away is no fault of the program.
+func (s *Server) logCause(x *Exchange, status int, err error) {
+	level := slog.LevelError
+	if status == http.StatusServiceUnavailable {
+		level = slog.LevelWarn
+	}
+	s.log.LogAttrs(x.Request.Context(), level, "request failed",
 		slog.String("route", x.Route),
 		slog.Any("error", err))
 }

@@ -80,8 +80,7 @@ func public(err error) (*errs.Error, int) {
 func (s *Server) refuse(w *heldWriter, x *Exchange, err error) {
 	e, code := public(err)
 	if code >= http.StatusInternalServerError {
-		x.cause = err
-		s.logCause(x, err)
+		s.logCause(x, code, err)
 	}
 	x.Events = 0
 
