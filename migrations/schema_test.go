@@ -57,7 +57,7 @@ func try(t testing.TB, conn *pgx.Conn, sql string, args ...any) *pgconn.PgError 
 	t.Helper()
 	tx, err := conn.Begin(t.Context())
 	require.NoError(t, err)
-	defer tx.Rollback(t.Context()) //nolint:errcheck // it changed nothing
+	defer tx.Rollback(t.Context())
 	_, err = tx.Exec(t.Context(), sql, args...)
 	if err == nil {
 		return nil

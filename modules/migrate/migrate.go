@@ -122,7 +122,7 @@ func versions(files fs.FS) ([]int, error) {
 	var all []int
 	v, err := src.First()
 	for err == nil {
-		all = append(all, int(v)) //nolint:gosec // four digits
+		all = append(all, int(v))
 		v, err = src.Next(v)
 	}
 	if !errors.Is(err, fs.ErrNotExist) {

@@ -38,7 +38,7 @@ func startServer(b binaries, o owner, c *cluster, args []string) (*server, error
 	if err != nil {
 		return nil, fmt.Errorf("server log: %w", err)
 	}
-	defer log.Close() //nolint:errcheck // the server has a descriptor of its own
+	defer log.Close() // the server has a descriptor of its own
 	remove := ""
 	if c.temporary {
 		remove = c.home
@@ -95,7 +95,10 @@ func (s *server) failure() error {
 	if strings.Contains(reason, "TCP/IP socket") || strings.Contains(reason, "Address already in use") {
 		return fmt.Errorf("%w: %s", errPortTaken, reason)
 	}
-	return fmt.Errorf("the server ended: %v: %s", s.waitErr, reason)
+	if s.waitErr == nil {
+		return fmt.Errorf("the server ended: %s", reason)
+	}
+	return fmt.Errorf("the server ended: %w: %s", s.waitErr, reason)
 }
 
 // lastLog is the server's last fatal line, else its last one.

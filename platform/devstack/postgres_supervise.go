@@ -42,7 +42,7 @@ func startSupervised(cmd *exec.Cmd) (dismiss func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	defer theirs.Close() //nolint:errcheck // the command has a descriptor of its own
+	defer theirs.Close() // the command has a descriptor of its own
 	cmd.Stdin = theirs
 	if err := cmd.Start(); err != nil {
 		_ = ours.Close() // nobody has read from it

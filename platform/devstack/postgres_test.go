@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
 )
 
 // openDir is a temporary folder that the server's account can enter, which t.TempDir is not for root.
@@ -81,11 +82,7 @@ func execute(t *testing.T, p *Postgres, sql string) {
 
 func eventually(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !done(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("never happened: %s", what)
-		}
-	}
+	require.Eventually(t, done, 20*time.Second, 10*time.Millisecond, what)
 }
 
 func alive(pid int) bool { return syscall.Kill(pid, 0) == nil }
@@ -244,7 +241,7 @@ func TestPostgresTakenPortIsAnError(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close() //nolint:errcheck // nothing depends on it
+	defer l.Close()
 	port := l.Addr().(*net.TCPAddr).Port
 	_, err = StartPostgres(t.Context(), PostgresOptions{DataDir: openDir(t), Port: port, Fast: true})
 	if err == nil || !strings.Contains(err.Error(), errPortTaken.Error()) {

@@ -79,7 +79,7 @@ func tryLock(path string) (unlock func(), err error) {
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
 	}
-	return func() { f.Close() }, nil //nolint:errcheck // nothing was written
+	return func() { _ = f.Close() }, nil
 }
 
 // lockFile is tryLock that waits.

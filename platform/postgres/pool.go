@@ -76,7 +76,7 @@ func Open(ctx context.Context, opts PoolOptions) (*pgxpool.Pool, error) {
 		return nil, fmt.Errorf("pool %s: %w", opts.Name, err)
 	}
 	config.ConnConfig = conn
-	config.MaxConns = int32(min(opts.MaxConns, 1<<15)) //nolint:gosec // bounded
+	config.MaxConns = int32(min(opts.MaxConns, 1<<15))
 	setParameters(conn, opts)
 	conn.DialFunc = dialer().DialContext
 	if conn.ConnectTimeout == 0 {

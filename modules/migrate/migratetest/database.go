@@ -140,6 +140,7 @@ func (c *cluster) database(t testing.TB) string {
 }
 
 func (c *cluster) dropAfter(t testing.TB, name string) {
+	t.Helper()
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 		defer cancel()
