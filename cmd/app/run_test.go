@@ -9,12 +9,14 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -242,4 +244,30 @@ func TestWhatCannotWorkIsRefusedBeforeAnythingIsOpened(t *testing.T) {
 	var invalid *config.Error
 	require.ErrorAs(t, err, &invalid)
 	require.ErrorContains(t, err, "postgres.url must be given")
+}
+
+// TestALoginWithoutRightsOfItsOwn runs the program as production should: the login owns nothing and
+// inherits nothing, each pool takes its own role.
+func TestALoginWithoutRightsOfItsOwn(t *testing.T) {
+	database, brokers := migratetest.Database(t), broker(t)
+	u, err := url.Parse(database)
+	require.NoError(t, err)
+	login := fmt.Sprintf("serve_%x", time.Now().UnixNano())
+	admin, err := pgx.Connect(t.Context(), database)
+	require.NoError(t, err)
+	defer func() {
+		_, err := admin.Exec(context.Background(), "DROP ROLE "+login)
+		require.NoError(t, err)
+		require.NoError(t, admin.Close(context.Background()))
+	}()
+	_, err = admin.Exec(t.Context(), "CREATE ROLE "+login+" LOGIN NOINHERIT PASSWORD 'p' "+
+		"IN ROLE audittrail_ingest, audittrail_api, audittrail_maintain, audittrail_owner")
+	require.NoError(t, err)
+	u.User = url.UserPassword(login, "p")
+
+	p := start(t, "--postgres.url="+u.String(), "--kafka.brokers="+brokers, "--kafka.topics=orders")
+	p.until("admin", "/readyz", 200, "")
+	produce(t, brokers, fmt.Sprintf(order, 1))
+	p.until("api", "/v1/events", 200, "7e01")
+	require.NoError(t, p.stop())
 }
