@@ -26,18 +26,6 @@ type Lead interface {
 	Release()
 }
 
-// StoreOutbox is the event store's outbox as ingest wants it.
-type StoreOutbox struct{ *store.Outbox }
-
-// Lead is store.Outbox.TryLead.
-func (o StoreOutbox) Lead(ctx context.Context) (Lead, bool, error) {
-	lead, ok, err := o.TryLead(ctx)
-	if err != nil || !ok {
-		return nil, false, err
-	}
-	return lead, true, nil
-}
-
 const (
 	outboxPage   = 64               // dead letters of one read; the store bounds their bytes too
 	outboxEvery  = time.Second      // between looks into an outbox that was empty
