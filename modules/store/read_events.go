@@ -56,12 +56,12 @@ func (r *Reader) list(ctx context.Context, conn *pgx.Conn, f Filter, p Page) ([]
 			to = earlier(to, k.timestamp.Add(time.Microsecond))
 		}
 	}
-	spans, err := r.timeline(ctx, conn)
+	spans, err := r.timeline(ctx, conn, from, to)
 	if err != nil {
 		return nil, false, err
 	}
 	page := &collector{limit: p.Limit, bytes: r.pageBytes}
-	for _, group := range groups(spans, from, to, p.Order) {
+	for _, group := range groups(spans, p.Order) {
 		if err := listSpans(ctx, conn, group, where, p, page); err != nil {
 			return nil, false, err
 		}
@@ -124,25 +124,19 @@ func collect(ctx context.Context, conn *pgx.Conn, page *collector, sql string, a
 	return rows.Err()
 }
 
-// groups are the spans that hold a moment of [from, to), in the order of the answer, cut into statements.
-func groups(spans []span, from, to time.Time, order Order) [][]span {
-	var wanted []span
-	for _, s := range spans {
-		if s.overlaps(from, to) {
-			wanted = append(wanted, s)
-		}
-	}
+// groups are the spans in the order of the answer, cut into statements.
+func groups(spans []span, order Order) [][]span {
 	if order == Descending {
-		slices.Reverse(wanted)
+		slices.Reverse(spans)
 	}
 	var out [][]span
 	for _, n := range walk {
-		if len(wanted) > n {
-			out, wanted = append(out, wanted[:n]), wanted[n:]
+		if len(spans) > n {
+			out, spans = append(out, spans[:n]), spans[n:]
 		}
 	}
-	if len(wanted) > 0 {
-		out = append(out, wanted)
+	if len(spans) > 0 {
+		out = append(out, spans)
 	}
 	return out
 }
