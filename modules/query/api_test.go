@@ -221,11 +221,16 @@ func (a *api) check(t testing.TB, r *http.Request, got answer) {
 // append stores records, given as values, and answers the receipt.
 func (a *api) append(t testing.TB, values ...string) store.Receipt {
 	t.Helper()
+	return a.appendWith(t, []byte("key"), []event.Header{{Key: "h\xff", Value: []byte{1}}, {Key: "none"}}, values...)
+}
+
+func (a *api) appendWith(t testing.TB, key []byte, headers []event.Header, values ...string) store.Receipt {
+	t.Helper()
 	b := store.Batch{Ranges: []store.Range{{Partition: partition, From: a.offset, To: a.offset + int64(len(values)), LeaderEpoch: -1}}}
 	for i, value := range values {
 		raw := event.Raw{
 			Coordinates: event.Coordinates{TopicID: partition.TopicID, Topic: partition.Topic, Offset: a.offset + int64(i)},
-			Key:         []byte("key"), Value: []byte(value), Headers: []event.Header{{Key: "h\xff", Value: []byte{1}}, {Key: "none"}},
+			Key:         key, Value: []byte(value), Headers: headers,
 		}
 		decoded, rejected := event.Decode(raw)
 		if rejected == nil {

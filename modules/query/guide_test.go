@@ -1,0 +1,120 @@
+package query_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/stretchr/testify/require"
+
+	"audittrail/modules/event"
+	"audittrail/modules/httpapi"
+)
+
+// guideRecords is the history that docs/API.md tells of.
+func guideRecords() []string {
+	return []string{
+		`{"eventId":"0190d3f1-7c3a-7b1e-9c55-3f1f6f0c2a01","eventType":"OrderCreated","aggregateId":"order-1001","aggregateType":"Order",
+		  "timestamp":"2026-03-01T09:30:00Z","version":1,"payload":{"total":99.90,"currency":"EUR"},
+		  "metadata":{"correlationId":"checkout-551","userId":"c-7","source":"order-service"}}`,
+		`{"eventId":"0190d3f1-7c3a-7b1e-9c55-3f1f6f0c2a02","eventType":"OrderPaid","aggregateId":"order-1001","aggregateType":"Order",
+		  "timestamp":"2026-03-01T09:31:10.25Z","version":2,"payload":{"method":"card"},
+		  "metadata":{"correlationId":"checkout-551","causationId":"0190d3f1-7c3a-7b1e-9c55-3f1f6f0c2a01","source":"payment-service"}}`,
+		`{"eventId":"0190d3f1-7c3a-7b1e-9c55-3f1f6f0c2a03","eventType":"OrderShipped","aggregateId":"order-1001","aggregateType":"Order",
+		  "timestamp":"2026-03-01T16:00:00+01:00","version":3,"payload":{"parcel":"JD014600"},
+		  "metadata":{"correlationId":"checkout-551","source":"warehouse"}}`,
+		`{"hello":"world"}`,
+	}
+}
+
+var (
+	exampleText = regexp.MustCompile("(?s)```sh\n(curl [^\n]*)\n```\n(?:```json\n(.*?)```)?")
+	curlText    = regexp.MustCompile(`^curl((?: -H "[^"]*")*) "\$AUDITTRAIL([^"]*)"$`)
+	headerText  = regexp.MustCompile(`-H "([^:"]*): ([^"]*)"`)
+)
+
+// Every request of the guide is sent, and its answer is as the guide says.
+func TestTheGuidesExamples(t *testing.T) {
+	guide, err := os.ReadFile("../../docs/API.md")
+	require.NoError(t, err)
+	a := newAPI(t)
+	a.appendWith(t, []byte("order-1001"), []event.Header{{Key: "source", Value: []byte("shop")}}, guideRecords()...)
+	examples := exampleText.FindAllStringSubmatch(string(guide), -1)
+	require.GreaterOrEqual(t, len(examples), 9)
+	for _, example := range examples {
+		command := curlText.FindStringSubmatch(example[1])
+		require.NotNil(t, command, "not a request that a test can send: %s", example[1])
+		t.Run(command[2], func(t *testing.T) {
+			r := a.request(t, command[2])
+			r.Header = http.Header{}
+			for _, header := range headerText.FindAllStringSubmatch(command[1], -1) {
+				r.Header.Set(header[1], strings.ReplaceAll(header[2], "$TOKEN", a.issuer.Token(nil)))
+			}
+			got := a.send(t, r)
+			if example[2] == "" {
+				require.Equal(t, http.StatusOK, got.status, string(got.body))
+				return
+			}
+			var want, have any
+			require.NoError(t, json.Unmarshal([]byte(example[2]), &want))
+			got.decode(t, &have)
+			require.Equal(t, want, leaveOut(want, have))
+		})
+	}
+}
+
+// leaveOut puts "…" where the guide does.
+func leaveOut(want, have any) any {
+	switch w := want.(type) {
+	case string:
+		if _, text := have.(string); text && w == "…" {
+			return w
+		}
+	case map[string]any:
+		if h, ok := have.(map[string]any); ok {
+			for name := range h {
+				h[name] = leaveOut(w[name], h[name])
+			}
+		}
+	case []any:
+		if h, ok := have.([]any); ok && len(h) == len(w) {
+			for i := range h {
+				h[i] = leaveOut(w[i], h[i])
+			}
+		}
+	}
+	return have
+}
+
+// The guide lists the codes that the specification lists, and no others.
+func TestTheGuidesCodes(t *testing.T) {
+	guide, err := os.ReadFile("../../docs/API.md")
+	require.NoError(t, err)
+	spec, err := httpapi.Load()
+	require.NoError(t, err)
+	codes := spec.Doc.Components.Schemas["ProblemCode"].Value
+	var listed []any
+	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\| \\d{3} \\|").FindAllStringSubmatch(string(guide), -1) {
+		listed = append(listed, row[1])
+	}
+	require.Equal(t, codes.Enum, listed)
+}
+
+// The examples of the specification are of the shapes that they stand for.
+func TestTheSpecificationsExamples(t *testing.T) {
+	spec, err := httpapi.Load()
+	require.NoError(t, err)
+	for name, ref := range spec.Doc.Components.Schemas {
+		if ref.Value.Example != nil {
+			require.NoError(t, ref.Value.VisitJSON(ref.Value.Example, openapi3.MultiErrors()), name)
+		}
+	}
+	for _, reason := range []event.Reason{event.EmptyValue, event.MalformedJSON, event.DuplicateMember, event.InvalidText,
+		event.NumberOutOfRange, event.TooDeep, event.TooLarge, event.MissingField, event.InvalidField, event.EventIDConflict, event.StoreRejected} {
+		require.Contains(t, spec.Doc.Components.Schemas["Reason"].Value.Enum, any(string(reason)))
+	}
+}
