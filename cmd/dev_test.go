@@ -20,6 +20,9 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"audittrail/modules/migrate/migratetest"
+	"audittrail/modules/sample"
 )
 
 // childArgs makes TestChild be the program, called with these arguments.
@@ -223,6 +226,19 @@ func TestDevIngestsWhatIsPublishedAndForgetsItWithFresh(t *testing.T) {
 	requireNothingLeft(t, dir)
 }
 
+// A broker and a database that are given are used, and left as somebody else's; nothing is embedded.
+func TestDevUsesTheBrokerAndDatabaseThatItIsGiven(t *testing.T) {
+	dir, c, url := dataFolder(t), broker(t), migratetest.Database(t)
+	p := start(t, devArgs(dir, "--kafka.brokers", c.ListenAddrs()[0], "--postgres.url", url)...)
+	p.until(t, firstLine)
+	require.Equal(t, 0, p.end(t, os.Interrupt), p.stderr.String())
+	require.NoDirExists(t, filepath.Join(dir, "kafka"))
+	require.NoDirExists(t, filepath.Join(dir, "postgres"))
+	require.Len(t, count(t, c, sample.TopicPayments), 3, "the sample's topics were made")
+	out, errs, code := call(t, "reconcile", "--postgres.url", url)
+	require.Equal(t, 0, code, out+errs)
+}
+
 // stored is how many events of a topic the API accounts for.
 func stored(t *testing.T, dir, api, topic string) (n int) {
 	t.Helper()
@@ -249,7 +265,7 @@ func TestDevNamesTheKeyOfABusyPort(t *testing.T) {
 	defer taken.Close()
 	for _, key := range []string{"http.addr", "admin.addr"} {
 		dir := dataFolder(t)
-		_, errs, code := call(t, devArgs(dir, "--no-sample", "--"+key, taken.Addr().String())...)
+		_, errs, code := call(t, devArgs(dir, "--no-sample", "--postgres.url", migratetest.Database(t), "--"+key, taken.Addr().String())...)
 		require.Equal(t, 1, code, errs)
 		require.Contains(t, errs, key)
 		require.Contains(t, errs, "address already in use")

@@ -3,12 +3,8 @@ package cmd
 import (
 	"context"
 	"fmt"
-	"net/url"
-	"os"
-	"path/filepath"
-	"regexp"
+	"net"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -17,6 +13,9 @@ import (
 	"audittrail/modules/store"
 	"audittrail/platform/devstack"
 )
+
+// bannerWait is how long the banner waits for the first event.
+const bannerWait = time.Second
 
 // headInterval is between two looks for the first event; later ones are further apart.
 const headInterval = 50 * time.Millisecond
@@ -40,21 +39,41 @@ func (d *dev) welcome(ctx context.Context, listening <-chan listener) error {
 		case <-ctx.Done():
 			return nil
 		case l := <-listening:
-			up[l.name] = l.addr.String()
+			up[l.name] = reachable(l.addr.String())
 		}
 	}
 	if err := d.shareURL(); err != nil {
 		return err
 	}
+	// The banner comes with the first event, or soon: behind what the roles log while they start.
+	soon, cancel := context.WithTimeout(ctx, bannerWait)
+	defer cancel()
+	first, err := d.awaitFirst(soon)
+	if err != nil {
+		return err
+	}
 	if _, err := fmt.Fprint(d.out, d.banner(up)); err != nil {
 		return err
 	}
-	first, err := d.awaitFirst(ctx)
-	if err != nil || first == nil {
-		return err
+	if first == nil {
+		if first, err = d.awaitFirst(ctx); err != nil || first == nil {
+			return err
+		}
 	}
 	_, err = fmt.Fprint(d.out, d.firstEvent(up["api"], first))
 	return err
+}
+
+// reachable turns an address that stands for all of this machine's into one that can be asked.
+func reachable(addr string) string {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return addr
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		return net.JoinHostPort("127.0.0.1", port)
+	}
+	return addr
 }
 
 // listeners is how many app.Run will tell of.
@@ -71,113 +90,6 @@ func (d *dev) shareURL() error {
 		return nil
 	}
 	return devstack.WriteSecret(d.folder.Path(devstack.FolderPostgresURL), []byte(d.cfg.Postgres.URL+"\n"))
-}
-
-// banner is what somebody needs who sees this for the first time, ready to paste.
-func (d *dev) banner(up map[string]string) string {
-	var b strings.Builder
-	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
-	line("\naudittrail dev is running. Ctrl-C stops it, and the next start goes on from here.\n")
-	api := up["api"]
-	if api != "" {
-		line("  API         %s   (documents: %s/docs)", d.baseURL(api), d.baseURL(api))
-	}
-	line("  operators   %s   (/readyz, /metrics)", d.adminURL(up["admin"]))
-	line("  Kafka       %s%s", strings.Join(d.cfg.Kafka.Brokers, ","), embedded(d.kafka != nil))
-	line("  PostgreSQL  %s", d.database())
-	line("  data        %s\n", d.folder.Dir())
-	if api != "" && d.token != "" {
-		line("Ask for the latest events:\n")
-		line("  %s", d.curl(api, "/v1/events?limit=3"))
-		line("  %s\n", d.eventsCommand(api))
-	}
-	line("Publish your own, and check that nothing is lost:\n")
-	line("  %s publish FILE --topic TOPIC --create 3%s", self(), d.brokersFlag())
-	if d.postgres != nil {
-		line("  AUDITTRAIL_POSTGRES_URL_FILE=%s %s reconcile", quoted(d.short(devstack.FolderPostgresURL)), self())
-	}
-	line("")
-	return b.String()
-}
-
-func embedded(is bool) string {
-	if is {
-		return "   (embedded)"
-	}
-	return ""
-}
-
-// database says where it is, without its password.
-func (d *dev) database() string {
-	u, err := url.Parse(d.cfg.Postgres.URL)
-	if err != nil || u.Host == "" {
-		return "as postgres.url says"
-	}
-	return u.Host + u.Path + embedded(d.postgres != nil)
-}
-
-func (d *dev) baseURL(addr string) string {
-	if d.cfg.HTTP.TLS.Cert != "" {
-		return "https://" + addr
-	}
-	return "http://" + addr
-}
-
-func (d *dev) adminURL(addr string) string {
-	if d.cfg.Admin.TLS.Cert != "" {
-		return "https://" + addr
-	}
-	return "http://" + addr
-}
-
-func (d *dev) curl(addr, path string) string {
-	return fmt.Sprintf(`curl -H "Authorization: Bearer $(cat %s)" '%s%s'`, quoted(d.short(devstack.FolderToken)), d.baseURL(addr), path)
-}
-
-func (d *dev) eventsCommand(addr string) string {
-	command := fmt.Sprintf("AUDITTRAIL_CLIENT_TOKEN_FILE=%s %s events --limit 10", quoted(d.short(devstack.FolderToken)), self())
-	if base := d.baseURL(addr); base != "http://127.0.0.1:8080" {
-		command += " --client.url " + base
-	}
-	return command
-}
-
-func (d *dev) brokersFlag() string {
-	if brokers := strings.Join(d.cfg.Kafka.Brokers, ","); brokers != "127.0.0.1:9092" {
-		return " --kafka.brokers " + brokers
-	}
-	return ""
-}
-
-// short is a part of the folder as one would type it here.
-func (d *dev) short(part string) string {
-	full := d.folder.Path(part)
-	here, err := os.Getwd()
-	if err != nil {
-		return full
-	}
-	if rel, err := filepath.Rel(here, full); err == nil && !strings.HasPrefix(rel, "..") {
-		return rel
-	}
-	return full
-}
-
-var shellSafe = regexp.MustCompile(`^[A-Za-z0-9_./:=-]+$`)
-
-// quoted is a word that a shell takes as one.
-func quoted(s string) string {
-	if shellSafe.MatchString(s) {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
-}
-
-// self is how this program was called.
-func self() string {
-	if strings.Contains(os.Args[0], "go-build") {
-		return "go run ."
-	}
-	return quoted(os.Args[0])
 }
 
 // awaitFirst waits for the first event beyond what was stored before; nil where ctx ends first.
@@ -202,14 +114,4 @@ func (d *dev) awaitFirst(ctx context.Context) (*event.Stored, error) {
 		case <-timer.C:
 		}
 	}
-}
-
-// firstEvent tells of it, with the way to look at it.
-func (d *dev) firstEvent(api string, e *event.Stored) string {
-	text := fmt.Sprintf("First event stored %.1f s after the start: %s %s of %s %s\n",
-		e.RecordedAt.Sub(d.options.started).Seconds(), visible(e.Type), e.ID, visible(e.AggregateType), visible(e.AggregateID))
-	if api != "" && d.token != "" {
-		text += "\n  " + d.curl(api, "/v1/events/"+e.ID.String()) + "\n\n"
-	}
-	return text
 }
