@@ -157,6 +157,9 @@ func TestProblemsAreNamed(t *testing.T) {
 		{"unknown section", nil, nil, "htttp:\n  addr: x", "key htttp is not known"},
 		{"unknown variable", nil, []string{"AUDITTRAIL_HTTP_ADR=x"}, "", "environment variable AUDITTRAIL_HTTP_ADR is not known, did you mean AUDITTRAIL_HTTP_ADDR?"},
 		{"file for what is no secret", nil, []string{"AUDITTRAIL_HTTP_ADDR_FILE=x"}, "", "AUDITTRAIL_HTTP_ADDR_FILE is not known"},
+		{"section's name", nil, nil, "htttp:\n  addr: x", "did you mean http?"},
+		{"no key", nil, nil, "http: &h {'': *h}", "line 1: a key of http must be a name"},
+		{"list as key", nil, nil, "? [a]\n: b", "a key of the document must be a name"},
 		{"key twice", nil, nil, "http.addr: a\nhttp: {addr: b}", "line 2: key http.addr is given twice, first in line 1"},
 		{"section as scalar", nil, nil, "http: 5", "http must be a section with keys"},
 		{"document as list", nil, nil, "- a", "the document must be a section"},
@@ -228,7 +231,7 @@ func TestNoSecretIsShown(t *testing.T) {
 	urls := map[string]string{
 		"postgres://u:" + secret + "@db:5432/x?sslmode=verify-full&sslpassword=" + secret: "postgres://u:********@db:5432/x?sslmode=verify-full&sslpassword=********",
 		"postgres://u:@" + secret + "/x@db/y":                                             "postgres://u:********@db/y",
-		"host=db password=" + secret:                                                      Masked,
+		"host=db\tpassword=" + secret:                                                     Masked,
 		"postgres://db/x":                                                                 "postgres://db/x",
 		"%zz" + secret:                                                                    Masked,
 	}
@@ -314,6 +317,31 @@ func TestReference(t *testing.T) {
 	require.Equal(t, len(s.Keys()), strings.Count(got, "\n| `"))
 }
 
+func TestAnEmptyFileIsFine(t *testing.T) {
+	for _, text := range []string{" ", "# nothing\n", "---\n", "{}", "http:\n"} {
+		c, _, err := load(t, nil, nil, text)
+		require.NoError(t, err, text)
+		require.Equal(t, ":8080", c.HTTP.Addr)
+	}
+}
+
+// FuzzFile looks for files that make the reader panic or never end.
+func FuzzFile(f *testing.F) {
+	f.Add("http: {addr: x}\naccess.roles: [{name: a, scope: {eventTypes: [b]}}]")
+	f.Add("kafka: &k {brokers: [a], sasl: *k}")
+	f.Add("access: {roles: &r [{name: *r}]}")
+	s, err := NewSchema("audittrail", sample{})
+	require.NoError(f, err)
+	path := filepath.Join(f.TempDir(), "fuzz.yaml")
+	f.Fuzz(func(t *testing.T, text string) {
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		var c sample
+		if l, err := s.Load(&c, Sources{Environ: []string{"AUDITTRAIL_CONFIG=" + path}}); err == nil {
+			l.Values()
+		}
+	})
+}
+
 func TestRequire(t *testing.T) {
 	s, err := NewSchema("audittrail", sample{})
 	require.NoError(t, err)
@@ -324,4 +352,17 @@ configuration: kafka.brokers must be given, or kafka.password (flag --kafka.brok
 	c.Postgres.URL, c.Kafka.Password = "x", "y"
 	require.NoError(t, s.Require(&c, "postgres.url", "kafka.brokers|kafka.password"))
 	require.ErrorContains(t, s.Require(&c, "no.such"), "does not exist")
+}
+
+func TestMaskPasswords(t *testing.T) {
+	for in, want := range map[string]string{
+		"dial postgres://u:p@h/d failed":        "dial postgres://u:********@h/d failed",
+		"host=h password=p sslmode=disable":     "host=h password=******** sslmode=disable",
+		"host=h password='p q' x":               "host=h password=******** x",
+		"redis://:p@h":                          "redis://:********@h",
+		"http://h:8080/a and b@c":               "http://h:8080/a and b@c",
+		"https://h/a?sslpassword=p&sslmode=off": "https://h/a?sslpassword=********&sslmode=off",
+	} {
+		require.Equal(t, want, MaskPasswords(in))
+	}
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/go-json-experiment/json"
 	"go.yaml.in/yaml/v3"
@@ -19,7 +21,7 @@ const maxFile = 4 << 20
 type fileReader struct {
 	schema *Schema
 	path   string
-	names  []string // all keys, for suggestions
+	names  []string // all keys and sections, for suggestions
 	found  map[string]setting
 	errs   []error
 }
@@ -34,6 +36,9 @@ func (s *Schema) readFile(path string) (map[string]setting, []error) {
 	r := &fileReader{schema: s, path: path, found: map[string]setting{}}
 	for i := range s.keys {
 		r.names = append(r.names, s.keys[i].Name)
+		if section, _, nested := cutLast(s.keys[i].Name); nested && !slices.Contains(r.names, section) {
+			r.names = append(r.names, section)
+		}
 	}
 	if root != nil {
 		r.section("", root)
@@ -90,6 +95,10 @@ func (r *fileReader) section(prefix string, n *yaml.Node) {
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		k, v := n.Content[i], n.Content[i+1]
 		name := join(prefix, k.Value)
+		if k.Kind != yaml.ScalarNode || k.Value == "" {
+			r.fail(k.Line, "a key of %s must be a name", orRoot(prefix))
+			continue
+		}
 		if at, ok := r.schema.byName[name]; ok {
 			r.leaf(&r.schema.keys[at], k.Line, v)
 		} else if r.schema.isSection(name) {
@@ -98,6 +107,15 @@ func (r *fileReader) section(prefix string, n *yaml.Node) {
 			r.fail(k.Line, "key %s is not known%s", name, didYouMean(name, r.names))
 		}
 	}
+}
+
+// cutLast parts a key from its section.
+func cutLast(name string) (section, key string, nested bool) {
+	i := strings.LastIndexByte(name, '.')
+	if i < 0 {
+		return "", name, false
+	}
+	return name[:i], name[i+1:], true
 }
 
 func orRoot(prefix string) string {

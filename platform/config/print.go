@@ -121,9 +121,13 @@ func showString(s string, secret Secrecy) string {
 // hold an @, a slash or a colon.
 var userinfo = regexp.MustCompile(`://([^\s@:/]*):[^\s]*@`)
 
-// MaskPasswords hides the passwords of all URLs in a text.
+// keyword is a password in a connection string of keywords and values.
+var keyword = regexp.MustCompile(`(?i)\b((?:ssl)?password\s*=\s*)('[^']*'|[^\s&]+)`)
+
+// MaskPasswords hides the passwords of all URLs and connection strings in a text.
 func MaskPasswords(s string) string {
-	return userinfo.ReplaceAllString(s, "://${1}:"+Masked+"@")
+	s = userinfo.ReplaceAllString(s, "://${1}:"+Masked+"@")
+	return keyword.ReplaceAllString(s, "${1}"+Masked)
 }
 
 // maskURL shows where a URL leads and as whom. What can't be parsed is hidden whole.
