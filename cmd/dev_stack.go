@@ -21,7 +21,9 @@ import (
 const (
 	devDatabase   = "audittrail"
 	devPartitions = 3
-	devStop       = 15 * time.Second // for PostgreSQL, after all else has stopped
+	// devMetadataAge is how soon a topic that somebody makes is ingested. Asking costs nothing here.
+	devMetadataAge = time.Second
+	devStop        = 15 * time.Second // for PostgreSQL, after all else has stopped
 )
 
 // dev is one run of `audittrail dev`.
@@ -99,6 +101,9 @@ func (d *dev) startKafka(ctx context.Context) (err error) {
 	d.cfg.Kafka.TLS.Enabled, d.cfg.Kafka.SASL.Mechanism = false, ""
 	if !d.cfg.IsSet("kafka.topics") {
 		d.cfg.Kafka.Topics = []string{"^.+"}
+	}
+	if !d.cfg.IsSet("kafka.metadata_max_age") {
+		d.cfg.Kafka.MetadataMaxAge = devMetadataAge
 	}
 	return d.makeTopics(ctx)
 }
