@@ -8,7 +8,8 @@ BEGIN;
 -- has no IF NOT EXISTS, and the loser of the race may see any of three errors.
 DO $$
 DECLARE
-    name text;
+    name       text;
+    may_become text := CASE WHEN pg_catalog.current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END;
 BEGIN
     FOREACH name IN ARRAY ARRAY['audittrail_owner', 'audittrail_ingest', 'audittrail_api',
                                 'audittrail_replay', 'audittrail_maintain', 'audittrail_notary'] LOOP
@@ -24,8 +25,9 @@ BEGIN
         END;
     END LOOP;
 
-    -- A migrating login that is no superuser has to become a member of what it creates for.
-    IF NOT pg_catalog.pg_has_role(current_user, 'audittrail_owner', 'MEMBER') THEN
+    -- A migrating login that is no superuser has to become a member of what it creates for. From
+    -- PostgreSQL 16 on who creates a role is a member that may grant it, but not become it.
+    IF NOT pg_catalog.pg_has_role(current_user, 'audittrail_owner', may_become) THEN
         BEGIN
             EXECUTE pg_catalog.format('GRANT audittrail_owner TO %I', current_user);
         EXCEPTION

@@ -2,11 +2,13 @@ package devstack
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 
 	embedded "github.com/fergusstrange/embedded-postgres"
 )
@@ -32,27 +34,49 @@ func downloadBinaries(ctx context.Context, log *slog.Logger) (binaries, error) {
 		return b, nil
 	}
 	log.Info("no PostgreSQL on this machine: downloading one", "version", downloadVersion, "to", dir)
-	fetchErr := fetch(ctx, cache, dir)
-	b, err := inspectBinaries(ctx, filepath.Join(dir, "bin"))
-	if err != nil {
+	if err := fetch(ctx, cache, dir); err != nil {
 		return binaries{}, fmt.Errorf("no PostgreSQL %d or newer on this machine (set TEST_POSTGRES_BIN to the folder of one), "+
-			"and the download failed: %w", oldestPostgres, fetchErr)
+			"and the download failed: %w", oldestPostgres, err)
 	}
-	return b, nil
+	return inspectBinaries(ctx, filepath.Join(dir, "bin"))
 }
 
+// fetch unpacks aside and renames, so that what is interrupted leaves nothing that looks whole.
 func fetch(ctx context.Context, cache, dir string) error {
 	port, err := freePort(ctx)
 	if err != nil {
 		return err
 	}
+	aside := filepath.Join(cache, "unpacking")
+	if err := os.RemoveAll(aside); err != nil {
+		return err
+	}
+	defer os.RemoveAll(aside) //nolint:errcheck // it is removed by the next try
 	config := embedded.DefaultConfig().Version(downloadVersion).Port(uint32(port)).
-		CachePath(cache).BinariesPath(dir).RuntimePath(filepath.Join(cache, "runtime")).
+		CachePath(aside).BinariesPath(filepath.Join(aside, "server")).RuntimePath(filepath.Join(aside, "runtime")).
 		DataPath(filepath.Join(os.DevNull, "data")).Logger(io.Discard)
-	if url := os.Getenv("TEST_POSTGRES_REPOSITORY"); url != "" {
+	if url := os.Getenv("TEST_POSTGRES_REPOSITORY"); url != "" { // a mirror of Maven's central repository
 		config = config.BinaryRepositoryURL(url)
 	}
-	return embedded.NewDatabase(config).Start()
+	defer removeNew(filepath.Join(os.TempDir(), "embedded_postgres_log*"))() // the library forgets its log
+	startErr := embedded.NewDatabase(config).Start()
+	if _, err := inspectBinaries(ctx, filepath.Join(aside, "server", "bin")); err != nil {
+		return errors.Join(startErr, err)
+	}
+	return os.Rename(filepath.Join(aside, "server"), dir)
+}
+
+// removeNew answers a function that removes the files of a pattern that have come since.
+func removeNew(pattern string) func() {
+	before, _ := filepath.Glob(pattern) // the only error is a malformed pattern
+	return func() {
+		after, _ := filepath.Glob(pattern)
+		for _, path := range after {
+			if !slices.Contains(before, path) {
+				_ = os.Remove(path) // a few bytes
+			}
+		}
+	}
 }
 
 // downloadCache is a folder that the account which runs the server can read: root's own is closed.
