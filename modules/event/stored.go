@@ -7,9 +7,11 @@ import (
 
 // Canonical is the canonical form of a stored event, all members but its position: what the ledger's
 // leaf is computed over. s.Payload and s.Metadata MUST be canonical, its texts valid UTF-8.
-func (s *Stored) Canonical() []byte {
-	b := make([]byte, 0, s.size())
-	b = append(b, `{"aggregateId":`...)
+func (s *Stored) Canonical() []byte { return s.AppendCanonical(make([]byte, 0, s.size())) }
+
+// AppendCanonical appends Canonical's form to dst. It allocates nothing where dst has the room.
+func (s *Stored) AppendCanonical(dst []byte) []byte {
+	b := append(dst, `{"aggregateId":`...)
 	b = appendText(b, s.AggregateID)
 	b = append(b, `,"aggregateType":`...)
 	b = appendText(b, s.AggregateType)
