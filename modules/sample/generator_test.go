@@ -44,7 +44,7 @@ func TestRecordsComeInOrderOfTime(t *testing.T) {
 
 func TestEventIDsAreUniqueAndVersion7(t *testing.T) {
 	seen := map[string]bool{}
-	for _, r := range take(New(Options{Seed: 3}), 50_000) {
+	for _, r := range take(New(Options{Seed: 3}), 15_000) {
 		var doc document
 		if err := json.Unmarshal(r.Value, &doc); err != nil {
 			t.Fatal(err)
@@ -61,7 +61,7 @@ func TestEventIDsAreUniqueAndVersion7(t *testing.T) {
 
 // The mean size is part of the contract: the ingest benchmark's numbers are per event of that size.
 func TestGoodEventsAreAbout520Bytes(t *testing.T) {
-	const n = 100_000
+	const n = 20_000
 	g, sum := New(Options{Seed: 1}), 0
 	for range n {
 		sum += len(g.Next().Value)
