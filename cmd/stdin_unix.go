@@ -18,12 +18,12 @@ func interruptible(ctx context.Context, in io.Reader) io.Reader {
 	if !ok {
 		return in
 	}
-	return &pollReader{ctx: ctx, file: f}
+	return &pollReader{done: ctx.Done(), file: f}
 }
 
-// pollReader keeps the context of the command whose input it is.
+// pollReader reads until done is closed.
 type pollReader struct {
-	ctx  context.Context
+	done <-chan struct{}
 	file *os.File
 }
 
@@ -31,8 +31,10 @@ func (r *pollReader) Read(p []byte) (int, error) {
 	const waitMillis = 200
 	fds := []unix.PollFd{{Fd: int32(r.file.Fd()), Events: unix.POLLIN}}
 	for {
-		if err := r.ctx.Err(); err != nil {
-			return 0, err
+		select {
+		case <-r.done:
+			return 0, context.Canceled
+		default:
 		}
 		n, err := unix.Poll(fds, waitMillis)
 		switch {

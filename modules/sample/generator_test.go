@@ -61,7 +61,7 @@ func TestEventIDsAreUniqueAndVersion7(t *testing.T) {
 
 // The mean size is part of the contract: the ingest benchmark's numbers are per event of that size.
 func TestGoodEventsAreAbout520Bytes(t *testing.T) {
-	const n = 20_000
+	const n = 60_000
 	g, sum := New(Options{Seed: 1}), 0
 	for range n {
 		sum += len(g.Next().Value)
