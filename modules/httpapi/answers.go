@@ -22,7 +22,9 @@ type EventsAnswer struct {
 func (p EventsAnswer) VisitListEventsResponse(w http.ResponseWriter) error { return p.write(w) }
 
 // VisitListAggregateEventsResponse writes the page.
-func (p EventsAnswer) VisitListAggregateEventsResponse(w http.ResponseWriter) error { return p.write(w) }
+func (p EventsAnswer) VisitListAggregateEventsResponse(w http.ResponseWriter) error {
+	return p.write(w)
+}
 
 func (p EventsAnswer) write(w http.ResponseWriter) error {
 	body := appendItems(nil, p.Items)

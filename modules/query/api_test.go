@@ -71,6 +71,7 @@ func openPool(t testing.TB, url, role string, params map[string]string) *pgxpool
 }
 
 func apiPool(t testing.TB, url string) *pgxpool.Pool {
+	t.Helper()
 	return openPool(t, url, "audittrail_api", map[string]string{
 		"statement_timeout": "5s", "jit": "off", "max_parallel_workers_per_gather": "0",
 	})

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,7 +10,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"audittrail/modules/event"
-	"audittrail/platform/errs"
 )
 
 // A list walks the spans of time in the order of its answer, in statements over so many of them; the
@@ -72,13 +70,18 @@ func (r *Reader) list(ctx context.Context, conn *pgx.Conn, f Filter, p Page) ([]
 	return page.rows, page.full, nil
 }
 
-// listSpans reads one statement's spans into the page: a UNION ALL with a branch for each, in the order
-// of the answer. Append runs its branches in their order, so the outer LIMIT ends it in the first ones.
+// listSpans reads one statement's spans into the page.
 func listSpans(ctx context.Context, conn *pgx.Conn, spans []span, where *conditions, p Page, page *collector) error {
-	c := conditions{args: slices.Clone(where.args)}
+	c := conditions{terms: where.terms, args: slices.Clone(where.args)}
 	limit := c.bind(p.Limit + 1 - len(page.rows)) // one more than fits, to know whether there is more
+	return collect(ctx, conn, page, listSQL(spans, &c, p.Order, limit), c.args...)
+}
+
+// listSQL is a UNION ALL with a branch for each span, in the order of the answer. Append runs its branches
+// in their order, so that the outer LIMIT ends it in the first ones that are enough.
+func listSQL(spans []span, where *conditions, order Order, limit string) string {
 	direction := "ASC"
-	if p.Order == Descending {
+	if order == Descending {
 		direction = "DESC"
 	}
 	branches := make([]string, len(spans))
@@ -86,7 +89,7 @@ func listSpans(ctx context.Context, conn *pgx.Conn, spans []span, where *conditi
 		branches[i] = fmt.Sprintf("(SELECT %s FROM events WHERE %s AND %s ORDER BY timestamp %s, id %s LIMIT %s)",
 			eventColumns, s.condition(), where.sql(), direction, direction, limit)
 	}
-	return collect(ctx, conn, page, union(branches, limit), c.args...)
+	return union(branches, limit)
 }
 
 // union reads branches one after the other until the limit, and adds each event's position. A branch that
@@ -155,42 +158,3 @@ func earlier(a, b time.Time) time.Time {
 	}
 	return b
 }
-
-// By event_keys' primary key.
-const keySQL = `SELECT batch, timestamp FROM event_keys WHERE event_id = $1`
-
-// By events' primary key, in the one partition that the timestamp's literal names.
-const byKeySQL = `SELECT ` + eventColumns + `, ` + positionColumn + ` FROM events AS e
-	WHERE timestamp = '%s' AND id BETWEEN $1::bigint AND $2::bigint AND event_id = $3::uuid`
-
-// Event answers the event of this id. There are two statements, since a join would probe all partitions.
-func (r *Reader) Event(ctx context.Context, id event.ID) (event.Stored, error) {
-	var found event.Stored
-	err := r.read(ctx, "read event", func(ctx context.Context, conn *pgx.Conn) error {
-		var (
-			batch int64
-			at    time.Time
-		)
-		err := conn.QueryRow(ctx, keySQL, [16]byte(id)).Scan(&batch, &at)
-		if errors.Is(err, pgx.ErrNoRows) {
-			return errNoEvent
-		}
-		if err != nil {
-			return err
-		}
-		page := &collector{limit: 1, bytes: r.pageBytes}
-		first := batch << indexBits
-		err = collect(ctx, conn, page, fmt.Sprintf(byKeySQL, event.FormatTime(at)), first, first|indexMask, id.String())
-		if err != nil {
-			return err
-		}
-		if len(page.rows) == 0 { // archived: its key stays for ever
-			return errNoEvent
-		}
-		found = page.rows[0].stored
-		return nil
-	})
-	return found, err
-}
-
-var errNoEvent = errs.New(errs.NotFound, "not_found", "there is no event with this id")

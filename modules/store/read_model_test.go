@@ -57,6 +57,7 @@ func (s testStore) fillModel(t testing.TB, n int) []modelEvent {
 		require.NoError(t, rows.Scan(&m.id, &m.row, &m.position, &m.typ, &m.agg, &m.at))
 		model = append(model, m)
 	}
+	require.NoError(t, rows.Err())
 	require.Len(t, model, n)
 	return model
 }

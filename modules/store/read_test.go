@@ -39,12 +39,10 @@ func (s testStore) reader(t testing.TB) *store.Reader {
 
 // given is an event of a read test, in short.
 type given struct {
-	n               int // makes its id
-	typ, aggregate  string
-	at              string
-	payload         string
-	partition       int
-	wantedAggregate string
+	n              int // makes its id
+	typ, aggregate string
+	at             string
+	payload        string
 }
 
 func (g given) value() string {
@@ -96,7 +94,8 @@ func TestReadAnEventAsItWasStored(t *testing.T) {
 	require.Equal(t, "Order Placed/äö", e.Type)
 	require.Equal(t, "a/b c", e.AggregateID)
 	require.Equal(t, "2026-01-02T01:04:05.678901Z", event.FormatTime(e.Timestamp))
-	require.Equal(t, `{"a":[9223372036854775808,{"é":"`+"\u2028"+`"}],"e":1e+400,"z":1.5}`, string(e.Payload))
+	want := `{"a":[9223372036854775808,{"é":"` + "\u2028" + `"}],"e":1e+400,"z":1.5}`
+	require.Equal(t, want, string(e.Payload))
 	require.Equal(t, int64(0), e.Position)
 	require.Equal(t, event.Coordinates{Topic: topic, Partition: 0, Offset: 0}, e.Kafka)
 	require.NotZero(t, e.Salt)

@@ -26,7 +26,7 @@ type keyring struct {
 
 	mu   sync.Mutex // holds all below
 	set  *keySet    // nil until the first successful read
-	last *attempt       // nil before the first
+	last *attempt   // nil before the first
 }
 
 // attempt is one reading of the source.

@@ -5,12 +5,23 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"sync/atomic"
+
+	"audittrail/platform/errs"
 )
 
-// maxAnswer is the largest answer that is held: a page's 16 MiB of events, and what surrounds them.
-const maxAnswer = 24 << 20
+const (
+	// maxAnswer is the largest answer that is held: a page's 16 MiB of events, and what surrounds them.
+	maxAnswer = 24 << 20
 
-var errAnswerTooLarge = errors.New("the answer is larger than any page may be")
+	// maxHeld is what all answers together may hold. Callers that read slowly keep theirs in memory.
+	maxHeld = 256 << 20
+)
+
+var (
+	errAnswerTooLarge = errors.New("the answer is larger than any page may be")
+	errHeldTooMuch    = errs.New(errs.Unavailable, "unavailable", "too much is being answered at once; try again later")
+)
 
 // heldWriter keeps status, headers and body back until the release hooks have let the answer go. Until
 // then it can be thrown away and another answer put in its place.
@@ -18,9 +29,13 @@ type heldWriter struct {
 	header http.Header
 	status int // 0 until WriteHeader
 	body   bytes.Buffer
+	all    *atomic.Int64 // bytes that the answers of this server hold
+	taken  int64         // of which are this one's
 }
 
-func newHeldWriter() *heldWriter { return &heldWriter{header: http.Header{}} }
+func newHeldWriter(all *atomic.Int64) *heldWriter {
+	return &heldWriter{header: http.Header{}, all: all}
+}
 
 func (w *heldWriter) Header() http.Header { return w.header }
 
@@ -35,13 +50,28 @@ func (w *heldWriter) Write(p []byte) (int, error) {
 	if w.body.Len()+len(p) > maxAnswer {
 		return 0, errAnswerTooLarge
 	}
+	n := int64(len(p))
+	if w.all.Add(n) > maxHeld {
+		w.all.Add(-n)
+		return 0, errHeldTooMuch
+	}
+	w.taken += n
 	return w.body.Write(p)
 }
 
+// refusal puts a problem document in place of what is held. It always fits.
+func (w *heldWriter) refusal(status int, document []byte) {
+	w.status = status
+	w.body.Write(document)
+}
+
+// reset throws away what is held, and gives its bytes back.
 func (w *heldWriter) reset() {
+	w.all.Add(-w.taken)
+	w.taken = 0
 	clear(w.header)
 	w.status = 0
-	w.body.Reset()
+	w.body = bytes.Buffer{} // a large buffer is not kept for a problem document
 }
 
 // release sends what is held. Errors are the caller's line going away: there is nobody to tell.

@@ -97,8 +97,7 @@ func (s *Server) refuse(w *heldWriter, x *Exchange, err error) {
 	}
 	h.Set(echo.HeaderCacheControl, "private, no-store")
 	h.Set(echo.HeaderContentType, "application/problem+json")
-	w.WriteHeader(code)
-	_, _ = w.Write(document(e, code, x.CorrelationID)) // into memory
+	w.refusal(code, document(e, code, x.CorrelationID))
 }
 
 // challenge adds what a 401 must carry (RFC 6750, section 3).

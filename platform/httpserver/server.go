@@ -2,13 +2,10 @@ package httpserver
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
-	"net/url"
-	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -17,15 +14,8 @@ import (
 	"audittrail/platform/errs"
 )
 
-// Limits of one connection. WriteTimeout leaves room for the longest wait of a feed and a slow statement.
-const (
-	readHeaderTimeout = 5 * time.Second
-	readTimeout       = 15 * time.Second
-	writeTimeout      = 75 * time.Second
-	idleTimeout       = 2 * time.Minute
-	maxHeaderBytes    = 32 << 10
-	maxBodyBytes      = 1 << 20
-)
+// maxBodyBytes bounds a request's body.
+const maxBodyBytes = 1 << 20
 
 // Hook is asked before an answer leaves. Where it returns an error the answer is withheld and the caller
 // gets a 503 instead.
@@ -48,6 +38,7 @@ type Server struct {
 	echo    *echo.Echo
 	seconds *prometheus.HistogramVec
 	slots   chan struct{} // one for each request under way
+	held    atomic.Int64  // bytes of answers that have not left yet
 }
 
 // New makes a server that does not listen yet.
@@ -76,71 +67,11 @@ func New(opts Options, deps Deps) (*Server, error) {
 // Echo is where routes are registered.
 func (s *Server) Echo() *echo.Echo { return s.echo }
 
-// Run listens, calls ready with the address that it got, and serves until ctx is cancelled. Then it takes
-// no more requests and gives those under way the drain time. An address that can't be had, or a
-// certificate that can't be read, is an error.
-func (s *Server) Run(ctx context.Context, ready func(net.Addr)) error {
-	tlsConfig, err := newTLS(s.opts.TLS, s.log)
-	if err != nil {
-		return err
-	}
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", s.opts.Addr)
-	if ctx.Err() != nil { // told to stop before it began
-		if err == nil {
-			_ = listener.Close() // nothing was accepted
-		}
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("http.addr: %w", err)
-	}
-	server := &http.Server{
-		Handler:           s,
-		TLSConfig:         tlsConfig,
-		ReadHeaderTimeout: readHeaderTimeout,
-		ReadTimeout:       readTimeout,
-		WriteTimeout:      writeTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
-	}
-	served := make(chan error, 1)
-	go func() {
-		if tlsConfig != nil {
-			served <- server.ServeTLS(listener, "", "")
-			return
-		}
-		served <- server.Serve(listener)
-	}()
-	ready(listener.Addr())
-
-	select {
-	case err := <-served:
-		return fmt.Errorf("serve http: %w", err)
-	case <-ctx.Done():
-	}
-	return s.stop(server, served)
-}
-
-// stop drains and ends the server, and waits for its accept loop.
-func (s *Server) stop(server *http.Server, served <-chan error) error {
-	ctx, cancel := context.WithTimeout(context.Background(), s.drain)
-	defer cancel()
-	err := server.Shutdown(ctx)
-	if err != nil {
-		s.log.Warn("requests were cut off at shutdown", slog.Duration("after", s.drain))
-		err = server.Close()
-	}
-	if e := <-served; !errors.Is(e, http.ErrServerClosed) {
-		return fmt.Errorf("serve http: %w", e)
-	}
-	return err
-}
-
 // ServeHTTP answers one request: everything that leaves the program by HTTP leaves through here.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x, r := newExchange(r)
-	held := newHeldWriter()
+	held := newHeldWriter(&s.held)
+	defer held.reset()
 	select {
 	case s.slots <- struct{}{}:
 		defer func() { <-s.slots }()
@@ -196,45 +127,5 @@ func (s *Server) standardHeaders(h http.Header, x *Exchange) {
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	if s.opts.secure() {
 		h.Set(echo.HeaderStrictTransportSecurity, "max-age=31536000")
-	}
-}
-
-// canonicalPath is the path with each segment escaped in one way. The router then sees one spelling of a
-// route, and path parameters are always escaped, so that they are unescaped exactly once: net/http leaves
-// RawPath empty for some paths, and "100%25" and "a%2Fb" would otherwise be told apart by guessing.
-func canonicalPath(u *url.URL) string {
-	segments := strings.Split(u.EscapedPath(), "/")
-	for i, segment := range segments {
-		if plain, err := url.PathUnescape(segment); err == nil {
-			segments[i] = url.PathEscape(plain)
-		}
-	}
-	return strings.Join(segments, "/")
-}
-
-// noteRoute keeps the pattern that fitted. Echo gives a pattern's last parameter all that is left of the
-// path; one that holds a slash is more segments than the pattern has, and no such path.
-func noteRoute(next echo.HandlerFunc) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		for i, value := range c.ParamValues() {
-			if c.ParamNames()[i] != "*" && strings.Contains(value, "/") {
-				return echo.ErrNotFound
-			}
-		}
-		if c.Path() != "" {
-			ExchangeOf(c.Request().Context()).Route = c.Path()
-		}
-		return next(c)
-	}
-}
-
-// refuseBody refuses a body where none can be meant.
-func refuseBody(next echo.HandlerFunc) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		r := c.Request()
-		if (r.Method == http.MethodGet || r.Method == http.MethodHead) && r.ContentLength != 0 {
-			return echo.NewHTTPError(http.StatusRequestEntityTooLarge)
-		}
-		return next(c)
 	}
 }

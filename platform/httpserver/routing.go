@@ -1,0 +1,49 @@
+package httpserver
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+)
+
+// canonicalPath is the path with each segment escaped in one way. The router then sees one spelling of a
+// route, and path parameters are always escaped, so that they are unescaped exactly once: net/http leaves
+// RawPath empty for some paths, and "100%25" and "a%2Fb" would otherwise be told apart by guessing.
+func canonicalPath(u *url.URL) string {
+	segments := strings.Split(u.EscapedPath(), "/")
+	for i, segment := range segments {
+		if plain, err := url.PathUnescape(segment); err == nil {
+			segments[i] = url.PathEscape(plain)
+		}
+	}
+	return strings.Join(segments, "/")
+}
+
+// noteRoute keeps the pattern that fitted. Echo gives a pattern's last parameter all that is left of the
+// path; one that holds a slash is more segments than the pattern has, and no such path.
+func noteRoute(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		for i, value := range c.ParamValues() {
+			if c.ParamNames()[i] != "*" && strings.Contains(value, "/") {
+				return echo.ErrNotFound
+			}
+		}
+		if c.Path() != "" {
+			ExchangeOf(c.Request().Context()).Route = c.Path()
+		}
+		return next(c)
+	}
+}
+
+// refuseBody refuses a body where none can be meant.
+func refuseBody(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		r := c.Request()
+		if (r.Method == http.MethodGet || r.Method == http.MethodHead) && r.ContentLength != 0 {
+			return echo.NewHTTPError(http.StatusRequestEntityTooLarge)
+		}
+		return next(c)
+	}
+}

@@ -1,0 +1,84 @@
+package httpserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+)
+
+// Limits of one connection. WriteTimeout leaves room for the longest wait of a feed and a slow statement.
+const (
+	readHeaderTimeout = 5 * time.Second
+	readTimeout       = 15 * time.Second
+	writeTimeout      = 75 * time.Second
+	idleTimeout       = 2 * time.Minute
+	maxHeaderBytes    = 32 << 10
+)
+
+// Run listens, calls ready with the address that it got, and serves until ctx is cancelled. Then it takes
+// no more requests and gives those under way the drain time. An address that can't be had, or a
+// certificate that can't be read, is an error.
+func (s *Server) Run(ctx context.Context, ready func(net.Addr)) error {
+	tlsConfig, err := newTLS(s.opts.TLS, s.log)
+	if err != nil {
+		return err
+	}
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", s.opts.Addr)
+	if ctx.Err() != nil { // told to stop before it began
+		if err == nil {
+			_ = listener.Close() // nothing was accepted
+		}
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("http.addr: %w", err)
+	}
+	server := &http.Server{
+		Handler:           s,
+		TLSConfig:         tlsConfig,
+		ReadHeaderTimeout: readHeaderTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	served := make(chan error, 1)
+	go func() {
+		if tlsConfig != nil {
+			served <- server.ServeTLS(listener, "", "")
+			return
+		}
+		served <- server.Serve(listener)
+	}()
+	ready(listener.Addr())
+
+	select {
+	case err := <-served:
+		return fmt.Errorf("serve http: %w", err)
+	case <-ctx.Done():
+	}
+	return s.stop(server, served)
+}
+
+// stop drains and ends the server, and waits for its accept loop.
+func (s *Server) stop(server *http.Server, served <-chan error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), s.drain)
+	defer cancel()
+	err := server.Shutdown(ctx)
+	if err != nil {
+		s.log.Warn("requests were cut off at shutdown", slog.Duration("after", s.drain))
+		err = server.Close()
+	}
+	for range cap(s.slots) { // requests whose connection was cut end soon, and not after Run
+		s.slots <- struct{}{}
+	}
+	if e := <-served; !errors.Is(e, http.ErrServerClosed) {
+		return fmt.Errorf("serve http: %w", e)
+	}
+	return err
+}
