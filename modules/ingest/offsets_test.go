@@ -265,3 +265,40 @@ func (b *broker) holdFetches() (open func()) {
 	}
 	return fault.Remove
 }
+
+// The leader epoch of the last record is stored, and asked about: an unclean election that regrew past
+// our offset is seen, though the offset is in range.
+func TestALogThatWasWrittenAnewBehindTheStoredEpochStopsTheRole(t *testing.T) {
+	b, st := fakeBroker(t), newFakeStore(t)
+	topic, group := b.topic(unique("orders"), 1), unique("group")
+	b.produce(topic, 0, events(0, 50)...)
+	first := start(t, b, st, []string{topic}, inGroup(group))
+	eventually(t, "50 events", func() bool { n, _ := st.count(); return n == 50 })
+	first.stop()
+	for _, o := range st.offsets {
+		if o.epoch < 0 {
+			t.Fatal("no leader epoch was stored")
+		}
+	}
+	b.produce(topic, 0, events(50, 60)...)
+	b.fake.ControlKey(int16(kmsg.OffsetForLeaderEpoch), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		b.fake.KeepControl()
+		req := r.(*kmsg.OffsetForLeaderEpochRequest)
+		resp := req.ResponseKind().(*kmsg.OffsetForLeaderEpochResponse)
+		for _, rt := range req.Topics {
+			t := kmsg.NewOffsetForLeaderEpochResponseTopic()
+			t.Topic = rt.Topic
+			for _, rp := range rt.Partitions {
+				p := kmsg.NewOffsetForLeaderEpochResponseTopicPartition()
+				p.Partition, p.LeaderEpoch, p.EndOffset = rp.Partition, rp.LeaderEpoch, 30
+				t.Partitions = append(t.Partitions, p)
+			}
+			resp.Topics = append(resp.Topics, t)
+		}
+		return resp, nil, true
+	})
+	err := start(t, b, st, []string{topic}, inGroup(group)).wait()
+	if err == nil || !strings.Contains(err.Error(), "offset 50 ") || !strings.Contains(err.Error(), "goes to 30") {
+		t.Errorf("Run: %v", err)
+	}
+}

@@ -15,6 +15,7 @@ import (
 // pipeline is what the stages of one Run share.
 type pipeline struct {
 	options Options
+	named   []string // topics of the configuration that are no patterns
 	store   Store
 	now     func() time.Time
 	log     *slog.Logger

@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"audittrail/modules/event"
 	"audittrail/platform/kafka"
 )
 
@@ -67,23 +68,36 @@ func (p *poller) poll(ctx context.Context) kgo.Fetches {
 // dropped: they are not committed, and will be read again by whoever holds it.
 func (p *poller) take(fetches kgo.Fetches) []*chunk {
 	var chunks []*chunk
-	fetches.EachPartition(func(f kgo.FetchTopicPartition) {
-		if len(f.Records) == 0 {
-			return
+	for _, fetch := range fetches {
+		for i := range fetch.Topics {
+			topic := &fetch.Topics[i]
+			for j := range topic.Partitions {
+				if f := &topic.Partitions[j]; len(f.Records) > 0 {
+					chunks = append(chunks, p.takePartition(topic, f)...)
+				}
+			}
 		}
-		at := kafka.TopicPartition{Topic: f.Topic, Partition: f.Partition}
-		l := p.leases.of(at)
-		if l == nil || l.ended.Load() || p.status.isStopped(at) {
-			return
-		}
-		if first := f.Records[0].Offset; first < l.next {
-			p.fail(fmt.Errorf("partition %s/%d went back to offset %d after %d had been read: its log was cut off and written anew, so Kafka has lost records",
-				at.Topic, at.Partition, first, l.next-1))
-			return
-		}
-		chunks = append(chunks, cut(l, f.Records, p.options)...)
-	})
+	}
 	return chunks
+}
+
+func (p *poller) takePartition(topic *kgo.FetchTopic, f *kgo.FetchPartition) []*chunk {
+	at := kafka.TopicPartition{Topic: topic.Topic, Partition: f.Partition}
+	l := p.leases.of(at)
+	if l == nil || l.ended.Load() || p.status.isStopped(at) {
+		return nil
+	}
+	// Brokers before 3.1 do not say which topic it was: there the id is [16]byte{}.
+	if id := event.TopicID(topic.TopicID); id != (event.TopicID{}) && id != l.id.TopicID {
+		p.request(order{stopTopic: at.Topic, why: recreated(id, l.id.TopicID)})
+		return nil
+	}
+	if first := f.Records[0].Offset; first < l.next {
+		p.fail(fmt.Errorf("partition %s/%d went back to offset %d after %d had been read: its log was cut off and written anew, so Kafka has lost records",
+			at.Topic, at.Partition, first, l.next-1))
+		return nil
+	}
+	return cut(l, f.Records, p.options)
 }
 
 // obey carries out what workers and the watch have asked for. What it answers is to be appended too.
@@ -157,6 +171,7 @@ func (p *poller) attend(ctx context.Context, fetches kgo.Fetches) {
 		}
 		var session *kgo.ErrGroupSession
 		if errors.As(err, &session) {
+			p.status.has(troubleGroup, session.Err)
 			p.log.Warn("left the consumer group, and will join again", "error", session.Err)
 			return
 		}

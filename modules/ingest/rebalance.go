@@ -15,6 +15,11 @@ type (
 	commitResponse = kmsg.OffsetCommitResponse
 )
 
+// assigned notes that the group has taken this member in, be it with new partitions or without.
+func (p *pipeline) assigned(context.Context, *kgo.Client, map[string][]int32) {
+	p.status.has(troubleGroup, nil)
+}
+
 // revoked drains partitions that go to another member: what is not in an append yet is dropped, since
 // the next owner reads it again; an append in flight may finish. Should it take too long, the fence
 // decides who was first.

@@ -195,3 +195,21 @@ func (c *cuttable) cut() {
 		_ = conn.Close()
 	}
 }
+
+// Without Kafka there is nobody to tell, and the end does not take longer for it.
+func TestStoppingIsBoundedWithoutKafka(t *testing.T) {
+	b, st := newBroker(t), newFakeStore(t)
+	topic := b.topic(unique("orders"), 1)
+	b.produce(topic, 0, events(0, 100)...)
+	wire := &cuttable{}
+	p := start(t, b, st, []string{topic}, setup{deps: func(d *Dependencies) {
+		d.clientOptions = []kgo.Opt{kgo.Dialer(wire.dial)}
+	}})
+	eventually(t, "100 events", func() bool { n, _ := st.count(); return n == 100 })
+	wire.cut()
+	before := time.Now()
+	p.stop()
+	if took := time.Since(before); took > leaveTimeout+2*time.Second {
+		t.Errorf("stopping took %v", took)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -34,6 +35,7 @@ type Role struct {
 	options Options
 	deps    Dependencies
 	topics  []kgo.Opt
+	named   []string // of the topics, those that are no patterns
 	metrics *metrics
 	status  *status
 
@@ -54,13 +56,11 @@ func New(o Options, d Dependencies) (*Role, error) {
 	if d.Now == nil {
 		d.Now = time.Now
 	}
-	var names []string
-	for _, topic := range d.Kafka.Topics {
-		if !kafka.IsPattern(topic) {
-			names = append(names, topic)
-		}
-	}
-	return &Role{options: o, deps: d, topics: topics, metrics: newMetrics(d.Registry, names), status: newStatus(d.Now)}, nil
+	named := slices.DeleteFunc(slices.Clone(d.Kafka.Topics), kafka.IsPattern)
+	return &Role{
+		options: o, deps: d, topics: topics, named: named,
+		metrics: newMetrics(d.Registry, named), status: newStatus(d.Now),
+	}, nil
 }
 
 // Name is "ingest".
@@ -81,11 +81,15 @@ func (r *Role) Run(ctx context.Context, ready func()) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	p := r.newPipeline(control, func(err error) { cancel(&failure{err}) })
-	p.consumer, err = r.client("ingest", r.consumerOptions(p))
+	// The consumer outlives ctx, to put its work down; without Kafka it would take long over that.
+	consuming, stopConsuming := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopConsuming()
+	p.consumer, err = r.client("ingest", append(r.consumerOptions(p), kgo.WithContext(consuming)))
 	if err != nil {
 		return err
 	}
 	p.run(ctx, ready, r)
+	p.leave(stopConsuming)
 	var failed *failure
 	if errors.As(context.Cause(ctx), &failed) {
 		return failed.error
@@ -137,7 +141,7 @@ func (r *Role) setControl(c *kgo.Client) {
 
 func (r *Role) newPipeline(control *kgo.Client, fail func(error)) *pipeline {
 	p := &pipeline{
-		options: r.options, store: r.deps.Store, now: r.deps.Now, log: r.deps.Log,
+		options: r.options, named: r.named, store: r.deps.Store, now: r.deps.Now, log: r.deps.Log,
 		metrics: r.metrics, status: r.status, control: control, fail: fail,
 		leases: newLeases(r.options.Workers),
 		budget: newBudget(r.options.MaxInFlightBytes),
@@ -186,18 +190,21 @@ func (p *pipeline) run(ctx context.Context, ready func(), r *Role) {
 	workers.Wait()
 	stopAppending()
 	aside.Wait()
-	p.leave()
 }
+
+// leaveTimeout is how long telling the group may take.
+const leaveTimeout = 2 * time.Second
 
 // leave tells the group how far it got, and gives the partitions up. A static member stays in the
 // group, so that its restart moves nothing.
-func (p *pipeline) leave() {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+func (p *pipeline) leave(stopConsuming func()) {
+	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
 	defer cancel()
 	p.commit(ctx, map[*lease]int64{})
 	p.consumer.AllowRebalance()
 	if err := p.consumer.LeaveGroupContext(ctx); err != nil {
 		p.log.Warn("could not leave the consumer group; others wait for the session timeout", "error", err)
+		stopConsuming()
 	}
 	p.consumer.CloseAllowingRebalance()
 }

@@ -6,6 +6,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
 	"audittrail/platform/lifecycle"
 	"audittrail/platform/lifecycle/lifecycletest"
 )
@@ -82,4 +86,39 @@ func TestOptionsNameTheirKeys(t *testing.T) {
 			t.Errorf("%s: %v", key, err)
 		}
 	}
+}
+
+func TestHealthTellsThatTheGroupIsClosed(t *testing.T) {
+	b, st := fakeBroker(t), newFakeStore(t)
+	topic := b.topic(unique("orders"), 1)
+	fault := b.fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.JoinGroup}, Err: kerr.GroupAuthorizationFailed, TopLevel: true, Count: -1})
+	p := start(t, b, st, []string{topic}, setup{})
+	eventually(t, "health to tell of the group", func() bool {
+		err := p.role.Health(context.Background())
+		return err != nil && strings.Contains(err.Error(), troubleGroup)
+	})
+	fault.Remove()
+	eventually(t, "health to recover", func() bool { return p.role.Health(context.Background()) == nil })
+}
+
+func TestATopicThatCanNotBeFetchedIsTriedAgain(t *testing.T) {
+	b, st := fakeBroker(t), newFakeStore(t)
+	closed, open := b.topic(unique("closed"), 1), b.topic(unique("open"), 1)
+	b.produce(closed, 0, events(0, 10)...)
+	b.produce(open, 0, events(10, 20)...)
+	fault := b.fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Topic: closed, Err: kerr.TopicAuthorizationFailed, Count: -1})
+	p := start(t, b, st, []string{closed, open}, setup{})
+	eventually(t, "the open topic", func() bool { n, _ := st.count(); return n == 10 })
+	eventually(t, "health to name the other", func() bool {
+		err := p.role.Health(context.Background())
+		return err != nil && strings.Contains(err.Error(), closed)
+	})
+	hits := fault.Hits()
+	pass(time.Second)
+	if more := fault.Hits() - hits; more > 5 {
+		t.Errorf("%d fetches in a second of a topic that refuses them", more)
+	}
+	fault.Remove()
+	eventually(t, "both topics", func() bool { n, _ := st.count(); return n == 20 })
+	eventually(t, "health to recover", func() bool { return p.role.Health(context.Background()) == nil })
 }

@@ -32,6 +32,7 @@ const (
 	troubleStore   = "append"
 	troubleOffsets = "find out where to begin"
 	troubleFetch   = "fetch"
+	troubleGroup   = "join the consumer group"
 )
 
 func newStatus(now func() time.Time) *status {

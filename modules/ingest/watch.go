@@ -15,6 +15,7 @@ const (
 	commitEvery = time.Second     // offsets of the group, for lag tools
 	watchEvery  = 5 * time.Second // lag, and whether topics are still the same
 	askTimeout  = 5 * time.Second
+	remindEvery = time.Minute // of topics that are missing
 )
 
 // watch keeps lag up to date, notices topics that are made again, and commits offsets to the group.
@@ -23,6 +24,7 @@ func (p *pipeline) watch(ctx context.Context) {
 	defer commit.Stop()
 	defer look.Stop()
 	committed := map[*lease]int64{}
+	missing := map[string]time.Time{}
 	for {
 		select {
 		case <-ctx.Done():
@@ -31,7 +33,7 @@ func (p *pipeline) watch(ctx context.Context) {
 			p.commit(ctx, committed)
 		case <-look.C:
 			p.measureLag(ctx)
-			p.identifyAll(ctx)
+			p.identifyAll(ctx, missing)
 		}
 	}
 }
@@ -92,15 +94,26 @@ func (p *pipeline) measureLag(ctx context.Context) {
 	}
 }
 
-func (p *pipeline) identifyAll(ctx context.Context) {
-	for topic := range p.leases.topics() {
-		p.identify(ctx, topic)
+// identifyAll looks at the topics that are assigned, and at those that are named, which may not exist
+// yet. missing is when each of them was last complained of.
+func (p *pipeline) identifyAll(ctx context.Context, missing map[string]time.Time) {
+	topics := p.leases.topics()
+	for _, topic := range p.named {
+		topics[topic] = true
+	}
+	for topic := range topics {
+		if p.identify(ctx, topic) {
+			delete(missing, topic)
+		} else if p.now().Sub(missing[topic]) >= remindEvery {
+			missing[topic] = p.now()
+			p.log.Warn("the cluster does not know a topic that is to be ingested; waiting for it", "topic", topic)
+		}
 	}
 }
 
 // identify stops a topic that was deleted and made again: its offsets mean other records now. The
-// client goes on asking for the old one.
-func (p *pipeline) identify(ctx context.Context, topic string) {
+// client goes on asking for the old one. It answers false where the cluster does not know the topic.
+func (p *pipeline) identify(ctx context.Context, topic string) bool {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	topics, err := kafka.Topics(ctx, p.control, []string{topic})
@@ -108,15 +121,13 @@ func (p *pipeline) identify(ctx context.Context, topic string) {
 		err = topics[topic].Err
 	}
 	if err != nil {
-		if errors.Is(err, kerr.UnknownTopicOrPartition) {
-			p.log.Warn("the cluster does not know an assigned topic", "topic", topic)
-		}
-		return
+		return !errors.Is(err, kerr.UnknownTopicOrPartition)
 	}
 	for _, l := range p.leases.all() {
 		if l.id.Topic == topic && l.id.TopicID != topics[topic].ID {
 			p.request(order{stopTopic: topic, why: recreated(topics[topic].ID, l.id.TopicID)})
-			return
+			break
 		}
 	}
+	return true
 }

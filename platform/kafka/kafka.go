@@ -47,6 +47,7 @@ func (o Options) clientOptions(name string, log *slog.Logger) ([]kgo.Opt, error)
 		kgo.MetadataMaxAge(o.MetadataMaxAge),
 		kgo.MetadataMinAge(min(metadataMinAge, o.MetadataMaxAge)),
 		kgo.DialTimeout(5 * time.Second),
+		kgo.DisableClientMetrics(), // what a broker may ask for is in Prometheus
 		kgo.WithLogger(bridge{log.With("client", name)}),
 	}
 	if o.TLS.Enabled {
