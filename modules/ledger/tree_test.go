@@ -1,0 +1,344 @@
+package ledger_test
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"slices"
+	"testing"
+
+	"github.com/transparency-dev/merkle/proof"
+	"github.com/transparency-dev/merkle/rfc6962"
+	"golang.org/x/mod/sumdb/tlog"
+	"pgregory.net/rapid"
+
+	"audittrail/modules/ledger"
+)
+
+// The entries and roots that Certificate Transparency's own tests use for RFC 6962.
+func TestRFC6962KnownVectors(t *testing.T) {
+	var leaves []ledger.Hash
+	for _, entry := range []string{"", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f"} {
+		b, err := hex.DecodeString(entry)
+		if err != nil {
+			t.Fatal(err)
+		}
+		leaves = append(leaves, ledger.LeafHash(b))
+	}
+	m := newMemory(t, leaves)
+	for size, want := range []string{
+		"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+		"6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
+		"fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125",
+		"aeb6bcfe274b70a14fb067a5e5578264db0fa9b51af5e0ba159158f329e06e77",
+		"d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7",
+		"4e3bbb1f7b478dcfe71fb631631519a3bca12c9aefca1612bfce4c13a86264d4",
+		"76e67dadbcdf1e10e1b74ddc608abd2f98dfb16fbce75277b5232a127f2087ef",
+		"ddb89be403809e325750d3d263cd78929c2942b7942a34b77e122c9594a74c8c",
+		"5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328",
+	} {
+		if root := m.root(int64(size)); hex.EncodeToString(root[:]) != want {
+			t.Errorf("size %d: root %x", size, root)
+		}
+	}
+}
+
+// sizes draws sizes that lie near what matters: tiles and their edges.
+func sizes(most int) *rapid.Generator[int] {
+	return rapid.OneOf(
+		rapid.IntRange(0, most),
+		rapid.IntRange(0, min(most, 700)),
+		rapid.Map(rapid.SampledFrom([]int{255, 256, 257, 511, 512, 65535, 65536, 65537, 65792, 131072, most}), func(n int) int { return min(n, most) }),
+	)
+}
+
+// Whatever batches a log grows by, and whenever tiles are built, its root is the plain one.
+func TestRootOfAnyGrowthIsThePlainOne(t *testing.T) {
+	all := numbered(140_000)
+	rapid.Check(t, func(rt *rapid.T) {
+		m := newMemory(t, nil)
+		for range rapid.IntRange(1, 6).Draw(rt, "appends") {
+			count := sizes(len(all)-len(m.leaves)).Draw(rt, "batch")
+			m.leaves = all[:len(m.leaves)+count]
+			if rapid.Bool().Draw(rt, "build") {
+				m.build(int64(len(m.leaves)))
+			}
+			if size := rapid.IntRange(0, len(m.leaves)).Draw(rt, "size"); m.root(int64(size)) != plainRoot(all[:size]) {
+				rt.Fatalf("another root at size %d of %d", size, len(m.leaves))
+			}
+		}
+	})
+}
+
+func TestEachProofOfASmallLogVerifies(t *testing.T) {
+	m := newMemory(t, numbered(70))
+	for size := int64(1); size <= 70; size++ {
+		root := m.root(size)
+		for index := range size {
+			p := m.inclusion(size, index)[0]
+			if err := proof.VerifyInclusion(rfc6962.DefaultHasher, uint64(index), uint64(size), m.leaves[index][:], slicesOf(p), root[:]); err != nil {
+				t.Fatalf("inclusion of %d in %d: %v", index, size, err)
+			}
+			if err := ledger.VerifyInclusion(m.leaves[index], index, size, p, root); err != nil {
+				t.Fatalf("inclusion of %d in %d: %v", index, size, err)
+			}
+		}
+		for from := int64(1); from <= size; from++ {
+			p, old := m.consistency(from, size), m.root(from)
+			if err := proof.VerifyConsistency(rfc6962.DefaultHasher, uint64(from), uint64(size), slicesOf(p), old[:], root[:]); err != nil {
+				t.Fatalf("consistency of %d and %d: %v", from, size, err)
+			}
+		}
+	}
+}
+
+func TestProofsOfLargeLogsVerify(t *testing.T) {
+	m := newMemory(t, numbered(140_000))
+	m.build(131_500)
+	rapid.Check(t, func(rt *rapid.T) {
+		size := int64(1 + sizes(139_999).Draw(rt, "size"))
+		root := m.root(size)
+		indexes := rapid.SliceOfN(rapid.Int64Range(0, size-1), 1, 30).Draw(rt, "indexes")
+		for i, p := range m.inclusion(size, indexes...) {
+			if err := ledger.VerifyInclusion(m.leaves[indexes[i]], indexes[i], size, p, root); err != nil {
+				rt.Fatalf("inclusion of %d in %d: %v", indexes[i], size, err)
+			}
+		}
+		from := rapid.Int64Range(1, size).Draw(rt, "from")
+		if err := ledger.VerifyConsistency(from, size, m.root(from), root, m.consistency(from, size)); err != nil {
+			rt.Fatalf("consistency of %d and %d: %v", from, size, err)
+		}
+	})
+}
+
+func TestMutatedInclusionNeverVerifies(t *testing.T) {
+	m := newMemory(t, numbered(3000))
+	rapid.Check(t, func(rt *rapid.T) {
+		size := int64(2 + sizes(2998).Draw(rt, "size"))
+		index := rapid.Int64Range(0, size-1).Draw(rt, "index")
+		leaf, root, p := m.leaves[index], m.root(size), m.inclusion(size, index)[0]
+		switch rapid.IntRange(0, 6).Draw(rt, "mutation") {
+		case 0:
+			flip(rt, &leaf)
+		case 1:
+			flip(rt, &root)
+		case 2:
+			flip(rt, &p[rapid.IntRange(0, len(p)-1).Draw(rt, "hash")])
+		case 3:
+			p = slices.Delete(p, 0, rapid.IntRange(1, len(p)).Draw(rt, "cut"))
+		case 4:
+			p = append(p, m.leaves[0])
+		case 5:
+			other := rapid.Int64Range(-1, size).Filter(func(i int64) bool { return i != index }).Draw(rt, "other index")
+			index = other
+		case 6:
+			// The path of a proof, and so its verdict, is the same for many sizes: a checkpoint's signature
+			// binds the size. So only sizes that the entry does not lie in are sure to be refused.
+			size = rapid.Int64Range(0, index).Draw(rt, "other size")
+		}
+		if ledger.VerifyInclusion(leaf, index, size, p, root) == nil {
+			rt.Fatal("verified")
+		}
+	})
+}
+
+func TestMutatedConsistencyNeverVerifies(t *testing.T) {
+	m := newMemory(t, numbered(3000))
+	rapid.Check(t, func(rt *rapid.T) {
+		to := int64(2 + sizes(2998).Draw(rt, "to"))
+		from := rapid.Int64Range(1, to-1).Draw(rt, "from")
+		old, root, p := m.root(from), m.root(to), m.consistency(from, to)
+		switch rapid.IntRange(0, 5).Draw(rt, "mutation") {
+		case 0:
+			flip(rt, &old)
+		case 1:
+			flip(rt, &root)
+		case 2:
+			flip(rt, &p[rapid.IntRange(0, len(p)-1).Draw(rt, "hash")])
+		case 3:
+			p = p[:len(p)-1]
+		case 4:
+			p = append(p, root)
+		case 5:
+			from, to = to, from
+		}
+		if ledger.VerifyConsistency(from, to, old, root, p) == nil {
+			rt.Fatal("verified")
+		}
+	})
+}
+
+// An empty log must not vouch for whatever is shown as its root.
+func TestConsistencyWithAnEmptyLog(t *testing.T) {
+	empty, one := ledger.EmptyRoot(), numbered(1)[0]
+	for _, c := range []struct {
+		name             string
+		from, to         int64
+		fromRoot, toRoot ledger.Hash
+		proof            ledger.Proof
+		ok               bool
+	}{
+		{"an empty log grows", 0, 1, empty, one, nil, true},
+		{"an empty log stays", 0, 0, empty, empty, nil, true},
+		{"another root of nothing", 0, 1, one, one, nil, false},
+		{"another root of nothing, twice", 0, 0, one, one, nil, false},
+		{"a proof from nothing", 0, 1, empty, one, ledger.Proof{one}, false},
+		{"negative", -1, 1, empty, one, nil, false},
+		{"shrinking to nothing", 1, 0, one, empty, nil, false},
+		{"no proof", 1, 2, one, one, nil, false},
+	} {
+		if err := ledger.VerifyConsistency(c.from, c.to, c.fromRoot, c.toRoot, c.proof); (err == nil) != c.ok {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+	if _, err := newMemory(t, numbered(1)).prover(1).Consistency(t.Context(), 0); err == nil {
+		t.Error("proved that a log follows an empty one")
+	}
+}
+
+func TestProofsAreCapped(t *testing.T) {
+	long := make(ledger.Proof, ledger.MaxProof+1)
+	if ledger.VerifyInclusion(ledger.Hash{}, 0, 1<<62, long, ledger.Hash{}) == nil ||
+		ledger.VerifyConsistency(1, 1<<62, ledger.Hash{}, ledger.Hash{}, long) == nil {
+		t.Error("took a long proof")
+	}
+}
+
+// x/mod's tlog knows the layout of tiles: what it reads from leaves is what is built here.
+func TestTilesAreThoseOfTlog(t *testing.T) {
+	const size = 66_700
+	m := newMemory(t, numbered(size))
+	for _, step := range []int64{0, 1, 255, 256, 300, 65_536, 65_537, size} {
+		m.build(step)
+	}
+	var stored []tlog.Hash
+	reader := tlog.HashReaderFunc(func(indexes []int64) ([]tlog.Hash, error) {
+		out := make([]tlog.Hash, len(indexes))
+		for i, index := range indexes {
+			out[i] = stored[index]
+		}
+		return out, nil
+	})
+	for i, leaf := range m.leaves {
+		hashes, err := tlog.StoredHashesForRecordHash(int64(i), tlog.Hash(leaf), reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stored = append(stored, hashes...)
+	}
+	tiles := tlog.NewTiles(ledger.TileHeight, 0, size)
+	if len(tiles) < 260 {
+		t.Fatalf("only %d tiles", len(tiles))
+	}
+	for _, tile := range tiles {
+		want, err := tlog.ReadTileData(tile, reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		id := ledger.TileID{Level: tile.L, Index: tile.N}
+		got, err := ledger.ReadTile(t.Context(), m, id, tile.W)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(ledger.AppendHashes(nil, got), want) || id.WidthAt(size) != tile.W {
+			t.Fatalf("tile %v differs", tile)
+		}
+		if tile.L > 0 && len(m.tiles[id]) != tile.W {
+			t.Errorf("of tile %v %d hashes are stored", tile, len(m.tiles[id]))
+		}
+		path := id.Path(tile.W)
+		if back, width, err := ledger.ParseTilePath(path); err != nil || back != id || width != tile.W || "tile/8/"+path != tile.Path() {
+			t.Errorf("path %s: %v %d %v", path, back, width, err)
+		}
+	}
+}
+
+func TestTilePathsHaveOneSpelling(t *testing.T) {
+	for _, path := range []string{"", "0", "0/", "8/000", "64/000", "-1/000", "data/000", "00/000", "0/0", "0/1000", "0/x001", "0/000/001",
+		"0/000.p/0", "0/000.p/256", "0/000.p/05", "0/000.p/", "0/000/", "0/x000/001", "entries/000", "0/../000", "0/+01", "0/x999/x999/x999/x999/x999/x999/x999/999"} {
+		if id, width, err := ledger.ParseTilePath(path); err == nil {
+			t.Errorf("%s is read as %v, %d", path, id, width)
+		}
+	}
+	if id, width, err := ledger.ParseTilePath("1/x001/x234/067.p/17"); err != nil || id != (ledger.TileID{Level: 1, Index: 1234067}) || width != 17 {
+		t.Error(id, width, err)
+	}
+}
+
+// A store that answers less than it has, or none of what was built, still gives the same hashes.
+func TestMissingTilesAreComputed(t *testing.T) {
+	m := newMemory(t, numbered(140_000))
+	m.build(140_000)
+	proofs := m.inclusion(140_000, 5, 70_000, 139_999)
+	for id, hashes := range m.tiles {
+		m.tiles[id] = hashes[:len(hashes)/3]
+	}
+	for i, p := range m.inclusion(140_000, 5, 70_000, 139_999) {
+		if !slices.Equal(p, proofs[i]) {
+			t.Errorf("proof %d differs", i)
+		}
+	}
+}
+
+func TestBuildTilesGoesOnAfterAFailure(t *testing.T) {
+	m, broken := newMemory(t, numbered(200_000)), errors.New("no space left")
+	whole := newMemory(t, m.leaves)
+	whole.build(200_000)
+	for m.size < 200_000 {
+		steps := 0
+		err := ledger.BuildTiles(t.Context(), m, m.size, 200_000, func(ctx context.Context, size int64, parts []ledger.TilePart) error {
+			if steps++; steps > 1 {
+				return broken
+			}
+			return m.write(ctx, size, parts)
+		})
+		if err != nil && !errors.Is(err, broken) {
+			t.Fatal(err)
+		}
+	}
+	for id, hashes := range whole.tiles {
+		if !slices.Equal(hashes, m.tiles[id]) {
+			t.Errorf("tile %v differs", id)
+		}
+	}
+	if ledger.BuildTiles(t.Context(), m, 5, 4, m.write) == nil || ledger.BuildTiles(t.Context(), m, -1, 4, m.write) == nil {
+		t.Error("built backwards")
+	}
+}
+
+// short answers one leaf, or one tile, less than it was asked for.
+type short struct{ *memory }
+
+func (s short) Leaves(ctx context.Context, ranges []ledger.Range) ([][]ledger.Hash, error) {
+	leaves, err := s.memory.Leaves(ctx, ranges)
+	leaves[0] = leaves[0][1:]
+	return leaves, err
+}
+
+func TestAReaderThatAnswersTooLittleIsRefused(t *testing.T) {
+	p, err := ledger.NewProver(short{newMemory(t, numbered(300))}, 300)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Root(t.Context()); err == nil {
+		t.Error("made a root of less")
+	}
+	if _, err := p.Inclusion(t.Context(), 300); err == nil {
+		t.Error("proved what is not there")
+	}
+	if _, err := p.Inclusion(t.Context(), -1); err == nil {
+		t.Error("proved what can't be")
+	}
+}
+
+func flip(t *rapid.T, h *ledger.Hash) {
+	h[rapid.IntRange(0, ledger.HashSize-1).Draw(t, "byte")] ^= 1 << rapid.IntRange(0, 7).Draw(t, "bit")
+}
+
+func slicesOf(p ledger.Proof) [][]byte {
+	out := make([][]byte, len(p))
+	for i := range p {
+		out[i] = p[i][:]
+	}
+	return out
+}
