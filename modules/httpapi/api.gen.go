@@ -295,22 +295,23 @@ type FeedPage struct {
 
 // IngestOffset Example: {"absent":2,"deadLettered":2,"duplicates":18,"nextOffset":5122,"partition":3,"stored":5100,"topic":"orders"}
 type IngestOffset struct {
-	// Absent Offsets without a record: compacted away, transaction markers, aborted, deleted by retention.
-	Absent int64 `json:"absent"`
+	Topic     string `json:"topic"`
+	Partition int32  `json:"partition"`
 
-	// DeadLettered Records that could not become events.
-	DeadLettered int64 `json:"deadLettered"`
+	// NextOffset The offset that will be read next.
+	NextOffset int64 `json:"nextOffset"`
+
+	// Stored Records that became events.
+	Stored int64 `json:"stored"`
 
 	// Duplicates Records of events that were stored already.
 	Duplicates int64 `json:"duplicates"`
 
-	// NextOffset The offset that will be read next.
-	NextOffset int64 `json:"nextOffset"`
-	Partition  int32 `json:"partition"`
+	// DeadLettered Records that could not become events.
+	DeadLettered int64 `json:"deadLettered"`
 
-	// Stored Records that became events.
-	Stored int64  `json:"stored"`
-	Topic  string `json:"topic"`
+	// Absent Offsets without a record: compacted away, transaction markers, aborted, deleted by retention.
+	Absent int64 `json:"absent"`
 }
 
 // IngestOffsetList defines model for IngestOffsetList.

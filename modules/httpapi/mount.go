@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
-	"strings"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/labstack/echo/v4"
@@ -28,7 +27,7 @@ func Mount(server *httpserver.Server, spec *Spec, verifier *auth.Verifier, api S
 				checks[op.OperationID] = append(checks[op.OperationID], wantToken(verifier))
 			}
 			checks[op.OperationID] = append(checks[op.OperationID], wantParameters(rules))
-			server.Expect(echoRoute(path), method, statuses(op)...)
+			server.Expect(path, method, statuses(op)...)
 		}
 	}
 	RegisterHandlersWithOptions(server.Echo(), NewStrictHandler(api, nil), RegisterHandlersOptions{
@@ -61,11 +60,6 @@ func wantToken(verifier *auth.Verifier) echo.MiddlewareFunc {
 			return next(c)
 		}
 	}
-}
-
-// echoRoute spells a path of the specification as the router does.
-func echoRoute(path string) string {
-	return strings.NewReplacer("{", ":", "}", "").Replace(path)
 }
 
 func statuses(op *openapi3.Operation) []int {

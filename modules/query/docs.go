@@ -67,5 +67,5 @@ func mountAssets(server *httpserver.Server) {
 		return nil
 	})
 	server.Expect("/docs/start.js", http.MethodGet, http.StatusOK)
-	server.Expect("/docs/:asset", http.MethodGet, http.StatusOK)
+	server.Expect("/docs/{asset}", http.MethodGet, http.StatusOK)
 }

@@ -22,7 +22,7 @@ type Exchange struct {
 	Request       *http.Request
 	CorrelationID string
 	Principal     string // "" until a credential was accepted
-	Route         string // the pattern, as "/v1/events/:eventId", or "unmatched"
+	Route         string // the pattern, as "/v1/events/{eventId}", or "unmatched"
 	Status        int    // of the answer; 0 until there is one
 	Events        int    // how many events the answer shows
 

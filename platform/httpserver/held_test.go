@@ -1,6 +1,7 @@
 package httpserver
 
 import (
+	"net/http"
 	"net/http/httptest"
 	"sync/atomic"
 	"testing"
@@ -35,7 +36,7 @@ func TestAnswersWithoutABody(t *testing.T) {
 	for status, length := range map[int]string{200: "1", 204: "", 304: ""} {
 		held := newHeldWriter(&all)
 		held.WriteHeader(status)
-		held.WriteHeader(500) // only the first counts
+		held.WriteHeader(http.StatusTeapot) // only the first counts
 		_, err := held.Write([]byte("x"))
 		require.NoError(t, err)
 		w := httptest.NewRecorder()

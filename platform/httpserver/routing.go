@@ -31,10 +31,21 @@ func noteRoute(next echo.HandlerFunc) echo.HandlerFunc {
 			}
 		}
 		if c.Path() != "" {
-			ExchangeOf(c.Request().Context()).Route = c.Path()
+			ExchangeOf(c.Request().Context()).Route = pattern(c.Path())
 		}
 		return next(c)
 	}
+}
+
+// pattern spells a route of the router as a specification does: "/v1/events/{eventId}".
+func pattern(route string) string {
+	segments := strings.Split(route, "/")
+	for i, s := range segments {
+		if strings.HasPrefix(s, ":") {
+			segments[i] = "{" + s[1:] + "}"
+		}
+	}
+	return strings.Join(segments, "/")
 }
 
 // refuseBody refuses a body where none can be meant.

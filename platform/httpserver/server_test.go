@@ -139,7 +139,7 @@ func TestHooksHoldEveryAnswerBack(t *testing.T) {
 	wanted := []struct {
 		status, events int
 		route          string
-	}{{200, 3, "/good/:id"}, {400, 0, "/bad"}, {500, 0, "/panic"}, {404, 0, "unmatched"}}
+	}{{200, 3, "/good/{id}"}, {400, 0, "/bad"}, {500, 0, "/panic"}, {404, 0, "unmatched"}}
 	for i, path := range paths {
 		require.Equal(t, wanted[i].status, ask(s, path).Code)
 		require.Equal(t, wanted[i].status, seen[i].Status)
