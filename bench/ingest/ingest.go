@@ -23,8 +23,9 @@ func ingestHalfDuplicates(ctx context.Context, b *bench) (reading, error) {
 
 // ingest runs the program as a process of its own on an empty database. The clock starts when it has
 // been given its partitions, before it fetches anything, and stops when every record is accounted for
-// and no index owes work. meanwhile, if not nil, is called when the clock has started.
-func (b *bench) ingest(ctx context.Context, topic string, records int, stored int64, meanwhile func(*process)) (s reading, err error) {
+// and no index owes work. observe, if not nil, is called when the clock has started, and what it answers
+// before the process is stopped.
+func (b *bench) ingest(ctx context.Context, topic string, records int, stored int64, observe func(*process) (finish func() error)) (s reading, err error) {
 	url, drop, err := b.postgres.fresh(ctx)
 	if err != nil {
 		return s, err
@@ -52,8 +53,9 @@ func (b *bench) ingest(ctx context.Context, topic string, records int, stored in
 		return s, err
 	}
 	began, cpu, kafkaCPU := time.Now(), cpuTime(p.pid()), cpuTime(b.kafka.pid)
-	if meanwhile != nil {
-		meanwhile(p)
+	if observe != nil {
+		finish := observe(p)
+		defer func() { err = errors.Join(err, finish()) }()
 	}
 	if err := p.wait(ctx, conn, accounted, int64(records), 20*time.Millisecond); err != nil {
 		return s, err

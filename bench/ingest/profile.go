@@ -11,16 +11,16 @@ import (
 
 // profile takes a CPU profile of the ingest process over one more measurement.
 func (b *bench) profile(ctx context.Context, path string) error {
-	fetched := make(chan error, 1)
 	n := len(b.workload.records)
-	s, err := b.ingest(ctx, topicAll, n, int64(n), func(p *process) {
+	s, err := b.ingest(ctx, topicAll, n, int64(n), func(p *process) (finish func() error) {
+		fetched := make(chan error, 1)
 		go func() { fetched <- fetchProfile(ctx, p.admin, path) }()
+		return func() error { return <-fetched }
 	})
-	if err != nil {
-		return err
+	if err == nil {
+		progress("profiled at %.0f records/s", s.rate())
 	}
-	progress("profiled at %.0f records/s", s.rate())
-	return <-fetched
+	return err
 }
 
 // fetchProfile asks for a few seconds, which a measurement of the default size outlasts.

@@ -24,7 +24,6 @@ type program struct {
 	name   string
 	admin  string // address of its operators' port
 	cmd    *exec.Cmd
-	guard  *exec.Cmd
 	exited chan struct{}
 	err    error // how it ended; to be read after exited
 	log    string
