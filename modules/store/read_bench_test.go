@@ -2,7 +2,9 @@ package store_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -10,23 +12,23 @@ import (
 	"audittrail/modules/store"
 )
 
-// fillMany stores n events over 100 aggregates by SQL, a thousand a batch: reading is what is measured.
+// fillMany stores n events over 100 aggregates, a thousand a batch.
 func (s testStore) fillMany(b *testing.B, n int) {
 	b.Helper()
-	_, err := s.owner.Exec(b.Context(), `
-		INSERT INTO ledger_batches (log, first_position, batch, count, recorded_at, earliest, latest)
-		SELECT 'events', (k-1)*1000, k, 1000, now(), timestamptz '2026-01-01' + (k-1)*1000 * interval '1 second',
-			timestamptz '2026-01-01' + (k*1000-1) * interval '1 second' FROM generate_series(1, $1::int/1000) k`, n)
-	require.NoError(b, err)
-	_, err = s.owner.Exec(b.Context(), `
-		INSERT INTO events (id, timestamp, created_at, kafka_offset, kafka_partition, version, event_id, event_type,
-			aggregate_type, aggregate_id, kafka_topic, salt, payload, metadata)
-		SELECT ((n/1000+1)::bigint << 14) | n%1000, timestamptz '2026-01-01' + n * interval '1 second', now(), n, 0, 1,
-			('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid, 'Type' || n%7, 'Order', 'order-' || n%100, 'orders',
-			'\x00000000000000000000000000000000', jsonb_build_object('n', n, 'text', repeat('x', 300)), '{"source":"bench"}'
-		FROM generate_series(0, $1::int-1) n`, n)
-	require.NoError(b, err)
-	_, err = s.owner.Exec(b.Context(), `INSERT INTO event_keys SELECT event_id, id >> 14, timestamp, '\x01' FROM events; ANALYZE`)
+	s.begin(b, 1)
+	begin := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	payload := `{"text":"` + strings.Repeat("x", 300) + `"}`
+	for from := 0; from < n; from += 1000 {
+		var events []given
+		for i := from; i < from+1000; i++ {
+			events = append(events, given{
+				n: i, typ: fmt.Sprint("Type", i%7), aggregate: fmt.Sprint("order-", i%100),
+				at: event.FormatTime(begin.Add(time.Duration(i) * time.Second)), payload: payload,
+			})
+		}
+		s.appendAll(b, int64(from), events...)
+	}
+	_, err := s.owner.Exec(b.Context(), `ANALYZE events`)
 	require.NoError(b, err)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -15,6 +16,10 @@ const (
 	// hands out no tokens either; a key that it has withdrawn must not live on for ever.
 	maxStale = time.Hour
 
+	// maxWaiting is how many requests wait for a fetch. Anybody can send an unknown key id; while the
+	// issuer is slow, such requests must not take all places.
+	maxWaiting = 32
+
 	retryFirst = time.Second // after a failed read; doubled up to every()
 )
 
@@ -23,6 +28,8 @@ type keyring struct {
 	source source
 	log    *slog.Logger
 	now    func() time.Time
+
+	waiting atomic.Int32 // requests in refetch
 
 	mu   sync.Mutex // holds all below
 	set  *keySet    // nil until the first successful read
@@ -47,10 +54,16 @@ func (k *keyring) current() *keySet {
 }
 
 // refetch reads the source again for a request that needs a key which is not there, unless that was done
-// a moment ago. Requests that come while one reads wait for its result.
-func (k *keyring) refetch(ctx context.Context) {
+// a moment ago. Requests that come while one reads wait for its result. It answers false where too many
+// wait already.
+func (k *keyring) refetch(ctx context.Context) bool {
+	defer k.waiting.Add(-1)
+	if k.waiting.Add(1) > maxWaiting {
+		return false
+	}
 	// One caller who leaves must not fail the fetch for the others. run meets and logs the same fault.
 	_ = k.fetch(context.WithoutCancel(ctx), refetchPause)
+	return true
 }
 
 // fetch reads the source once, unless the last try was less than pause ago. Where it is being read

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/lestrrat-go/jwx/v2/jwa"
 	"github.com/lestrrat-go/jwx/v2/jws"
 
 	"audittrail/platform/errs"
@@ -111,27 +112,35 @@ func (v *Verifier) signed(ctx context.Context, token string) ([]byte, error) {
 	if len(header.Critical()) > 0 { // names what a verifier must understand, and we know none of it
 		return nil, errUnreadable
 	}
-	set := v.keys.current()
-	if set == nil {
-		if v.keys.refetch(ctx); v.keys.current() == nil {
-			return nil, errKeysAway
-		}
-		set = v.keys.current()
+	keys, err := v.candidates(ctx, header.KeyID(), alg)
+	if err != nil {
+		return nil, err
 	}
-	found, known := set.candidates(header.KeyID(), alg)
-	if !known {
-		v.keys.refetch(ctx)
-		if set = v.keys.current(); set == nil {
-			return nil, errKeysAway
-		}
-		found, _ = set.candidates(header.KeyID(), alg)
-	}
-	for _, key := range found {
+	for _, key := range keys {
 		if payload, err := jws.Verify([]byte(token), jws.WithKey(alg, key.public)); err == nil {
 			return payload, nil
 		}
 	}
 	return nil, errSignature
+}
+
+// candidates are the keys that may have signed a token. A key id that is not known may be a new one, so
+// the keys are read again.
+func (v *Verifier) candidates(ctx context.Context, id string, alg jwa.SignatureAlgorithm) ([]verificationKey, error) {
+	if set := v.keys.current(); set != nil {
+		if found, known := set.candidates(id, alg); known {
+			return found, nil
+		}
+	}
+	if !v.keys.refetch(ctx) {
+		return nil, errKeysAway
+	}
+	set := v.keys.current()
+	if set == nil {
+		return nil, errKeysAway
+	}
+	found, _ := set.candidates(id, alg)
+	return found, nil
 }
 
 // token68 says whether s has the characters of a compact JWT alone.

@@ -337,3 +337,34 @@ func TestRunEnds(t *testing.T) {
 	cancel()
 	v.Run(ctx)
 }
+
+func TestUnknownKeysDoNotMakeEverybodyWait(t *testing.T) {
+	issuer := authtest.NewIssuer(t)
+	asked, answer := make(chan struct{}, 100), make(chan struct{})
+	slow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked <- struct{}{}
+		<-answer
+		_, _ = w.Write(issuer.JWKS())
+	}))
+	t.Cleanup(slow.Close)
+	opts := issuer.Options()
+	opts.JWKSFile, opts.JWKSURL = "", slow.URL
+	v := newVerifier(t, opts)
+	const callers = 100
+	results := make(chan error, callers)
+	for range callers {
+		go func() {
+			_, err := v.Verify(t.Context(), issuer.Token(nil))
+			results <- err
+		}()
+	}
+	<-asked
+	for range callers - 32 {
+		require.Equal(t, errs.Unavailable, errs.Of(<-results).Kind, "refused at once, while the issuer still thinks")
+	}
+	close(answer)
+	for range 32 {
+		require.NoError(t, <-results)
+	}
+	require.Empty(t, asked)
+}

@@ -79,7 +79,7 @@ func public(err error) (*errs.Error, int) {
 // refuse writes err's problem document in place of whatever w holds.
 func (s *Server) refuse(w *heldWriter, x *Exchange, err error) {
 	e, code := public(err)
-	if code >= http.StatusInternalServerError {
+	if code >= http.StatusInternalServerError && !gone(x.Request.Context()) {
 		s.logCause(x, code, err)
 	}
 	x.Events = 0
