@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"errors"
 	"net/url"
 	"strings"
 	"testing"
@@ -100,9 +99,9 @@ func FuzzCheckQuery(f *testing.F) {
 			return
 		}
 		var public *errs.Error
-		require.True(t, errors.As(err, &public))
+		require.ErrorAs(t, err, &public)
 		require.NotEmpty(t, public.Field)
 		require.True(t, utf8.ValidString(public.Field) && isText(public.Field) && len(public.Field) <= 256)
-		require.False(t, strings.Contains(public.Detail, "%!"))
+		require.NotContains(t, public.Detail, "%!")
 	})
 }
