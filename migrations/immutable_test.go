@@ -12,7 +12,7 @@ import (
 
 // mutable are the tables that hold state and no history. Every other one must be protected.
 func mutable() []string {
-	return []string{"schema_migrations", "ingest_offsets", "dead_letter_outbox"}
+	return []string{"schema_migrations", "ingest_offsets", "dead_letter_outbox", "ledger_pending"}
 }
 
 // history makes a database in which every protected table, and every partition, holds a row.
@@ -30,8 +30,10 @@ func history(t *testing.T) (conn *pgx.Conn, protected []string) {
 		addEvent(t, conn, int64(i), *low)
 	}
 	execute(t, conn, `INSERT INTO event_keys VALUES (gen_random_uuid(), 1, now(), '\x00')`)
-	execute(t, conn, `INSERT INTO ledger_batches (log, first_position, batch, count, recorded_at, earliest, latest)
-		VALUES ('events', 0, 1, 1, now(), now(), now())`)
+	execute(t, conn, `INSERT INTO ledger_batches (log, first_position, batch, count, recorded_at, earliest, latest, leaves)
+		VALUES ('events', 0, 1, 1, now(), now(), now(), decode(repeat('00', 32), 'hex'))`)
+	execute(t, conn, `INSERT INTO ledger_tiles (log, level, tile, first, hashes) VALUES ('events', 1, 0, 0, decode(repeat('00', 32), 'hex'))`)
+	execute(t, conn, `INSERT INTO ledger_checkpoints (log, size, signed_at, root, note) VALUES ('events', 1, now(), decode(repeat('00', 32), 'hex'), 'note')`)
 	execute(t, conn, `INSERT INTO ingest_topics (topic, topic_id) VALUES ('orders', gen_random_uuid())`)
 	execute(t, conn, `INSERT INTO ingest_ranges (topic_id, partition, from_offset, to_offset, stored, duplicates, dead_lettered, absent, recorded_at)
 		VALUES (gen_random_uuid(), 0, 0, 1, 0, 1, 0, 0, now())`)

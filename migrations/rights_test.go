@@ -30,10 +30,10 @@ func expectedRights() map[string]rights {
 				"dead_letter_outbox": {"published_at"},
 			},
 		},
-		"audittrail_api":      {},
+		"audittrail_api":      {insert: []string{"ledger_pending"}},
 		"audittrail_replay":   {},
 		"audittrail_maintain": {},
-		"audittrail_notary":   {},
+		"audittrail_notary":   {insert: []string{"ledger_checkpoints", "ledger_tiles"}},
 	}
 }
 
@@ -117,6 +117,9 @@ func TestWhoMayCallWhat(t *testing.T) {
 		makes := role == "audittrail_ingest" || role == "audittrail_maintain"
 		require.Equal(t, makes, allowed(t, conn, "SELECT ensure_partition('events', '2999-01-01')"), "%s: ensure_partition", role)
 		require.Equal(t, role == "audittrail_ingest", allowed(t, conn, "SELECT nextval('event_batches')"), "%s: event_batches", role)
+		require.Equal(t, role == "audittrail_api", allowed(t, conn, "SELECT nextval('access_batches')"), "%s: access_batches", role)
+		numbers := role == "audittrail_api" || role == "audittrail_notary"
+		require.Equal(t, numbers, allowed(t, conn, "SELECT number_pending('access')"), "%s: number_pending", role)
 	}
 	require.Empty(t, list[string](t, connect(t, url), `SELECT p.oid::regprocedure::text FROM pg_proc p,
 		aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a

@@ -129,11 +129,14 @@ func (d *driver) failure(err error) error {
 	err = serverError(err)
 	var failed *pgconn.PgError
 	if errors.As(err, &failed) && failed.Code == codeOccupied {
-		return errs.New(errs.Conflict, "data_would_be_lost", "refused, and nothing was changed: these tables hold rows and would be dropped: %s "+
+		return errs.New(errs.Conflict, codeDataLoss, "refused, and nothing was changed: these tables hold rows and would be dropped, or a column of them: %s "+
 			"(--destroy-data drops them)", failed.Message)
 	}
 	return fmt.Errorf("from version %d to %d, rolled back: %w", max(d.before, 0), max(d.target, 0), err)
 }
+
+// codeDataLoss is the public code of a refusal.
+const codeDataLoss = "data_would_be_lost"
 
 // serverError digs out what the server said. The library's error neither unwraps to it nor spares the
 // reader the whole file.

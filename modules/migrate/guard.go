@@ -1,7 +1,7 @@
 package migrate
 
-// The guard looks which tables hold rows before a down migration, and which of them are gone after it,
-// in the migration's own transaction: nothing has to declare what it drops. The tables are locked
+// The guard looks which tables hold rows before a down migration, and which of them are gone or have
+// fewer columns after it, in the migration's own transaction: nothing has to declare what it drops. The tables are locked
 // first, so that no row comes in between. Partitions count as their parent; rows that the migrations
 // themselves put there (installation) do not count.
 
@@ -28,8 +28,10 @@ BEGIN
         END IF;
     END LOOP;
     PERFORM set_config('audittrail.occupied', (
-        SELECT coalesce(json_object_agg(oid, relname), '{}')::text
-        FROM pg_catalog.pg_class WHERE oid = ANY (occupied)), true);
+        SELECT coalesce(json_agg(json_build_object('table', c.oid, 'name', c.relname, 'columns', (
+            SELECT count(*) FROM pg_catalog.pg_attribute AS a
+            WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped))), '[]')::text
+        FROM pg_catalog.pg_class AS c WHERE c.oid = ANY (occupied)), true);
 END
 $audittrail_guard$;
 `
@@ -39,9 +41,10 @@ DO $audittrail_guard$
 DECLARE
     dropped text;
 BEGIN
-    SELECT string_agg(value, ', ' ORDER BY value) INTO dropped
-    FROM json_each_text(current_setting('audittrail.occupied')::json)
-    WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_class WHERE oid = key::oid);
+    SELECT string_agg(name, ', ' ORDER BY name) INTO dropped
+    FROM json_to_recordset(current_setting('audittrail.occupied')::json) AS o ("table" oid, name text, columns bigint)
+    WHERE columns > (SELECT count(*) FROM pg_catalog.pg_attribute AS a
+        WHERE a.attrelid = o."table" AND a.attnum > 0 AND NOT a.attisdropped);
     IF dropped IS NOT NULL THEN
         RAISE EXCEPTION '%', dropped USING ERRCODE = 'AT001';
     END IF;

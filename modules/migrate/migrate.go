@@ -69,8 +69,8 @@ func Up(ctx context.Context, opts Options) error {
 	})
 }
 
-// Down takes the last n migrations back. Where that would drop a table that holds rows it is refused,
-// and nothing is changed, unless destroyData says that they may go.
+// Down takes the last n migrations back. Where that would drop a table that holds rows, or a column of
+// one, it is refused, and nothing is changed, unless destroyData says that they may go.
 func Down(ctx context.Context, opts Options, n int, destroyData bool) error {
 	if n < 1 {
 		return errs.New(errs.Invalid, "invalid_argument", "the number of migrations to take back must be at least 1, not %d", n)
@@ -83,7 +83,15 @@ func Down(ctx context.Context, opts Options, n int, destroyData bool) error {
 		if applied := s.appliedUpTo(have); n > applied {
 			return errs.New(errs.Invalid, "invalid_argument", "%d migrations are applied: %d can't be taken back", applied, n)
 		}
-		return s.migrate.Steps(-n)
+		err = s.migrate.Steps(-n)
+		if errs.Of(serverError(err)).Code != codeDataLoss {
+			return err
+		}
+		// What was taken back before the refusal held no rows: it is put there again.
+		if back := s.migrate.Migrate(uint(have)); back != nil && !errors.Is(back, migrate.ErrNoChange) {
+			return errors.Join(err, back)
+		}
+		return err
 	})
 }
 

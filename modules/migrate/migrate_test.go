@@ -348,3 +348,30 @@ func TestErrorsKeepThePasswordToThemselves(t *testing.T) {
 		}
 	}
 }
+
+// A column may hold what can't be had again: the leaves of the ledger.
+func TestDownRefusesToDropColumnsOfRows(t *testing.T) {
+	opts := migrate.Options{URL: migratetest.Database(t)}
+	conn := connect(t, opts.URL)
+	execute(t, conn, `INSERT INTO ledger_batches (log, first_position, batch, count, recorded_at, earliest, latest, leaves)
+		VALUES ('events', 0, 1, 1, now(), now(), now(), decode(repeat('00', 32), 'hex'))`)
+	before, _ := version(t, opts)
+	err := migrate.Down(t.Context(), opts, 1, false)
+	require.Equal(t, "data_would_be_lost", errs.Of(err).Code, "%v", err)
+	require.Contains(t, errs.Of(err).Detail, "ledger_batches")
+	v, _ := version(t, opts)
+	require.Equal(t, before, v)
+}
+
+// A store that was filled without leaves can't be given any.
+func TestUpRefusesAStoreThatWasFilledWithoutALedger(t *testing.T) {
+	opts := migrate.Options{URL: migratetest.Database(t)}
+	conn := connect(t, opts.URL)
+	require.NoError(t, migrate.Down(t.Context(), opts, 1, false))
+	execute(t, conn, `INSERT INTO ledger_batches (log, first_position, batch, count, recorded_at, earliest, latest)
+		VALUES ('events', 0, 1, 1, now(), now(), now())`)
+	require.ErrorContains(t, migrate.Up(t.Context(), opts), "filled before it had a ledger")
+	v, dirty := version(t, opts)
+	require.Equal(t, 1, v)
+	require.False(t, dirty)
+}

@@ -27,9 +27,9 @@ const (
 
 	// By ledger_batches' primary key. It must be the statement after the lock: its snapshot then has
 	// the last batch.
-	numberSQL = `INSERT INTO ledger_batches (log, first_position, batch, count, recorded_at, earliest, latest)
+	numberSQL = `INSERT INTO ledger_batches (log, first_position, batch, count, recorded_at, earliest, latest, leaves)
 		SELECT 'events', coalesce((SELECT first_position + count FROM ledger_batches
-			WHERE log = 'events' ORDER BY first_position DESC LIMIT 1), 0), $1, $2, $3, $4, $5
+			WHERE log = 'events' ORDER BY first_position DESC LIMIT 1), 0), $1, $2, $3, $4, $5, $6
 		RETURNING first_position`
 
 	commitSQL = `COMMIT`
@@ -46,7 +46,7 @@ func (t *transaction) accountAndCommit(ctx context.Context) (int64, error) {
 	if len(t.survivors) > 0 {
 		earliest, latest := t.span()
 		batch.Queue(lockLedgerSQL, lockLedgerEvents)
-		batch.Queue(numberSQL, t.batch, len(t.survivors), t.plan.recordedAt, earliest, latest)
+		batch.Queue(numberSQL, t.batch, len(t.survivors), t.plan.recordedAt, earliest, latest, t.leaves())
 	}
 	batch.Queue(commitSQL)
 

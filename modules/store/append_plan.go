@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"audittrail/modules/event"
+	"audittrail/modules/ledger"
 )
 
 // plan is a batch made ready before its transaction begins, so that no lock is held while bytes are
@@ -24,6 +25,7 @@ type plan struct {
 	groups     [][]int32 // indices of events with one id, first come first; sorted by id
 	recordedAt time.Time
 	rows       rows
+	leaves     []ledger.Hash // of events[i]: its leaf in the ledger
 }
 
 // newPlan checks the batch's own accounting and encodes it. A batch that does not add up is a bug of
@@ -46,6 +48,7 @@ func newPlan(b Batch, now time.Time) (*plan, error) {
 	salts := make([]byte, saltBytes*len(p.events))
 	rand.Read(salts) //nolint:errcheck // never fails: it ends the program instead
 	p.rows = encodeRows(p.events, p.recordedAt, salts)
+	p.leaves = leavesOf(p.events, p.recordedAt, salts)
 	return p, nil
 }
 

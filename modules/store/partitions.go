@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"time"
 
@@ -28,9 +27,8 @@ func monthOf(t time.Time) int { return max(t.Year()*12+int(t.Month())-1, firstMo
 // one would lock out everybody's reads until it commits.
 func (m *months) ensure(ctx context.Context, pool *pgxpool.Pool, events []event.Valid) error {
 	for _, month := range m.unknown(events) {
-		first := time.Date(month/12, time.Month(month%12+1), 1, 0, 0, 0, 0, time.UTC)
-		if _, err := pool.Exec(ctx, `SELECT ensure_partition('events', $1::date)`, first); err != nil {
-			return fmt.Errorf("make partition for %s: %w", first.Format("2006-01"), err)
+		if err := EnsureMonth(ctx, pool, time.Date(month/12, time.Month(month%12+1), 1, 0, 0, 0, 0, time.UTC)); err != nil {
+			return err
 		}
 		m.mu.Lock()
 		m.known[month] = true

@@ -81,7 +81,7 @@ func TestReconcileFindsTampering(t *testing.T) {
 		{"a ledger batch is gone", `DELETE FROM ledger_batches WHERE first_position > 0 AND first_position < 6 AND $1::uuid IS NOT NULL`, "positions", "batch"},
 		{"a ledger batch was moved", `UPDATE ledger_batches SET first_position = 100 WHERE first_position = 6 AND $1::uuid IS NOT NULL`, "positions", "batch"},
 		{"the first ledger batch is gone", `DELETE FROM ledger_batches WHERE first_position = 0 AND $1::uuid IS NOT NULL`, "positions", "batch"},
-		{"a ledger batch counts more", `UPDATE ledger_batches SET count = 2 WHERE first_position = 6 AND $1::uuid IS NOT NULL`, "batch_events", "batch"},
+		{"a ledger batch counts more", `UPDATE ledger_batches SET count = 2, leaves = leaves || leaves WHERE first_position = 6 AND $1::uuid IS NOT NULL`, "batch_events", "batch"},
 		{"a dead letter is gone", `WITH b AS (DELETE FROM dead_letter_outbox) DELETE FROM dead_letters WHERE topic_id = $1 AND "offset" = 2`, "range_dead_letters", "orders/0 [0, 4)"},
 		{"a dead letter of nowhere", `UPDATE dead_letters SET "offset" = 55 WHERE topic_id = $1 AND "offset" = 2`, "dead_letter_range", "orders/0 [55, 56)"},
 		{"a dead letter is not queued", `DELETE FROM dead_letter_outbox WHERE $1::uuid IS NOT NULL AND dead_letter_id = (SELECT id FROM dead_letters WHERE "offset" = 2)`, "dead_letter_outbox", "orders/0 [2, 3)"},

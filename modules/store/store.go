@@ -10,6 +10,8 @@ package store
 const (
 	lockLedgerEvents int64 = 0x61756474_00000001 // held from numbering a batch to its COMMIT
 	lockOutbox       int64 = 0x61756474_00000002 // held by the one publisher of dead letters
+	lockUpkeep       int64 = 0x61756474_00000003 // held by the one process that looks after partitions and indexes
+	// 4 is number_pending's, in migrations/0002: the positions of the access log.
 )
 
 // IngestApplication is the application_name of ingest's connections. A stalled transaction is ended by

@@ -9,10 +9,6 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// lockUpkeep is held by the one process that looks after partitions and indexes, for as long as its
-// session lives.
-const lockUpkeep int64 = 0x61756474_00000003
-
 // Upkeep is the session of the one process that keeps the event store's partitions and indexes in
 // shape. What it does wants ownership, so its role is audittrail_owner. It is one connection: to be
 // used by one goroutine.

@@ -1,0 +1,215 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"audittrail/modules/ledger"
+)
+
+// Ledger reads and writes the rows of one log of the ledger: batches' leaf hashes, tiles, checkpoints.
+// It fulfils ledger.Reader. It is safe for concurrent use.
+type Ledger struct {
+	pool *pgxpool.Pool
+	log  ledger.Log
+}
+
+// NewLedger makes a Ledger on a pool of any runtime role; writing wants audittrail_notary.
+func NewLedger(pool *pgxpool.Pool, log ledger.Log) *Ledger { return &Ledger{pool: pool, log: log} }
+
+// Log is the log that l reads.
+func (l *Ledger) Log() ledger.Log { return l.log }
+
+const (
+	// By ledger_batches' primary key, backwards.
+	ledgerSizeSQL = `SELECT first_position + count FROM ledger_batches WHERE log = $1 ORDER BY first_position DESC LIMIT 1`
+
+	// By ledger_batches' primary key: for each range the batch that it begins in, and those up to its
+	// end. Of each batch only the slice is read (STORAGE EXTERNAL).
+	leavesSQL = `SELECT r.n, substring(b.leaves
+			FROM 1 + 32 * (greatest(b.first_position, r.lower) - b.first_position)::int
+			FOR 32 * (least(b.first_position + b.count, r.upper) - greatest(b.first_position, r.lower))::int)
+		FROM unnest($2::bigint[], $3::bigint[]) WITH ORDINALITY AS r (lower, upper, n)
+		CROSS JOIN LATERAL (
+			SELECT first_position, count, leaves FROM ledger_batches
+			WHERE log = $1 AND first_position < r.upper AND first_position >= coalesce((
+				SELECT first_position FROM ledger_batches WHERE log = $1 AND first_position <= r.lower
+				ORDER BY first_position DESC LIMIT 1), r.lower)
+			ORDER BY first_position) AS b
+		ORDER BY r.n, b.first_position`
+
+	// By ledger_tiles' primary key.
+	tilesSQL = `SELECT r.n, t.first, t.hashes
+		FROM unnest($2::smallint[], $3::bigint[]) WITH ORDINALITY AS r (level, tile, n)
+		JOIN ledger_tiles AS t ON t.log = $1 AND t.level = r.level AND t.tile = r.tile
+		ORDER BY r.n, t.first`
+
+	// The last hash of level 1 tells how far the tiles reach: each is over 256 leaves.
+	builtSQL = `SELECT 256 * (256 * tile + first + octet_length(hashes) / 32) FROM ledger_tiles
+		WHERE log = $1 AND level = 1 ORDER BY tile DESC, first DESC LIMIT 1`
+
+	writeTileSQL = `INSERT INTO ledger_tiles (log, level, tile, first, hashes) VALUES ($1, $2, $3, $4, $5)`
+)
+
+// Size is how many entries the log has: those that are committed and numbered.
+func (l *Ledger) Size(ctx context.Context) (int64, error) { return l.number(ctx, ledgerSizeSQL) }
+
+// Built is how many entries the stored tiles cover: the size to build on from.
+func (l *Ledger) Built(ctx context.Context) (int64, error) { return l.number(ctx, builtSQL) }
+
+// number reads one number; 0 where there is no row.
+func (l *Ledger) number(ctx context.Context, sql string) (int64, error) {
+	var n int64
+	err := l.pool.QueryRow(ctx, sql, string(l.log)).Scan(&n)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return 0, fmt.Errorf("read size of log %s: %w", l.log, err)
+	}
+	return n, nil
+}
+
+// Leaves fulfils ledger.Reader.
+func (l *Ledger) Leaves(ctx context.Context, ranges []ledger.Range) ([][]ledger.Hash, error) {
+	lower, upper := make([]int64, len(ranges)), make([]int64, len(ranges))
+	for i, r := range ranges {
+		lower[i], upper[i] = r.From, r.To
+	}
+	leaves := make([][]ledger.Hash, len(ranges))
+	rows, _ := l.pool.Query(ctx, leavesSQL, string(l.log), lower, upper) // ForEachRow reports the error
+	var (
+		n    int
+		part []byte
+	)
+	_, err := pgx.ForEachRow(rows, []any{&n, &part}, func() error {
+		hashes, ok := ledger.SplitHashes(part)
+		if !ok {
+			return errHashes
+		}
+		leaves[n-1] = append(leaves[n-1], hashes...)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read leaves of log %s: %w", l.log, err)
+	}
+	return leaves, nil
+}
+
+var errHashes = errors.New("a row does not hold whole hashes")
+
+// Tiles fulfils ledger.Reader.
+func (l *Ledger) Tiles(ctx context.Context, ids []ledger.TileID) ([][]ledger.Hash, error) {
+	levels, indexes := make([]int16, len(ids)), make([]int64, len(ids))
+	for i, id := range ids {
+		levels[i], indexes[i] = int16(id.Level), id.Index
+	}
+	tiles := make([][]ledger.Hash, len(ids))
+	rows, _ := l.pool.Query(ctx, tilesSQL, string(l.log), levels, indexes) // ForEachRow reports the error
+	var (
+		n, first int
+		part     []byte
+	)
+	_, err := pgx.ForEachRow(rows, []any{&n, &first, &part}, func() error {
+		hashes, ok := ledger.SplitHashes(part)
+		if !ok {
+			return errHashes
+		}
+		if first == len(tiles[n-1]) { // behind a part that is missing nothing can be used
+			tiles[n-1] = append(tiles[n-1], hashes...)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read tiles of log %s: %w", l.log, err)
+	}
+	return tiles, nil
+}
+
+// WriteTiles stores the parts, all or none. Two writers of the same parts: the second fails.
+func (l *Ledger) WriteTiles(ctx context.Context, parts []ledger.TilePart) error {
+	if len(parts) == 0 {
+		return nil
+	}
+	var batch pgx.Batch
+	for _, p := range parts {
+		batch.Queue(writeTileSQL, string(l.log), int16(p.Tile.Level), p.Tile.Index, int16(p.Offset), ledger.AppendHashes(nil, p.Hashes))
+	}
+	if err := l.pool.SendBatch(ctx, &batch).Close(); err != nil { // one implicit transaction
+		return fmt.Errorf("write tiles of log %s: %w", l.log, err)
+	}
+	return nil
+}
+
+// Checkpoint is a signed tree head, as it is kept.
+type Checkpoint struct {
+	Size     int64
+	Root     ledger.Hash
+	Note     string // C2SP tlog-checkpoint, signed
+	SignedAt time.Time
+}
+
+const (
+	checkpointColumns = `size, root, note, signed_at`
+
+	// By ledger_checkpoints' primary key.
+	latestCheckpointSQL = `SELECT ` + checkpointColumns + ` FROM ledger_checkpoints WHERE log = $1 ORDER BY size DESC LIMIT 1`
+	checkpointsSQL      = `SELECT ` + checkpointColumns + ` FROM ledger_checkpoints WHERE log = $1 AND size > $2 ORDER BY size LIMIT $3`
+	keepCheckpointSQL   = `INSERT INTO ledger_checkpoints (log, size, root, note, signed_at) VALUES ($1, $2, $3, $4, $5)`
+)
+
+func scanCheckpoint(row scanner) (Checkpoint, error) {
+	var (
+		c    Checkpoint
+		root []byte
+	)
+	if err := row.Scan(&c.Size, &root, &c.Note, &c.SignedAt); err != nil {
+		return Checkpoint{}, err
+	}
+	copy(c.Root[:], root)
+	c.SignedAt = c.SignedAt.UTC()
+	return c, nil
+}
+
+// LatestCheckpoint is the one of the largest size; ok is false where none was signed yet.
+func (l *Ledger) LatestCheckpoint(ctx context.Context) (c Checkpoint, ok bool, err error) {
+	c, err = scanCheckpoint(l.pool.QueryRow(ctx, latestCheckpointSQL, string(l.log)))
+	if errors.Is(err, pgx.ErrNoRows) {
+		return Checkpoint{}, false, nil
+	}
+	if err != nil {
+		return Checkpoint{}, false, fmt.Errorf("read checkpoint of log %s: %w", l.log, err)
+	}
+	return c, true, nil
+}
+
+// Checkpoints are those of a size above after, in order, at most limit.
+func (l *Ledger) Checkpoints(ctx context.Context, after int64, limit int) ([]Checkpoint, error) {
+	rows, _ := l.pool.Query(ctx, checkpointsSQL, string(l.log), after, limit) // CollectRows reports the error
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Checkpoint, error) { return scanCheckpoint(row) })
+	if err != nil {
+		return nil, fmt.Errorf("read checkpoints of log %s: %w", l.log, err)
+	}
+	return list, nil
+}
+
+// KeepCheckpoint stores a checkpoint. It is durable when KeepCheckpoint returns, and stays for ever: one
+// of the same size is an error.
+func (l *Ledger) KeepCheckpoint(ctx context.Context, c Checkpoint) error {
+	if _, err := l.pool.Exec(ctx, keepCheckpointSQL, string(l.log), c.Size, c.Root[:], c.Note, c.SignedAt); err != nil {
+		return fmt.Errorf("keep checkpoint of log %s: %w", l.log, err)
+	}
+	return nil
+}
+
+// NumberPending gives the batches of the access log that are committed and wait in the queue their
+// positions, and answers how many they were.
+func NumberPending(ctx context.Context, pool *pgxpool.Pool) (int, error) {
+	var n int
+	if err := pool.QueryRow(ctx, `SELECT number_pending('access')`).Scan(&n); err != nil {
+		return 0, fmt.Errorf("number pending batches: %w", err)
+	}
+	return n, nil
+}

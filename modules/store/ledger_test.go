@@ -1,0 +1,138 @@
+package store_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"audittrail/modules/event"
+	"audittrail/modules/ledger"
+	"audittrail/modules/store"
+)
+
+// TestLeavesAreThoseOfTheRows: the leaf beside each position is the leaf of the event that is read back
+// at it, whatever was duplicate, rejected or refused between.
+func TestLeavesAreThoseOfTheRows(t *testing.T) {
+	s := newStore(t)
+	s.begin(t, 1)
+	_, err := s.owner.Exec(t.Context(), `ALTER TABLE events ADD CHECK (payload <> '{"total": 13}') NOT VALID`)
+	require.NoError(t, err)
+	offset := int64(0)
+	for _, size := range []int{1, 300, 7, 40} {
+		var records []event.Raw
+		for i := range size {
+			switch {
+			case i%11 == 5:
+				records = append(records, raw(0, offset, `{`))
+			case i%7 == 3:
+				records = append(records, record(0, offset, id(1), 0))
+			default:
+				records = append(records, record(0, offset, id(int(offset)+1), i))
+			}
+			offset++
+		}
+		_, err := s.Append(t.Context(), one(t, offset-int64(size), records...))
+		require.NoError(t, err)
+	}
+
+	rows := store.NewLedger(openPool(t, s.url, "audittrail_notary"), ledger.Events)
+	size, err := rows.Size(t.Context())
+	require.NoError(t, err)
+	require.EqualValues(t, s.count(t, `SELECT count(*) FROM events`), size)
+	leaves, err := rows.Leaves(t.Context(), []ledger.Range{{From: 0, To: size}, {From: 3, To: 290}, {From: size - 1, To: size}})
+	require.NoError(t, err)
+	require.Equal(t, leaves[0][3:290], leaves[1])
+	require.Equal(t, leaves[0][size-1:], leaves[2])
+
+	reader := store.NewReader(store.ReaderOptions{Pool: openPool(t, s.url, "audittrail_api")})
+	for position := int64(0); position < size; {
+		page, err := reader.Feed(t.Context(), position-1, 100)
+		require.NoError(t, err)
+		require.NotEmpty(t, page.Items)
+		for i := range page.Items {
+			require.Equal(t, position, page.Items[i].Position)
+			require.Equal(t, leaves[0][position], ledger.EventLeaf(&page.Items[i]), "position %d", position)
+			position++
+		}
+	}
+}
+
+// TestTilesAndCheckpointsAreRows: what the notary writes is what everybody reads, and only the notary
+// may write it.
+func TestTilesAndCheckpointsAreRows(t *testing.T) {
+	s := newStore(t)
+	s.begin(t, 1)
+	var records []event.Raw
+	for i := range 600 {
+		records = append(records, record(0, int64(i), id(i+1), 1))
+	}
+	_, err := s.Append(t.Context(), one(t, 0, records...))
+	require.NoError(t, err)
+
+	rows := store.NewLedger(openPool(t, s.url, "audittrail_notary"), ledger.Events)
+	built, err := rows.Built(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, built)
+	for _, to := range []int64{300, 600} {
+		require.NoError(t, ledger.BuildTiles(t.Context(), rows, built, to, func(ctx context.Context, _ int64, parts []ledger.TilePart) error {
+			return rows.WriteTiles(ctx, parts)
+		}))
+		built, err = rows.Built(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, to/256*256, built)
+	}
+	tiles, err := rows.Tiles(t.Context(), []ledger.TileID{{Level: 1}, {Level: 2}})
+	require.NoError(t, err)
+	require.Len(t, tiles[0], 2)
+	require.Empty(t, tiles[1])
+
+	_, ok, err := rows.LatestCheckpoint(t.Context())
+	require.NoError(t, err)
+	require.False(t, ok)
+	kept := store.Checkpoint{Size: 600, Root: tiles[0][0], Note: "note", SignedAt: time.Now().UTC().Truncate(time.Microsecond)}
+	require.NoError(t, rows.KeepCheckpoint(t.Context(), kept))
+	latest, ok, err := rows.LatestCheckpoint(t.Context())
+	require.NoError(t, err)
+	require.True(t, ok)
+	require.Equal(t, kept, latest)
+	require.Error(t, rows.KeepCheckpoint(t.Context(), kept), "one of a size")
+
+	other := store.NewLedger(s.pool, ledger.Events)
+	require.Error(t, other.KeepCheckpoint(t.Context(), store.Checkpoint{Size: 601, Note: "note", SignedAt: time.Now().UTC().Truncate(time.Microsecond)}))
+}
+
+// TestPendingBatchesAreNumbered: batches of the access log that were committed in any order get dense
+// positions, once, also from several callers at once.
+func TestPendingBatchesAreNumbered(t *testing.T) {
+	s := newStore(t)
+	api := openPool(t, s.url, "audittrail_api")
+	for i, count := range []int{2, 1, 3} {
+		_, err := api.Exec(t.Context(), `INSERT INTO ledger_pending (log, batch, count, recorded_at, earliest, latest, leaves)
+			VALUES ('access', nextval('access_batches'), $1, now(), now(), now(), $2)`, count, make([]byte, 32*count))
+		require.NoError(t, err, i)
+	}
+	numbered := make(chan int, 4)
+	for range cap(numbered) {
+		go func() {
+			n, err := store.NumberPending(t.Context(), api)
+			if err != nil {
+				n = -1000
+			}
+			numbered <- n
+		}()
+	}
+	sum := 0
+	for range cap(numbered) {
+		sum += <-numbered
+	}
+	require.Equal(t, 3, sum)
+	size, err := store.NewLedger(api, ledger.Access).Size(t.Context())
+	require.NoError(t, err)
+	require.EqualValues(t, 6, size)
+	require.Equal(t, 3, s.count(t, `SELECT count(*) FROM ledger_batches WHERE log = 'access' AND first_position IN (0, 2, 3)`))
+	require.Zero(t, s.count(t, `SELECT count(*) FROM ledger_pending`))
+	_, err = s.pool.Exec(t.Context(), `SELECT number_pending('access')`)
+	require.ErrorContains(t, err, "permission denied")
+}
