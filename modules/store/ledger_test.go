@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -41,10 +42,10 @@ func TestLeavesAreThoseOfTheRows(t *testing.T) {
 	size, err := rows.Size(t.Context())
 	require.NoError(t, err)
 	require.EqualValues(t, s.count(t, `SELECT count(*) FROM events`), size)
-	leaves, err := rows.Leaves(t.Context(), []ledger.Range{{From: 0, To: size}, {From: 3, To: 290}, {From: size - 1, To: size}})
+	leaves, err := rows.Leaves(t.Context(), []ledger.Range{{From: 0, To: size}, {From: 3, To: size - 9}, {From: size - 1, To: size}})
 	require.NoError(t, err)
-	require.Equal(t, leaves[0][3:290], leaves[1])
-	require.Equal(t, leaves[0][size-1:], leaves[2])
+	require.True(t, slices.Equal(leaves[0][3:size-9], leaves[1]), "across batches")
+	require.True(t, slices.Equal(leaves[0][size-1:], leaves[2]), "the last")
 
 	reader := store.NewReader(store.ReaderOptions{Pool: openPool(t, s.url, "audittrail_api")})
 	for position := int64(0); position < size; {
