@@ -1,0 +1,114 @@
+package ledger
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// bundleEntry is one of a bundle's entries: what is shown, and what is said to prove it.
+type bundleEntry struct {
+	shown
+	index int64
+	proof Proof
+}
+
+// entryReader reads the members of one entry.
+type entryReader struct {
+	log   Log
+	d     *jsontext.Decoder
+	entry bundleEntry
+	seen  map[string]bool
+}
+
+func malformedEntry(format string, args ...any) *Fault {
+	return &Fault{Kind: Malformed, Detail: fmt.Sprintf(format, args...)}
+}
+
+// readEntry reads an entry, which is JSON. What could be read of it is answered beside a fault too, so
+// that the fault can name it.
+func readEntry(log Log, raw jsontext.Value) (bundleEntry, *Fault) {
+	r := entryReader{log: log, d: jsontext.NewDecoder(bytes.NewReader(raw), jsontext.AllowDuplicateNames(true)), seen: map[string]bool{}}
+	r.entry.index = -1
+	if raw.Kind() != '{' {
+		return r.entry, malformedEntry("it is not an object")
+	}
+	// The text was read as JSON before, so the decoder can't fail.
+	_, _ = r.d.ReadToken()
+	var first *Fault
+	for r.d.PeekKind() == '"' {
+		name, _ := r.d.ReadToken()
+		text := name.String()
+		value, _ := r.d.ReadValue()
+		if fault := r.member(text, value); fault != nil && first == nil {
+			first = fault
+		}
+	}
+	if first == nil && len(r.seen) != 3 {
+		first = malformedEntry("it lacks its event, index or proof")
+	}
+	return r.entry, first
+}
+
+func (r *entryReader) member(name string, value jsontext.Value) (fault *Fault) {
+	if r.seen[name] {
+		return malformedEntry("its member %s stands twice", printable(name))
+	}
+	switch name {
+	case "event":
+		r.entry.shown, fault = readShown(r.log, value)
+	case "index":
+		if r.entry.index = parseIndex(value); r.entry.index < 0 {
+			fault = malformedEntry("its index is not a whole number")
+		}
+	case "proof":
+		r.entry.proof, fault = readProof(value)
+	default:
+		return malformedEntry("it has a member %s, which is none of this format", printable(name))
+	}
+	r.seen[name] = true
+	return fault
+}
+
+// readProof reads what Proof.AppendJSON writes.
+func readProof(value jsontext.Value) (Proof, *Fault) {
+	if value.Kind() != '[' {
+		return nil, malformedEntry("its proof is not a list")
+	}
+	d := jsontext.NewDecoder(bytes.NewReader(value), jsontext.AllowDuplicateNames(true))
+	_, _ = d.ReadToken()
+	var p Proof
+	for d.PeekKind() != ']' {
+		if len(p) == MaxProof {
+			return nil, malformedEntry("its proof is longer than any log needs")
+		}
+		if d.PeekKind() != '"' {
+			return nil, malformedEntry("hash %d of its proof is not a text", len(p)+1)
+		}
+		token, err := d.ReadToken()
+		if err != nil {
+			return nil, malformedEntry("hash %d of its proof can't be read", len(p)+1)
+		}
+		h, err := ParseHash(token.String())
+		if err != nil {
+			return nil, malformedEntry("hash %d of its proof %s", len(p)+1, err.Error())
+		}
+		p = append(p, h)
+	}
+	return p, nil
+}
+
+// verify checks the entry against the checkpoint.
+func (e *bundleEntry) verify(c *Checkpoint) *Fault {
+	switch {
+	case e.index != e.position:
+		return &Fault{Kind: WrongIndex, Detail: fmt.Sprintf("it shows the position %d, but is to be proven at %d", e.position, e.index)}
+	case e.index >= c.Size:
+		return &Fault{Kind: WrongIndex, Detail: fmt.Sprintf("the checkpoint speaks for the positions below %d only", c.Size)}
+	case VerifyInclusion(e.leaf, e.index, c.Size, e.proof, c.Root) != nil:
+		return &Fault{Kind: NotIncluded, Detail: "what is shown here is not what the log holds at this position: " +
+			"the entry or its proof was changed after the checkpoint was signed"}
+	}
+	return nil
+}

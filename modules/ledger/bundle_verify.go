@@ -1,0 +1,260 @@
+package ledger
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"audittrail/modules/event"
+)
+
+// MaxEntry bounds an entry of a bundle, and a textual proof, in bytes: well above the largest event.
+const MaxEntry = 2 * event.RecordBytesLimit
+
+// maxFaults is how many faults are kept.
+const maxFaults = 100
+
+// Report is what was verified.
+type Report struct {
+	Log        Log
+	Checkpoint Signed
+	Entries    int64 // read
+	Proven     int64 // of them
+	// Distinct says that no entry stands in the evidence twice. It is false too where a bundle is so
+	// large and so scattered that looking for repeats was given up.
+	Distinct bool
+}
+
+// Entry is an entry that was looked at.
+type Entry struct {
+	Number int64  // from 1
+	Index  int64  // in the log; -1 where none could be read
+	ID     string // the event's; "" where none could be read, and for the access log
+	Fault  *Fault // nil where the entry is proven
+}
+
+// Verify checks evidence against the keys that its reader trusts: an evidence bundle, or a textual proof
+// (C2SP tlog-proof) that carries its entry. each, unless it is nil, is told of every entry in order.
+//
+// The error is nil when every entry is in the log, as it is shown, at its index. It is a *NotProvenError
+// when the evidence does not prove what it says, and an *UnreadableError when it can't be read or is no
+// JSON. It needs memory for one entry, whatever the bundle's length.
+func Verify(r io.Reader, keys Keys, each func(Entry)) (Report, error) {
+	if each == nil {
+		each = func(Entry) {}
+	}
+	m := &meter{r: r, left: MaxEntry}
+	b := bufio.NewReader(m)
+	if start, _ := b.Peek(len(textProofHeader)); string(start) == textProofHeader {
+		return verifyText(b, keys, each)
+	}
+	v := bundleVerifier{meter: m, d: jsontext.NewDecoder(b, jsontext.AllowDuplicateNames(true)), keys: keys, each: each}
+	return v.run()
+}
+
+// bundleVerifier reads a bundle from its beginning to its end.
+type bundleVerifier struct {
+	meter  *meter
+	d      *jsontext.Decoder
+	keys   Keys
+	each   func(Entry)
+	report Report
+	texts  map[string]string // members before the entries
+	seen   indexSet
+	faults []*Fault
+	count  int64
+}
+
+func (v *bundleVerifier) run() (Report, error) {
+	err := v.bundle()
+	v.report.Distinct = !v.seen.full && !v.seen.repeated
+	var fault *Fault
+	if errors.As(err, &fault) {
+		v.note(fault)
+		err = nil
+	}
+	if err == nil && v.count > 0 {
+		err = &NotProvenError{Faults: v.faults, Count: v.count}
+	}
+	return v.report, err
+}
+
+// bundle reads the outermost object. An error is a *Fault that ends the reading, or *UnreadableError.
+func (v *bundleVerifier) bundle() error {
+	if v.d.PeekKind() != '{' {
+		if _, err := v.d.ReadToken(); err != nil {
+			return v.unreadable(err)
+		}
+		return malformed("this is JSON, but no evidence bundle")
+	}
+	if _, err := v.d.ReadToken(); err != nil {
+		return v.unreadable(err)
+	}
+	v.texts = map[string]string{}
+	for {
+		v.meter.left = MaxEntry
+		name, err := v.d.ReadToken()
+		if err != nil {
+			return v.unreadable(err)
+		}
+		if name.Kind() == '}' {
+			return malformed("the bundle has no entries")
+		}
+		text := name.String()
+		if text == "entries" {
+			break
+		}
+		if err := v.text(text); err != nil {
+			return err
+		}
+	}
+	if err := v.head(); err != nil {
+		return err
+	}
+	if err := v.entries(); err != nil {
+		return err
+	}
+	return v.end()
+}
+
+func malformed(format string, args ...any) *Fault {
+	return &Fault{Kind: Malformed, Index: -1, Detail: fmt.Sprintf(format, args...)}
+}
+
+// text reads a member whose value is a text.
+func (v *bundleVerifier) text(name string) error {
+	_, twice := v.texts[name]
+	switch {
+	case name != "format" && name != "log" && name != "checkpoint":
+		return malformed("the bundle has a member %s, which is none of this format", printable(name))
+	case twice:
+		return malformed("the bundle's member %s stands twice", name)
+	}
+	value, err := v.d.ReadToken()
+	if err != nil {
+		return v.unreadable(err)
+	}
+	if value.Kind() != '"' {
+		return malformed("the bundle's member %s is not a text", name)
+	}
+	v.texts[name] = value.String()
+	return nil
+}
+
+// head checks what stands before the entries.
+func (v *bundleVerifier) head() error {
+	for _, name := range []string{"format", "log", "checkpoint"} {
+		if _, ok := v.texts[name]; !ok {
+			return malformed("the bundle has no %s before its entries", name)
+		}
+	}
+	if f := v.texts["format"]; f != BundleFormat {
+		return malformed("the bundle's format is %s; this program knows %s", printable(f), BundleFormat)
+	}
+	log, err := ParseLog(v.texts["log"])
+	if err != nil {
+		return malformed("the bundle's log %s", err.Error())
+	}
+	v.report.Log = log
+	signed, fault := openFor(log, []byte(v.texts["checkpoint"]), v.keys)
+	if fault != nil {
+		return fault
+	}
+	v.report.Checkpoint = signed
+	return nil
+}
+
+// openFor verifies the checkpoint of evidence about a log.
+func openFor(log Log, signed []byte, keys Keys) (Signed, *Fault) {
+	opened, err := OpenCheckpoint(signed, keys)
+	if err != nil {
+		kind := Malformed
+		var e *CheckpointError
+		if errors.As(err, &e) {
+			kind = e.Kind
+		}
+		return Signed{}, &Fault{Kind: kind, Index: -1, Detail: err.Error()}
+	}
+	if of, ok := LogOf(opened.Origin); !ok || of != log {
+		return Signed{}, &Fault{Kind: WrongLog, Index: -1, Detail: fmt.Sprintf("the entries are of the log %q, but the checkpoint is of %s", log, printable(opened.Origin))}
+	}
+	return opened, nil
+}
+
+// entries reads and checks the entries. Only what ends the reading is an error.
+func (v *bundleVerifier) entries() error {
+	if token, err := v.d.ReadToken(); err != nil {
+		return v.unreadable(err)
+	} else if token.Kind() != '[' {
+		return malformed("the bundle's entries are not a list")
+	}
+	for v.d.PeekKind() != ']' {
+		v.meter.left = MaxEntry
+		raw, err := v.d.ReadValue()
+		if err != nil {
+			return v.unreadable(err)
+		}
+		v.report.Entries++
+		v.entry(raw)
+	}
+	_, err := v.d.ReadToken()
+	return v.unreadable(err)
+}
+
+func (v *bundleVerifier) entry(raw jsontext.Value) {
+	e, fault := readEntry(v.report.Log, raw)
+	if fault == nil {
+		fault = e.verify(&v.report.Checkpoint.Checkpoint)
+	}
+	if fault == nil && !v.seen.add(e.index) {
+		fault = &Fault{Kind: Repeated, Detail: "it stands in the bundle more than once"}
+	}
+	if fault == nil {
+		v.report.Proven++
+	} else {
+		fault.Entry, fault.Index, fault.ID = v.report.Entries, e.index, e.id
+		v.note(fault)
+	}
+	v.each(Entry{Number: v.report.Entries, Index: e.index, ID: e.id, Fault: fault})
+}
+
+// end makes sure that nothing follows the entries.
+func (v *bundleVerifier) end() error {
+	v.meter.left = MaxEntry
+	token, err := v.d.ReadToken()
+	if err != nil {
+		return v.unreadable(err)
+	}
+	if token.Kind() != '}' {
+		return malformed("the bundle's member %s stands behind the entries, which must be last", printable(token.String()))
+	}
+	if _, err = v.d.ReadToken(); errors.Is(err, io.EOF) {
+		return nil
+	}
+	return &UnreadableError{Detail: "something follows the bundle"}
+}
+
+func (v *bundleVerifier) note(f *Fault) {
+	if v.count++; len(v.faults) < maxFaults {
+		v.faults = append(v.faults, f)
+	}
+}
+
+// unreadable says why the bundle can't be read on; nil where err is nil.
+func (v *bundleVerifier) unreadable(err error) error {
+	var syntax *jsontext.SyntacticError
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, errMeter):
+		return malformed("behind entry %d something is larger than any entry can be", v.report.Entries)
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return &UnreadableError{Detail: fmt.Sprintf("the file is cut, or empty: it ends at byte %d, in the middle of JSON", v.d.InputOffset()), Cause: err}
+	case errors.As(err, &syntax):
+		return &UnreadableError{Detail: fmt.Sprintf("this is not JSON, from byte %d on", syntax.ByteOffset), Cause: err}
+	}
+	return &UnreadableError{Detail: "the file can't be read", Cause: err}
+}

@@ -1,0 +1,201 @@
+package ledger_test
+
+import (
+	"errors"
+	"math"
+	"strings"
+	"testing"
+
+	"golang.org/x/mod/sumdb/note"
+	"pgregory.net/rapid"
+
+	"audittrail/modules/ledger"
+)
+
+// sign makes the signed checkpoint of a log at a size.
+func sign(t testing.TB, log ledger.Log, size int64, root ledger.Hash, keys ...ledger.SigningKey) []byte {
+	t.Helper()
+	var signers []note.Signer
+	for _, k := range keys {
+		s, err := k.Signer(log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		signers = append(signers, s)
+	}
+	signed, err := ledger.Checkpoint{Origin: log.Origin(origin), Size: size, Root: root}.Sign(signers...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signed
+}
+
+func TestCheckpointIsReadBack(t *testing.T) {
+	for _, c := range []ledger.Checkpoint{
+		{Origin: "a", Root: ledger.EmptyRoot()},
+		{Origin: origin + "/events", Size: math.MaxInt64, Root: numbered(1)[0]},
+		{Origin: "with space", Size: 10, Root: numbered(1)[0], Extensions: []string{"other line", "— x"}},
+	} {
+		got, err := ledger.ParseCheckpoint(c.Text())
+		if err != nil || got.Text() != c.Text() || got.Size != c.Size || got.Root != c.Root || len(got.Extensions) != len(c.Extensions) {
+			t.Errorf("%+v: %+v, %v", c, got, err)
+		}
+	}
+}
+
+func TestCheckpointHasOneSpelling(t *testing.T) {
+	root := numbered(1)[0].String()
+	for name, text := range map[string]string{
+		"empty":               "",
+		"no origin":           "\n1\n" + root + "\n",
+		"leading zero":        "a\n01\n" + root + "\n",
+		"plus":                "a\n+1\n" + root + "\n",
+		"negative":            "a\n-1\n" + root + "\n",
+		"too large":           "a\n9223372036854775808\n" + root + "\n",
+		"no size":             "a\n\n" + root + "\n",
+		"size with space":     "a\n1 \n" + root + "\n",
+		"short root":          "a\n1\nAAAA\n",
+		"root without =":      "a\n1\n" + root[:43] + "\n",
+		"root with a return":  "a\n1\n" + root + "\r\n",
+		"no last line end":    "a\n1\n" + root,
+		"empty extension":     "a\n1\n" + root + "\n\n",
+		"extension unended":   "a\n1\n" + root + "\nx",
+		"empty log, any root": "a\n0\n" + root + "\n",
+	} {
+		if c, err := ledger.ParseCheckpoint(text); err == nil {
+			t.Errorf("%s: %+v", name, c)
+		}
+	}
+}
+
+func TestSignRefuses(t *testing.T) {
+	events, err := testKey(t, 1).Signer(ledger.Events)
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := ledger.Checkpoint{Origin: origin + "/events", Size: 1, Root: numbered(1)[0]}
+	for name, c := range map[string]ledger.Checkpoint{
+		"another log":       {Origin: origin + "/access", Size: 1, Root: good.Root},
+		"negative size":     {Origin: good.Origin, Size: -1, Root: good.Root},
+		"wrong empty root":  {Origin: good.Origin, Size: 0, Root: good.Root},
+		"empty extension":   {Origin: good.Origin, Size: 1, Root: good.Root, Extensions: []string{""}},
+		"control character": {Origin: good.Origin, Size: 1, Root: good.Root, Extensions: []string{"\t"}},
+	} {
+		if signed, err := c.Sign(events); err == nil {
+			t.Errorf("%s: signed %s", name, signed)
+		}
+	}
+	if _, err := good.Sign(); err == nil {
+		t.Error("signed by nobody")
+	}
+}
+
+// While keys are rotated both sign; who trusts either believes the checkpoint, and old checkpoints stay
+// good for who trusts the old key.
+func TestRotation(t *testing.T) {
+	old, next := testKey(t, 1), testKey(t, 2)
+	both := sign(t, ledger.Events, 1, numbered(1)[0], next, old)
+	before := sign(t, ledger.Events, 1, numbered(1)[0], old)
+	for _, c := range []struct {
+		name   string
+		signed []byte
+		keys   ledger.Keys
+		by     int
+		ok     bool
+	}{
+		{"both, old trusted", both, trusting(t, old), 1, true},
+		{"both, next trusted", both, trusting(t, next), 1, true},
+		{"both, both trusted", both, keysOf(t, old.VerifierKey(ledger.Events), next.VerifierKey(ledger.Events)), 2, true},
+		{"old, both trusted", before, keysOf(t, old.VerifierKey(ledger.Events), next.VerifierKey(ledger.Events)), 1, true},
+		{"old, next trusted", before, trusting(t, next), 0, false},
+	} {
+		got, err := ledger.OpenCheckpoint(c.signed, c.keys)
+		if (err == nil) != c.ok || len(got.Keys) != c.by {
+			t.Errorf("%s: %+v, %v", c.name, got, err)
+		}
+	}
+}
+
+func TestOpenCheckpointSaysWhatIsWrong(t *testing.T) {
+	k, other := testKey(t, 1), testKey(t, 2)
+	root := numbered(1)[0]
+	good := string(sign(t, ledger.Events, 1234, root, k))
+	// A key that is trusted, but for the other log: a note that it signed says nothing of this one.
+	access, err := k.Signer(ledger.Access)
+	if err != nil {
+		t.Fatal(err)
+	}
+	foreign, err := note.Sign(&note.Note{Text: ledger.Checkpoint{Origin: origin + "/events", Size: 1, Root: root}.Text()}, access)
+	if err != nil {
+		t.Fatal(err)
+	}
+	notCheckpoint, err := note.Sign(&note.Note{Text: "hello\n"}, access)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name, signed string
+		keys         ledger.Keys
+		kind         ledger.FaultKind
+	}{
+		{"another size", strings.Replace(good, "1234", "1235", 1), trusting(t, k), ledger.BadSignature},
+		{"another origin", strings.Replace(good, "shop/events\n", "shed/events\n", 1), trusting(t, k), ledger.BadSignature},
+		{"cut", good[:len(good)-1], trusting(t, k), ledger.Malformed},
+		{"cut in the middle", good[:len(good)/2], trusting(t, k), ledger.Malformed},
+		{"empty", "", trusting(t, k), ledger.Malformed},
+		{"another key", good, trusting(t, other), ledger.UnknownKey},
+		{"no key", good, ledger.Keys{}, ledger.UnknownKey},
+		{"the other log's key", string(foreign), trusting(t, k), ledger.WrongLog},
+		{"another note", string(notCheckpoint), trusting(t, k), ledger.Malformed},
+		{"huge", good + strings.Repeat("— a AAAAAAAA\n", 30_000), trusting(t, k), ledger.Malformed},
+	} {
+		_, err := ledger.OpenCheckpoint([]byte(c.signed), c.keys)
+		var e *ledger.CheckpointError
+		if !errors.As(err, &e) || e.Kind != c.kind {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
+
+// A name in a signature line is anybody's text; it must not steer a terminal.
+func TestForeignNamesAreShownEscaped(t *testing.T) {
+	signed := string(sign(t, ledger.Events, 1, numbered(1)[0], testKey(t, 1)))
+	signed = strings.Replace(signed, "— "+origin, "— \x7f\u009b31mtrusted\u202e", 1)
+	_, err := ledger.OpenCheckpoint([]byte(signed), trusting(t, testKey(t, 2)))
+	if err == nil || strings.ContainsAny(err.Error(), "\x7f\u009b\u202e") {
+		t.Errorf("%q", err)
+	}
+}
+
+func TestMutatedCheckpointNeverOpensAsAnother(t *testing.T) {
+	k := testKey(t, 1)
+	good := sign(t, ledger.Events, 1234, numbered(1)[0], k, testKey(t, 2))
+	keys := trusting(t, k)
+	want, err := ledger.OpenCheckpoint(good, keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rapid.Check(t, func(rt *rapid.T) {
+		b := append([]byte(nil), good...)
+		b[rapid.IntRange(0, len(b)-1).Draw(rt, "at")] ^= byte(rapid.IntRange(1, 255).Draw(rt, "bits"))
+		got, err := ledger.OpenCheckpoint(b, keys)
+		if err == nil && got.Text() != want.Text() {
+			rt.Fatalf("opened %q", b)
+		}
+	})
+}
+
+func FuzzOpenCheckpoint(f *testing.F) {
+	k := testKey(f, 1)
+	f.Add(string(sign(f, ledger.Events, 1234, numbered(1)[0], k)))
+	f.Add("a\n0\n47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\nx\n")
+	keys := trusting(f, k)
+	f.Fuzz(func(t *testing.T, text string) {
+		if c, err := ledger.ParseCheckpoint(text); err == nil && c.Text() != text {
+			t.Errorf("%q has another text: %q", text, c.Text())
+		}
+		if got, err := ledger.OpenCheckpoint([]byte(text), keys); err == nil && (got.Size != 1234 || got.Root != numbered(1)[0]) {
+			t.Errorf("opened %q", text)
+		}
+	})
+}

@@ -1,0 +1,105 @@
+package ledger
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode"
+)
+
+// FaultKind is what is wrong with a piece of evidence. Programs match on it.
+type FaultKind string
+
+// The kinds of faults.
+const (
+	Malformed    FaultKind = "malformed"     // JSON or text, but not of this format
+	BadSignature FaultKind = "bad_signature" // the checkpoint or its signature was changed
+	UnknownKey   FaultKind = "unknown_key"   // nobody who is trusted signed the checkpoint
+	WrongLog     FaultKind = "wrong_log"     // the checkpoint is another log's
+	BadEntry     FaultKind = "bad_entry"     // what is shown can't have been stored so
+	WrongIndex   FaultKind = "wrong_index"   // the entry's index is not its position, or beyond the checkpoint
+	NotIncluded  FaultKind = "not_included"  // the entry is not in the log at its index as it is shown
+	Repeated     FaultKind = "repeated"      // the entry is in the bundle twice
+)
+
+// Fault is one thing that evidence does not prove, in words for people.
+type Fault struct {
+	Kind   FaultKind
+	Entry  int64  // which entry of the bundle, from 1; 0 where it is the whole
+	Index  int64  // its index, as the bundle has it; -1 where none could be read
+	ID     string // the event's id, as far as it could be read
+	Detail string // what differs
+}
+
+func (f *Fault) Error() string {
+	if f.Entry == 0 {
+		return f.Detail
+	}
+	s := "entry " + strconv.FormatInt(f.Entry, 10)
+	if f.ID != "" {
+		s += ", event " + f.ID
+	}
+	if f.Index >= 0 {
+		s += ", position " + strconv.FormatInt(f.Index, 10)
+	}
+	return s + ": " + f.Detail
+}
+
+// NotProvenError says that evidence was read and does not prove what it says: somebody changed it, or it
+// is verified with another's key. (The command's exit status is 3.)
+type NotProvenError struct {
+	Faults []*Fault // the first of them, a hundred at most; never none
+	Count  int64    // how many there are
+}
+
+func (e *NotProvenError) Error() string {
+	if e.Count > 1 {
+		return fmt.Sprintf("%s (and %d more)", e.Faults[0].Error(), e.Count-1)
+	}
+	return e.Faults[0].Error()
+}
+
+// Unwrap are the faults.
+func (e *NotProvenError) Unwrap() []error {
+	out := make([]error, len(e.Faults))
+	for i, f := range e.Faults {
+		out[i] = f
+	}
+	return out
+}
+
+// UnreadableError says that evidence could not be read at all: the source failed, or it is no JSON, cut
+// JSON included. (The command's exit status is 1.)
+type UnreadableError struct {
+	Detail string
+	Cause  error // nil where there is none; may quote the text
+}
+
+func (e *UnreadableError) Error() string { return e.Detail }
+
+func (e *UnreadableError) Unwrap() error { return e.Cause }
+
+// printable is a text from the evidence as it can be shown on a terminal: what it could mislead with is
+// escaped, and it is cut at 200 characters.
+func printable(s string) string {
+	const most = 200
+	if runes := []rune(s); len(runes) > most {
+		s = string(runes[:most]) + "…"
+	}
+	if strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsGraphic(r) || r == unicode.ReplacementChar }) {
+		return strconv.QuoteToASCII(s)
+	}
+	return s
+}
+
+// listed puts a few names behind each other.
+func listed(names []string) string {
+	const most = 5
+	switch {
+	case len(names) == 0:
+		return "nobody"
+	case len(names) > most:
+		return strings.Join(names[:most], ", ") + fmt.Sprintf(" and %d more", len(names)-most)
+	}
+	return strings.Join(names, ", ")
+}

@@ -1,0 +1,147 @@
+package ledger
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/mod/sumdb/note"
+)
+
+// SigningKey is the one Ed25519 key of an installation, as ledger.signing_key has it: a note signing key
+// named ledger.origin. Each log is signed by it under the log's own name, so that no signature of one log
+// fits another. Printing it, in whatever way, shows its name only.
+type SigningKey struct {
+	origin string
+	seed   [ed25519.SeedSize]byte
+}
+
+const (
+	privatePrefix  = "PRIVATE+KEY+"
+	maxOrigin      = 255 // bytes; long enough for any host name and path
+	maxKeyText     = 64 << 10
+	maxKeys        = 100
+	maxKeysAtATime = 16 // more signers than any rotation needs, and what every reader of notes must take
+)
+
+// What is wrong with keys. None quotes a key.
+var (
+	errOrigin     = errors.New("must be a name such as audit.example.com/shop: 1 to 255 bytes, no space, no +, no control character, no slash at either end")
+	errSigningKey = errors.New("is not a note signing key: PRIVATE+KEY+<name>+<8 hexadecimal digits>+<base64>, of type Ed25519")
+	errNoKey      = errors.New("holds no key")
+	errManyKeys   = errors.New("holds more keys than anybody has")
+	errKeyTwice   = errors.New("holds the same key twice")
+)
+
+// CheckOrigin checks a base origin, ledger.origin: what logs' origins and keys' names begin with.
+func CheckOrigin(origin string) error {
+	odd := func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) || r == '+' || r == ',' }
+	if origin == "" || len(origin) > maxOrigin || !utf8.ValidString(origin) || strings.ContainsFunc(origin, odd) ||
+		strings.HasPrefix(origin, "/") || strings.HasSuffix(origin, "/") {
+		return errOrigin
+	}
+	return nil
+}
+
+// GenerateKey makes a signing key named origin out of 32 bytes of rand.
+func GenerateKey(origin string, rand io.Reader) (SigningKey, error) {
+	k := SigningKey{origin: origin}
+	if err := CheckOrigin(origin); err != nil {
+		return SigningKey{}, fmt.Errorf("the origin %w", err)
+	}
+	if _, err := io.ReadFull(rand, k.seed[:]); err != nil {
+		return SigningKey{}, fmt.Errorf("read random bytes: %w", err)
+	}
+	return k, nil
+}
+
+// ParseSigningKeys reads ledger.signing_key: one key, or several with commas or on lines of their own
+// (while keys are rotated, all of them sign; the first is the current one). All MUST be named origin,
+// unless origin is "". The error does not quote the text.
+func ParseSigningKeys(text, origin string) ([]SigningKey, error) {
+	if len(text) > maxKeyText {
+		return nil, errManyKeys
+	}
+	var keys []SigningKey
+	for word := range strings.FieldsFuncSeq(text, func(r rune) bool { return r == ',' || unicode.IsSpace(r) }) {
+		k, err := parseSigningKey(word)
+		if err != nil {
+			return nil, fmt.Errorf("key %d %w", len(keys)+1, err)
+		}
+		if origin != "" && k.origin != origin {
+			return nil, fmt.Errorf("key %d is named %q, but ledger.origin is %q", len(keys)+1, k.origin, origin)
+		}
+		for _, other := range keys {
+			if other == k {
+				return nil, errKeyTwice
+			}
+		}
+		if keys = append(keys, k); len(keys) > maxKeysAtATime {
+			return nil, errManyKeys
+		}
+	}
+	if len(keys) == 0 {
+		return nil, errNoKey
+	}
+	return keys, nil
+}
+
+func parseSigningKey(word string) (SigningKey, error) {
+	// The library checks the key's id, so that a key that was cut or mistyped is seen.
+	signer, err := note.NewSigner(word)
+	if err != nil {
+		return SigningKey{}, errSigningKey
+	}
+	encoded := word[len(privatePrefix)+len(signer.Name())+len("+00000000+"):]
+	key, err := base64.StdEncoding.DecodeString(encoded)
+	if err != nil || len(key) != 1+ed25519.SeedSize || CheckOrigin(signer.Name()) != nil {
+		return SigningKey{}, errSigningKey
+	}
+	return SigningKey{origin: signer.Name(), seed: [ed25519.SeedSize]byte(key[1:])}, nil
+}
+
+// Origin is the key's name, ledger.origin.
+func (k SigningKey) Origin() string { return k.origin }
+
+// String is the key's name, without the key.
+func (k SigningKey) String() string { return "signing key of " + k.origin }
+
+// GoString is String, so that %#v shows no more than that.
+func (k SigningKey) GoString() string { return k.String() }
+
+// Secret is the text that ledger.signing_key takes. It MUST NOT be logged.
+func (k SigningKey) Secret() string {
+	// GenerateKey of the note package reads exactly the seed.
+	secret, _, err := note.GenerateKey(bytes.NewReader(k.seed[:]), k.origin)
+	if err != nil {
+		panic("ledger: a signing key without a seed: " + err.Error())
+	}
+	return secret
+}
+
+// Signer signs one log's checkpoints.
+func (k SigningKey) Signer(log Log) (note.Signer, error) {
+	named := k
+	named.origin = log.Origin(k.origin)
+	s, err := note.NewSigner(named.Secret())
+	if err != nil {
+		return nil, fmt.Errorf("signer of %s: %w", named.origin, err)
+	}
+	return s, nil
+}
+
+// VerifierKey is the public key of one log as --key takes it: <origin>/<log>+<key id>+<base64>.
+func (k SigningKey) VerifierKey(log Log) string {
+	public := ed25519.NewKeyFromSeed(k.seed[:]).Public().(ed25519.PublicKey)
+	text, err := note.NewEd25519VerifierKey(log.Origin(k.origin), public)
+	if err != nil {
+		panic("ledger: an Ed25519 key of a wrong size: " + err.Error())
+	}
+	return text
+}

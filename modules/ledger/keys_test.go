@@ -1,0 +1,170 @@
+package ledger_test
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"audittrail/modules/ledger"
+)
+
+const origin = "audit.example.com/shop"
+
+// testKey is a signing key that everybody knows: its seed is 32 times one byte.
+func testKey(t testing.TB, seed byte) ledger.SigningKey {
+	t.Helper()
+	k, err := ledger.GenerateKey(origin, bytes.NewReader(bytes.Repeat([]byte{seed}, 32)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+func keysOf(t testing.TB, texts ...string) ledger.Keys {
+	t.Helper()
+	keys, err := ledger.ParseKeys(texts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keys
+}
+
+// trusting are the keys of both logs.
+func trusting(t testing.TB, k ledger.SigningKey) ledger.Keys {
+	t.Helper()
+	return keysOf(t, k.VerifierKey(ledger.Events), k.VerifierKey(ledger.Access))
+}
+
+func TestSigningKeyIsReadBack(t *testing.T) {
+	for seed := range 100 { // base64 has + among its letters, which also parts the key
+		k := testKey(t, byte(seed))
+		got, err := ledger.ParseSigningKeys(k.Secret(), origin)
+		if err != nil || len(got) != 1 || got[0] != k || got[0].Origin() != origin {
+			t.Fatalf("seed %d: %v, %v", seed, got, err)
+		}
+	}
+}
+
+func TestSeveralSigningKeys(t *testing.T) {
+	a, b := testKey(t, 1), testKey(t, 2)
+	for _, sep := range []string{",", ", ", "\n", ",\n"} {
+		got, err := ledger.ParseSigningKeys(a.Secret()+sep+b.Secret()+"\n", "")
+		if err != nil || len(got) != 2 || got[0] != a || got[1] != b {
+			t.Errorf("%q: %v, %v", sep, got, err)
+		}
+	}
+}
+
+func TestBadSigningKeysAreNamedAndNotQuoted(t *testing.T) {
+	k := testKey(t, 1)
+	secret := k.Secret()
+	for _, c := range []struct{ name, text, want string }{
+		{"none", " \n", "holds no key"},
+		{"cut", secret[:len(secret)-4], "key 1 is not a note signing key"},
+		{"changed", strings.Replace(secret, "shop", "shed", 1), "key 1 is not a note signing key"},
+		{"a verifier key", k.VerifierKey(ledger.Events), "key 1 is not a note signing key"},
+		{"another origin", secret, `key 1 is named "audit.example.com/shop", but ledger.origin is "other.example.com"`},
+		{"twice", secret + "," + secret, "holds the same key twice"},
+		{"second bad", secret + ",x", "key 2 is not"},
+	} {
+		of := ""
+		if c.name == "another origin" {
+			of = "other.example.com"
+		}
+		_, err := ledger.ParseSigningKeys(c.text, of)
+		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), secret[60:]) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
+
+func TestPrintingASigningKeyShowsItsNameOnly(t *testing.T) {
+	k := testKey(t, 'Z')
+	for _, format := range []string{"%v", "%+v", "%#v", "%s"} {
+		if got := fmt.Sprintf(format, k) + fmt.Sprintf(format, []ledger.SigningKey{k}); strings.Contains(got, "90") || strings.Contains(got, "Wlpa") || !strings.Contains(got, origin) {
+			t.Errorf("%s shows %s", format, got)
+		}
+	}
+}
+
+func TestOrigins(t *testing.T) {
+	for _, good := range []string{"a", origin, "größe.example/日本"} {
+		if err := ledger.CheckOrigin(good); err != nil {
+			t.Errorf("%s: %v", good, err)
+		}
+	}
+	for _, bad := range []string{"", "a b", "a+b", "a,b", "/a", "a/", "a\n", "a\x00", "a\u00a0b", "\xff", strings.Repeat("a", 256)} {
+		if ledger.CheckOrigin(bad) == nil {
+			t.Errorf("took %q", bad)
+		}
+		if _, err := ledger.GenerateKey(bad, bytes.NewReader(make([]byte, 32))); err == nil {
+			t.Errorf("made a key named %q", bad)
+		}
+	}
+	if _, err := ledger.GenerateKey(origin, bytes.NewReader(make([]byte, 31))); err == nil {
+		t.Error("made a key of too few bytes")
+	}
+	for _, log := range ledger.Logs() {
+		if got, ok := ledger.LogOf(log.Origin(origin)); !ok || got != log {
+			t.Error(got, ok)
+		}
+	}
+	for _, other := range []string{"", "events", "/events", origin, origin + "/event", origin + "/Events"} {
+		if log, ok := ledger.LogOf(other); ok {
+			t.Errorf("%q is the log %s", other, log)
+		}
+	}
+}
+
+// The keys are note keys: the note package itself signs and verifies with them.
+func TestKeysAreNoteKeys(t *testing.T) {
+	k := testKey(t, 7)
+	if _, err := note.NewSigner(k.Secret()); err != nil {
+		t.Error(err)
+	}
+	for _, log := range ledger.Logs() {
+		signer, err := k.Signer(log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		verifier, err := note.NewVerifier(k.VerifierKey(log))
+		if err != nil {
+			t.Fatal(err)
+		}
+		sig, err := signer.Sign([]byte("text"))
+		if err != nil || !verifier.Verify([]byte("text"), sig) || signer.Name() != origin+"/"+string(log) ||
+			signer.Name() != verifier.Name() || signer.KeyHash() != verifier.KeyHash() {
+			t.Errorf("%s: %v", log, err)
+		}
+	}
+	if k.VerifierKey(ledger.Events)[:40] == k.VerifierKey(ledger.Access)[:40] {
+		t.Error("both logs have one key id")
+	}
+}
+
+func TestParseKeys(t *testing.T) {
+	a, b := testKey(t, 1), testKey(t, 2)
+	file := "# keys of the shop\n\n" + a.VerifierKey(ledger.Events) + "\r\n  " + a.VerifierKey(ledger.Access) + "\n"
+	keys := keysOf(t, file, b.VerifierKey(ledger.Events), a.VerifierKey(ledger.Events))
+	if ids := keys.IDs(); len(ids) != 3 || !strings.HasPrefix(ids[0], origin+"/access+") {
+		t.Error(ids)
+	}
+	for _, c := range []struct{ name, text, want string }{
+		{"nothing", "", "key 1 holds no key"},
+		{"comments only", "# none\n", "holds no key"},
+		{"a name", "keys.txt", "key 1 is not a verifier key"},
+		{"a private key", a.Secret(), "key 1 is a private signing key"},
+		{"a changed key", strings.Replace(a.VerifierKey(ledger.Events), "shop", "shed", 1), "key 1 is not a verifier key"},
+		{"a huge text", strings.Repeat("#\n", 1<<16), "key 1 holds more keys"},
+	} {
+		if _, err := ledger.ParseKeys(c.text); err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), a.Secret()[50:]) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+	if !ledger.IsKeyText(a.VerifierKey(ledger.Events)+"\n") || !ledger.IsKeyText(a.Secret()) || ledger.IsKeyText("keys/shop+1.txt") {
+		t.Error("keys are not told from files")
+	}
+}
