@@ -45,3 +45,13 @@ func storedEvents(t testing.TB, n int) []event.Stored {
 	}
 	return out
 }
+
+// canonical is a JSON text in canonical form.
+func canonical(t testing.TB, text string) string {
+	t.Helper()
+	out, err := event.Canonicalize(nil, []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(out)
+}

@@ -1,0 +1,407 @@
+package ledger_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"audittrail/modules/event"
+	"audittrail/modules/ledger"
+)
+
+// history is a log of events, or of accesses, with its signed checkpoint.
+type history struct {
+	t      testing.TB
+	key    ledger.SigningKey
+	log    ledger.Log
+	events []event.Stored // of the log of events
+	lines  []string       // of the access log
+	tree   *memory
+	signed []byte
+}
+
+func newHistory(t testing.TB, n int) *history {
+	t.Helper()
+	h := &history{t: t, key: testKey(t, 1), log: ledger.Events, events: storedEvents(t, n)}
+	leaves := make([]ledger.Hash, n)
+	for i := range h.events {
+		leaves[i] = ledger.EventLeaf(&h.events[i])
+	}
+	return h.sign(leaves)
+}
+
+// newAccessHistory is a log of accesses: objects of which the ledger knows nothing but the position.
+func newAccessHistory(t testing.TB, n int) *history {
+	t.Helper()
+	h := &history{t: t, key: testKey(t, 1), log: ledger.Access}
+	leaves := make([]ledger.Hash, n)
+	for i := range n {
+		rest := fmt.Sprintf(`"time":"2026-06-01T12:00:00.%06dZ","principal":"anna","roles":["auditor"],"events":%d,"salt":"%022d"}`, i, i%50, i)
+		h.lines = append(h.lines, fmt.Sprintf(`{"position":%d,`, i)+rest)
+		canonical, err := event.Canonicalize(nil, []byte("{"+rest))
+		if err != nil {
+			t.Fatal(err)
+		}
+		leaves[i] = ledger.LeafHash(canonical)
+	}
+	return h.sign(leaves)
+}
+
+func (h *history) sign(leaves []ledger.Hash) *history {
+	h.tree = newMemory(h.t, leaves)
+	h.tree.build(int64(len(leaves)))
+	h.signed = sign(h.t, h.log, int64(len(leaves)), h.tree.root(int64(len(leaves))), h.key)
+	return h
+}
+
+// bundle is the evidence of some entries.
+func (h *history) bundle(indexes ...int) string {
+	h.t.Helper()
+	var out bytes.Buffer
+	w, err := ledger.NewBundleWriter(&out, h.log, h.signed)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	p := h.tree.prover(int64(len(h.tree.leaves)))
+	for _, i := range indexes {
+		if h.log == ledger.Events {
+			err = w.Events(h.t.Context(), p, h.events[i:i+1])
+		} else {
+			err = w.Entry([]byte(h.lines[i]), int64(i), h.tree.inclusion(p.Size(), int64(i))[0])
+		}
+		if err != nil {
+			h.t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		h.t.Fatal(err)
+	}
+	return out.String()
+}
+
+// textProof is the evidence of one entry as text.
+func (h *history) textProof(i int) string {
+	h.t.Helper()
+	p := h.tree.inclusion(int64(len(h.tree.leaves)), int64(i))[0]
+	return string(ledger.EventTextProof(&h.events[i], p, h.signed).Append(nil))
+}
+
+func verify(text string, keys ledger.Keys) (ledger.Report, error) {
+	return ledger.Verify(strings.NewReader(text), keys, nil)
+}
+
+func TestBundlesVerify(t *testing.T) {
+	for _, h := range []*history{newHistory(t, 1), newHistory(t, 700), newAccessHistory(t, 300)} {
+		n := len(h.tree.leaves)
+		keys := trusting(t, h.key)
+		for i := range n {
+			report, err := verify(h.bundle(i), keys)
+			if err != nil || report.Proven != 1 || report.Log != h.log || report.Checkpoint.Size != int64(n) || !report.Distinct {
+				t.Fatalf("%s %d: %+v, %v", h.log, i, report, err)
+			}
+		}
+		var all []int
+		for i := range n {
+			all = append(all, (i*37+5)%n)
+		}
+		if n%37 == 0 {
+			t.Fatal("pick another step")
+		}
+		var told int64
+		report, err := ledger.Verify(iotestOneByte{strings.NewReader(h.bundle(all...))}, keys, func(e ledger.Entry) {
+			if told++; e.Number != told || e.Fault != nil || (e.ID == "") != (h.log == ledger.Access) {
+				t.Errorf("told of %+v", e)
+			}
+		})
+		if err != nil || report.Proven != int64(n) || told != int64(n) {
+			t.Fatalf("%s: %+v, %v", h.log, report, err)
+		}
+	}
+}
+
+// iotestOneByte reads byte by byte, as the slowest network would.
+type iotestOneByte struct{ r io.Reader }
+
+func (o iotestOneByte) Read(b []byte) (int, error) { return o.r.Read(b[:min(1, len(b))]) }
+
+func TestABundleWithoutEntriesVerifiesAsThat(t *testing.T) {
+	h := newHistory(t, 3)
+	if report, err := verify(h.bundle(), trusting(t, h.key)); err != nil || report.Entries != 0 || report.Proven != 0 {
+		t.Errorf("%+v, %v", report, err)
+	}
+}
+
+// Other spellings that say the same verify: tools that reformat JSON do no harm.
+func TestReformattedBundlesVerify(t *testing.T) {
+	h := newHistory(t, 9)
+	b := h.bundle(4)
+	for name, text := range map[string]string{
+		"spaces":            strings.ReplaceAll(b, `,"`, ",\n\t \""),
+		"members moved":     strings.Replace(strings.Replace(b, `"log":"events",`, ``, 1), `"checkpoint"`, `"log":"events","checkpoint"`, 1),
+		"entry moved":       moveIndex(b),
+		"escapes":           strings.Replace(b, `"eventType"`, `"\u0065ventType"`, 1),
+		"slashes escaped":   strings.Replace(b, `"audittrail-evidence/v1"`, `"audittrail-evidence\/v1"`, 1),
+		"whitespace around": " \n" + b + "\n\n",
+	} {
+		if report, err := verify(text, trusting(t, h.key)); err != nil || report.Proven != 1 {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func moveIndex(b string) string {
+	return strings.Replace(strings.Replace(b, `,"index":4`, ``, 1), `{"event":`, `{"index":4,"event":`, 1)
+}
+
+// What becomes of a bundle that somebody changed: the kind of the fault, and that it names the event.
+func TestChangedBundlesDoNotVerify(t *testing.T) {
+	h := newHistory(t, 60)
+	b := h.bundle(4)
+	other := h.bundle(5)
+	access := newAccessHistory(t, 60)
+	hash := h.tree.inclusion(60, 4)[0][0].String()
+	for _, c := range []struct {
+		name, old, new string
+		kind           ledger.FaultKind
+		ofEvent        bool
+	}{
+		{"a time", `"recordedAt":"2026-06-01T12:00:00.000000Z"`, `"recordedAt":"2026-06-01T12:00:00.000001Z"`, ledger.NotIncluded, true},
+		{"the same time otherwise", `"recordedAt":"2026-06-01T12:00:00.000000Z"`, `"recordedAt":"2026-06-01T12:00:00Z"`, ledger.BadEntry, true},
+		{"the partition", `"partition":4`, `"partition":3`, ledger.NotIncluded, true},
+		{"the topic", `"topic":"orders"`, `"topic":"order"`, ledger.NotIncluded, true},
+		{"the payload", `"payload":{`, `"payload":{"":0,`, ledger.NotIncluded, true},
+		{"a member more", `"eventType":`, `"approved":true,"eventType":`, ledger.BadEntry, true},
+		{"a member twice", `"eventType":`, `"eventType":"x","eventType":`, ledger.BadEntry, true},
+		{"a member twice by an escape", `"eventType":`, `"\u0065ventType":"x","eventType":`, ledger.BadEntry, true},
+		{"a member twice inside", `"topic":"orders"`, `"topic":"x","topic":"orders"`, ledger.BadEntry, true},
+		{"the position", `"position":4`, `"position":5`, ledger.WrongIndex, true},
+		{"no position", `"position":4,`, ``, ledger.BadEntry, true},
+		{"the index", `"index":4`, `"index":5`, ledger.WrongIndex, true},
+		{"an index that is broken", `"index":4`, `"index":4.5`, ledger.Malformed, true},
+		{"an index spelled otherwise", `"index":4`, `"index":4e0`, ledger.Malformed, true},
+		{"an index as text", `"index":4`, `"index":"4"`, ledger.Malformed, true},
+		{"a negative index", `"index":4`, `"index":-4`, ledger.Malformed, true},
+		{"no index", `,"index":4`, ``, ledger.Malformed, true},
+		{"two indexes", `"index":4`, `"index":4,"index":4`, ledger.Malformed, true},
+		{"a hash", hash, numbered(1)[0].String(), ledger.NotIncluded, true},
+		{"a hash cut", hash, hash[:43], ledger.Malformed, true},
+		{"a hash that is a number", `"` + hash + `"`, `7`, ledger.Malformed, true},
+		{"a hash less", `"` + hash + `",`, ``, ledger.NotIncluded, true},
+		{"a hash more", `"` + hash + `"`, `"` + hash + `","` + hash + `"`, ledger.NotIncluded, true},
+		{"a hundred hashes more", `"` + hash + `"`, strings.Repeat(`"`+hash+`",`, 100) + `"` + hash + `"`, ledger.Malformed, true},
+		{"a proof that is none", `"proof":["`, `"proof":{"":["`, "", false}, // no JSON any more
+		{"an entry's member more", `"index":4`, `"index":4,"leaf":"x"`, ledger.Malformed, true},
+		{"an entry twice", b[strings.Index(b, "\n{"):strings.Index(b, "\n]}")], `` + b[strings.Index(b, "\n{"):strings.Index(b, "\n]}")] + "," + b[strings.Index(b, "\n{"):strings.Index(b, "\n]}")], ledger.Repeated, true},
+		{"another entry's proof", b[strings.Index(b, `"proof"`):], other[strings.Index(other, `"proof"`):], ledger.NotIncluded, true},
+		{"an entry that is none", b[strings.Index(b, "\n{")+1 : strings.Index(b, "\n]}")], `[]`, ledger.Malformed, false},
+		{"the log", `"log":"events"`, `"log":"access"`, ledger.WrongLog, false},
+		{"no such log", `"log":"events"`, `"log":"orders"`, ledger.Malformed, false},
+		{"the format", `evidence/v1`, `evidence/v2`, ledger.Malformed, false},
+		{"a member unknown", `"log":"events"`, `"log":"events","note":"approved"`, ledger.Malformed, false},
+		{"the log twice", `"log":"events"`, `"log":"events","log":"events"`, ledger.Malformed, false},
+		{"no log", `"log":"events",`, ``, ledger.Malformed, false},
+		{"a log that is a number", `"log":"events"`, `"log":7`, ledger.Malformed, false},
+		{"entries that are none", `"entries":[`, `"entries":"",` + `"x":[`, ledger.Malformed, false},
+		{"a member behind the entries", "\n]}\n", "\n],\"x\":1}\n", ledger.Malformed, false},
+		{"the checkpoint's size", `events\n60\n`, `events\n61\n`, ledger.BadSignature, false},
+		{"the checkpoint cut", `\n","entries"`, `","entries"`, ledger.Malformed, false},
+		{"the other log's checkpoint", string(quoted(t, h.signed)), string(quoted(t, access.signed)), ledger.WrongLog, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if strings.Count(b, c.old) != 1 {
+				t.Fatalf("%q is not in the bundle once", c.old)
+			}
+			report, err := verify(strings.Replace(b, c.old, c.new, 1), trusting(t, h.key))
+			if c.kind == "" {
+				var unreadable *ledger.UnreadableError
+				if !errors.As(err, &unreadable) {
+					t.Errorf("got %v", err)
+				}
+				return
+			}
+			var e *ledger.NotProvenError
+			if !errors.As(err, &e) || e.Count != 1 || e.Faults[0].Kind != c.kind {
+				t.Fatalf("got %v", err)
+			}
+			if named := strings.Contains(err.Error(), h.events[4].ID.String()); named != c.ofEvent {
+				t.Errorf("says %v", err)
+			}
+			if c.kind != ledger.Repeated && c.name != "a member behind the entries" && report.Proven != 0 {
+				t.Errorf("%d are proven", report.Proven)
+			}
+		})
+	}
+}
+
+func quoted(t *testing.T, b []byte) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	if _, err := ledger.NewBundleWriter(&out, ledger.Events, b); err != nil {
+		t.Fatal(err)
+	}
+	text := out.Bytes()
+	return text[bytes.Index(text, []byte(`"checkpoint":`))+13 : bytes.Index(text, []byte(`,"entries"`))]
+}
+
+func TestWhatIsNoBundleIsUnreadable(t *testing.T) {
+	h := newHistory(t, 9)
+	b := h.bundle(4)
+	texts := map[string]string{"empty": "", "text": "hello", "a BOM": "\ufeff" + b, "two bundles": b + b, "cut": b[:len(b)-3], "Latin-1": strings.Replace(b, "orders", "\xfc", 1), "not JSON": strings.Replace(b, `"index":4`, `"index":04`, 1)}
+	for i := 1; i < len(b)-2; i += 11 {
+		texts[fmt.Sprint("cut at ", i)] = b[:i]
+	}
+	for name, text := range texts {
+		_, err := verify(text, trusting(t, h.key))
+		var e *ledger.UnreadableError
+		if !errors.As(err, &e) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := ledger.Verify(io.MultiReader(strings.NewReader(b[:100]), brokenReader{}), trusting(t, h.key), nil); !errors.Is(err, errBroken) {
+		t.Errorf("a broken disk: %v", err)
+	}
+	for _, other := range []string{"null", "[]", "7", `"x"`, "{}", `{"items":[]}`} {
+		_, err := verify(other, trusting(t, h.key))
+		var e *ledger.NotProvenError
+		if !errors.As(err, &e) || e.Faults[0].Kind != ledger.Malformed {
+			t.Errorf("%s: %v", other, err)
+		}
+	}
+}
+
+var errBroken = errors.New("input/output error")
+
+type brokenReader struct{}
+
+func (brokenReader) Read([]byte) (int, error) { return 0, errBroken }
+
+// All entries are looked at, and each that does not fit is named.
+func TestEachBadEntryIsNamed(t *testing.T) {
+	h := newHistory(t, 40)
+	h.events[7].Version++
+	h.events[31].Type += "!"
+	var all []int
+	for i := range 40 {
+		all = append(all, i)
+	}
+	var bad []int64
+	report, err := ledger.Verify(strings.NewReader(h.bundle(all...)), trusting(t, h.key), func(e ledger.Entry) {
+		if e.Fault != nil {
+			bad = append(bad, e.Index)
+		}
+	})
+	var e *ledger.NotProvenError
+	if !errors.As(err, &e) || e.Count != 2 || e.Faults[1].ID != h.events[31].ID.String() || report.Proven != 38 || len(bad) != 2 || bad[0] != 7 {
+		t.Errorf("%+v, %v, %v", report, bad, err)
+	}
+}
+
+// An endless file must not fill the memory.
+func TestEndlessBundlesEnd(t *testing.T) {
+	if testing.Short() {
+		t.Skip("reads a hundred megabytes")
+	}
+	h := newHistory(t, 9)
+	b := h.bundle(4)
+	for name, start := range map[string]string{
+		"in an entry":  b[:strings.Index(b, `"OrderPlaced`)+1],
+		"in the head":  `{"format":"`,
+		"in white":     b[:strings.Index(b, `"log"`)],
+		"in a text":    "c2sp.org/tlog-proof@v1\nextra ",
+		"in the proof": b[:strings.Index(b, `"proof":["`)+10],
+	} {
+		endless := io.MultiReader(strings.NewReader(start), forever(' '))
+		_, err := ledger.Verify(endless, trusting(t, h.key), nil)
+		var e *ledger.NotProvenError
+		if !errors.As(err, &e) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+type forever byte
+
+func (f forever) Read(b []byte) (int, error) {
+	for i := range b {
+		b[i] = byte(f)
+	}
+	return len(b), nil
+}
+
+// Whatever byte is changed: a bundle that still verifies shows the same as before.
+func TestMutatedBundlesNeverVerifyAsAnother(t *testing.T) {
+	h := newHistory(t, 60)
+	keys := trusting(t, h.key)
+	rapid.Check(t, func(rt *rapid.T) {
+		i := rapid.IntRange(0, 59).Draw(rt, "entry")
+		b := []byte(h.bundle(i))
+		at := rapid.IntRange(0, len(b)-1).Draw(rt, "at")
+		b[at] ^= byte(rapid.IntRange(1, 255).Draw(rt, "bits"))
+		report, err := verify(string(b), keys)
+		if err == nil && report.Entries > 0 && !bytes.Equal(meaning(rt, b), meaning(rt, []byte(h.bundle(i)))) {
+			rt.Fatalf("verified %s", b)
+		}
+	})
+}
+
+// meaning is the event of a bundle of one entry in canonical form.
+func meaning(t *rapid.T, bundle []byte) []byte {
+	b := bundle[bytes.Index(bundle, []byte("\"entries\"")):]
+	start, end := bytes.IndexByte(b[11:], ':'), bytes.LastIndex(b, []byte(`"index"`))
+	out, err := event.Canonicalize(nil, bytes.TrimRight(b[11+start+1:end], ", \n\t"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func TestBundleWriterKeepsToItsLog(t *testing.T) {
+	h := newAccessHistory(t, 2)
+	w, err := ledger.NewBundleWriter(io.Discard, ledger.Access, h.signed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w.Event(&event.Stored{}, nil) == nil {
+		t.Error("wrote an event into the log of accesses")
+	}
+	if _, err := ledger.NewBundleWriter(brokenWriter{}, ledger.Access, h.signed); !errors.Is(err, errBroken) {
+		t.Error(err)
+	}
+}
+
+type brokenWriter struct{}
+
+func (brokenWriter) Write([]byte) (int, error) { return 0, errBroken }
+
+func FuzzVerify(f *testing.F) {
+	h, access := newHistory(f, 60), newAccessHistory(f, 60)
+	f.Add([]byte(h.bundle(4)))
+	f.Add([]byte(h.bundle(4, 7)))
+	f.Add([]byte(access.bundle(59)))
+	f.Add([]byte(h.textProof(17)))
+	keys := trusting(f, h.key)
+	f.Fuzz(func(t *testing.T, text []byte) {
+		told := int64(0)
+		report, err := ledger.Verify(bytes.NewReader(text), keys, func(ledger.Entry) { told++ })
+		var notProven *ledger.NotProvenError
+		var unreadable *ledger.UnreadableError
+		switch {
+		case err == nil:
+			if report.Proven != report.Entries || report.Checkpoint.Size != 60 {
+				t.Errorf("%+v", report)
+			}
+		case errors.As(err, &notProven) && len(notProven.Faults) > 0, errors.As(err, &unreadable):
+			_ = err.Error()
+		default:
+			t.Errorf("another error: %v", err)
+		}
+		if told != report.Entries && err == nil {
+			t.Errorf("told of %d of %d", told, report.Entries)
+		}
+	})
+}

@@ -1,0 +1,145 @@
+package ledger_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	tproof "github.com/transparency-dev/formats/proof"
+	"pgregory.net/rapid"
+
+	"audittrail/modules/ledger"
+)
+
+func TestTextProofsVerify(t *testing.T) {
+	h := newHistory(t, 70)
+	keys := trusting(t, h.key)
+	for i := range h.events {
+		text := h.textProof(i)
+		var told ledger.Entry
+		report, err := ledger.Verify(strings.NewReader(text), keys, func(e ledger.Entry) { told = e })
+		if err != nil || report.Proven != 1 || report.Log != ledger.Events || told.ID != h.events[i].ID.String() || told.Index != int64(i) {
+			t.Fatalf("%d: %+v, %v", i, report, err)
+		}
+		p, err := ledger.ParseTextProof([]byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if signed, err := p.Verify(h.tree.leaves[i], ledger.Events, keys); err != nil || signed.Size != 70 {
+			t.Error(err)
+		}
+		if _, err := p.Verify(h.tree.leaves[(i+1)%70], ledger.Events, keys); err == nil {
+			t.Error("another leaf verifies")
+		}
+		if _, err := p.Verify(h.tree.leaves[i], ledger.Access, keys); err == nil {
+			t.Error("it verifies for the other log")
+		}
+	}
+}
+
+// The library of the specification's authors reads ours, and writes the same.
+func TestTextProofIsTheLibrarys(t *testing.T) {
+	h := newHistory(t, 70)
+	for i := range h.events {
+		var p tproof.TLogProof
+		text := h.textProof(i)
+		if err := p.Unmarshal([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		if p.Index != uint64(i) || !bytes.Equal(p.ExtraData, h.events[i].Canonical()) || !bytes.Equal(p.Checkpoint, h.signed) {
+			t.Errorf("%d is read as %d", i, p.Index)
+		}
+		if got := string(p.Marshal()); got != text {
+			t.Errorf("the library writes %s", got)
+		}
+	}
+}
+
+func TestTextProofOfAnAccess(t *testing.T) {
+	h := newAccessHistory(t, 20)
+	keys := trusting(t, h.key)
+	rest := "{" + strings.SplitN(h.lines[7], ",", 2)[1]
+	for _, c := range []struct {
+		name, extra string
+		ok          bool
+	}{
+		{"canonical", canonical(t, rest), true},
+		{"not canonical", rest, false},
+		{"with its position", canonical(t, h.lines[7]), false},
+		{"nothing", "", false},
+		{"an empty object", "{}", false},
+		{"no object", "[]", false},
+	} {
+		text := ledger.TextProof{Extra: []byte(c.extra), Index: 7, Proof: h.tree.inclusion(20, 7)[0], Checkpoint: h.signed}.Append(nil)
+		if report, err := verify(string(text), keys); (err == nil) != c.ok || report.Log != ledger.Access {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
+
+func TestChangedTextProofsDoNotVerify(t *testing.T) {
+	h := newHistory(t, 70)
+	text := h.textProof(9)
+	hash := h.tree.inclusion(70, 9)[0][0].String()
+	for _, c := range []struct {
+		name, old, new string
+		kind           ledger.FaultKind
+	}{
+		{"the index", "index 9\n", "index 8\n", ledger.NotIncluded},
+		{"an index beyond", "index 9\n", "index 70\n", ledger.WrongIndex},
+		{"an index spelled otherwise", "index 9\n", "index 09\n", ledger.Malformed},
+		{"no index", "index 9\n", "", ledger.Malformed},
+		{"a hash", hash, numbered(1)[0].String(), ledger.NotIncluded},
+		{"a hash less", hash + "\n", "", ledger.NotIncluded},
+		{"a hundred more", hash + "\n", strings.Repeat(hash+"\n", 101), ledger.Malformed},
+		{"returns", "\nindex 9\n", "\r\nindex 9\r\n", ledger.Malformed},
+		{"extra cut", "\nindex 9\n", "=\nindex 9\n", ledger.Malformed},
+		{"the header", "@v1\n", "@v1\n\n", ledger.Malformed},
+		{"the size", "\n70\n", "\n71\n", ledger.BadSignature},
+		{"the log", "/events\n70", "/access\n70", ledger.BadSignature},
+		{"no such log", "/events\n70", "/orders\n70", ledger.WrongLog},
+	} {
+		if strings.Count(text, c.old) != 1 {
+			t.Fatalf("%q is not in the proof once", c.old)
+		}
+		_, err := verify(strings.Replace(text, c.old, c.new, 1), trusting(t, h.key))
+		var e *ledger.NotProvenError
+		if !errors.As(err, &e) || e.Faults[0].Kind != c.kind {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
+
+func TestMutatedTextProofsNeverVerifyAsAnother(t *testing.T) {
+	h := newHistory(t, 70)
+	keys := trusting(t, h.key)
+	rapid.Check(t, func(rt *rapid.T) {
+		i := rapid.IntRange(0, 69).Draw(rt, "entry")
+		text := []byte(h.textProof(i))
+		text[rapid.IntRange(0, len(text)-1).Draw(rt, "at")] ^= byte(rapid.IntRange(1, 255).Draw(rt, "bits"))
+		if _, err := verify(string(text), keys); err == nil {
+			// A signature line of a key that nobody trusts may say anything.
+			p, err := ledger.ParseTextProof(text)
+			if err != nil || fmt.Sprint(p.Proof, p.Index) != fmt.Sprint(h.tree.inclusion(70, int64(i))[0], i) || !bytes.Equal(p.Extra, h.events[i].Canonical()) {
+				rt.Fatalf("verified %s", text)
+			}
+		}
+	})
+}
+
+func FuzzParseTextProof(f *testing.F) {
+	h := newHistory(f, 70)
+	f.Add([]byte(h.textProof(17)))
+	f.Add([]byte("c2sp.org/tlog-proof@v1\nindex 0\n\na\n0\n\n"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		p, err := ledger.ParseTextProof(text)
+		if err != nil {
+			return
+		}
+		if !bytes.Equal(p.Append(nil), text) || p.Index < 0 || len(p.Proof) > ledger.MaxProof {
+			t.Errorf("%q", text)
+		}
+	})
+}
