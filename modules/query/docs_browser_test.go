@@ -1,0 +1,106 @@
+package query_test
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+	"github.com/stretchr/testify/require"
+)
+
+// browser starts a headless Chromium; it is skipped on a laptop without one, never in CI.
+func browser(t *testing.T) context.Context {
+	t.Helper()
+	path := ""
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		if found, err := exec.LookPath(name); err == nil {
+			path = found
+			break
+		}
+	}
+	if path == "" {
+		if os.Getenv("CI") != "" {
+			t.Fatal("no Chromium on PATH")
+		}
+		t.Skip("no Chromium on PATH: the page is not looked at")
+	}
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox,
+		chromedp.Flag("disable-gpu", true), chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.UserDataDir(t.TempDir()))
+	allocator, cancel := chromedp.NewExecAllocator(t.Context(), options...)
+	t.Cleanup(cancel)
+	ctx, cancel := chromedp.NewContext(allocator)
+	t.Cleanup(cancel)
+	ctx, cancel = context.WithTimeout(ctx, 60*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// TestDocsInABrowser opens the page as a person would: the specification is drawn, an operation unfolds,
+// a request with a token is sent from the page and answered, and neither the content security policy nor
+// a script complains. Nothing is asked of any other host.
+func TestDocsInABrowser(t *testing.T) {
+	a := newAPI(t)
+	ctx := browser(t)
+
+	var (
+		mu         sync.Mutex
+		complaints []string
+		elsewhere  []string
+	)
+	require.NoError(t, chromedp.Listen(ctx, func(ev any) {
+		mu.Lock()
+		defer mu.Unlock()
+		switch ev := ev.(type) {
+		case *log.EventEntryAdded:
+			if ev.Entry.Level == log.EntryLevelError {
+				complaints = append(complaints, ev.Entry.Text)
+			}
+		case *runtime.EventExceptionThrown:
+			complaints = append(complaints, ev.ExceptionDetails.Text)
+		case *network.EventRequestWillBeSent:
+			if u := ev.Request.URL; !strings.HasPrefix(u, a.url) && !strings.HasPrefix(u, "data:") {
+				elsewhere = append(elsewhere, u)
+			}
+		}
+	}))
+	const operation = `#operations-events-listEvents`
+	require.NoError(t, chromedp.Do(ctx, chromedp.Navigate(a.url+"/docs"), chromedp.WaitVisible(`.opblock`)))
+	title, err := chromedp.Run(ctx, chromedp.Text(`.info .title`))
+	require.NoError(t, err)
+	listed, err := chromedp.Run(ctx, chromedp.Text(`#swagger-ui`))
+	require.NoError(t, err)
+
+	require.NoError(t, chromedp.Do(ctx,
+		chromedp.Click(`button.authorize`),
+		chromedp.WaitVisible(`.auth-container input`),
+		chromedp.SendKeys(`.auth-container input`, a.issuer.Token(nil)),
+		chromedp.Click(`.auth-btn-wrapper button[type=submit]`),
+		chromedp.Click(`.auth-btn-wrapper .btn-done`),
+		chromedp.Click(operation+` .opblock-summary-control`),
+		chromedp.WaitVisible(operation+` .try-out__btn`),
+		chromedp.Click(operation+` .try-out__btn`),
+		chromedp.WaitVisible(operation+` .execute`),
+		chromedp.Click(operation+` .execute`),
+		chromedp.WaitVisible(operation+` .live-responses-table .response-col_description pre`),
+	))
+	answered, err := chromedp.Run(ctx, chromedp.Text(operation+` .live-responses-table`))
+	require.NoError(t, err)
+	require.Contains(t, title, "audittrail")
+	for _, path := range []string{"/v1/events", "/v1/feed", "/v1/dead-letters", "/v1/ingest/offsets"} {
+		require.Contains(t, listed, path)
+	}
+	require.Contains(t, answered, "200")
+	require.Contains(t, answered, `"nextCursor"`)
+	mu.Lock()
+	defer mu.Unlock()
+	require.Empty(t, complaints)
+	require.Empty(t, elsewhere)
+}
