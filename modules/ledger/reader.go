@@ -30,7 +30,8 @@ type Reader interface {
 	Tiles(ctx context.Context, ids []TileID) ([][]Hash, error)
 }
 
-var errReader = errors.New("the stored hashes are not as many as were asked for")
+// ErrIncomplete says that hashes which the log must have are not stored: rows are missing or cut.
+var ErrIncomplete = errors.New("the stored hashes are not as many as were asked for")
 
 // ReadTile reads a tile as it is served: the first width of its hashes, computed where they are not
 // stored. They MUST lie in the log: width is 1 to id.WidthAt of a size that the log has reached.
@@ -59,11 +60,11 @@ func readTiles(ctx context.Context, r Reader, ids []TileID, widths []int) ([][]H
 		return nil, fmt.Errorf("read tiles: %w", err)
 	}
 	if len(tiles) != len(ids) {
-		return nil, errReader
+		return nil, ErrIncomplete
 	}
 	for i, id := range ids {
 		if len(tiles[i]) > TileWidth {
-			return nil, errReader
+			return nil, ErrIncomplete
 		}
 		if tiles[i], err = fill(ctx, r, id, tiles[i], widths[i]); err != nil {
 			return nil, err
@@ -78,11 +79,11 @@ func readLeaves(ctx context.Context, r Reader, ranges []Range) ([][]Hash, error)
 		return nil, fmt.Errorf("read leaf hashes: %w", err)
 	}
 	if len(leaves) != len(ranges) {
-		return nil, errReader
+		return nil, ErrIncomplete
 	}
 	for i, g := range ranges {
 		if int64(len(leaves[i])) != g.To-g.From {
-			return nil, errReader
+			return nil, ErrIncomplete
 		}
 	}
 	return leaves, nil

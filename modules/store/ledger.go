@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"audittrail/modules/ledger"
@@ -15,12 +17,20 @@ import (
 // Ledger reads and writes the rows of one log of the ledger: batches' leaf hashes, tiles, checkpoints.
 // It fulfils ledger.Reader. It is safe for concurrent use.
 type Ledger struct {
-	pool *pgxpool.Pool
-	log  ledger.Log
+	db  ledgerDB
+	log ledger.Log
+}
+
+// ledgerDB is a pool, or the notary's one connection.
+type ledgerDB interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+	SendBatch(ctx context.Context, batch *pgx.Batch) pgx.BatchResults
 }
 
 // NewLedger makes a Ledger on a pool of any runtime role; writing wants audittrail_notary.
-func NewLedger(pool *pgxpool.Pool, log ledger.Log) *Ledger { return &Ledger{pool: pool, log: log} }
+func NewLedger(pool *pgxpool.Pool, log ledger.Log) *Ledger { return &Ledger{db: pool, log: log} }
 
 // Log is the log that l reads.
 func (l *Ledger) Log() ledger.Log { return l.log }
@@ -65,7 +75,7 @@ func (l *Ledger) Built(ctx context.Context) (int64, error) { return l.number(ctx
 // number reads one number; 0 where there is no row.
 func (l *Ledger) number(ctx context.Context, sql string) (int64, error) {
 	var n int64
-	err := l.pool.QueryRow(ctx, sql, string(l.log)).Scan(&n)
+	err := l.db.QueryRow(ctx, sql, string(l.log)).Scan(&n)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return 0, fmt.Errorf("read size of log %s: %w", l.log, err)
 	}
@@ -79,7 +89,7 @@ func (l *Ledger) Leaves(ctx context.Context, ranges []ledger.Range) ([][]ledger.
 		lower[i], upper[i] = r.From, r.To
 	}
 	leaves := make([][]ledger.Hash, len(ranges))
-	rows, _ := l.pool.Query(ctx, leavesSQL, string(l.log), lower, upper) // ForEachRow reports the error
+	rows, _ := l.db.Query(ctx, leavesSQL, string(l.log), lower, upper) // ForEachRow reports the error
 	var (
 		n    int
 		part []byte
@@ -98,7 +108,7 @@ func (l *Ledger) Leaves(ctx context.Context, ranges []ledger.Range) ([][]ledger.
 	return leaves, nil
 }
 
-var errHashes = errors.New("a row does not hold whole hashes")
+var errHashes = fmt.Errorf("a row does not hold whole hashes: %w", ledger.ErrIncomplete)
 
 // Tiles fulfils ledger.Reader.
 func (l *Ledger) Tiles(ctx context.Context, ids []ledger.TileID) ([][]ledger.Hash, error) {
@@ -107,7 +117,7 @@ func (l *Ledger) Tiles(ctx context.Context, ids []ledger.TileID) ([][]ledger.Has
 		levels[i], indexes[i] = int16(id.Level), id.Index
 	}
 	tiles := make([][]ledger.Hash, len(ids))
-	rows, _ := l.pool.Query(ctx, tilesSQL, string(l.log), levels, indexes) // ForEachRow reports the error
+	rows, _ := l.db.Query(ctx, tilesSQL, string(l.log), levels, indexes) // ForEachRow reports the error
 	var (
 		n, first int
 		part     []byte
@@ -137,7 +147,7 @@ func (l *Ledger) WriteTiles(ctx context.Context, parts []ledger.TilePart) error 
 	for _, p := range parts {
 		batch.Queue(writeTileSQL, string(l.log), int16(p.Tile.Level), p.Tile.Index, int16(p.Offset), ledger.AppendHashes(nil, p.Hashes))
 	}
-	if err := l.pool.SendBatch(ctx, &batch).Close(); err != nil { // one implicit transaction
+	if err := l.db.SendBatch(ctx, &batch).Close(); err != nil { // one implicit transaction
 		return fmt.Errorf("write tiles of log %s: %w", l.log, err)
 	}
 	return nil
@@ -155,7 +165,7 @@ const (
 	checkpointColumns = `size, root, note, signed_at`
 
 	// By ledger_checkpoints' primary key.
-	latestCheckpointSQL = `SELECT ` + checkpointColumns + ` FROM ledger_checkpoints WHERE log = $1 ORDER BY size DESC LIMIT 1`
+	latestCheckpointSQL = `SELECT ` + checkpointColumns + ` FROM ledger_checkpoints WHERE log = $1 AND size <= $2 ORDER BY size DESC LIMIT 1`
 	checkpointsSQL      = `SELECT ` + checkpointColumns + ` FROM ledger_checkpoints WHERE log = $1 AND size > $2 ORDER BY size LIMIT $3`
 	keepCheckpointSQL   = `INSERT INTO ledger_checkpoints (log, size, root, note, signed_at) VALUES ($1, $2, $3, $4, $5)`
 )
@@ -175,7 +185,12 @@ func scanCheckpoint(row scanner) (Checkpoint, error) {
 
 // LatestCheckpoint is the one of the largest size; ok is false where none was signed yet.
 func (l *Ledger) LatestCheckpoint(ctx context.Context) (c Checkpoint, ok bool, err error) {
-	c, err = scanCheckpoint(l.pool.QueryRow(ctx, latestCheckpointSQL, string(l.log)))
+	return l.CheckpointUpTo(ctx, math.MaxInt64)
+}
+
+// CheckpointUpTo is the one of the largest size that is not above size; ok is false where there is none.
+func (l *Ledger) CheckpointUpTo(ctx context.Context, size int64) (c Checkpoint, ok bool, err error) {
+	c, err = scanCheckpoint(l.db.QueryRow(ctx, latestCheckpointSQL, string(l.log), size))
 	if errors.Is(err, pgx.ErrNoRows) {
 		return Checkpoint{}, false, nil
 	}
@@ -187,7 +202,7 @@ func (l *Ledger) LatestCheckpoint(ctx context.Context) (c Checkpoint, ok bool, e
 
 // Checkpoints are those of a size above after, in order, at most limit.
 func (l *Ledger) Checkpoints(ctx context.Context, after int64, limit int) ([]Checkpoint, error) {
-	rows, _ := l.pool.Query(ctx, checkpointsSQL, string(l.log), after, limit) // CollectRows reports the error
+	rows, _ := l.db.Query(ctx, checkpointsSQL, string(l.log), after, limit) // CollectRows reports the error
 	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Checkpoint, error) { return scanCheckpoint(row) })
 	if err != nil {
 		return nil, fmt.Errorf("read checkpoints of log %s: %w", l.log, err)
@@ -198,17 +213,21 @@ func (l *Ledger) Checkpoints(ctx context.Context, after int64, limit int) ([]Che
 // KeepCheckpoint stores a checkpoint. It is durable when KeepCheckpoint returns, and stays for ever: one
 // of the same size is an error.
 func (l *Ledger) KeepCheckpoint(ctx context.Context, c Checkpoint) error {
-	if _, err := l.pool.Exec(ctx, keepCheckpointSQL, string(l.log), c.Size, c.Root[:], c.Note, c.SignedAt); err != nil {
+	if _, err := l.db.Exec(ctx, keepCheckpointSQL, string(l.log), c.Size, c.Root[:], c.Note, c.SignedAt); err != nil {
 		return fmt.Errorf("keep checkpoint of log %s: %w", l.log, err)
 	}
 	return nil
 }
 
 // NumberPending gives the batches of the access log that are committed and wait in the queue their
-// positions, and answers how many they were.
+// positions, and answers how many they were: 1,000 at most, after which more may wait.
 func NumberPending(ctx context.Context, pool *pgxpool.Pool) (int, error) {
+	return numberPending(ctx, pool)
+}
+
+func numberPending(ctx context.Context, db ledgerDB) (int, error) {
 	var n int
-	if err := pool.QueryRow(ctx, `SELECT number_pending('access')`).Scan(&n); err != nil {
+	if err := db.QueryRow(ctx, `SELECT number_pending('access')`).Scan(&n); err != nil {
 		return 0, fmt.Errorf("number pending batches: %w", err)
 	}
 	return n, nil

@@ -12,6 +12,7 @@ const (
 	lockOutbox       int64 = 0x61756474_00000002 // held by the one publisher of dead letters
 	lockUpkeep       int64 = 0x61756474_00000003 // held by the one process that looks after partitions and indexes
 	// 4 is number_pending's, in migrations/0002: the positions of the access log.
+	lockNotary int64 = 0x61756474_00000005 // held by the one process that signs checkpoints
 )
 
 // IngestApplication is the application_name of ingest's connections. A stalled transaction is ended by

@@ -1,0 +1,46 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"audittrail/modules/ledger"
+)
+
+// Notary is the session of the one process that signs this database's checkpoints. All that it writes
+// goes through this session, so that a notary that lost its lead, but does not know it yet, can't write
+// any more. It is one connection: to be used by one goroutine.
+type Notary struct{ conn *pgx.Conn }
+
+// LeadNotary makes the caller the one notary of this database, if there is none. pool is of the role
+// audittrail_notary; the session is taken out of it for good.
+func LeadNotary(ctx context.Context, pool *pgxpool.Pool) (*Notary, bool, error) {
+	pooled, err := pool.Acquire(ctx)
+	if err != nil {
+		return nil, false, fmt.Errorf("notary: connect: %w", err)
+	}
+	var lead bool
+	if err := pooled.QueryRow(ctx, tryLeadSQL, lockNotary).Scan(&lead); err != nil || !lead {
+		giveBack(pooled, err == nil)
+		if err != nil {
+			err = fmt.Errorf("notary: %w", err)
+		}
+		return nil, false, err
+	}
+	return &Notary{conn: pooled.Hijack()}, true, nil
+}
+
+// Ledger is a log's rows, to be written in this session.
+func (n *Notary) Ledger(log ledger.Log) *Ledger { return &Ledger{db: n.conn, log: log} }
+
+// NumberPending is store.NumberPending, in this session.
+func (n *Notary) NumberPending(ctx context.Context) (int, error) { return numberPending(ctx, n.conn) }
+
+// Lost says that the session has ended, and with it the lead.
+func (n *Notary) Lost() bool { return n.conn.IsClosed() }
+
+// Close ends the session, and with it the lead.
+func (n *Notary) Close(ctx context.Context) error { return n.conn.Close(ctx) }
