@@ -16,6 +16,16 @@ const CorrelationHeader = "X-Correlation-Id"
 // unmatched is the route of a request that no route fits. Labels and log lines never take a path.
 const unmatched = "unmatched"
 
+// Phase is the moment at which a release hook is asked.
+type Phase string
+
+// The phases. An answer that is held is let go once, a stream before its first byte and at its end.
+const (
+	PhaseRequest Phase = "request"
+	PhaseStart   Phase = "start"
+	PhaseEnd     Phase = "end"
+)
+
 // Exchange is one request and its answer, as the release hooks, the log line and the metric see them.
 // The request's own goroutine alone touches it.
 type Exchange struct {
@@ -24,7 +34,8 @@ type Exchange struct {
 	Principal     string // "" until a credential was accepted
 	Route         string // the pattern, as "/v1/events/{eventId}", or "unmatched"
 	Status        int    // of the answer; 0 until there is one
-	Events        int    // how many events the answer shows
+	Events        int    // how many events the answer shows; at a stream's start none yet
+	Phase         Phase  // which part of the answer the hooks are asked about
 
 	start time.Time
 }
@@ -43,7 +54,7 @@ func ExchangeOf(ctx context.Context) *Exchange {
 func ShowEvents(ctx context.Context, n int) { ExchangeOf(ctx).Events += n }
 
 func newExchange(r *http.Request) (*Exchange, *http.Request) {
-	x := &Exchange{CorrelationID: correlationID(r.Header), Route: unmatched, start: time.Now()}
+	x := &Exchange{CorrelationID: correlationID(r.Header), Route: unmatched, Phase: PhaseRequest, start: time.Now()}
 	ctx := logging.WithCorrelationID(r.Context(), x.CorrelationID)
 	x.Request = r.WithContext(context.WithValue(ctx, exchangeKey{}, x))
 	return x, x.Request

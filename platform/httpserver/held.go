@@ -31,6 +31,11 @@ type heldWriter struct {
 	body   bytes.Buffer
 	all    *atomic.Int64 // bytes that the answers of this server hold
 	taken  int64         // of which are this one's
+
+	below   http.ResponseWriter    // where a stream writes to
+	begin   func(status int) error // lets a stream's head go
+	stream  *Stream                // what leaves while it is made; nil for an answer that is held
+	failure error                  // why a stream did not come to its end
 }
 
 func newHeldWriter(all *atomic.Int64) *heldWriter {
@@ -46,6 +51,9 @@ func (w *heldWriter) WriteHeader(status int) {
 }
 
 func (w *heldWriter) Write(p []byte) (int, error) {
+	if w.stream != nil {
+		return 0, errStreamed
+	}
 	w.WriteHeader(http.StatusOK)
 	if w.body.Len()+len(p) > maxAnswer {
 		return 0, errAnswerTooLarge

@@ -78,6 +78,10 @@ func public(err error) (*errs.Error, int) {
 
 // refuse writes err's problem document in place of whatever w holds.
 func (s *Server) refuse(w *heldWriter, x *Exchange, err error) {
+	if w.stream != nil { // too late for a problem
+		w.failure = err
+		return
+	}
 	e, code := public(err)
 	if code >= http.StatusInternalServerError && !gone(x.Request.Context()) {
 		s.logCause(x, code, err)

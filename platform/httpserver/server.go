@@ -71,6 +71,8 @@ func (s *Server) Echo() *echo.Echo { return s.echo }
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x, r := newExchange(r)
 	held := newHeldWriter(&s.held)
+	held.below = w
+	held.begin = func(status int) error { return s.startStream(held, x, status) }
 	defer held.reset()
 	select {
 	case s.slots <- struct{}{}:
@@ -79,8 +81,16 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		s.refuse(held, x, errs.New(errs.Unavailable, "unavailable", "too many requests are under way; try again later"))
 	}
-	s.release(held, x, w)
+	if held.stream == nil {
+		s.release(held, x, w)
+		s.observe(x)
+		return
+	}
+	cut := s.endStream(held, x)
 	s.observe(x)
+	if cut {
+		panic(http.ErrAbortHandler) // net/http's way to end a connection in the middle of an answer
+	}
 }
 
 // answer has the handler fill held; a panic becomes a 500 that tells nothing.
@@ -104,17 +114,24 @@ func (s *Server) answer(held *heldWriter, x *Exchange, r *http.Request) {
 // release asks the hooks, and sends what they let go.
 func (s *Server) release(held *heldWriter, x *Exchange, w http.ResponseWriter) {
 	x.Status = held.status
-	for _, hook := range s.hooks {
-		if err := hook(x.Request.Context(), x); err != nil {
-			s.refuse(held, x, errs.New(errs.Unavailable, "unavailable", "the request can't be answered right now").Because(err))
-			x.Status = held.status
-			break
-		}
+	if err := s.askHooks(x); err != nil {
+		s.refuse(held, x, err)
+		x.Status = held.status
 	}
 	if gone(x.Request.Context()) {
 		x.Status = statusGone
 	}
 	held.release(w)
+}
+
+// askHooks asks all hooks; the first that refuses decides.
+func (s *Server) askHooks(x *Exchange) error {
+	for _, hook := range s.hooks {
+		if err := hook(x.Request.Context(), x); err != nil {
+			return errs.New(errs.Unavailable, "unavailable", "the request can't be answered right now").Because(err)
+		}
+	}
+	return nil
 }
 
 // standardHeaders are on every answer. A handler that serves pages replaces the content security policy.

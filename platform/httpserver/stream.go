@@ -1,0 +1,121 @@
+package httpserver
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// streamPace is how long one write of a stream may wait for its reader: a reader that takes nothing for so
+// long has gone, or holds a slot for nothing. It takes the place of the answer's own time limit.
+const streamPace = 30 * time.Second
+
+var (
+	errNotHeld  = errors.New("only an answer of this server can be streamed")
+	errStreamed = errors.New("the answer is being streamed already")
+)
+
+// Stream is the body of an answer that leaves while it is made, because it is larger than what is held.
+// It is one goroutine's.
+//
+// What is written cannot be taken back. A handler that fails afterwards returns its error as ever; the
+// connection is then cut in the middle of the answer, so that no reader takes it for a whole one.
+type Stream struct {
+	w    *heldWriter
+	lost bool // the reader has gone, or takes nothing any more
+}
+
+// StartStream asks the release hooks, in the phase [PhaseStart], and sends status and headers. w is the
+// writer that a handler was given. Where it fails nothing has left, and the handler returns the error.
+//
+// When the handler has returned without an error the hooks are asked again, in the phase [PhaseEnd]; if
+// one refuses then, the connection is cut before the answer's end.
+func StartStream(w http.ResponseWriter, status int) (*Stream, error) {
+	held, ok := findHeld(w)
+	switch {
+	case !ok || held.begin == nil:
+		return nil, errNotHeld
+	case held.stream != nil:
+		return nil, errStreamed
+	}
+	held.WriteHeader(status)
+	if err := held.begin(held.status); err != nil {
+		return nil, err
+	}
+	held.stream = &Stream{w: held}
+	return held.stream, nil
+}
+
+// Write sends a part of the body; it waits while the reader is slow. Large parts are cheaper.
+func (s *Stream) Write(p []byte) (int, error) {
+	if err := s.extend(); err != nil {
+		return 0, err
+	}
+	n, err := s.w.below.Write(p)
+	s.lost = s.lost || err != nil
+	return n, err
+}
+
+// Flush makes what was written leave now.
+func (s *Stream) Flush() error {
+	if err := s.extend(); err != nil {
+		return err
+	}
+	return http.NewResponseController(s.w.below).Flush()
+}
+
+func (s *Stream) extend() error {
+	err := http.NewResponseController(s.w.below).SetWriteDeadline(time.Now().Add(streamPace))
+	if err != nil && !errors.Is(err, http.ErrNotSupported) { // a recorder of tests has none
+		return fmt.Errorf("extend the stream's time: %w", err)
+	}
+	return nil
+}
+
+// findHeld looks for the writer of this package below those that the router has put around it.
+func findHeld(w http.ResponseWriter) (*heldWriter, bool) {
+	for {
+		if held, ok := w.(*heldWriter); ok {
+			return held, true
+		}
+		around, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			return nil, false
+		}
+		w = around.Unwrap()
+	}
+}
+
+// startStream lets a stream's head go, unless a hook refuses.
+func (s *Server) startStream(held *heldWriter, x *Exchange, status int) error {
+	x.Phase, x.Status = PhaseStart, status
+	if err := s.askHooks(x); err != nil {
+		x.Phase = PhaseRequest
+		return err
+	}
+	h := held.below.Header()
+	for name, values := range held.header {
+		h[name] = values
+	}
+	held.below.WriteHeader(status)
+	x.Phase = PhaseEnd
+	return nil
+}
+
+// endStream asks the hooks once more. It answers whether the connection must be cut.
+func (s *Server) endStream(held *heldWriter, x *Exchange) (cut bool) {
+	if err := s.askHooks(x); err != nil && held.failure == nil {
+		held.failure = err
+	}
+	if held.failure == nil {
+		return false
+	}
+	if held.stream.lost || gone(x.Request.Context()) {
+		x.Status = statusGone
+		return true
+	}
+	_, code := public(held.failure)
+	s.logCause(x, code, fmt.Errorf("the stream was cut off: %w", held.failure))
+	return true
+}

@@ -1,0 +1,151 @@
+package httpserver_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/labstack/echo/v4"
+	"github.com/stretchr/testify/require"
+
+	"audittrail/platform/httpserver"
+)
+
+// streaming answers a route that streams n parts and then ends with err.
+func streaming(n int, err error) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		c.Response().Header().Set("Content-Type", "text/plain")
+		stream, refused := httpserver.StartStream(c.Response(), http.StatusOK)
+		if refused != nil {
+			return refused
+		}
+		for range n {
+			httpserver.ShowEvents(c.Request().Context(), 1)
+			if _, err := io.WriteString(stream, strings.Repeat("x", 1<<10)); err != nil {
+				return err
+			}
+		}
+		if err := stream.Flush(); err != nil {
+			return err
+		}
+		return err
+	}
+}
+
+// asked notes what a hook was asked, and refuses in one phase.
+type asked struct {
+	phases []httpserver.Phase
+	events []int
+	refuse httpserver.Phase
+}
+
+func (a *asked) hook(_ context.Context, x *httpserver.Exchange) error {
+	a.phases, a.events = append(a.phases, x.Phase), append(a.events, x.Events)
+	if x.Phase == a.refuse {
+		return errors.New("the access log is away: hunter2")
+	}
+	return nil
+}
+
+func streamServer(t *testing.T, log io.Writer, a *asked, n int, err error) *httptest.Server {
+	t.Helper()
+	s := newServer(t, httpserver.Options{}, log, a.hook)
+	s.Echo().GET("/stream", streaming(n, err))
+	s.Echo().GET("/twice", func(c echo.Context) error {
+		if err := streaming(1, nil)(c); err != nil {
+			return err
+		}
+		return streaming(1, nil)(c)
+	})
+	listening := httptest.NewServer(s)
+	t.Cleanup(listening.Close)
+	return listening
+}
+
+func read(t *testing.T, url string) (*http.Response, []byte, error) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	require.NoError(t, err)
+	response, err := streamClient().Do(request)
+	require.NoError(t, err)
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	return response, body, err
+}
+
+// A stream is let go before its first byte and asked about at its end; it may be larger than what is held.
+func TestAStreamStartsAndEnds(t *testing.T) {
+	a := &asked{}
+	s := streamServer(t, io.Discard, a, 30<<10, nil)
+	response, body, err := read(t, s.URL+"/stream")
+	require.NoError(t, err)
+	require.Equal(t, 200, response.StatusCode)
+	require.Equal(t, "nosniff", response.Header.Get("X-Content-Type-Options"))
+	require.NotEmpty(t, response.Header.Get("X-Correlation-Id"))
+	require.Len(t, body, 30<<20)
+	require.Equal(t, []httpserver.Phase{httpserver.PhaseStart, httpserver.PhaseEnd}, a.phases)
+	require.Equal(t, []int{0, 30 << 10}, a.events)
+}
+
+func TestAStreamThatFailsIsCut(t *testing.T) {
+	var log bytes.Buffer
+	a := &asked{}
+	s := streamServer(t, &log, a, 3, errors.New("hunter2"))
+	response, body, err := read(t, s.URL+"/stream")
+	require.Equal(t, 200, response.StatusCode)
+	require.ErrorIs(t, err, io.ErrUnexpectedEOF, "the reader sees that it is not whole")
+	require.LessOrEqual(t, len(body), 3<<10)
+	require.NotContains(t, string(body), "hunter2")
+	s.Close() // the handler has ended
+	require.Contains(t, log.String(), "hunter2")
+	require.Equal(t, []httpserver.Phase{httpserver.PhaseStart, httpserver.PhaseEnd}, a.phases)
+}
+
+func TestHooksHoldStreamsBack(t *testing.T) {
+	a := &asked{refuse: httpserver.PhaseStart}
+	response, body, err := read(t, streamServer(t, io.Discard, a, 3, nil).URL+"/stream")
+	require.NoError(t, err)
+	require.Equal(t, 503, response.StatusCode)
+	require.Equal(t, "application/problem+json", response.Header.Get("Content-Type"))
+	require.NotContains(t, string(body), "xxx")
+	require.Equal(t, []httpserver.Phase{httpserver.PhaseStart, httpserver.PhaseRequest}, a.phases, "the refusal is an answer, too")
+
+	a = &asked{refuse: httpserver.PhaseEnd}
+	_, _, err = read(t, streamServer(t, io.Discard, a, 3, nil).URL+"/stream")
+	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+}
+
+func TestAStreamsReaderMayLeave(t *testing.T) {
+	a := &asked{}
+	s := streamServer(t, io.Discard, a, 100<<10, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL+"/stream", nil)
+	require.NoError(t, err)
+	response, err := streamClient().Do(request)
+	require.NoError(t, err)
+	_, err = io.ReadFull(response.Body, make([]byte, 1000))
+	require.NoError(t, err)
+	cancel()
+	require.NoError(t, response.Body.Close())
+	s.Close() // waits for the handler
+	require.Equal(t, httpserver.PhaseEnd, a.phases[len(a.phases)-1])
+	require.Less(t, a.events[len(a.events)-1], 100<<10)
+}
+
+func TestStreamsThatCanNotBe(t *testing.T) {
+	a := &asked{}
+	_, _, err := read(t, streamServer(t, io.Discard, a, 3, nil).URL+"/twice")
+	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+	_, err = httpserver.StartStream(httptest.NewRecorder(), http.StatusOK)
+	require.Error(t, err)
+}
+
+// streamClient keeps no connection, so that none outlives a test.
+func streamClient() *http.Client {
+	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+}
