@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"bytes"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"math"
@@ -113,6 +114,9 @@ func OpenCheckpoint(signed []byte, keys Keys) (Signed, error) {
 	if err != nil {
 		return Signed{}, explainNote(err, keys)
 	}
+	if !strictSignatures(signed) {
+		return Signed{}, &CheckpointError{Malformed, "has a signature that is not spelled as signatures are"}
+	}
 	c, err := ParseCheckpoint(opened.Text)
 	if err != nil {
 		return Signed{}, &CheckpointError{Malformed, err.Error()}
@@ -148,4 +152,18 @@ func idsOf(signatures []note.Signature) []string {
 		ids = append(ids, keyID(s.Name, s.Hash))
 	}
 	return ids
+}
+
+// strictSignatures reports whether the signatures of a well-formed note have their one spelling in
+// base64. The note package takes more; verifiers in other languages need not.
+func strictSignatures(signed []byte) bool {
+	lines := signed[bytes.LastIndex(signed, []byte("\n\n"))+2:]
+	for line := range bytes.Lines(lines) {
+		encoded := string(bytes.TrimSuffix(line[bytes.LastIndexByte(line, ' ')+1:], []byte{'\n'}))
+		decoded, err := base64.StdEncoding.DecodeString(encoded)
+		if err != nil || base64.StdEncoding.EncodeToString(decoded) != encoded {
+			return false
+		}
+	}
+	return true
 }

@@ -103,7 +103,11 @@ func parseSigningKey(word string) (SigningKey, error) {
 	if err != nil || len(key) != 1+ed25519.SeedSize || CheckOrigin(signer.Name()) != nil {
 		return SigningKey{}, errSigningKey
 	}
-	return SigningKey{origin: signer.Name(), seed: [ed25519.SeedSize]byte(key[1:])}, nil
+	k := SigningKey{origin: signer.Name(), seed: [ed25519.SeedSize]byte(key[1:])}
+	if k.Secret() != word {
+		return SigningKey{}, errSigningKey // another spelling
+	}
+	return k, nil
 }
 
 // Origin is the key's name, ledger.origin.

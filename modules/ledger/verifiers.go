@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"slices"
@@ -69,7 +70,7 @@ func (k *Keys) add(text string) error {
 		return errPrivate
 	}
 	verifier, err := note.NewVerifier(text)
-	if err != nil {
+	if err != nil || !strictKey(text, verifier) {
 		return errVerifier
 	}
 	for _, other := range k.list {
@@ -85,6 +86,14 @@ func (k *Keys) add(text string) error {
 	}
 	k.list = append(k.list, verifierKey{verifier, text})
 	return nil
+}
+
+// strictKey reports whether a key that could be read has the one spelling of it.
+func strictKey(text string, v note.Verifier) bool {
+	start := fmt.Sprintf("%s+%08x+", v.Name(), v.KeyHash())
+	encoded, ok := strings.CutPrefix(text, start)
+	decoded, err := base64.StdEncoding.DecodeString(encoded)
+	return ok && err == nil && base64.StdEncoding.EncodeToString(decoded) == encoded
 }
 
 // Verifier finds a key by its name and id, as note.Verifiers wants it.
