@@ -45,7 +45,7 @@ type encryptionRule struct {
 type ledgerLater struct {
 	Origin     string `key:"origin" help:"not in effect yet. Name of the ledger, the first part of each log's origin"`
 	SigningKey string `key:"signing_key" secret:"true" help:"not in effect yet. Note signing keys, with commas: all sign, the first is the current one"`
-	Public     bool   `key:"public" default:"false" help:"not in effect yet. Open the ledger's paths without a token"`
+	Public     bool   `key:"public" default:"false" help:"open the ledger's checkpoints, tiles and consistency proofs without a token"`
 }
 
 type notaryLater struct {

@@ -27,5 +27,7 @@ func apiRole(ctx context.Context, p *parts) (lifecycle.Role, error) {
 		Metrics:   p.metrics,
 		Drain:     min(maxDrain, p.cfg.Shutdown.Grace/2),
 		Listening: func(addr net.Addr) { p.listeners.up("api", addr) },
+
+		PublicLedger: p.cfg.Ledger.Public,
 	})
 }

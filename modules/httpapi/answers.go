@@ -66,7 +66,7 @@ func (e SingleEvent) VisitGetEventResponse(w http.ResponseWriter) error {
 	return send(w, e.Body)
 }
 
-// Unchanged tells the caller that it has the event already.
+// Unchanged tells the caller that it has the answer already.
 type Unchanged struct{ ETag string }
 
 // VisitGetEventResponse writes the head, which is all there is.
@@ -102,9 +102,4 @@ func appendCursor(body []byte, cursor string) []byte {
 	return strconv.AppendQuote(body, cursor)
 }
 
-func send(w http.ResponseWriter, body []byte) error {
-	w.Header().Set(contentType, jsonType)
-	w.WriteHeader(http.StatusOK)
-	_, err := w.Write(body)
-	return err
-}
+func send(w http.ResponseWriter, body []byte) error { return sendAs(w, jsonType, body) }

@@ -36,6 +36,39 @@ func (e DeadLetterStatus) Valid() bool {
 	}
 }
 
+// Defines values for EvidenceFormat.
+const (
+	AudittrailEvidencev1 EvidenceFormat = "audittrail-evidence/v1"
+)
+
+// Valid indicates whether the value is a known member of the EvidenceFormat enum.
+func (e EvidenceFormat) Valid() bool {
+	switch e {
+	case AudittrailEvidencev1:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for LogName.
+const (
+	Access LogName = "access"
+	Events LogName = "events"
+)
+
+// Valid indicates whether the value is a known member of the LogName enum.
+func (e LogName) Valid() bool {
+	switch e {
+	case Access:
+		return true
+	case Events:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ProblemCode.
 const (
 	ProblemCodeInternalError     ProblemCode = "internal_error"
@@ -45,6 +78,7 @@ const (
 	ProblemCodeInvalidToken      ProblemCode = "invalid_token"
 	ProblemCodeMethodNotAllowed  ProblemCode = "method_not_allowed"
 	ProblemCodeNotFound          ProblemCode = "not_found"
+	ProblemCodeNotYetSigned      ProblemCode = "not_yet_signed"
 	ProblemCodeQueryTooExpensive ProblemCode = "query_too_expensive"
 	ProblemCodeRequestTooLarge   ProblemCode = "request_too_large"
 	ProblemCodeTokenExpired      ProblemCode = "token_expired"
@@ -68,6 +102,8 @@ func (e ProblemCode) Valid() bool {
 	case ProblemCodeMethodNotAllowed:
 		return true
 	case ProblemCodeNotFound:
+		return true
+	case ProblemCodeNotYetSigned:
 		return true
 	case ProblemCodeQueryTooExpensive:
 		return true
@@ -169,6 +205,45 @@ func (e ListEventsParamsOrder) Valid() bool {
 	default:
 		return false
 	}
+}
+
+// Defines values for ExportEventsParamsFormat.
+const (
+	Bundle ExportEventsParamsFormat = "bundle"
+)
+
+// Valid indicates whether the value is a known member of the ExportEventsParamsFormat enum.
+func (e ExportEventsParamsFormat) Valid() bool {
+	switch e {
+	case Bundle:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ExportEventsParamsOrder.
+const (
+	ExportEventsParamsOrderAsc  ExportEventsParamsOrder = "asc"
+	ExportEventsParamsOrderDesc ExportEventsParamsOrder = "desc"
+)
+
+// Valid indicates whether the value is a known member of the ExportEventsParamsOrder enum.
+func (e ExportEventsParamsOrder) Valid() bool {
+	switch e {
+	case ExportEventsParamsOrderAsc:
+		return true
+	case ExportEventsParamsOrderDesc:
+		return true
+	default:
+		return false
+	}
+}
+
+// ConsistencyProof defines model for ConsistencyProof.
+type ConsistencyProof struct {
+	// Proof SHA-256 hashes in base64, from the leaves up.
+	Proof ProofHashes `json:"proof"`
 }
 
 // DeadLetter Example: {"detail":"is missing","field":"aggregateId","headers":[{"key":"content-type","value":"YXBwbGljYXRpb24vanNvbg=="}],"id":1,"key":"b3JkZXItMTAwMQ==","offset":5121,"partition":3,"reason":"missing_field","receivedAt":"2026-03-01T09:30:00.412345Z","status":"pending","topic":"orders","value":"eyJldmVudElkIjoiIn0="}
@@ -282,6 +357,27 @@ type EventList struct {
 	NextCursor *string `json:"nextCursor"`
 }
 
+// Evidence An evidence bundle, `audittrail-evidence/v1` (docs/EVIDENCE.md).
+type Evidence struct {
+	// Checkpoint The signed checkpoint, a C2SP signed note.
+	Checkpoint string `json:"checkpoint"`
+	Entries    []struct {
+		// Event Example: {"aggregateId":"order-1001","aggregateType":"Order","eventId":"0190d3f1-7c3a-7b1e-9c55-3f1f6f0c2a01","eventType":"OrderCreated","kafka":{"offset":5120,"partition":3,"topic":"orders"},"metadata":{"correlationId":"checkout-551","source":"order-service","userId":"c-7"},"payload":{"currency":"EUR","customer":{"id":"c-7"},"total":99.9},"position":17,"recordedAt":"2026-03-01T09:30:00.412345Z","salt":"Zm9vYmFyYmF6cXV4cXV1eA","timestamp":"2026-03-01T09:30:00.000000Z","version":1}
+		Event Event `json:"event"`
+
+		// Index Its index in the log; the event's `position`.
+		Index int64 `json:"index"`
+
+		// Proof SHA-256 hashes in base64, from the leaves up.
+		Proof ProofHashes `json:"proof"`
+	} `json:"entries"`
+	Format EvidenceFormat `json:"format"`
+	Log    LogName        `json:"log"`
+}
+
+// EvidenceFormat defines model for Evidence.Format.
+type EvidenceFormat string
+
 // FeedPage defines model for FeedPage.
 type FeedPage struct {
 	Items []Event `json:"items"`
@@ -322,6 +418,9 @@ type IngestOffsetList struct {
 	NextCursor *string `json:"nextCursor"`
 }
 
+// LogName defines model for LogName.
+type LogName string
+
 // Moment RFC 3339; digits finer than microseconds are cut.
 type Moment = string
 
@@ -347,6 +446,7 @@ type Problem struct {
 	// | `request_too_large` | 413 | the request has a body, or a larger one, than the path takes |
 	// | `query_too_expensive` | 422 | the search took longer than the server grants; narrow it |
 	// | `internal_error` | 500 | our fault; report it with the correlation id |
+	// | `not_yet_signed` | 503 | no checkpoint covers the event yet; `Retry-After` says when to try again |
 	// | `unavailable` | 503 | a part that is needed is away; `Retry-After` says when to try again |
 	Code          ProblemCode `json:"code"`
 	CorrelationId string      `json:"correlationId"`
@@ -383,8 +483,12 @@ type Problem struct {
 // | `request_too_large` | 413 | the request has a body, or a larger one, than the path takes |
 // | `query_too_expensive` | 422 | the search took longer than the server grants; narrow it |
 // | `internal_error` | 500 | our fault; report it with the correlation id |
+// | `not_yet_signed` | 503 | no checkpoint covers the event yet; `Retry-After` says when to try again |
 // | `unavailable` | 503 | a part that is needed is away; `Retry-After` says when to try again |
 type ProblemCode string
+
+// ProofHashes SHA-256 hashes in base64, from the leaves up.
+type ProofHashes = []string
 
 // Reason * `empty_value`: no value, or a tombstone
 // * `malformed_json`: not one JSON object
@@ -401,11 +505,35 @@ type ProblemCode string
 // * `unknown_schema`: the schema registry does not know its schema
 type Reason string
 
+// AggregateId defines model for AggregateId.
+type AggregateId = Name
+
+// AggregateType defines model for AggregateType.
+type AggregateType = Name
+
 // Cursor defines model for Cursor.
 type Cursor = string
 
+// EventId defines model for EventId.
+type EventId = string
+
+// EventType defines model for EventType.
+type EventType = []Name
+
+// From RFC 3339; digits finer than microseconds are cut.
+type From = Moment
+
+// IfNoneMatch defines model for IfNoneMatch.
+type IfNoneMatch = string
+
 // Limit defines model for Limit.
 type Limit = int32
+
+// Log defines model for Log.
+type Log = LogName
+
+// To RFC 3339; digits finer than microseconds are cut.
+type To = Moment
 
 // BadRequest A problem of RFC 9457.
 //
@@ -424,6 +552,11 @@ type InternalError = Problem
 //
 // Example: {"code":"invalid_parameter","correlationId":"4bf92f3577b34da6a3ce929d0e0e4736","detail":"limit: must be a whole number from 1 to 1000","errors":[{"detail":"must be a whole number from 1 to 1000","field":"limit"}],"status":400,"title":"Bad Request","type":"about:blank"}
 type NotFound = Problem
+
+// NotYetSigned A problem of RFC 9457.
+//
+// Example: {"code":"invalid_parameter","correlationId":"4bf92f3577b34da6a3ce929d0e0e4736","detail":"limit: must be a whole number from 1 to 1000","errors":[{"detail":"must be a whole number from 1 to 1000","field":"limit"}],"status":400,"title":"Bad Request","type":"about:blank"}
+type NotYetSigned = Problem
 
 // TooExpensive A problem of RFC 9457.
 //
@@ -476,19 +609,19 @@ type ListDeadLettersParams struct {
 // ListEventsParams defines parameters for ListEvents.
 type ListEventsParams struct {
 	// EventType The event's type, exactly. Repeat it to ask for any of several types, 50 at most.
-	EventType *[]Name `form:"eventType,omitempty" json:"eventType,omitempty"`
+	EventType *EventType `form:"eventType,omitempty" json:"eventType,omitempty"`
 
 	// AggregateType The aggregate's type, exactly.
-	AggregateType *Name `form:"aggregateType,omitempty" json:"aggregateType,omitempty"`
+	AggregateType *AggregateType `form:"aggregateType,omitempty" json:"aggregateType,omitempty"`
 
 	// AggregateId The aggregate's id, exactly.
-	AggregateId *Name `form:"aggregateId,omitempty" json:"aggregateId,omitempty"`
+	AggregateId *AggregateId `form:"aggregateId,omitempty" json:"aggregateId,omitempty"`
 
 	// From Only events at or after this moment.
-	From *Moment `form:"from,omitempty" json:"from,omitempty"`
+	From *From `form:"from,omitempty" json:"from,omitempty"`
 
 	// To Only events before this moment. It must be after `from`.
-	To *Moment `form:"to,omitempty" json:"to,omitempty"`
+	To *To `form:"to,omitempty" json:"to,omitempty"`
 
 	// Order By time, `desc` is newest first. Events of one moment keep one order in all pages.
 	Order *ListEventsParamsOrder `form:"order,omitempty" json:"order,omitempty"`
@@ -503,10 +636,46 @@ type ListEventsParams struct {
 // ListEventsParamsOrder defines parameters for ListEvents.
 type ListEventsParamsOrder string
 
+// ExportEventsParams defines parameters for ExportEvents.
+type ExportEventsParams struct {
+	// Format The form of the answer.
+	Format ExportEventsParamsFormat `form:"format" json:"format"`
+
+	// EventType The event's type, exactly. Repeat it to ask for any of several types, 50 at most.
+	EventType *EventType `form:"eventType,omitempty" json:"eventType,omitempty"`
+
+	// AggregateType The aggregate's type, exactly.
+	AggregateType *AggregateType `form:"aggregateType,omitempty" json:"aggregateType,omitempty"`
+
+	// AggregateId The aggregate's id, exactly.
+	AggregateId *AggregateId `form:"aggregateId,omitempty" json:"aggregateId,omitempty"`
+
+	// From Only events at or after this moment.
+	From *From `form:"from,omitempty" json:"from,omitempty"`
+
+	// To Only events before this moment. It must be after `from`.
+	To *To `form:"to,omitempty" json:"to,omitempty"`
+
+	// Order By time, `asc` is oldest first.
+	Order *ExportEventsParamsOrder `form:"order,omitempty" json:"order,omitempty"`
+}
+
+// ExportEventsParamsFormat defines parameters for ExportEvents.
+type ExportEventsParamsFormat string
+
+// ExportEventsParamsOrder defines parameters for ExportEvents.
+type ExportEventsParamsOrder string
+
 // GetEventParams defines parameters for GetEvent.
 type GetEventParams struct {
 	// IfNoneMatch Entity tags of answers that the caller has already, or `*`.
-	IfNoneMatch *string `json:"If-None-Match,omitempty"`
+	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
+}
+
+// GetEventProofParams defines parameters for GetEventProof.
+type GetEventProofParams struct {
+	// IfNoneMatch Entity tags of answers that the caller has already, or `*`.
+	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 }
 
 // ReadFeedParams defines parameters for ReadFeed.
@@ -519,6 +688,21 @@ type ReadFeedParams struct {
 
 	// Wait Seconds to wait for an event where there is none yet.
 	Wait *int32 `form:"wait,omitempty" json:"wait,omitempty"`
+}
+
+// GetCheckpointParams defines parameters for GetCheckpoint.
+type GetCheckpointParams struct {
+	// IfNoneMatch Entity tags of answers that the caller has already, or `*`.
+	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
+}
+
+// GetConsistencyParams defines parameters for GetConsistency.
+type GetConsistencyParams struct {
+	// From The smaller size. RFC 6962 knows no proof from an empty log, which anything would follow.
+	From int64 `form:"from" json:"from"`
+
+	// To The larger size.
+	To int64 `form:"to" json:"to"`
 }
 
 // Getter for additional properties for Event_Metadata. Returns the specified
@@ -654,15 +838,27 @@ type ServerInterface interface {
 	// ListEvents Search events
 	// (GET /v1/events)
 	ListEvents(ctx echo.Context, params ListEventsParams) error
+	// ExportEvents Everything that fits, as one file
+	// (GET /v1/events/export)
+	ExportEvents(ctx echo.Context, params ExportEventsParams) error
 	// GetEvent One event
 	// (GET /v1/events/{eventId})
-	GetEvent(ctx echo.Context, eventId string, params GetEventParams) error
+	GetEvent(ctx echo.Context, eventId EventId, params GetEventParams) error
+	// GetEventProof An event's evidence
+	// (GET /v1/events/{eventId}/proof)
+	GetEventProof(ctx echo.Context, eventId EventId, params GetEventProofParams) error
 	// ReadFeed Follow all events
 	// (GET /v1/feed)
 	ReadFeed(ctx echo.Context, params ReadFeedParams) error
 	// ListIngestOffsets The accounting of every Kafka partition
 	// (GET /v1/ingest/offsets)
 	ListIngestOffsets(ctx echo.Context) error
+	// GetCheckpoint The latest signed checkpoint
+	// (GET /v1/ledger/{log}/checkpoint)
+	GetCheckpoint(ctx echo.Context, log Log, params GetCheckpointParams) error
+	// GetConsistency Proof that the log only grew
+	// (GET /v1/ledger/{log}/consistency)
+	GetConsistency(ctx echo.Context, log Log, params GetConsistencyParams) error
 }
 
 // ServerInterfaceWrapper converts echo contexts to parameters.
@@ -864,11 +1060,71 @@ func (w *ServerInterfaceWrapper) ListEvents(ctx echo.Context) error {
 	return err
 }
 
+// ExportEvents converts echo context to params.
+func (w *ServerInterfaceWrapper) ExportEvents(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ExportEventsParams
+	// ------------- Required query parameter "format" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "format", ctx.QueryParams(), &params.Format, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter format: %s", err))
+	}
+
+	// ------------- Optional query parameter "eventType" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "eventType", ctx.QueryParams(), &params.EventType, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter eventType: %s", err))
+	}
+
+	// ------------- Optional query parameter "aggregateType" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "aggregateType", ctx.QueryParams(), &params.AggregateType, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter aggregateType: %s", err))
+	}
+
+	// ------------- Optional query parameter "aggregateId" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "aggregateId", ctx.QueryParams(), &params.AggregateId, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter aggregateId: %s", err))
+	}
+
+	// ------------- Optional query parameter "from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "from", ctx.QueryParams(), &params.From, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter from: %s", err))
+	}
+
+	// ------------- Optional query parameter "to" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "to", ctx.QueryParams(), &params.To, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter to: %s", err))
+	}
+
+	// ------------- Optional query parameter "order" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "order", ctx.QueryParams(), &params.Order, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter order: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ExportEvents(ctx, params)
+	return err
+}
+
 // GetEvent converts echo context to params.
 func (w *ServerInterfaceWrapper) GetEvent(ctx echo.Context) error {
 	var err error
 	// ------------- Path parameter "eventId" -------------
-	var eventId string
+	var eventId EventId
 
 	err = runtime.BindStyledParameterWithOptions("simple", "eventId", ctx.Param("eventId"), &eventId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
 	if err != nil {
@@ -881,7 +1137,7 @@ func (w *ServerInterfaceWrapper) GetEvent(ctx echo.Context) error {
 	headers := ctx.Request().Header
 	// ------------- Optional header parameter "If-None-Match" -------------
 	if valueList, found := headers[http.CanonicalHeaderKey("If-None-Match")]; found {
-		var IfNoneMatch string
+		var IfNoneMatch IfNoneMatch
 		n := len(valueList)
 		if n != 1 {
 			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-None-Match, got %d", n))
@@ -897,6 +1153,42 @@ func (w *ServerInterfaceWrapper) GetEvent(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetEvent(ctx, eventId, params)
+	return err
+}
+
+// GetEventProof converts echo context to params.
+func (w *ServerInterfaceWrapper) GetEventProof(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "eventId" -------------
+	var eventId EventId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "eventId", ctx.Param("eventId"), &eventId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter eventId: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetEventProofParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-None-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-None-Match")]; found {
+		var IfNoneMatch IfNoneMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-None-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-None-Match", valueList[0], &IfNoneMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-None-Match: %s", err))
+		}
+
+		params.IfNoneMatch = &IfNoneMatch
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetEventProof(ctx, eventId, params)
 	return err
 }
 
@@ -938,6 +1230,74 @@ func (w *ServerInterfaceWrapper) ListIngestOffsets(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.ListIngestOffsets(ctx)
+	return err
+}
+
+// GetCheckpoint converts echo context to params.
+func (w *ServerInterfaceWrapper) GetCheckpoint(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "log" -------------
+	var log Log
+
+	err = runtime.BindStyledParameterWithOptions("simple", "log", ctx.Param("log"), &log, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter log: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetCheckpointParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-None-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-None-Match")]; found {
+		var IfNoneMatch IfNoneMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-None-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-None-Match", valueList[0], &IfNoneMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-None-Match: %s", err))
+		}
+
+		params.IfNoneMatch = &IfNoneMatch
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetCheckpoint(ctx, log, params)
+	return err
+}
+
+// GetConsistency converts echo context to params.
+func (w *ServerInterfaceWrapper) GetConsistency(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "log" -------------
+	var log Log
+
+	err = runtime.BindStyledParameterWithOptions("simple", "log", ctx.Param("log"), &log, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter log: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetConsistencyParams
+	// ------------- Required query parameter "from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "from", ctx.QueryParams(), &params.From, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter from: %s", err))
+	}
+
+	// ------------- Required query parameter "to" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "to", ctx.QueryParams(), &params.To, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter to: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetConsistency(ctx, log, params)
 	return err
 }
 
@@ -990,8 +1350,12 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 
 	router.GET(options.BaseURL+"/v1/events", wrapper.ListEvents, options.OperationMiddlewares["listEvents"]...)
 	router.GET(options.BaseURL+"/v1/events/:eventId", wrapper.GetEvent, options.OperationMiddlewares["getEvent"]...)
+	router.GET(options.BaseURL+"/v1/events/:eventId/proof", wrapper.GetEventProof, options.OperationMiddlewares["getEventProof"]...)
+	router.GET(options.BaseURL+"/v1/events/export", wrapper.ExportEvents, options.OperationMiddlewares["exportEvents"]...)
 	router.GET(options.BaseURL+"/v1/aggregates/:type/:id/events", wrapper.ListAggregateEvents, options.OperationMiddlewares["listAggregateEvents"]...)
 	router.GET(options.BaseURL+"/v1/feed", wrapper.ReadFeed, options.OperationMiddlewares["readFeed"]...)
+	router.GET(options.BaseURL+"/v1/ledger/:log/checkpoint", wrapper.GetCheckpoint, options.OperationMiddlewares["getCheckpoint"]...)
+	router.GET(options.BaseURL+"/v1/ledger/:log/consistency", wrapper.GetConsistency, options.OperationMiddlewares["getConsistency"]...)
 	router.GET(options.BaseURL+"/v1/dead-letters", wrapper.ListDeadLetters, options.OperationMiddlewares["listDeadLetters"]...)
 	router.GET(options.BaseURL+"/v1/dead-letters/:id", wrapper.GetDeadLetter, options.OperationMiddlewares["getDeadLetter"]...)
 	router.GET(options.BaseURL+"/v1/ingest/offsets", wrapper.ListIngestOffsets, options.OperationMiddlewares["listIngestOffsets"]...)
@@ -1034,6 +1398,16 @@ type NotFoundApplicationProblemPlusJSONResponse struct {
 	Body Problem
 
 	Headers NotFoundResponseHeaders
+}
+
+type NotYetSignedResponseHeaders struct {
+	RetryAfter     *int
+	XCorrelationId *string
+}
+type NotYetSignedApplicationProblemPlusJSONResponse struct {
+	Body Problem
+
+	Headers NotYetSignedResponseHeaders
 }
 
 type TooExpensiveResponseHeaders struct {
@@ -1689,8 +2063,145 @@ func (response ListEvents503ApplicationProblemPlusJSONResponse) VisitListEventsR
 	return err
 }
 
+type ExportEventsRequestObject struct {
+	Params ExportEventsParams
+}
+
+type ExportEventsResponseObject interface {
+	VisitExportEventsResponse(w http.ResponseWriter) error
+}
+
+type ExportEvents200ResponseHeaders struct {
+	ContentDisposition *string
+	XCorrelationId     *string
+}
+
+type ExportEvents200JSONResponse struct {
+	Body    Evidence
+	Headers ExportEvents200ResponseHeaders
+}
+
+func (response ExportEvents200JSONResponse) VisitExportEventsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ContentDisposition != nil {
+		w.Header().Set("Content-Disposition", fmt.Sprint(*response.Headers.ContentDisposition))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExportEvents400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response ExportEvents400ApplicationProblemPlusJSONResponse) VisitExportEventsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExportEvents401ApplicationProblemPlusJSONResponse struct {
+	UnauthenticatedApplicationProblemPlusJSONResponse
+}
+
+func (response ExportEvents401ApplicationProblemPlusJSONResponse) VisitExportEventsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExportEvents422ApplicationProblemPlusJSONResponse struct {
+	TooExpensiveApplicationProblemPlusJSONResponse
+}
+
+func (response ExportEvents422ApplicationProblemPlusJSONResponse) VisitExportEventsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExportEvents500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response ExportEvents500ApplicationProblemPlusJSONResponse) VisitExportEventsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExportEvents503ApplicationProblemPlusJSONResponse struct {
+	NotYetSignedApplicationProblemPlusJSONResponse
+}
+
+func (response ExportEvents503ApplicationProblemPlusJSONResponse) VisitExportEventsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetEventRequestObject struct {
-	EventId string `json:"eventId"`
+	EventId EventId `json:"eventId"`
 	Params  GetEventParams
 }
 
@@ -1830,6 +2341,184 @@ type GetEvent503ApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetEvent503ApplicationProblemPlusJSONResponse) VisitGetEventResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetEventProofRequestObject struct {
+	EventId EventId `json:"eventId"`
+	Params  GetEventProofParams
+}
+
+type GetEventProofResponseObject interface {
+	VisitGetEventProofResponse(w http.ResponseWriter) error
+}
+
+type GetEventProof200ResponseHeaders struct {
+	ETag           *string
+	XCorrelationId *string
+}
+
+type GetEventProof200JSONResponse struct {
+	Body    Evidence
+	Headers GetEventProof200ResponseHeaders
+}
+
+func (response GetEventProof200JSONResponse) VisitGetEventProofResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetEventProof200TextResponse struct {
+	Body    string
+	Headers GetEventProof200ResponseHeaders
+}
+
+func (response GetEventProof200TextResponse) VisitGetEventProofResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/plain")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(200)
+
+	_, err := w.Write([]byte(fmt.Sprint(response.Body)))
+	return err
+}
+
+type GetEventProof304ResponseHeaders struct {
+	ETag           *string
+	XCorrelationId *string
+}
+
+type GetEventProof304Response struct {
+	Headers GetEventProof304ResponseHeaders
+}
+
+func (response GetEventProof304Response) VisitGetEventProofResponse(w http.ResponseWriter) error {
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(304)
+	return nil
+}
+
+type GetEventProof400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response GetEventProof400ApplicationProblemPlusJSONResponse) VisitGetEventProofResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetEventProof401ApplicationProblemPlusJSONResponse struct {
+	UnauthenticatedApplicationProblemPlusJSONResponse
+}
+
+func (response GetEventProof401ApplicationProblemPlusJSONResponse) VisitGetEventProofResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetEventProof404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response GetEventProof404ApplicationProblemPlusJSONResponse) VisitGetEventProofResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetEventProof500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response GetEventProof500ApplicationProblemPlusJSONResponse) VisitGetEventProofResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetEventProof503ApplicationProblemPlusJSONResponse struct {
+	NotYetSignedApplicationProblemPlusJSONResponse
+}
+
+func (response GetEventProof503ApplicationProblemPlusJSONResponse) VisitGetEventProofResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -2112,6 +2801,303 @@ func (response ListIngestOffsets503ApplicationProblemPlusJSONResponse) VisitList
 	return err
 }
 
+type GetCheckpointRequestObject struct {
+	Log    Log `json:"log"`
+	Params GetCheckpointParams
+}
+
+type GetCheckpointResponseObject interface {
+	VisitGetCheckpointResponse(w http.ResponseWriter) error
+}
+
+type GetCheckpoint200ResponseHeaders struct {
+	CacheControl   *string
+	ETag           *string
+	XCorrelationId *string
+}
+
+type GetCheckpoint200TextResponse struct {
+	Body    string
+	Headers GetCheckpoint200ResponseHeaders
+}
+
+func (response GetCheckpoint200TextResponse) VisitGetCheckpointResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/plain")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(200)
+
+	_, err := w.Write([]byte(fmt.Sprint(response.Body)))
+	return err
+}
+
+type GetCheckpoint304ResponseHeaders struct {
+	ETag           *string
+	XCorrelationId *string
+}
+
+type GetCheckpoint304Response struct {
+	Headers GetCheckpoint304ResponseHeaders
+}
+
+func (response GetCheckpoint304Response) VisitGetCheckpointResponse(w http.ResponseWriter) error {
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(304)
+	return nil
+}
+
+type GetCheckpoint400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response GetCheckpoint400ApplicationProblemPlusJSONResponse) VisitGetCheckpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCheckpoint401ApplicationProblemPlusJSONResponse struct {
+	UnauthenticatedApplicationProblemPlusJSONResponse
+}
+
+func (response GetCheckpoint401ApplicationProblemPlusJSONResponse) VisitGetCheckpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCheckpoint404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response GetCheckpoint404ApplicationProblemPlusJSONResponse) VisitGetCheckpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCheckpoint500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response GetCheckpoint500ApplicationProblemPlusJSONResponse) VisitGetCheckpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCheckpoint503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response GetCheckpoint503ApplicationProblemPlusJSONResponse) VisitGetCheckpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConsistencyRequestObject struct {
+	Log    Log `json:"log"`
+	Params GetConsistencyParams
+}
+
+type GetConsistencyResponseObject interface {
+	VisitGetConsistencyResponse(w http.ResponseWriter) error
+}
+
+type GetConsistency200ResponseHeaders struct {
+	CacheControl   *string
+	XCorrelationId *string
+}
+
+type GetConsistency200JSONResponse struct {
+	Body    ConsistencyProof
+	Headers GetConsistency200ResponseHeaders
+}
+
+func (response GetConsistency200JSONResponse) VisitGetConsistencyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConsistency400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response GetConsistency400ApplicationProblemPlusJSONResponse) VisitGetConsistencyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConsistency401ApplicationProblemPlusJSONResponse struct {
+	UnauthenticatedApplicationProblemPlusJSONResponse
+}
+
+func (response GetConsistency401ApplicationProblemPlusJSONResponse) VisitGetConsistencyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConsistency404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response GetConsistency404ApplicationProblemPlusJSONResponse) VisitGetConsistencyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConsistency500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response GetConsistency500ApplicationProblemPlusJSONResponse) VisitGetConsistencyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConsistency503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response GetConsistency503ApplicationProblemPlusJSONResponse) VisitGetConsistencyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
 	// GetDocs This specification as pages to read and try
@@ -2132,15 +3118,27 @@ type StrictServerInterface interface {
 	// ListEvents Search events
 	// (GET /v1/events)
 	ListEvents(ctx context.Context, request ListEventsRequestObject) (ListEventsResponseObject, error)
+	// ExportEvents Everything that fits, as one file
+	// (GET /v1/events/export)
+	ExportEvents(ctx context.Context, request ExportEventsRequestObject) (ExportEventsResponseObject, error)
 	// GetEvent One event
 	// (GET /v1/events/{eventId})
 	GetEvent(ctx context.Context, request GetEventRequestObject) (GetEventResponseObject, error)
+	// GetEventProof An event's evidence
+	// (GET /v1/events/{eventId}/proof)
+	GetEventProof(ctx context.Context, request GetEventProofRequestObject) (GetEventProofResponseObject, error)
 	// ReadFeed Follow all events
 	// (GET /v1/feed)
 	ReadFeed(ctx context.Context, request ReadFeedRequestObject) (ReadFeedResponseObject, error)
 	// ListIngestOffsets The accounting of every Kafka partition
 	// (GET /v1/ingest/offsets)
 	ListIngestOffsets(ctx context.Context, request ListIngestOffsetsRequestObject) (ListIngestOffsetsResponseObject, error)
+	// GetCheckpoint The latest signed checkpoint
+	// (GET /v1/ledger/{log}/checkpoint)
+	GetCheckpoint(ctx context.Context, request GetCheckpointRequestObject) (GetCheckpointResponseObject, error)
+	// GetConsistency Proof that the log only grew
+	// (GET /v1/ledger/{log}/consistency)
+	GetConsistency(ctx context.Context, request GetConsistencyRequestObject) (GetConsistencyResponseObject, error)
 }
 
 type StrictHandlerFunc func(ctx echo.Context, request any) (any, error)
@@ -2303,8 +3301,33 @@ func (sh *strictHandler) ListEvents(ctx echo.Context, params ListEventsParams) e
 	return nil
 }
 
+// ExportEvents operation middleware
+func (sh *strictHandler) ExportEvents(ctx echo.Context, params ExportEventsParams) error {
+	var request ExportEventsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ExportEvents(ctx.Request().Context(), request.(ExportEventsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ExportEvents")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ExportEventsResponseObject); ok {
+		return validResponse.VisitExportEventsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // GetEvent operation middleware
-func (sh *strictHandler) GetEvent(ctx echo.Context, eventId string, params GetEventParams) error {
+func (sh *strictHandler) GetEvent(ctx echo.Context, eventId EventId, params GetEventParams) error {
 	var request GetEventRequestObject
 
 	request.EventId = eventId
@@ -2323,6 +3346,32 @@ func (sh *strictHandler) GetEvent(ctx echo.Context, eventId string, params GetEv
 		return err
 	} else if validResponse, ok := response.(GetEventResponseObject); ok {
 		return validResponse.VisitGetEventResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetEventProof operation middleware
+func (sh *strictHandler) GetEventProof(ctx echo.Context, eventId EventId, params GetEventProofParams) error {
+	var request GetEventProofRequestObject
+
+	request.EventId = eventId
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetEventProof(ctx.Request().Context(), request.(GetEventProofRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetEventProof")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetEventProofResponseObject); ok {
+		return validResponse.VisitGetEventProofResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -2371,6 +3420,58 @@ func (sh *strictHandler) ListIngestOffsets(ctx echo.Context) error {
 		return err
 	} else if validResponse, ok := response.(ListIngestOffsetsResponseObject); ok {
 		return validResponse.VisitListIngestOffsetsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetCheckpoint operation middleware
+func (sh *strictHandler) GetCheckpoint(ctx echo.Context, log Log, params GetCheckpointParams) error {
+	var request GetCheckpointRequestObject
+
+	request.Log = log
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetCheckpoint(ctx.Request().Context(), request.(GetCheckpointRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetCheckpoint")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetCheckpointResponseObject); ok {
+		return validResponse.VisitGetCheckpointResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetConsistency operation middleware
+func (sh *strictHandler) GetConsistency(ctx echo.Context, log Log, params GetConsistencyParams) error {
+	var request GetConsistencyRequestObject
+
+	request.Log = log
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetConsistency(ctx.Request().Context(), request.(GetConsistencyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetConsistency")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetConsistencyResponseObject); ok {
+		return validResponse.VisitGetConsistencyResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -12,10 +13,23 @@ import (
 	"audittrail/platform/httpserver"
 )
 
-// Mount registers every operation of the specification on the server. Each request is checked in this
-// order: its credential, unless the operation wants none, and then its parameters, by the specification.
-// An error is a mistake in the program: an operation that can't be checked is not served.
-func Mount(server *httpserver.Server, spec *Spec, verifier *auth.Verifier, api StrictServerInterface) error {
+// Entrance is how requests are let in.
+type Entrance struct {
+	Verifier     *auth.Verifier
+	PublicLedger bool // ledger.public: operations that want a token or none want none
+}
+
+// API is all that is served: the specification's operations, and the tiles.
+type API interface {
+	StrictServerInterface
+	Tiles
+}
+
+// Mount registers every operation of the specification on the server, and the paths of tiles. Each request
+// is checked in this order: its credential, unless the operation wants none, and then its parameters, by
+// the specification. An error is a mistake in the program: an operation that can't be checked is not
+// served.
+func Mount(server *httpserver.Server, spec *Spec, entrance Entrance, api API) error {
 	checks := map[string][]echo.MiddlewareFunc{}
 	for path, item := range spec.Doc.Paths.Map() {
 		for method, op := range item.Operations() {
@@ -23,8 +37,8 @@ func Mount(server *httpserver.Server, spec *Spec, verifier *auth.Verifier, api S
 			if err != nil {
 				return fmt.Errorf("openapi.yaml: %s %s: %w", method, path, err)
 			}
-			if !isPublic(spec.Doc, op) {
-				checks[op.OperationID] = append(checks[op.OperationID], wantToken(verifier))
+			if !isPublic(spec.Doc, op) && !(entrance.PublicLedger && mayBePublic(op)) {
+				checks[op.OperationID] = append(checks[op.OperationID], wantToken(entrance.Verifier))
 			}
 			checks[op.OperationID] = append(checks[op.OperationID], wantParameters(rules))
 			server.Expect(path, method, statuses(op)...)
@@ -33,6 +47,11 @@ func Mount(server *httpserver.Server, spec *Spec, verifier *auth.Verifier, api S
 	RegisterHandlersWithOptions(server.Echo(), NewStrictHandler(api, nil), RegisterHandlersOptions{
 		OperationMiddlewares: checks,
 	})
+	if entrance.PublicLedger {
+		mountTiles(server, api)
+	} else {
+		mountTiles(server, api, wantToken(entrance.Verifier))
+	}
 	return nil
 }
 
@@ -42,6 +61,12 @@ func isPublic(doc *openapi3.T, op *openapi3.Operation) bool {
 		return len(*op.Security) == 0
 	}
 	return len(doc.Security) == 0
+}
+
+// mayBePublic says whether an operation wants a token or none, by configuration: one of its requirements
+// is empty.
+func mayBePublic(op *openapi3.Operation) bool {
+	return op.Security != nil && slices.ContainsFunc(*op.Security, func(r openapi3.SecurityRequirement) bool { return len(r) == 0 })
 }
 
 // wantToken lets a request pass whose token is accepted.
@@ -55,7 +80,7 @@ func wantToken(verifier *auth.Verifier) echo.MiddlewareFunc {
 			}
 			httpserver.ExchangeOf(r.Context()).Principal = principal.Subject
 			c.SetRequest(r.WithContext(auth.WithPrincipal(r.Context(), principal)))
-			c.Response().Header().Set(echo.HeaderCacheControl, "private")
+			c.Response().Header().Set(echo.HeaderCacheControl, cachePrivate)
 			c.Response().Header().Set(echo.HeaderVary, echo.HeaderAuthorization)
 			return next(c)
 		}

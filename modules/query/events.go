@@ -11,7 +11,8 @@ import (
 
 // ListEvents searches events.
 func (h *Handlers) ListEvents(ctx context.Context, r httpapi.ListEventsRequestObject) (httpapi.ListEventsResponseObject, error) {
-	filter, err := filterOf(r.Params)
+	p := r.Params
+	filter, err := filterOf(p.EventType, p.AggregateType, p.AggregateId, p.From, p.To)
 	if err != nil {
 		return nil, err
 	}
@@ -23,18 +24,19 @@ func (h *Handlers) ListEvents(ctx context.Context, r httpapi.ListEventsRequestOb
 	return httpapi.EventsAnswer{Items: found.Items, NextCursor: found.Next}, nil
 }
 
-func filterOf(p httpapi.ListEventsParams) (f store.Filter, err error) {
-	if p.EventType != nil {
-		f.EventTypes = *p.EventType
+// filterOf reads the filters that a search and an export have in common; nil is one that was not given.
+func filterOf(types *httpapi.EventType, aggregateType, aggregateID *httpapi.Name, from, to *httpapi.Moment) (f store.Filter, err error) {
+	if types != nil {
+		f.EventTypes = *types
 	}
-	f.AggregateType, f.AggregateID = textOf(p.AggregateType), textOf(p.AggregateId)
-	if f.From, err = timeOf("from", p.From); err != nil {
+	f.AggregateType, f.AggregateID = textOf(aggregateType), textOf(aggregateID)
+	if f.From, err = timeOf("from", from); err != nil {
 		return f, err
 	}
-	if f.To, err = timeOf("to", p.To); err != nil {
+	if f.To, err = timeOf("to", to); err != nil {
 		return f, err
 	}
-	if p.From != nil && p.To != nil && !f.From.Before(f.To) {
+	if from != nil && to != nil && !f.From.Before(f.To) {
 		return f, invalid("to", "must be after from: to itself is not part of the search")
 	}
 	return f, nil

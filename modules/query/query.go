@@ -17,17 +17,21 @@ import (
 // defaultLimit is how many items a page holds where the caller does not say.
 const defaultLimit = 50
 
-// Handlers answers the reading paths. It is one part of what fulfils httpapi.StrictServerInterface.
+// Handlers answers the reading paths. It is one part of what fulfils httpapi.API.
 type Handlers struct {
-	reader *store.Reader
-	head   *headWatch
-	spec   httpapi.RawJSON
-	index  []byte // the page of /docs
+	reader  *store.Reader
+	head    *headWatch
+	spec    httpapi.RawJSON
+	index   []byte        // the page of /docs
+	exports chan struct{} // one for each export under way
 }
 
 // NewHandlers makes the handlers. The long polls of the feed end when the role that serves them stops.
 func NewHandlers(reader *store.Reader, spec *httpapi.Spec) *Handlers {
-	return &Handlers{reader: reader, head: newHeadWatch(reader), spec: spec.JSON, index: docsIndex()}
+	return &Handlers{
+		reader: reader, head: newHeadWatch(reader), spec: spec.JSON, index: docsIndex(),
+		exports: make(chan struct{}, maxExports),
+	}
 }
 
 func page(order store.Order, limit *httpapi.Limit, cursor *httpapi.Cursor) store.Page {

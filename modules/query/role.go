@@ -25,11 +25,14 @@ type RoleOptions struct {
 	Metrics prometheus.Registerer
 	Drain   time.Duration // how long requests under way may take to end at shutdown; 0 is 10 s
 
+	// PublicLedger opens the ledger's paths, hashes and checkpoints, without a token.
+	PublicLedger bool
+
 	// Listening is told the listener's address before the role is ready; it may be nil.
 	Listening func(net.Addr)
 
 	// Assemble puts the handlers of all modules together. Where it is nil these are all there are.
-	Assemble func(*Handlers) httpapi.StrictServerInterface
+	Assemble func(*Handlers) httpapi.API
 }
 
 // Role is the role api: it serves the specification's paths until it is stopped.
@@ -60,11 +63,11 @@ func NewRole(o RoleOptions) (*Role, error) {
 		handlers: NewHandlers(o.Reader, spec), verifier: verifier, server: server,
 		log: o.Log, told: o.Listening,
 	}
-	var api httpapi.StrictServerInterface = r.handlers
+	var api httpapi.API = r.handlers
 	if o.Assemble != nil {
 		api = o.Assemble(r.handlers)
 	}
-	if err := httpapi.Mount(server, spec, verifier, api); err != nil {
+	if err := httpapi.Mount(server, spec, httpapi.Entrance{Verifier: verifier, PublicLedger: o.PublicLedger}, api); err != nil {
 		return nil, err
 	}
 	mountAssets(server)

@@ -40,6 +40,7 @@ type Page struct {
 	Order  Order
 	Limit  int    // at least 1
 	Cursor string // "" for the first page
+	bytes  int    // where it ends at the latest; the reader's own bound where 0
 }
 
 // EventPage is a part of a list of events.

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -58,7 +59,7 @@ func (r *Reader) list(ctx context.Context, conn *pgx.Conn, f Filter, p Page) ([]
 	if err != nil {
 		return nil, false, err
 	}
-	page := &collector{limit: p.Limit, bytes: r.pageBytes}
+	page := &collector{limit: p.Limit, bytes: cmp.Or(p.bytes, r.pageBytes)}
 	for _, group := range groups(spans, p.Order) {
 		if err := listSpans(ctx, conn, group, where, p, page); err != nil {
 			return nil, false, err

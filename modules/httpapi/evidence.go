@@ -1,0 +1,124 @@
+package httpapi
+
+import (
+	"io"
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+
+	"audittrail/modules/ledger"
+	"audittrail/platform/httpserver"
+)
+
+// plainType is C2SP's for checkpoints and textual proofs.
+const plainType = "text/plain; charset=utf-8"
+
+// cacheFor says how long an answer may be kept: by everybody where no token was wanted, and by the caller
+// alone where one was.
+func cacheFor(h http.Header, directives string) {
+	who := "public"
+	if h.Get(echo.HeaderCacheControl) == cachePrivate {
+		who = cachePrivate
+	}
+	h.Set(echo.HeaderCacheControl, who+", "+directives)
+}
+
+// What ledger answers say about being kept. A checkpoint grows old within notary.interval, and a proof
+// with it; hashes below a signed size never change.
+const (
+	cachePrivate   = "private"
+	cacheAsk       = "no-cache" // keep it, and ask whether it still is the latest
+	cacheMoment    = "max-age=1"
+	cacheImmutable = "max-age=31536000, immutable"
+)
+
+// EventEvidence is an event's evidence, as a bundle or as text.
+type EventEvidence struct {
+	Body []byte
+	Text bool // C2SP tlog-proof
+	ETag string
+}
+
+// VisitGetEventProofResponse writes the evidence.
+func (e EventEvidence) VisitGetEventProofResponse(w http.ResponseWriter) error {
+	evidenceHead(w.Header(), e.ETag)
+	kind := jsonType
+	if e.Text {
+		kind = plainType
+	}
+	return sendAs(w, kind, e.Body)
+}
+
+func evidenceHead(h http.Header, etag string) {
+	h.Set("ETag", etag)
+	h.Add(echo.HeaderVary, echo.HeaderAccept)
+	cacheFor(h, cacheAsk)
+}
+
+// VisitGetEventProofResponse writes the head, which is all there is.
+func (e Unchanged) VisitGetEventProofResponse(w http.ResponseWriter) error {
+	evidenceHead(w.Header(), e.ETag)
+	w.WriteHeader(http.StatusNotModified)
+	return nil
+}
+
+// SignedCheckpoint is a log's latest checkpoint.
+type SignedCheckpoint struct {
+	Note string
+	ETag string
+}
+
+// VisitGetCheckpointResponse writes the signed note.
+func (c SignedCheckpoint) VisitGetCheckpointResponse(w http.ResponseWriter) error {
+	w.Header().Set("ETag", c.ETag)
+	cacheFor(w.Header(), cacheMoment)
+	return sendAs(w, plainType, []byte(c.Note))
+}
+
+// VisitGetCheckpointResponse writes the head, which is all there is.
+func (e Unchanged) VisitGetCheckpointResponse(w http.ResponseWriter) error {
+	w.Header().Set("ETag", e.ETag)
+	cacheFor(w.Header(), cacheMoment)
+	w.WriteHeader(http.StatusNotModified)
+	return nil
+}
+
+// Consistency is a consistency proof.
+type Consistency struct{ Proof ledger.Proof }
+
+// VisitGetConsistencyResponse writes the proof.
+func (c Consistency) VisitGetConsistencyResponse(w http.ResponseWriter) error {
+	cacheFor(w.Header(), cacheImmutable)
+	return send(w, append(c.Proof.AppendJSON([]byte(`{"proof":`)), '}'))
+}
+
+// Export is an answer that is written while it is read. Write begins the stream itself, when it has
+// something to send, with [Export.Start].
+type Export struct {
+	File  string // what a browser calls it
+	Write func(start func() (ExportStream, error)) error
+}
+
+// ExportStream is what an export is written to.
+type ExportStream interface {
+	io.Writer
+	Flush() error
+}
+
+// VisitExportEventsResponse streams the export.
+func (e Export) VisitExportEventsResponse(w http.ResponseWriter) error {
+	return e.Write(func() (ExportStream, error) {
+		h := w.Header()
+		h.Set(contentType, jsonType)
+		h.Set(echo.HeaderContentDisposition, `attachment; filename="`+e.File+`"`)
+		cacheFor(h, "no-store")
+		return httpserver.StartStream(w, http.StatusOK)
+	})
+}
+
+func sendAs(w http.ResponseWriter, kind string, body []byte) error {
+	w.Header().Set(contentType, kind)
+	w.WriteHeader(http.StatusOK)
+	_, err := w.Write(body)
+	return err
+}

@@ -1,0 +1,130 @@
+package query
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"audittrail/modules/event"
+	"audittrail/modules/httpapi"
+	"audittrail/modules/ledger"
+	"audittrail/modules/store"
+	"audittrail/platform/httpserver"
+)
+
+// GetEventProof answers an event's evidence against the latest checkpoint: a bundle, or the text of C2SP
+// tlog-proof where the caller would rather have that.
+func (h *Handlers) GetEventProof(ctx context.Context, r httpapi.GetEventProofRequestObject) (httpapi.GetEventProofResponseObject, error) {
+	id, err := event.ParseID(r.EventId)
+	if err != nil {
+		return nil, invalid("eventId", "must be a UUID in its 36-character form").Because(err)
+	}
+	found, err := h.reader.Event(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	rows := h.reader.Ledger(ledger.Events)
+	checkpoint, err := rows.Checkpoint(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if found.Position >= checkpoint.Size {
+		return nil, store.NotYetSigned()
+	}
+	httpserver.ShowEvents(ctx, 1)
+	text := prefersText(httpserver.ExchangeOf(ctx).Request)
+	etag := evidenceTag(id, checkpoint, text)
+	if r.Params.IfNoneMatch != nil && httpserver.MatchesETag(*r.Params.IfNoneMatch, etag) {
+		return httpapi.Unchanged{ETag: etag}, nil
+	}
+	body, err := evidence(ctx, rows, &found, checkpoint, text)
+	if err != nil {
+		return nil, err
+	}
+	return httpapi.EventEvidence{Body: body, Text: text, ETag: etag}, nil
+}
+
+// evidence proves the event.
+func evidence(ctx context.Context, rows ledger.Reader, e *event.Stored, checkpoint store.Checkpoint, text bool) ([]byte, error) {
+	prover, err := ledger.NewProver(rows, checkpoint.Size)
+	if err != nil {
+		return nil, err
+	}
+	signed := []byte(checkpoint.Note)
+	proofs, err := prover.Inclusion(ctx, e.Position)
+	if err != nil {
+		return nil, err
+	}
+	if text {
+		return ledger.EventTextProof(e, proofs[0], signed).Append(nil), nil
+	}
+	var body bytes.Buffer
+	bundle, err := ledger.NewBundleWriter(&body, ledger.Events, signed)
+	if err != nil {
+		return nil, err
+	}
+	if err := bundle.Event(e, proofs[0]); err != nil {
+		return nil, err
+	}
+	return body.Bytes(), bundle.Close()
+}
+
+// evidenceTag is the entity tag of evidence. What it is made of says all that is in it, so that a caller
+// who has it already costs no proof.
+func evidenceTag(id event.ID, checkpoint store.Checkpoint, text bool) string {
+	b := append(id[:], strconv.FormatBool(text)...)
+	sum := sha256.Sum256(append(b, checkpoint.Note...))
+	return `"` + hex.EncodeToString(sum[:16]) + `"`
+}
+
+// prefersText says whether a request's Accept ranks text/plain above application/json (RFC 9110, section
+// 12.5.1). Whoever takes neither gets JSON.
+func prefersText(r *http.Request) bool {
+	if r == nil {
+		return false
+	}
+	accept := strings.Join(r.Header.Values("Accept"), ",")
+	return quality(accept, "text", "plain") > quality(accept, "application", "json")
+}
+
+// quality is how much an Accept header wants a media type: 0 to 1, by the most specific range that fits.
+func quality(accept, kind, subtype string) float64 {
+	best, specific := 0.0, -1
+	for part := range strings.SplitSeq(accept, ",") {
+		name, params, _ := strings.Cut(part, ";")
+		rank := -1
+		switch strings.ToLower(strings.TrimSpace(name)) {
+		case kind + "/" + subtype:
+			rank = 2
+		case kind + "/*":
+			rank = 1
+		case "*/*":
+			rank = 0
+		}
+		if rank > specific {
+			best, specific = weight(params), rank
+		}
+	}
+	return best
+}
+
+// weight reads the q of a media range's parameters; 1 where there is none, 0 where it can't be read.
+func weight(params string) float64 {
+	for param := range strings.SplitSeq(params, ";") {
+		name, value, _ := strings.Cut(strings.TrimSpace(param), "=")
+		if !strings.EqualFold(name, "q") {
+			continue
+		}
+		q, err := strconv.ParseFloat(value, 64)
+		if err != nil || math.IsNaN(q) || q < 0 || q > 1 {
+			return 0
+		}
+		return q
+	}
+	return 1
+}

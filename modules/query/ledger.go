@@ -1,0 +1,78 @@
+package query
+
+import (
+	"context"
+	"errors"
+
+	"audittrail/modules/httpapi"
+	"audittrail/modules/ledger"
+	"audittrail/modules/store"
+	"audittrail/platform/errs"
+	"audittrail/platform/httpserver"
+)
+
+// The ledger's paths. They tell hashes and sizes, never an entry: the leaves' salts keep anybody from
+// confirming a guess.
+
+// GetCheckpoint answers a log's latest checkpoint.
+func (h *Handlers) GetCheckpoint(ctx context.Context, r httpapi.GetCheckpointRequestObject) (httpapi.GetCheckpointResponseObject, error) {
+	latest, err := h.signed(ctx, ledger.Log(r.Log))
+	if err != nil {
+		return nil, err
+	}
+	etag := httpserver.ETag([]byte(latest.Note))
+	if r.Params.IfNoneMatch != nil && httpserver.MatchesETag(*r.Params.IfNoneMatch, etag) {
+		return httpapi.Unchanged{ETag: etag}, nil
+	}
+	return httpapi.SignedCheckpoint{Note: latest.Note, ETag: etag}, nil
+}
+
+// GetConsistency answers the proof between two sizes. Sizes that no checkpoint has are as good as others:
+// what they prove follows from the checkpoint after them.
+func (h *Handlers) GetConsistency(ctx context.Context, r httpapi.GetConsistencyRequestObject) (httpapi.GetConsistencyResponseObject, error) {
+	from, to := r.Params.From, r.Params.To
+	if from > to {
+		return nil, invalid("from", "must not be greater than to")
+	}
+	latest, err := h.signed(ctx, ledger.Log(r.Log))
+	if err != nil {
+		return nil, err
+	}
+	if to > latest.Size {
+		return nil, errUnsigned.InField("to")
+	}
+	prover, err := ledger.NewProver(h.reader.Ledger(ledger.Log(r.Log)), to)
+	if err != nil {
+		return nil, err
+	}
+	proof, err := prover.Consistency(ctx, from)
+	if err != nil {
+		return nil, err
+	}
+	return httpapi.Consistency{Proof: proof}, nil
+}
+
+// Tile answers a tile's hashes, up to what the latest checkpoint covers.
+func (h *Handlers) Tile(ctx context.Context, log ledger.Log, id ledger.TileID, width int) ([]ledger.Hash, error) {
+	latest, err := h.signed(ctx, log)
+	if err != nil {
+		return nil, err
+	}
+	if width > id.WidthAt(latest.Size) {
+		return nil, errUnsigned
+	}
+	return ledger.ReadTile(ctx, h.reader.Ledger(log), id, width)
+}
+
+// signed is a log's latest checkpoint. Of a log that was never signed there is nothing to see: such a path
+// does not exist yet.
+func (h *Handlers) signed(ctx context.Context, log ledger.Log) (store.Checkpoint, error) {
+	latest, err := h.reader.Ledger(log).Checkpoint(ctx)
+	var refused *errs.Error
+	if errors.As(err, &refused) && refused.Code == store.NotYetSigned().Code {
+		return store.Checkpoint{}, errUnsigned
+	}
+	return latest, err
+}
+
+var errUnsigned = errs.New(errs.NotFound, "not_found", "nothing of this log has been signed up to there yet")
