@@ -10,6 +10,8 @@ const (
 	// fetchesAtATime bounds how many brokers' answers the client holds; with ingest.max_fetch_bytes
 	// it bounds the client's memory.
 	fetchesAtATime = 4
+	// fetchShares is how many partitions share one fetch, if they all have enough.
+	fetchShares = 4
 	// fetchWait is how long a broker may hold a fetch that finds nothing. It is short, since few
 	// fetches are under way at a time and a broker with news may have to wait for its turn.
 	fetchWait = 500 * time.Millisecond
@@ -41,7 +43,8 @@ func (r *Role) consumerOptions(p *pipeline) []kgo.Opt {
 		kgo.KeepControlRecords(), // so that markers at the end of a log are accounted for
 
 		kgo.FetchMaxBytes(int32(r.options.MaxFetchBytes)),
-		kgo.FetchMaxPartitionBytes(int32(min(r.options.MaxFetchBytes, 1<<20))),
+		// A fetch brings several partitions, so that no worker waits while another one's share comes in.
+		kgo.FetchMaxPartitionBytes(int32(r.options.MaxFetchBytes / fetchShares)),
 		kgo.MaxConcurrentFetches(fetchesAtATime),
 		kgo.FetchMaxWait(fetchWait),
 		kgo.MaxDecompressBatchBytes(maxDecompressedBytes),
