@@ -1,0 +1,89 @@
+package notary
+
+import (
+	"context"
+	"fmt"
+	"math/bits"
+
+	"audittrail/modules/ledger"
+)
+
+// frontier is what a log's root is computed from and grows by: the roots of its largest whole subtrees,
+// from the left, one for each bit of its size. Whoever holds a frontier with the right root needs nothing
+// else of the past, since nobody can make other hashes of the same root: appending to it is a proof of
+// consistency by itself.
+type frontier struct {
+	size  int64
+	nodes []ledger.Hash
+}
+
+// append adds a leaf. visit, which may be nil, is told each hash of level 1 and up of the tiles that
+// became known by it, with its index within the level.
+func (f *frontier) append(leaf ledger.Hash, visit func(level int, index int64, h ledger.Hash)) {
+	height := 0
+	for s := f.size; s&1 == 1; s >>= 1 {
+		last := len(f.nodes) - 1
+		leaf = ledger.NodeHash(f.nodes[last], leaf)
+		f.nodes = f.nodes[:last]
+		height++
+		if visit != nil && height%ledger.TileHeight == 0 {
+			visit(height/ledger.TileHeight, f.size>>height, leaf)
+		}
+	}
+	f.nodes = append(f.nodes, leaf)
+	f.size++
+}
+
+func (f *frontier) root() ledger.Hash {
+	last := len(f.nodes) - 1
+	if last < 0 {
+		return ledger.EmptyRoot()
+	}
+	root := f.nodes[last]
+	for i := last - 1; i >= 0; i-- {
+		root = ledger.NodeHash(f.nodes[i], root)
+	}
+	return root
+}
+
+// storedFrontier reads the frontier at size from the stored tiles and leaves. It is worth as much as its
+// root, which the caller MUST compare with one that was signed.
+func storedFrontier(ctx context.Context, r ledger.Reader, size int64) (*frontier, error) {
+	f := &frontier{size: size}
+	for level := (bits.Len64(uint64(size)) - 1) / ledger.TileHeight; level >= 0 && size > 0; level-- {
+		count := size >> (ledger.TileHeight * level)
+		width := int(count % ledger.TileWidth)
+		if width == 0 {
+			continue
+		}
+		hashes, err := ledger.ReadTile(ctx, r, ledger.TileID{Level: level, Index: count / ledger.TileWidth}, width)
+		if err != nil {
+			return nil, err
+		}
+		var part frontier // of the tile's own hashes: its subtrees are the log's
+		for _, h := range hashes {
+			part.append(h, nil)
+		}
+		f.nodes = append(f.nodes, part.nodes...)
+	}
+	return f, nil
+}
+
+// extend appends the stored leaves up to a size, at most ledger.MaxLeaves at a time, so that memory stays
+// bounded however far the log has grown.
+func (f *frontier) extend(ctx context.Context, r ledger.Reader, to int64, visit func(level int, index int64, h ledger.Hash)) error {
+	for f.size < to {
+		step := ledger.Range{From: f.size, To: min(to, f.size+ledger.MaxLeaves)}
+		leaves, err := r.Leaves(ctx, []ledger.Range{step})
+		if err != nil {
+			return err
+		}
+		if len(leaves) != 1 || int64(len(leaves[0])) != step.To-step.From {
+			return fmt.Errorf("leaves %d to %d: %w", step.From, step.To, ledger.ErrIncomplete)
+		}
+		for _, leaf := range leaves[0] {
+			f.append(leaf, visit)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,76 @@
+package notary
+
+import (
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"audittrail/modules/ledger"
+)
+
+type metrics struct {
+	size     *prometheus.GaugeVec
+	signed   *prometheus.CounterVec
+	refusals *prometheus.CounterVec
+	patrols  *prometheus.CounterVec
+	leader   prometheus.Gauge
+
+	now     func() time.Time
+	covered map[ledger.Log]*atomic.Int64 // nanoseconds: when a checkpoint was last known to cover the whole log
+}
+
+func newMetrics(registry prometheus.Registerer, now func() time.Time) (metrics, error) {
+	m := metrics{
+		size: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "audittrail_ledger_size", Help: "Entries of the log, as the notary last saw it.",
+		}, []string{"log"}),
+		signed: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "audittrail_notary_checkpoints_total", Help: "Checkpoints that were signed and kept.",
+		}, []string{"log"}),
+		refusals: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "audittrail_notary_refusals_total", Help: "Rounds in which nothing was signed, because the log is not an extension of what was signed before. More than zero is an alarm.",
+		}, []string{"log", "reason"}),
+		patrols: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "audittrail_notary_patrols_total", Help: "How often the whole log was recomputed from its leaves and found right.",
+		}, []string{"log"}),
+		leader: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "audittrail_notary_leader", Help: "1 in the one process that signs.",
+		}),
+		now: now, covered: make(map[ledger.Log]*atomic.Int64),
+	}
+	collectors := []prometheus.Collector{m.size, m.signed, m.refusals, m.patrols, m.leader}
+	for _, log := range ledger.Logs() {
+		m.size.WithLabelValues(string(log))
+		m.signed.WithLabelValues(string(log))
+		m.patrols.WithLabelValues(string(log))
+		for _, why := range reasons() {
+			m.refusals.WithLabelValues(string(log), string(why))
+		}
+		m.covered[log] = new(atomic.Int64)
+		m.cover(log)
+		collectors = append(collectors, m.age(log))
+	}
+	if registry == nil {
+		return m, nil
+	}
+	for _, c := range collectors {
+		if err := registry.Register(c); err != nil {
+			return m, fmt.Errorf("notary: %w", err)
+		}
+	}
+	return m, nil
+}
+
+// age grows while entries wait for a signature, and not while nothing happens.
+func (m metrics) age(log ledger.Log) prometheus.Collector {
+	covered := m.covered[log]
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "audittrail_checkpoint_age_seconds", ConstLabels: prometheus.Labels{"log": string(log)},
+		Help: "Time since the newest checkpoint was last seen to cover the whole log.",
+	}, func() float64 { return max(0, m.now().Sub(time.Unix(0, covered.Load())).Seconds()) })
+}
+
+// cover notes that the newest checkpoint covers the whole log now.
+func (m metrics) cover(log ledger.Log) { m.covered[log].Store(m.now().UnixNano()) }

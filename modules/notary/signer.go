@@ -1,0 +1,65 @@
+package notary
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"audittrail/modules/ledger"
+)
+
+// head is a checkpoint of a log that one of our keys signed, the last one that is known.
+type head struct {
+	ledger.Signed
+	previous int64 // size of the checkpoint that is kept before it; 0 for none
+	signedAt time.Time
+}
+
+// signer signs one log's checkpoints with all keys, and knows them again.
+type signer struct {
+	log     ledger.Log
+	origin  string
+	signers []note.Signer
+	keys    ledger.Keys
+}
+
+func newSigner(keys []ledger.SigningKey, log ledger.Log) (*signer, error) {
+	s := &signer{log: log, origin: log.Origin(keys[0].Origin())}
+	var public []string
+	for _, k := range keys {
+		one, err := k.Signer(log)
+		if err != nil {
+			return nil, err
+		}
+		s.signers = append(s.signers, one)
+		public = append(public, k.VerifierKey(log))
+	}
+	var err error
+	s.keys, err = ledger.ParseKeys(public...)
+	return s, err
+}
+
+// sign signs, and reads back what it signed.
+func (s *signer) sign(size int64, root ledger.Hash) (ledger.Signed, error) {
+	signed, err := ledger.Checkpoint{Origin: s.origin, Size: size, Root: root}.Sign(s.signers...)
+	if err != nil {
+		return ledger.Signed{}, err
+	}
+	return s.open(signed)
+}
+
+// open reads a checkpoint that one of our keys signed.
+func (s *signer) open(text []byte) (ledger.Signed, error) {
+	c, err := ledger.OpenCheckpoint(text, s.keys)
+	if err == nil && c.Origin != s.origin {
+		err = fmt.Errorf("the checkpoint is of %s, not of %s", c.Origin, s.origin)
+	}
+	return c, err
+}
+
+// lacks tells that not all keys have signed it.
+func (s *signer) lacks(c ledger.Signed) bool {
+	return slices.ContainsFunc(s.keys.IDs(), func(id string) bool { return !slices.Contains(c.Keys, id) })
+}
