@@ -137,6 +137,7 @@ func subcommands(schema *config.Schema) []*cobra.Command {
 		newMigrateCmd(),
 		newPublishCmd(),
 		newEventsCmd(),
+		newVerifyCmd(),
 		newReconcileCmd(),
 		newTopicsCmd(),
 		newConfigCmd(schema),

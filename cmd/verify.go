@@ -1,0 +1,95 @@
+package cmd
+
+import (
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"audittrail/modules/ledger"
+)
+
+func newVerifyCmd() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "verify FILE… --key K | --database --key K",
+		Short: "Check evidence with nothing but a public key, or the whole database against its checkpoints",
+		Long: `Verify checks evidence offline: evidence bundles, as 'audittrail export' and the API's /proof give
+them, and C2SP tlog-proof texts. It asks no server, reads no configuration and trusts nothing but the
+keys given: it checks the signature of the checkpoint, computes the fingerprint of every event anew
+from what the file shows, and follows the proof that leads from it to the checkpoint. So what passes
+was in the log, exactly so and at that position, when the checkpoint was signed.
+
+FILE may be gzip, whatever its name is, and '-' is standard input. --key takes a public key as
+'audittrail keys generate' prints it, or the name of a file with keys, one a line; repeat it for more
+keys, as after a rotation. Files may be larger than memory.
+
+With --database it checks the event store at postgres.url instead of files: it recomputes the whole
+log from the rows, and names every event that was altered, removed, inserted or moved.
+
+Exit status 0 if all is proven, 3 if something does not prove what it says (it was changed, or belongs
+to another key), 1 if something can't be read or is no JSON.`,
+		Example: `  audittrail verify evidence.json --key audit.example.com/shop/events+5ab3c0de+ATNgq1…
+  audittrail verify *.json.gz --key keys.txt --output json | jq '.files[].faults'
+  curl -s "$AUDITTRAIL/v1/events/$ID/proof" -H "Authorization: Bearer $TOKEN" | audittrail verify - --key keys.txt
+  audittrail verify --database --key keys.txt --postgres.url "$DATABASE_URL"`,
+		Args: cobra.ArbitraryArgs,
+	}
+	keys := c.Flags().StringArray("key", nil, "public key of the log, or a file that holds keys; may be repeated")
+	database := c.Flags().Bool("database", false, "check the event store at postgres.url instead of files")
+	output := addOutput(c, "text", "json")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		switch {
+		case len(*keys) == 0:
+			return wrongUsage("--key is missing: the log's public key, or the name of a file that holds it")
+		case *database && len(args) > 0:
+			return wrongUsage("--database checks no files: leave them out, or --database")
+		case *database:
+			return runVerifyDatabase(c, *keys, output.value)
+		case len(args) == 0:
+			return wrongUsage("give the files to check, '-' for standard input, or --database")
+		}
+		return runVerifyFiles(c, args, *keys, output.value)
+	}
+	return c
+}
+
+// maxKeyFile is how long a file of keys may be, in bytes; a hundred keys take less.
+const maxKeyFile = 64 << 10
+
+// readVerifierKeys reads what --key was given: each a key, or the name of a file of keys.
+func readVerifierKeys(given []string) (ledger.Keys, error) {
+	texts := make([]string, len(given))
+	for i, k := range given {
+		texts[i] = k
+		if ledger.IsKeyText(k) {
+			continue
+		}
+		text, err := readKeyFile(k)
+		if err != nil {
+			return ledger.Keys{}, wrongUsage("--key is neither a key (<name>+<8 hexadecimal digits>+<base64>) nor a file that can be read: %w", err)
+		}
+		texts[i] = text
+	}
+	keys, err := ledger.ParseKeys(texts...)
+	if err != nil {
+		return ledger.Keys{}, wrongUsage("--key: %w", err)
+	}
+	return keys, nil
+}
+
+func readKeyFile(name string) (string, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxKeyFile+1))
+	if err != nil {
+		return "", err
+	}
+	if len(text) > maxKeyFile {
+		return "", fmt.Errorf("%s is longer than any file of keys", name)
+	}
+	return string(text), nil
+}

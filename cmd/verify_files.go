@@ -1,0 +1,138 @@
+package cmd
+
+import (
+	"bufio"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
+
+	"github.com/spf13/cobra"
+
+	"audittrail/modules/ledger"
+)
+
+// verdict is what became of one file.
+type verdict struct {
+	name   string
+	report ledger.Report
+	faults []*ledger.Fault // the first of them
+	count  int64           // of all faults
+	err    error           // why it could not be read; nil where it could
+}
+
+func (v *verdict) proven() bool { return v.err == nil && v.count == 0 }
+
+// runVerifyFiles checks each file, and reports on all of them.
+func runVerifyFiles(c *cobra.Command, names, keys []string, output string) error {
+	trusted, err := readVerifierKeys(keys)
+	if err != nil {
+		return err
+	}
+	report := newFilesReport(output, c.OutOrStdout())
+	var altered, unreadable int
+	for _, name := range names {
+		v, err := verifyFile(c, name, trusted)
+		if err != nil {
+			return err
+		}
+		switch {
+		case v.err != nil:
+			unreadable++
+		case v.count > 0:
+			altered++
+		}
+		if err := report.file(v); err != nil {
+			return err
+		}
+	}
+	if err := report.end(altered+unreadable == 0); err != nil {
+		return err
+	}
+	return outcomeOfFiles(len(names), altered, unreadable)
+}
+
+// outcomeOfFiles is the exit status. What was changed weighs more than what can't be read.
+func outcomeOfFiles(all, altered, unreadable int) error {
+	switch {
+	case altered > 0:
+		return &statusError{statusTampering, fmt.Errorf("%d of %d files do not prove what they say", altered, all)}
+	case unreadable > 0:
+		return fmt.Errorf("%d of %d files can't be read", unreadable, all)
+	}
+	return nil
+}
+
+// verifyFile checks one file. An error is one of the call as a whole: it was interrupted.
+func verifyFile(c *cobra.Command, name string, keys ledger.Keys) (*verdict, error) {
+	v := &verdict{name: name}
+	src, err := openSource(c.Context(), name, c.InOrStdin())
+	if err != nil {
+		v.err = err
+		return v, nil
+	}
+	defer src.Close()
+	if name == "-" {
+		v.name = "standard input"
+	}
+	var entries atomic.Int64
+	telling := startProgress(c.ErrOrStderr(), func() string {
+		text := fmt.Sprintf("%s: %s entries checked", v.name, grouped(entries.Load()))
+		if share := src.share(); share >= 0 {
+			return fmt.Sprintf("%3.0f %%  %s", 100*share, text)
+		}
+		return text
+	})
+	defer telling.stop()
+	plain, err := unzipped(cancellable{c.Context().Err, src})
+	if err == nil {
+		v.report, err = ledger.Verify(plain, keys, func(ledger.Entry) { entries.Add(1) })
+	}
+	var not *ledger.NotProvenError
+	switch {
+	case c.Context().Err() != nil:
+		return nil, errors.New("interrupted")
+	case errors.As(err, &not):
+		v.faults, v.count = not.Faults, not.Count
+	case err != nil:
+		v.err = explainUnreadable(err)
+	}
+	return v, nil
+}
+
+// explainUnreadable adds what a damaged compression or a failing disk says to why a file can't be read.
+// Texts of other causes may quote the file.
+func explainUnreadable(err error) error {
+	var system interface{ Timeout() bool } // errors of the operating system
+	switch {
+	case errors.Is(err, gzip.ErrHeader), errors.Is(err, gzip.ErrChecksum):
+		return errors.New("it is gzip, and damaged")
+	case errors.As(err, &system):
+		return fmt.Errorf("it can't be read: %w", err)
+	}
+	return err
+}
+
+// unzipped reads what is gzip unpacked, and anything else as it is.
+func unzipped(r io.Reader) (io.Reader, error) {
+	b := bufio.NewReaderSize(r, 256<<10)
+	if magic, _ := b.Peek(2); string(magic) != "\x1f\x8b" {
+		return b, nil
+	}
+	return gzip.NewReader(b)
+}
+
+// cancellable ends reading once its context is cancelled: files never wait, so nothing else would.
+type cancellable struct {
+	cancelled func() error
+	io.Reader
+}
+
+func (r cancellable) Read(p []byte) (int, error) {
+	if r.cancelled() != nil {
+		return 0, context.Canceled
+	}
+	return r.Reader.Read(p)
+}
