@@ -213,3 +213,32 @@ func TestStoppingIsBoundedWithoutKafka(t *testing.T) {
 		t.Errorf("stopping took %v", took)
 	}
 }
+
+// A static member that was killed and comes back has its partitions before its session would have timed
+// out.
+func TestAStaticMemberThatWasKilledGoesOnAtOnce(t *testing.T) {
+	b, st := newBroker(t), newFakeStore(t)
+	topic, group := b.topic(unique("orders"), 2), unique("group")
+	static := func(wire *cuttable) setup {
+		return setup{deps: func(d *Dependencies) {
+			d.Kafka.Group, d.Kafka.InstanceID, d.Kafka.SessionTimeout = group, "ingest-0", 30*time.Second
+			d.clientOptions = []kgo.Opt{kgo.Dialer(wire.dial)}
+		}}
+	}
+	wire := &cuttable{}
+	killed := start(t, b, st, []string{topic}, static(wire))
+	b.produce(topic, 0, events(0, 100)...)
+	eventually(t, "100 events", func() bool { n, _ := st.count(); return n == 100 })
+	wire.cut()
+	killed.cancel()
+	b.produce(topic, 1, events(100, 200)...)
+	began := time.Now()
+	start(t, b, st, []string{topic}, static(&cuttable{}))
+	eventually(t, "200 events", func() bool { n, _ := st.count(); return n == 200 })
+	if took := time.Since(began); took > 15*time.Second {
+		t.Errorf("took %v, at most 15 s", took)
+	}
+	if st.duplicate != 0 {
+		t.Errorf("%d records were appended twice", st.duplicate)
+	}
+}

@@ -1,0 +1,45 @@
+package ingest
+
+import (
+	"context"
+	"runtime"
+	"testing"
+
+	"audittrail/modules/store"
+)
+
+// The estimate of what a record costs has to be honest: with defaults, and the store away, the heap grows
+// by no more than the budget and what the client holds.
+func TestMemoryIsBoundedWhileTheStoreIsAway(t *testing.T) {
+	b, st := newBroker(t), newFakeStore(t)
+	const partitions = 6
+	topic := b.topic(unique("orders"), partitions)
+	values := make([]string, 0, 1000)
+	for n := 1; n <= 60_000; n++ {
+		if values = append(values, benchEvent(n)); len(values) == cap(values) {
+			b.produce(topic, int32(n/1000)%partitions, values...)
+			values = values[:0]
+		}
+	}
+	values = nil
+	before := liveHeap() // with all of the log, where the broker is a fake one
+	st.hook = func(context.Context, store.Batch) error { return errAway }
+	p := start(t, b, st, []string{topic}, setup{})
+	budget := p.role.options.MaxInFlightBytes
+	eventually(t, "the budget to be spent", func() bool {
+		return value(t, p.reg, "audittrail_ingest_in_flight_bytes") > float64(budget)*9/10
+	})
+	pass(fetchWait) // the client goes on until its own buffers are full
+	grown := liveHeap() - before
+	t.Logf("the heap grew by %d MiB", grown>>20)
+	if most := budget + 16<<20; grown > most {
+		t.Errorf("the heap grew by %d MiB, at most %d MiB", grown>>20, most>>20)
+	}
+}
+
+func liveHeap() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
