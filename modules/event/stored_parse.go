@@ -13,7 +13,10 @@ import (
 func Members(object []byte) iter.Seq2[[]byte, []byte] {
 	return func(yield func(name, value []byte) bool) {
 		members := membersOf(object)
-		for name, value, ok := members.next(); ok && yield(name, value); name, value, ok = members.next() {
+		for name, value, ok := members.next(); ok; name, value, ok = members.next() {
+			if !yield(name, value) {
+				return
+			}
 		}
 	}
 }

@@ -3,6 +3,7 @@ package ledger
 import (
 	"bytes"
 	"fmt"
+	"slices"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -19,7 +20,8 @@ type entryReader struct {
 	log   Log
 	d     *jsontext.Decoder
 	entry bundleEntry
-	seen  map[string]bool
+	seen  [3]string // names of members
+	count int
 }
 
 func malformedEntry(format string, args ...any) *Fault {
@@ -29,7 +31,7 @@ func malformedEntry(format string, args ...any) *Fault {
 // readEntry reads an entry, which is JSON. What could be read of it is answered beside a fault too, so
 // that the fault can name it.
 func readEntry(log Log, raw jsontext.Value) (bundleEntry, *Fault) {
-	r := entryReader{log: log, d: jsontext.NewDecoder(bytes.NewReader(raw), jsontext.AllowDuplicateNames(true)), seen: map[string]bool{}}
+	r := entryReader{log: log, d: jsontext.NewDecoder(bytes.NewReader(raw), jsontext.AllowDuplicateNames(true))}
 	r.entry.index = -1
 	if raw.Kind() != '{' {
 		return r.entry, malformedEntry("it is not an object")
@@ -45,14 +47,14 @@ func readEntry(log Log, raw jsontext.Value) (bundleEntry, *Fault) {
 			first = fault
 		}
 	}
-	if first == nil && len(r.seen) != 3 {
+	if first == nil && r.count != len(r.seen) {
 		first = malformedEntry("it lacks its event, index or proof")
 	}
 	return r.entry, first
 }
 
 func (r *entryReader) member(name string, value jsontext.Value) (fault *Fault) {
-	if r.seen[name] {
+	if slices.Contains(r.seen[:r.count], name) {
 		return malformedEntry("its member %s stands twice", printable(name))
 	}
 	switch name {
@@ -67,7 +69,8 @@ func (r *entryReader) member(name string, value jsontext.Value) (fault *Fault) {
 	default:
 		return malformedEntry("it has a member %s, which is none of this format", printable(name))
 	}
-	r.seen[name] = true
+	r.seen[r.count] = name
+	r.count++
 	return fault
 }
 

@@ -301,38 +301,6 @@ func TestEachBadEntryIsNamed(t *testing.T) {
 	}
 }
 
-// An endless file must not fill the memory.
-func TestEndlessBundlesEnd(t *testing.T) {
-	if testing.Short() {
-		t.Skip("reads a hundred megabytes")
-	}
-	h := newHistory(t, 9)
-	b := h.bundle(4)
-	for name, start := range map[string]string{
-		"in an entry":  b[:strings.Index(b, `"OrderPlaced`)+1],
-		"in the head":  `{"format":"`,
-		"in white":     b[:strings.Index(b, `"log"`)],
-		"in a text":    "c2sp.org/tlog-proof@v1\nextra ",
-		"in the proof": b[:strings.Index(b, `"proof":["`)+10],
-	} {
-		endless := io.MultiReader(strings.NewReader(start), forever(' '))
-		_, err := ledger.Verify(endless, trusting(t, h.key), nil)
-		var e *ledger.NotProvenError
-		if !errors.As(err, &e) {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-}
-
-type forever byte
-
-func (f forever) Read(b []byte) (int, error) {
-	for i := range b {
-		b[i] = byte(f)
-	}
-	return len(b), nil
-}
-
 // Whatever byte is changed: a bundle that still verifies shows the same as before.
 func TestMutatedBundlesNeverVerifyAsAnother(t *testing.T) {
 	h := newHistory(t, 60)

@@ -34,7 +34,7 @@ var (
 
 // Text is the text of the note, which the signatures are over.
 func (c Checkpoint) Text() string {
-	text := log.Checkpoint{Origin: c.Origin, Size: uint64(c.Size), Hash: c.Root[:]}.Marshal() //nolint:gosec // sizes are not negative
+	text := log.Checkpoint{Origin: c.Origin, Size: uint64(c.Size), Hash: c.Root[:]}.Marshal()
 	for _, line := range c.Extensions {
 		text = append(append(text, line...), '\n')
 	}

@@ -30,17 +30,25 @@ func (h Hash) String() string { return base64.StdEncoding.EncodeToString(h[:]) }
 
 var errHash = errors.New("is not a hash of 32 bytes in base64")
 
+// encodedHash is the length of a hash in base64.
+const encodedHash = 44
+
 // ParseHash reads what String writes, and no other spelling of it.
 func ParseHash(s string) (Hash, error) {
-	decoded, err := base64.StdEncoding.DecodeString(s)
-	if err != nil || len(decoded) != HashSize {
+	var decoded [encodedHash / 4 * 3]byte
+	var again [encodedHash]byte
+	if len(s) != encodedHash {
+		return Hash{}, errHash
+	}
+	n, err := base64.StdEncoding.Decode(decoded[:], []byte(s))
+	if err != nil || n != HashSize {
 		return Hash{}, errHash
 	}
 	// base64 skips line breaks and ignores the last bits: a hash must not have several spellings.
-	if h := Hash(decoded); h.String() == s {
-		return h, nil
+	if base64.StdEncoding.Encode(again[:], decoded[:n]); string(again[:]) != s {
+		return Hash{}, errHash
 	}
-	return Hash{}, errHash
+	return Hash(decoded[:n]), nil
 }
 
 // Log names one of the logs.

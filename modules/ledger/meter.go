@@ -7,12 +7,15 @@ import (
 
 var errMeter = errors.New("more bytes than are allowed at once")
 
-// meter reads no more than left bytes, so that no value of evidence can fill the memory. Whoever has
-// dealt with a value sets it anew.
+// meter reads no more than most bytes between two calls of next, so that no value of evidence can fill
+// the memory.
 type meter struct {
-	r    io.Reader
-	left int64
+	r          io.Reader
+	most, left int64
 }
+
+// next says that what was read so far is dealt with.
+func (m *meter) next() { m.left = m.most }
 
 func (m *meter) Read(b []byte) (int, error) {
 	if m.left <= 0 {

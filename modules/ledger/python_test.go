@@ -24,7 +24,7 @@ func python(t *testing.T, arguments ...string) (out string, status int) {
 		}
 		t.Skip("python3 is missing")
 	}
-	cmd := exec.CommandContext(t.Context(), path, append([]string{filepath.Join("testdata", "verify.py")}, arguments...)...) //nolint:gosec // the test's own script
+	cmd := exec.CommandContext(t.Context(), path, append([]string{filepath.Join("testdata", "verify.py")}, arguments...)...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err = cmd.Run()
@@ -64,7 +64,7 @@ func TestPythonAgrees(t *testing.T) {
 	const size = 1200
 	events, access := newHistory(t, size), newAccessHistory(t, 300)
 	keys := trusting(t, events.key)
-	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same each time
+	random := rand.New(rand.NewPCG(1, 2))
 	dir := t.TempDir()
 	var files []string
 	var verdicts []string

@@ -1,0 +1,69 @@
+package ledger
+
+import (
+	"errors"
+	"io"
+	"strings"
+	"testing"
+)
+
+// An endless file must not fill the memory, wherever it goes on without end.
+func TestEndlessEvidenceEnds(t *testing.T) {
+	const head = `{"format":"audittrail-evidence/v1",`
+	for name, start := range map[string]string{
+		"a text":         `{"format":"`,
+		"white space":    head,
+		"a textual one":  textProofHeader + "extra ",
+		"one more value": `{"format":`,
+	} {
+		_, err := verify(io.MultiReader(strings.NewReader(start), forever(' ')), Keys{}, nil, 1<<16)
+		var e *NotProvenError
+		if !errors.As(err, &e) || e.Faults[0].Kind != Malformed {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// An entry may be as long as it is allowed, and any number of them may follow each other.
+func TestMeterCountsFromOneValueToTheNext(t *testing.T) {
+	m := &meter{r: forever('x'), most: 10, left: 10}
+	for range 3 {
+		if n, err := io.ReadFull(m, make([]byte, 10)); n != 10 || err != nil {
+			t.Fatal(n, err)
+		}
+		if n, err := m.Read(make([]byte, 1)); n != 0 || !errors.Is(err, errMeter) {
+			t.Fatal(n, err)
+		}
+		m.next()
+	}
+}
+
+type forever byte
+
+func (f forever) Read(b []byte) (int, error) {
+	for i := range b {
+		b[i] = byte(f)
+	}
+	return len(b), nil
+}
+
+func TestIndexSet(t *testing.T) {
+	var s indexSet
+	for _, index := range []int64{0, 63, 64, 4095, 4096, 1 << 62} {
+		if !s.add(index) {
+			t.Errorf("%d is new", index)
+		}
+	}
+	for _, index := range []int64{1 << 62, 4096, 64, 0} {
+		if s.add(index) || !s.repeated {
+			t.Errorf("%d was there", index)
+		}
+	}
+	// Memory stays bounded: past that, what is known is still known.
+	for i := range int64(mostPages + 10) {
+		s.add(i << pageBits)
+	}
+	if len(s.pages) != mostPages || !s.full || s.add(63) {
+		t.Errorf("%d pages", len(s.pages))
+	}
+}
