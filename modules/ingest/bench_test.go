@@ -29,26 +29,32 @@ func benchEvent(n int) string {
 		n, n%100_000, n/60%60, n%60, n%1_000_000, n%50_000, n%500, n%10_000, n%9_999, n/7, n/3, n%5000)
 }
 
+// produceBench writes n events, a multiple of 1000, to the partitions in turn.
+func (b *broker) produceBench(topic string, n, partitions int) {
+	b.t.Helper()
+	values := make([]string, 0, 1000)
+	for i := range n {
+		if values = append(values, benchEvent(i)); len(values) == cap(values) {
+			b.produce(topic, int32(i/1000%partitions), values...)
+			values = values[:0]
+		}
+	}
+}
+
 // BenchmarkIngest reports Go's CPU time per event from fetch to append. Against the fake broker that
 // includes the broker; against a real one (TEST_KAFKA_LIBS) it is ingest's own.
 func BenchmarkIngest(b *testing.B) {
 	const events, partitions = 300_000, 6
 	br := newBroker(b)
 	topic := br.topic(unique("bench"), partitions)
-	values := make([]string, 0, 5000)
-	for n := range events {
-		if values = append(values, benchEvent(n)); len(values) == cap(values) {
-			br.produce(topic, int32(n/5000)%partitions, values...)
-			values = values[:0]
-		}
-	}
+	br.produceBench(topic, events, partitions)
 	for b.Loop() {
 		st := &nullStore{fakeStore: newFakeStore(b)}
 		runtime.GC()
 		before, began := cpu(b), time.Now()
 		p := start(b, br, st, []string{topic}, setup{options: func(o *Options) { o.Linger = maxLinger }})
 		for st.events.Load() < events {
-			time.Sleep(time.Millisecond)
+			pass(time.Millisecond)
 		}
 		used, took := cpu(b)-before, time.Since(began)
 		p.stop()

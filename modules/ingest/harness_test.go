@@ -181,7 +181,7 @@ func start(t testing.TB, b *broker, st Store, topics []string, s setup) *process
 	ctx, cancel := context.WithCancel(context.Background())
 	p := &process{t: t, role: role, cancel: cancel, done: make(chan error, 1), ready: make(chan struct{}), reg: reg}
 	go func() { p.done <- role.Run(ctx, func() { close(p.ready) }) }()
-	t.Cleanup(func() { cancel(); p.wait() })
+	t.Cleanup(func() { cancel(); _ = p.wait() }) // a test that minds asks itself
 	return p
 }
 
@@ -214,7 +214,7 @@ func eventually(t testing.TB, what string, holds func() bool) {
 		if time.Now().After(deadline) {
 			t.Fatalf("waited %v in vain for %s", patience, what)
 		}
-		time.Sleep(5 * time.Millisecond)
+		pass(5 * time.Millisecond)
 	}
 }
 
@@ -229,7 +229,7 @@ func testLog(t testing.TB) *slog.Logger {
 const minSession = time.Second
 
 // pass lets time pass. It is for what must not happen within it.
-func pass(d time.Duration) { time.Sleep(d) }
+func pass(d time.Duration) { sleep(context.Background(), d) }
 
 // value is the sum of a metric's series that carry all the label values.
 func value(t testing.TB, reg *prometheus.Registry, name string, labels ...string) float64 {

@@ -14,14 +14,7 @@ func TestMemoryIsBoundedWhileTheStoreIsAway(t *testing.T) {
 	b, st := newBroker(t), newFakeStore(t)
 	const partitions = 6
 	topic := b.topic(unique("orders"), partitions)
-	values := make([]string, 0, 1000)
-	for n := 1; n <= 60_000; n++ {
-		if values = append(values, benchEvent(n)); len(values) == cap(values) {
-			b.produce(topic, int32(n/1000)%partitions, values...)
-			values = values[:0]
-		}
-	}
-	values = nil
+	b.produceBench(topic, 60_000, partitions)
 	before := liveHeap() // with all of the log, where the broker is a fake one
 	st.hook = func(context.Context, store.Batch) error { return errAway }
 	p := start(t, b, st, []string{topic}, setup{})

@@ -36,7 +36,7 @@ func (p *pipeline) adjustOffsets(ctx context.Context, assigned map[string]map[in
 		begins, err := p.resolve(ctx, assigned, p.now().Sub(started) > missingTopicPatience)
 		if err == nil {
 			if lasting := p.status.has(troubleOffsets, nil); lasting > 0 {
-				p.log.Info("found out where to begin", "failed_for", lasting.Round(time.Millisecond))
+				p.log.Info("found out where to begin", "failedFor", lasting.Round(time.Millisecond))
 			}
 			return p.grantAll(begins), nil
 		}
@@ -137,7 +137,7 @@ func (p *pipeline) grantAll(begins []begin) map[string]map[int32]kgo.Offset {
 		p.reopen(at)
 		l := p.leases.grant(b.id, next, b.offset.LeaderEpoch)
 		p.metrics.setLag(l, b.bounds.End)
-		p.log.Info("reading partition", "topic", at.Topic, "partition", at.Partition, "offset", next, "log_start", b.bounds.Start, "log_end", b.bounds.End)
+		p.log.Info("reading partition", "topic", at.Topic, "partition", at.Partition, "offset", next, "logStart", b.bounds.Start, "logEnd", b.bounds.End)
 		if offsets[at.Topic] == nil {
 			offsets[at.Topic] = map[int32]kgo.Offset{}
 		}
@@ -161,7 +161,7 @@ func (p *pipeline) reopen(at kafka.TopicPartition) {
 // acceptLoss goes on behind what Kafka has deleted, and has the gap accounted for.
 func (p *pipeline) acceptLoss(l *lease, start int64) {
 	p.log.Error("records were deleted before they were stored; going on behind them, as ingest.accept_data_loss says",
-		"topic", l.id.Topic, "partition", l.id.Number, "next_offset", l.next, "log_start", start, "lost", start-l.next)
+		"topic", l.id.Topic, "partition", l.id.Number, "nextOffset", l.next, "logStart", start, "lost", start-l.next)
 	if c := l.skipTo(start); c != nil {
 		p.request(order{gap: c})
 	}

@@ -152,5 +152,5 @@ func (p *publisher) rest(topic string, err error) {
 	}
 	p.resting[topic] = p.now().Add(outboxRest)
 	p.log.Warn("dead letters wait for their topic; they are kept, and ingest goes on",
-		"topic", topic, "dead_letter_topic", topic+p.suffix, "next_try_in", outboxRest, "error", err)
+		"topic", topic, "deadLetterTopic", topic+p.suffix, "nextTryIn", outboxRest, "error", err)
 }

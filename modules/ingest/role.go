@@ -113,7 +113,7 @@ func (r *Role) Health(ctx context.Context) error {
 	errs := []error{r.status.err(), r.pingKafka(ctx)}
 	if r.deps.Ping != nil {
 		if err := r.deps.Ping(ctx); err != nil {
-			errs = append(errs, fmt.Errorf("PostgreSQL does not answer: %w", err)) //nolint:staticcheck // a name
+			errs = append(errs, fmt.Errorf("PostgreSQL does not answer: %w", err))
 		}
 	}
 	return errors.Join(errs...)

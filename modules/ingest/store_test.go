@@ -180,13 +180,7 @@ func BenchmarkRealStore(b *testing.B) {
 	const events, partitions = 200_000, 6
 	br := newBroker(b)
 	topic := br.topic(unique("bench"), partitions)
-	values := make([]string, 0, 1000)
-	for n := range events {
-		if values = append(values, benchEvent(n)); len(values) == cap(values) {
-			br.produce(topic, int32(n/1000)%partitions, values...)
-			values = values[:0]
-		}
-	}
+	br.produceBench(topic, events, partitions)
 	for b.Loop() {
 		st := newRealStore(b, migratetest.Database(b))
 		before, began := cpu(b), time.Now()
@@ -196,7 +190,7 @@ func BenchmarkRealStore(b *testing.B) {
 			if time.Since(began) > 2*time.Minute {
 				b.Fatalf("%d of %d: %v", total(), events, p.role.Health(context.Background()))
 			}
-			time.Sleep(10 * time.Millisecond)
+			pass(10 * time.Millisecond)
 		}
 		used, took := cpu(b)-before, time.Since(began)
 		p.stop()

@@ -88,7 +88,7 @@ func (w *worker) flush(ctx context.Context) {
 		w.metrics.appendErrors.Inc()
 		lasting := w.status.has(troubleStore, err)
 		if try == 0 || try%10 == 0 {
-			w.log.Error("append failed; the same batch is tried again", "try", try+1, "failing_for", lasting.Round(time.Millisecond), "error", err)
+			w.log.Error("append failed; the same batch is tried again", "try", try+1, "failingFor", lasting.Round(time.Millisecond), "error", err)
 		}
 		if !sleep(ctx, backoff(try)) {
 			return
@@ -114,7 +114,7 @@ func (w *worker) try(ctx context.Context) (done bool, err error) {
 		return false, err
 	}
 	if lasting := w.status.has(troubleStore, nil); lasting > 0 {
-		w.log.Info("append works again", "failed_for", lasting.Round(time.Millisecond))
+		w.log.Info("append works again", "failedFor", lasting.Round(time.Millisecond))
 	}
 	w.metrics.appends.Observe(w.now().Sub(start).Seconds())
 	w.metrics.batchEvents.Observe(float64(len(b.Events)))
@@ -151,7 +151,7 @@ func (w *worker) lost(held *lease, l store.Lost) {
 		return
 	}
 	w.log.Warn("partition was moved on by somebody else, or the database is an older one: going on where it says",
-		"topic", l.Topic, "partition", l.Number, "next_offset", l.NextOffset)
+		"topic", l.Topic, "partition", l.Number, "nextOffset", l.NextOffset)
 	if w.leases.suspend(held) {
 		w.request(order{reposition: held, at: l.NextOffset})
 	}
