@@ -20,6 +20,7 @@ import (
 
 	"audittrail/modules/event"
 	"audittrail/modules/httpapi"
+	"audittrail/modules/ledger"
 	"audittrail/modules/migrate/migratetest"
 	"audittrail/modules/query"
 	"audittrail/modules/store"
@@ -40,6 +41,9 @@ type api struct {
 	log     *lines
 	stop    func() error // stops the role and answers what Run returned
 	offset  int64        // the next offset of the one partition
+
+	database string            // its URL
+	key      ledger.SigningKey // what sign signs with
 }
 
 // lines collects log lines.
@@ -80,7 +84,13 @@ func apiPool(t testing.TB, url string) *pgxpool.Pool {
 func newAPI(t testing.TB) *api {
 	t.Helper()
 	url := migratetest.Database(t)
-	a := startAPI(t, apiPool(t, url))
+	return newAPIOn(t, url, startAPI(t, apiPool(t, url)))
+}
+
+// newAPIOn gives an API that runs over a database what it takes to fill that.
+func newAPIOn(t testing.TB, url string, a *api) *api {
+	t.Helper()
+	a.database = url
 	a.store = store.NewAppender(store.AppenderOptions{Pool: openPool(t, url, "audittrail_ingest", map[string]string{"lock_timeout": "5s"})})
 	_, err := a.store.EnsureOffsets(t.Context(), []store.PartitionStart{{Partition: partition}})
 	require.NoError(t, err)
@@ -88,18 +98,22 @@ func newAPI(t testing.TB) *api {
 }
 
 // startAPI runs the role over a pool until the test is over.
-func startAPI(t testing.TB, pool *pgxpool.Pool) *api {
+func startAPI(t testing.TB, pool *pgxpool.Pool, adjust ...func(*query.RoleOptions)) *api {
 	t.Helper()
 	a := &api{issuer: authtest.NewIssuer(t), metrics: prometheus.NewRegistry(), log: &lines{got: make(chan string, 1000)}}
 	a.client = &http.Client{Transport: &http.Transport{}, Timeout: 40 * time.Second}
 	listening := make(chan net.Addr, 1)
-	role, err := query.NewRole(query.RoleOptions{
+	options := query.RoleOptions{
 		HTTP:    httpserver.Options{Addr: "127.0.0.1:0", MaxRequests: 64},
 		Auth:    a.issuer.Options(),
 		Reader:  store.NewReader(store.ReaderOptions{Pool: pool}),
 		Log:     logging.New(a.log, logging.Options{Level: "info", Format: "json"}),
 		Metrics: a.metrics, Listening: func(addr net.Addr) { listening <- addr },
-	})
+	}
+	for _, f := range adjust {
+		f(&options)
+	}
+	role, err := query.NewRole(options)
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)

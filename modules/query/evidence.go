@@ -71,7 +71,10 @@ func evidence(ctx context.Context, rows ledger.Reader, e *event.Stored, checkpoi
 	if err := bundle.Event(e, proofs[0]); err != nil {
 		return nil, err
 	}
-	return body.Bytes(), bundle.Close()
+	if err := bundle.Close(); err != nil {
+		return nil, err
+	}
+	return body.Bytes(), nil
 }
 
 // evidenceTag is the entity tag of evidence. What it is made of says all that is in it, so that a caller

@@ -1,0 +1,196 @@
+package query_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"audittrail/modules/ledger"
+	"audittrail/modules/migrate/migratetest"
+	"audittrail/modules/query"
+)
+
+// bulk stores events first … first+n-1, whose payloads hold a text of so many bytes. Times repeat and go
+// back and forth, so that the order of positions is not that of an export.
+func bulk(t testing.TB, a *api, first, n, size int) {
+	t.Helper()
+	text := strings.Repeat("x", size)
+	for from := first; from < first+n; from += 10_000 {
+		values := []string{}
+		for i := from; i < min(from+10_000, first+n); i++ {
+			at := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC).Add(time.Duration(i*7919%5000) * time.Minute)
+			values = append(values, fmt.Sprintf(`{"eventId":%q,"eventType":"T%d","aggregateId":"a-%d","aggregateType":"Order","timestamp":%q,"version":1,"payload":%q,"metadata":{}}`,
+				id(i), i%3, i%100, at.Format(time.RFC3339), text))
+		}
+		require.Equal(t, len(values), a.append(t, values...).Stored)
+	}
+}
+
+// export begins an export; its body is the caller's to read and close.
+func (a *api) export(t testing.TB, ctx context.Context, filters string) *http.Response {
+	t.Helper()
+	r := a.request(t, "/v1/events/export?format=bundle"+filters).WithContext(ctx)
+	response, err := a.client.Do(r)
+	require.NoError(t, err)
+	return response
+}
+
+// verified reads an export to its end and answers what was proven, in order.
+func (a *api) verified(t testing.TB, body io.ReadCloser) (ledger.Report, []int64) {
+	t.Helper()
+	defer func() { require.NoError(t, body.Close()) }()
+	var indexes []int64
+	report, err := ledger.Verify(body, a.keys(t), func(e ledger.Entry) { indexes = append(indexes, e.Index) })
+	require.NoError(t, err)
+	require.Len(t, indexes, int(report.Proven))
+	return report, indexes
+}
+
+func TestExportAsABundle(t *testing.T) {
+	a := newAPI(t)
+	a.get(t, "/v1/events/export?format=bundle").refused(t, http.StatusServiceUnavailable, "not_yet_signed", "")
+	a.append(t, order(1, "Order", "o-1"), order(3, "Order", "o-2"), order(2, "Order", "o-1"))
+	a.sign(t)
+	a.append(t, order(4, "Order", "o-1"))
+
+	for filters, want := range map[string][]int64{
+		"": {0, 2, 1}, "&order=desc": {1, 2, 0}, "&order=asc&aggregateId=o-1": {0, 2}, "&aggregateId=o-1&from=2026-03-01T09:32:00Z": {2},
+		"&eventType=None": nil, "&eventType=None&eventType=OrderCreated&to=2026-03-01T09:32:00Z": {0},
+	} {
+		got := a.get(t, "/v1/events/export?format=bundle"+filters) // held against the specification
+		require.Equal(t, http.StatusOK, got.status, string(got.body))
+		require.Equal(t, `attachment; filename="events.evidence.json"`, got.header.Get("Content-Disposition"))
+		require.Equal(t, "private, no-store", got.header.Get("Cache-Control"))
+		report, indexes := a.verified(t, io.NopCloser(bytes.NewReader(got.body)))
+		require.Equal(t, want, indexes, filters)
+		require.EqualValues(t, 3, report.Checkpoint.Size)
+		require.True(t, report.Distinct)
+	}
+	for query, field := range map[string]string{
+		"": "format", "?format=": "format", "?format=ndjson": "format", "?format=csv": "format", "?format=bundle&format=bundle": "format",
+		"?format=bundle&limit=5": "limit", "?format=bundle&cursor=x": "cursor", "?format=bundle&order=up": "order", "?format=bundle&aggregateId=": "aggregateId",
+		"?format=bundle&from=2026-03-01T00:00:00Z&to=2026-03-01T00:00:00Z": "to",
+	} {
+		p := a.get(t, "/v1/events/export"+query).refused(t, http.StatusBadRequest, "invalid_parameter", field)
+		if strings.Contains(query, "csv") {
+			require.Contains(t, p.Detail, "bundle", "it says what there is")
+		}
+	}
+}
+
+// An export of any size takes bounded memory, and every event in it is proven. What is stored and signed
+// while it is read does not change what it holds.
+func TestALargeExport(t *testing.T) {
+	const events, size, bound = 10_000, 8 << 10, 64 << 20
+	a := newAPI(t)
+	bulk(t, a, 0, events, size)
+	a.sign(t)
+	runtime.GC()
+	defer debug.SetGCPercent(debug.SetGCPercent(20)) // so that the heap is what is held, not what is left over
+	var before, now runtime.MemStats
+	runtime.ReadMemStats(&before)
+
+	response := a.export(t, t.Context(), "")
+	require.Equal(t, http.StatusOK, response.StatusCode)
+	start := make([]byte, 1<<10)
+	_, err := io.ReadFull(response.Body, start)
+	require.NoError(t, err)
+	bulk(t, a, events, 500, 10) // the server waits for its reader meanwhile
+	a.sign(t)
+
+	peak, read := uint64(0), int64(0)
+	seen := map[int64]bool{}
+	counted := io.TeeReader(io.MultiReader(bytes.NewReader(start), response.Body), writerFunc(func(p []byte) { read += int64(len(p)) }))
+	report, err := ledger.Verify(counted, a.keys(t), func(e ledger.Entry) {
+		if seen[e.Index] = true; e.Number%500 == 0 {
+			runtime.ReadMemStats(&now)
+			peak = max(peak, now.HeapAlloc)
+		}
+	})
+	require.NoError(t, err)
+	require.NoError(t, response.Body.Close())
+	require.EqualValues(t, events, report.Proven)
+	require.Len(t, seen, events, "each exactly once")
+	require.EqualValues(t, events, report.Checkpoint.Size, "the checkpoint of its beginning")
+	require.Greater(t, read, int64(events*size))
+	t.Logf("%d MiB exported, heap grew by %d MiB at most", read>>20, (int64(peak)-int64(before.HeapAlloc))>>20)
+	require.Less(t, int64(peak)-int64(before.HeapAlloc), int64(bound))
+	require.Less(t, int64(bound), read, "or it would show nothing")
+}
+
+type writerFunc func(p []byte)
+
+func (f writerFunc) Write(p []byte) (int, error) { f(p); return len(p), nil }
+
+// An export that fails midway ends in the middle of its HTTP and of its JSON, and never verifies.
+func TestAnExportThatIsCut(t *testing.T) {
+	a := newAPI(t)
+	bulk(t, a, 0, 3000, 8<<10)
+	a.sign(t)
+	response := a.export(t, t.Context(), "")
+	require.Equal(t, http.StatusOK, response.StatusCode)
+	owner, err := pgx.Connect(t.Context(), a.database)
+	require.NoError(t, err)
+	_, err = owner.Exec(t.Context(), `REVOKE SELECT ON events FROM audittrail_api`)
+	require.NoError(t, err)
+	require.NoError(t, owner.Close(t.Context()))
+	body, err := io.ReadAll(response.Body)
+	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+	require.NoError(t, response.Body.Close())
+	require.NotEmpty(t, body)
+	require.False(t, json.Valid(body))
+	require.NotContains(t, string(body), "permission denied")
+	_, err = ledger.Verify(bytes.NewReader(body), a.keys(t), nil)
+	var unreadable *ledger.UnreadableError
+	require.ErrorAs(t, err, &unreadable)
+	a.get(t, "/v1/events/export?format=bundle").refused(t, http.StatusInternalServerError, "internal_error", "")
+}
+
+// So many exports run at once and no more. A reader that leaves gives its place back.
+func TestExportsAtOnce(t *testing.T) {
+	a := newAPI(t)
+	bulk(t, a, 0, 3000, 8<<10)
+	a.sign(t)
+	ctx, leave := context.WithCancel(t.Context())
+	for range 8 {
+		response := a.export(t, ctx, "")
+		require.Equal(t, http.StatusOK, response.StatusCode)
+		defer response.Body.Close()
+	}
+	a.get(t, "/v1/events/export?format=bundle").refused(t, http.StatusServiceUnavailable, "unavailable", "")
+	require.Equal(t, http.StatusOK, a.get(t, "/v1/events?limit=1").status, "others go on: a waiting export holds no connection")
+	leave()
+	require.Eventually(t, func() bool { return a.get(t, "/v1/events/export?format=bundle&eventType=None").status == http.StatusOK },
+		10*time.Second, 10*time.Millisecond)
+}
+
+// A server that stops does not wait for a reader that takes nothing.
+func TestAnExportAtShutdown(t *testing.T) {
+	database := migratetest.Database(t)
+	a := newAPIOn(t, database, startAPI(t, apiPool(t, database), func(o *query.RoleOptions) { o.Drain = 100 * time.Millisecond }))
+	bulk(t, a, 0, 3000, 8<<10)
+	a.sign(t)
+	response := a.export(t, t.Context(), "")
+	defer response.Body.Close()
+	ended := make(chan error, 1)
+	go func() { ended <- a.stop() }()
+	select {
+	case err := <-ended:
+		require.NoError(t, err)
+	case <-time.After(10 * time.Second):
+		t.Fatal("the role waits for a reader")
+	}
+	_, err := io.Copy(io.Discard, response.Body)
+	require.Error(t, err)
+}
