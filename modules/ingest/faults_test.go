@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"audittrail/modules/event"
 	"audittrail/modules/store"
@@ -211,4 +212,21 @@ func TestARecordLargerThanTheBudgetGoesThroughAlone(t *testing.T) {
 	if len(st.rejected[0].Raw.Value) != 5<<20 {
 		t.Errorf("the large record has %d bytes", len(st.rejected[0].Raw.Value))
 	}
+}
+
+// A server that is frozen answers nothing, and says nothing either.
+func TestAnAppendThatHangsIsTriedAgain(t *testing.T) {
+	b, st := newBroker(t), newFakeStore(t)
+	topic := b.topic(unique("orders"), 1)
+	b.produce(topic, 0, events(0, 10)...)
+	var hung atomic.Bool
+	st.hook = func(ctx context.Context, _ store.Batch) error {
+		if hung.Swap(true) {
+			return nil
+		}
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	start(t, b, st, []string{topic}, setup{deps: func(d *Dependencies) { d.appendTimeout = 100 * time.Millisecond }})
+	eventually(t, "10 events", func() bool { n, _ := st.count(); return n == 10 })
 }

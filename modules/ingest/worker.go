@@ -18,7 +18,8 @@ type worker struct {
 	batch  batch
 	log    *slog.Logger
 
-	lastStart time.Time // of the append before
+	timeout   time.Duration // of one try of an append
+	lastStart time.Time     // of the append before
 }
 
 // run works until the queue is closed and empty, or ctx ends: then what is left stays unacknowledged,
@@ -96,6 +97,11 @@ func (w *worker) flush(ctx context.Context) {
 	}
 }
 
+// appendTimeout is how long one try may take. No append takes as long by itself, even one that has to look
+// for many rows that PostgreSQL refuses; a server that is frozen, but keeps its connections, would take
+// for ever.
+const appendTimeout = 5 * time.Minute
+
 // try appends the part of the batch whose leases stand. It is done when there is nothing left to do.
 func (w *worker) try(ctx context.Context) (done bool, err error) {
 	flight, chunks := w.leases.takeOff(w.number, w.batch.chunks)
@@ -108,6 +114,8 @@ func (w *worker) try(ctx context.Context) (done bool, err error) {
 		w.fail(err) // a bug: going on would lose offsets
 		return true, nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, w.timeout)
+	defer cancel()
 	start := w.now()
 	receipt, err := w.store.Append(ctx, b)
 	if err != nil {
