@@ -34,7 +34,7 @@ const (
 
 // roles and what stands behind one command each. None imports another.
 func roleModules() []string {
-	return []string{"ingest", "query", "replay", "analytics", "maintain", "notary", "migrate", "publish", "client"}
+	return []string{"ingest", "query", "replay", "analytics", "maintain", "notary", "migrate", "publish", "client", "verify"}
 }
 
 // core modules: each may import those before it.

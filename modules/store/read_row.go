@@ -35,34 +35,49 @@ func (r *row) size() int {
 	return 450 + len(e.Payload) + len(e.Metadata) + len(e.Type) + len(e.AggregateType) + len(e.AggregateID) + len(e.Kafka.Topic)
 }
 
-// scanEvent is the one place that turns a row of events into an event. jsonb has its own order and
-// spelling, so payload and metadata are brought into canonical form again.
+// scanEvent reads a row with the first position of its batch behind the columns.
 func scanEvent(rows pgx.Rows) (row, error) {
+	var first *int64
+	r, err := scanRow(rows, &first)
+	if err != nil {
+		return row{}, err
+	}
+	if first == nil {
+		return row{}, fmt.Errorf("event row %d: %w: its batch is unknown", r.id, errCorrupt)
+	}
+	r.stored.Position = *first + r.id&indexMask
+	return r, nil
+}
+
+// scanRow is the one place that turns a row of events into an event, but for its position. jsonb has its
+// own order and spelling, so payload and metadata are brought into canonical form again. more is where
+// columns behind eventColumns go. The error wraps errCorrupt where the row was read, but is no event's;
+// the row's other columns are there then.
+func scanRow(rows pgx.Rows, more ...any) (row, error) {
 	var (
 		r                 row
 		e                 = &r.stored
 		id                [16]byte
 		salt              []byte
 		payload, metadata []byte
-		first             *int64
 	)
-	err := rows.Scan(&r.id, &e.Timestamp, &e.RecordedAt, &id, &e.Type, &e.AggregateType, &e.AggregateID, &e.Version,
-		&e.Kafka.Topic, &e.Kafka.Partition, &e.Kafka.Offset, &salt, &payload, &metadata, &first)
-	if err != nil {
+	targets := [...]any{&r.id, &e.Timestamp, &e.RecordedAt, &id, &e.Type, &e.AggregateType, &e.AggregateID, &e.Version,
+		&e.Kafka.Topic, &e.Kafka.Partition, &e.Kafka.Offset, &salt, &payload, &metadata}
+	if err := rows.Scan(append(targets[:], more...)...); err != nil {
 		return row{}, err
 	}
-	if first == nil || len(salt) != len(e.Salt) {
-		return row{}, fmt.Errorf("event row %d: %w", r.id, errCorrupt)
-	}
 	e.ID = event.ID(id)
-	e.Position = *first + r.id&indexMask
 	e.Timestamp, e.RecordedAt = utc(e.Timestamp), utc(e.RecordedAt)
+	if len(salt) != len(e.Salt) {
+		return r, fmt.Errorf("event row %d: %w: its salt has %d bytes", r.id, errCorrupt, len(salt))
+	}
 	copy(e.Salt[:], salt)
+	var err error
 	if e.Payload, err = event.Canonicalize(nil, payload); err != nil {
-		return row{}, fmt.Errorf("event row %d: payload: %w: %w", r.id, errCorrupt, err)
+		return r, fmt.Errorf("event row %d: payload: %w: %w", r.id, errCorrupt, err)
 	}
 	if e.Metadata, err = event.Canonicalize(nil, metadata); err != nil {
-		return row{}, fmt.Errorf("event row %d: metadata: %w: %w", r.id, errCorrupt, err)
+		return r, fmt.Errorf("event row %d: metadata: %w: %w", r.id, errCorrupt, err)
 	}
 	return r, nil
 }

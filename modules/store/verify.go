@@ -1,0 +1,114 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Snapshot is one state of the database, seen by several connections at once, so that workers read a
+// history that stands still while ingest goes on. The connections' transactions are read-only and take
+// no lock that an append would wait for. But for as long as they last, VACUUM leaves old rows of the
+// state tables standing.
+type Snapshot struct {
+	views []*View
+}
+
+// View is one connection's sight of a Snapshot. It MUST NOT be used by two goroutines at once.
+type View struct {
+	conn *pgx.Conn
+	tx   pgx.Tx
+}
+
+// The planner is kept to the plans that a walk over everything wants: workers are ours, not the
+// server's, and compiling a statement takes longer than any of ours.
+const viewSettingsSQL = `SET LOCAL statement_timeout = 0;
+	SET LOCAL idle_in_transaction_session_timeout = 0;
+	SET LOCAL max_parallel_workers_per_gather = 0;
+	SET LOCAL jit = off;
+	SET LOCAL timezone = 'UTC'`
+
+// OpenSnapshot opens n connections, at least one, that see one state of the database. Whoever connects
+// reads all tables and needs no other right. Close ends them.
+func OpenSnapshot(ctx context.Context, n int, connect func(context.Context) (*pgx.Conn, error)) (*Snapshot, error) {
+	s := &Snapshot{}
+	var id string
+	for range max(n, 1) {
+		v, err := openView(ctx, connect, id)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("open snapshot: %w", err), s.Close())
+		}
+		s.views = append(s.views, v)
+		if id != "" {
+			continue
+		}
+		if err := v.tx.QueryRow(ctx, `SELECT pg_export_snapshot()`).Scan(&id); err != nil {
+			return nil, errors.Join(fmt.Errorf("export snapshot: %w", err), s.Close())
+		}
+	}
+	return s, nil
+}
+
+func openView(ctx context.Context, connect func(context.Context) (*pgx.Conn, error), id string) (*View, error) {
+	conn, err := connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	v := &View{conn: conn}
+	v.tx, err = conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
+	if err == nil && id != "" {
+		// The id is the server's own. SET takes no parameters, and this must be the first statement.
+		_, err = v.tx.Exec(ctx, `SET TRANSACTION SNAPSHOT '`+id+`'`)
+	}
+	if err == nil {
+		_, err = v.tx.Exec(ctx, viewSettingsSQL)
+	}
+	if err != nil {
+		return nil, errors.Join(err, v.close())
+	}
+	return v, nil
+}
+
+// Views are the connections.
+func (s *Snapshot) Views() []*View { return s.views }
+
+// Close ends all connections. Nothing was written, so nothing is lost if one of them is gone.
+func (s *Snapshot) Close() error {
+	var group sync.WaitGroup
+	errs := make([]error, len(s.views))
+	for i, v := range s.views {
+		group.Go(func() { errs[i] = v.close() })
+	}
+	group.Wait()
+	return errors.Join(errs...)
+}
+
+// close closes the connection, which ends its transaction. It goes on where the caller was stopped.
+func (v *View) close() error { return v.conn.Close(context.Background()) }
+
+// BeginTx implements TransactionStarter within the snapshot: what Reconcile begins is a savepoint.
+func (v *View) BeginTx(ctx context.Context, _ pgx.TxOptions) (pgx.Tx, error) { return v.tx.Begin(ctx) }
+
+// Reconcile is the accounting, as the snapshot has it.
+func (v *View) Reconcile(ctx context.Context) (*Reconciliation, error) { return Reconcile(ctx, v, nil) }
+
+// each reads the rows of a statement with at most a row in memory.
+func (v *View) each(ctx context.Context, what string, read func(pgx.Rows) error, sql string, args ...any) error {
+	rows, err := v.tx.Query(ctx, sql, args...)
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := read(rows); err != nil {
+			return fmt.Errorf("%s: %w", what, err)
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return nil
+}

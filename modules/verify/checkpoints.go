@@ -1,0 +1,125 @@
+package verify
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"sync"
+
+	"audittrail/modules/ledger"
+	"audittrail/modules/store"
+)
+
+// trusted is a checkpoint that a given key has signed.
+type trusted struct {
+	size   int64
+	root   ledger.Hash
+	source string // "" for those of the database
+}
+
+// outside is a trusted checkpoint from outside of the database.
+type outside struct{ trusted }
+
+// checkpointsAtATime is how many checkpoints are read and verified together.
+const checkpointsAtATime = 1000
+
+// openOutside verifies the checkpoints that were kept outside.
+func (r *run) openOutside() {
+	r.outside = map[ledger.Log][]outside{}
+	for _, o := range r.opts.Outside {
+		signed, err := ledger.OpenCheckpoint(o.Note, r.opts.Keys)
+		log, known := ledger.LogOf(signed.Origin)
+		switch {
+		case err != nil:
+			r.findings.add(Finding{Kind: CheckpointUntrusted, Detail: fmt.Sprintf("in %s: %v", o.Source, err)})
+		case !known:
+			r.findings.add(Finding{Kind: CheckpointUntrusted, Detail: "the checkpoint in " + o.Source + " is not of one of our logs"})
+		default:
+			r.outside[log] = append(r.outside[log], outside{trusted{size: signed.Size, root: signed.Root, source: o.Source}})
+		}
+	}
+	for _, list := range r.outside {
+		slices.SortFunc(list, func(a, b outside) int { return cmp.Compare(a.size, b.size) })
+	}
+}
+
+// loadDue reads on until all checkpoints up to a size are due.
+func (w *walk) loadDue(ctx context.Context, size int64) error {
+	for !w.all && w.last < size {
+		list, err := w.nextCheckpoints(ctx)
+		if err != nil {
+			return err
+		}
+		w.due = append(w.due, list...)
+	}
+	for len(w.outside) > 0 && w.outside[0].size <= size {
+		w.due = append(w.due, w.outside[0].trusted)
+		w.outside = w.outside[1:]
+		w.head.trusted++
+	}
+	slices.SortStableFunc(w.due, func(a, b trusted) int { return cmp.Compare(a.size, b.size) })
+	return nil
+}
+
+// nextCheckpoints reads and verifies the next ones, and reports those that can't be trusted.
+func (w *walk) nextCheckpoints(ctx context.Context) ([]trusted, error) {
+	rows, err := w.view.Checkpoints(ctx, w.log, w.last, checkpointsAtATime)
+	if err != nil {
+		return nil, err
+	}
+	if w.all = len(rows) < checkpointsAtATime; len(rows) > 0 {
+		w.last = rows[len(rows)-1].Size
+	}
+	faults := w.run.verifySignatures(w.log, rows)
+	list := make([]trusted, 0, len(rows))
+	for i, c := range rows {
+		if faults[i] == nil {
+			list = append(list, trusted{size: c.Size, root: c.Root})
+			continue
+		}
+		w.report(Finding{Kind: CheckpointUntrusted, Detail: fmt.Sprintf("the checkpoint of size %d can't be trusted: %v", c.Size, faults[i])})
+	}
+	w.head.checkpoints += int64(len(rows))
+	w.head.trusted += int64(len(list))
+	return list, nil
+}
+
+// verifySignatures verifies checkpoints on all cores. A signature takes as long as hashing a hundred
+// events.
+func (r *run) verifySignatures(log ledger.Log, rows []store.Checkpoint) []error {
+	faults := make([]error, len(rows))
+	var group sync.WaitGroup
+	workers := min(runtime.GOMAXPROCS(0), len(rows))
+	for n := range workers {
+		group.Go(func() {
+			for i := n; i < len(rows); i += workers {
+				faults[i] = judge(log, &rows[i], r.opts.Keys)
+			}
+		})
+	}
+	group.Wait()
+	return faults
+}
+
+var (
+	errOtherLog = errors.New("it is signed for another log")
+	errOtherRow = errors.New("its row says another size or root than what was signed")
+)
+
+// judge says why a kept checkpoint is not to be believed; nil where it is.
+func judge(log ledger.Log, c *store.Checkpoint, keys ledger.Keys) error {
+	signed, err := ledger.OpenCheckpoint([]byte(c.Note), keys)
+	if err != nil {
+		return err
+	}
+	if of, ok := ledger.LogOf(signed.Origin); !ok || of != log {
+		return errOtherLog
+	}
+	if signed.Size != c.Size || signed.Root != c.Root {
+		return errOtherRow
+	}
+	return nil
+}

@@ -1,0 +1,249 @@
+package verify
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"audittrail/modules/event"
+	"audittrail/modules/ledger"
+	"audittrail/modules/store"
+)
+
+// explainedMost bounds how many rows that do not fit are looked at one by one.
+const explainedMost = 1000
+
+// explain turns what the passes saw into findings.
+func (r *run) explain(ctx context.Context, v *store.View) error {
+	slices.SortFunc(r.suspects, byPosition)
+	gone, err := r.findMissing(ctx, v)
+	if err != nil {
+		return err
+	}
+	keys, err := r.compareKeys(ctx, v)
+	if err != nil {
+		return err
+	}
+	leaves, err := r.tryRowsForLeaves(ctx, v)
+	if err != nil {
+		return err
+	}
+	x := explainer{run: r, view: v, gone: gone, keys: keys, leaves: leaves, batches: map[int64]*store.BatchLeaves{}}
+	if err := x.rows(ctx); err != nil {
+		return err
+	}
+	x.missing()
+	x.keyDifferences()
+	if err := r.lostPartitions(ctx, v); err != nil {
+		return err
+	}
+	for _, log := range ledger.Logs() {
+		r.explainHead(log, r.heads[log])
+	}
+	for i := range r.accounting.Discrepancies {
+		r.findings.add(accountingFinding(&r.accounting.Discrepancies[i]))
+	}
+	r.findings.count(Accounting, r.accounting.Unlisted)
+	return nil
+}
+
+// tryRowsForLeaves finds out of which events the row is what was signed, and the leaf hash is not: those
+// whose leaves, computed from the rows, make more of the signed roots fit. It answers up to which
+// position that is so.
+func (r *run) tryRowsForLeaves(ctx context.Context, v *store.View) (proven int64, err error) {
+	h := r.heads[ledger.Events]
+	if h.wrongCount == 0 || len(r.suspects) == 0 || int64(len(r.suspects)) < r.misfits {
+		return 0, nil
+	}
+	instead := map[int64]ledger.Hash{}
+	for _, s := range r.suspects {
+		if s.position >= h.proven && s.row.Corrupt == nil && !s.again {
+			instead[s.position] = s.row.Leaf
+		}
+	}
+	if len(instead) == 0 {
+		return 0, nil
+	}
+	r.progress.phase("trying the rows in place of their leaf hashes")
+	tried, err := r.walk(ctx, v, ledger.Events, instead)
+	if err != nil {
+		return 0, err
+	}
+	return tried.proven, nil
+}
+
+// explainer looks at single rows.
+type explainer struct {
+	run    *run
+	view   *store.View
+	gone   *missing
+	keys   *keyFindings
+	leaves int64 // below it, rows are right and leaves are not
+
+	byID    map[event.ID]store.Key
+	batches map[int64]*store.BatchLeaves
+}
+
+// rows explains the rows that do not fit.
+func (x *explainer) rows(ctx context.Context) error {
+	list := x.run.suspects[:min(len(x.run.suspects), explainedMost)]
+	x.run.findings.count(EventAltered, x.run.misfits-int64(len(list)))
+	ids := make([]event.ID, len(list))
+	for i := range list {
+		ids[i] = list[i].row.EventID
+	}
+	x.byID = map[event.ID]store.Key{}
+	err := x.view.KeysByID(ctx, ids, func(k *store.Key) error {
+		x.byID[k.EventID] = *k
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for i := range list {
+		if err := x.row(ctx, &list[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (x *explainer) row(ctx context.Context, s *suspect) error {
+	f, err := x.explainRow(ctx, s)
+	if err != nil {
+		return err
+	}
+	x.run.findings.add(f)
+	return nil
+}
+
+func (x *explainer) explainRow(ctx context.Context, s *suspect) (Finding, error) {
+	id := s.row.EventID.String()
+	switch {
+	case s.again:
+		return eventFinding(EventInserted, id, "a second row says the same as the event at this position").at(s.position), nil
+	case s.row.Corrupt != nil:
+		return eventFinding(EventUnreadable, id, "its row holds what no event does").at(s.position), nil
+	}
+	from, moved, err := x.origin(ctx, s)
+	switch {
+	case err != nil:
+		return Finding{}, err
+	case moved:
+		x.gone.found(from)
+		place := "where the ledger has no position"
+		if s.position >= 0 {
+			place = fmt.Sprintf("at position %d", s.position)
+		}
+		return eventFinding(EventMoved, id, fmt.Sprintf("its row is as it was stored at this position, but stands %s now", place)).at(from), nil
+	case s.position < 0:
+		return eventFinding(EventInserted, id, x.why(s)), nil
+	case x.run.blocks.fits(s.position):
+		return eventFinding(EventInserted, id, "a row was put beside the event at this position").at(s.position), nil
+	case s.position < x.leaves && s.position >= x.run.heads[ledger.Events].proven:
+		return eventFinding(LeafAltered, id, "the row is what was signed; its leaf hash in ledger_batches was changed").at(s.position), nil
+	}
+	return x.altered(ctx, s)
+}
+
+// why says what is known of a row that the ledger has no place for.
+func (x *explainer) why(s *suspect) string {
+	if _, ok := x.batches[s.row.Batch()]; ok {
+		return "its batch never had so many events"
+	}
+	if k, ok := x.byID[s.row.EventID]; ok && k.Batch == s.row.Batch() {
+		return "the ledger has no batch for it, though event_keys has one: the row was inserted, or the batch's row in ledger_batches was deleted"
+	}
+	return "the ledger has no place for its row"
+}
+
+// origin finds the position whose leaf the row gives: in the batch that its own id names, or in the one
+// that event_keys does.
+func (x *explainer) origin(ctx context.Context, s *suspect) (position int64, ok bool, err error) {
+	batches := []int64{s.row.Batch()}
+	if k, found := x.byID[s.row.EventID]; found && k.Batch != s.row.Batch() {
+		batches = append(batches, k.Batch)
+	}
+	for _, number := range batches {
+		b, err := x.batch(ctx, number)
+		if err != nil {
+			return 0, false, err
+		}
+		if b == nil {
+			continue
+		}
+		if position, ok := indexOf(b, s.row.Leaf); ok {
+			return position, true, nil
+		}
+	}
+	return 0, false, nil
+}
+
+// batchesKept bounds how many batches' leaves are held, 512 KiB each at most.
+const batchesKept = 16
+
+// batch is a batch and all of its leaves; nil where the ledger has none of this number.
+func (x *explainer) batch(ctx context.Context, number int64) (*store.BatchLeaves, error) {
+	if b, ok := x.batches[number]; ok {
+		return b, nil
+	}
+	b, ok, err := batchLeaves(ctx, x.view, number)
+	if err != nil || !ok {
+		return nil, err
+	}
+	if len(x.batches) >= batchesKept {
+		clear(x.batches)
+	}
+	x.batches[number] = &b
+	return &b, nil
+}
+
+// explainHead reports how a log differs from what was signed.
+func (r *run) explainHead(log ledger.Log, h *head) {
+	if h.total > 0 && h.trusted == 0 {
+		r.findings.add(Finding{Kind: LogUnsigned, Log: log, Detail: fmt.Sprintf(
+			"no checkpoint that a given key has signed is there, so nothing proves the log's %d entries", h.total)})
+	}
+	var behind, altered int64
+	for _, c := range h.wrong {
+		name := "the checkpoint"
+		if c.source != "" {
+			name = "the checkpoint in " + c.source
+		}
+		switch {
+		case c.size > h.total:
+			if behind++; behind == 1 || c.source != "" {
+				r.findings.add(Finding{Kind: LogRolledBack, Log: log, Detail: fmt.Sprintf(
+					"%s signed %d entries, the log has %d: the last ones were deleted, or the database was put back to an earlier state", name, c.size, h.total)}.within(h.total, c.size))
+			}
+		case c.size < h.proven:
+			r.findings.add(Finding{Kind: CheckpointForked, Log: log, Detail: fmt.Sprintf(
+				"%s of size %d was signed for another history, though one of size %d fits this one: the signing key signed two histories", name, c.size, h.proven)})
+		default:
+			if altered++; altered == 1 || c.source != "" {
+				r.findings.add(Finding{Kind: LogAltered, Log: log, Detail: fmt.Sprintf(
+					"%s signed at size %d is not the log as it stands: what lies at these positions was changed after it was signed", name, c.size)}.within(c.after, c.size))
+			}
+		}
+	}
+}
+
+func accountingFinding(d *store.Discrepancy) Finding {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %s; expected %v, found %v", d.Check, d.Detail, d.Expected, d.Found)
+	if d.Topic != "" && d.Partition != nil {
+		fmt.Fprintf(&b, "; %s/%d", d.Topic, *d.Partition)
+	}
+	if d.From != nil && d.To != nil {
+		fmt.Fprintf(&b, " offsets %d to %d", *d.From, *d.To-1)
+	}
+	if d.Batch != nil {
+		fmt.Fprintf(&b, "; batch %d", *d.Batch)
+	}
+	f := Finding{Kind: Accounting, Log: ledger.Events, Detail: b.String()}
+	if d.Position != nil {
+		f = f.at(*d.Position)
+	}
+	return f
+}

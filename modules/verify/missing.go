@@ -1,0 +1,110 @@
+package verify
+
+import (
+	"context"
+	"fmt"
+
+	"audittrail/modules/ledger"
+	"audittrail/modules/store"
+)
+
+// missing is the positions that have no row, by batch.
+type missing struct {
+	count   int64
+	batches []missingBatch // in order of positions; missingKept positions at most
+	kept    int
+}
+
+// missingBatch is a batch that rows of are gone.
+type missingBatch struct {
+	store.LedgerBatch
+	positions []int64
+}
+
+// missingKept bounds how many positions are remembered; all are counted.
+const missingKept = 100_000
+
+// findMissing walks over the batches and looks for positions without a row.
+func (r *run) findMissing(ctx context.Context, v *store.View) (*missing, error) {
+	m := &missing{}
+	err := v.Batches(ctx, ledger.Events, func(b store.LedgerBatch) error {
+		if b.Count < 1 || b.Count > store.MaxBatchEvents {
+			return nil // reported as a gap
+		}
+		var positions []int64
+		r.blocks.missing(b.First, b.End(), func(position int64) {
+			if m.count++; m.kept < missingKept {
+				positions = append(positions, position)
+				m.kept++
+			}
+		})
+		if len(positions) > 0 {
+			m.batches = append(m.batches, missingBatch{b, positions})
+		}
+		return nil
+	})
+	return m, err
+}
+
+// found takes a position out whose event stands elsewhere.
+func (m *missing) found(position int64) {
+	for i := range m.batches {
+		b := &m.batches[i]
+		if position < b.First || position >= b.End() {
+			continue
+		}
+		for j, p := range b.positions {
+			if p == position {
+				b.positions = append(b.positions[:j], b.positions[j+1:]...)
+				m.count--
+				m.kept--
+				return
+			}
+		}
+	}
+}
+
+// missing reports the events whose rows are gone: by their ids, where event_keys still has them.
+func (x *explainer) missing() {
+	m := x.gone
+	for i := range m.batches {
+		x.missingOf(&m.batches[i])
+	}
+	x.run.findings.count(EventRemoved, m.count-int64(m.kept))
+}
+
+func (x *explainer) missingOf(b *missingBatch) {
+	if len(b.positions) == 0 {
+		return
+	}
+	orphans := x.keys.orphans[b.Batch]
+	named := min(len(orphans), len(b.positions))
+	first, end := b.positions[0], b.positions[len(b.positions)-1]+1
+	for _, k := range orphans[:named] {
+		detail := "its row is gone"
+		if len(b.positions) > 1 {
+			detail = fmt.Sprintf("its row is gone; it is one of %d that are missing at these positions", len(b.positions))
+		}
+		for _, gap := range x.run.uncovered {
+			if gap.Holds(k.Timestamp) {
+				detail += ", with its partition"
+				break
+			}
+		}
+		x.run.findings.add(eventFinding(EventRemoved, k.EventID.String(), detail).within(first, end))
+	}
+	x.keys.orphans[b.Batch] = orphans[named:]
+	why := "the row at this position is gone, and so is its event's key"
+	if !x.keys.complete {
+		why = "the row at this position is gone"
+	}
+	if named == 0 {
+		for _, p := range b.positions {
+			x.run.findings.add(eventFinding(EventRemoved, "", why).at(p))
+		}
+		return
+	}
+	for range b.positions[named:] {
+		x.run.findings.add(eventFinding(EventRemoved, "", why).within(first, end))
+	}
+}

@@ -1,0 +1,136 @@
+package verify
+
+import (
+	"sync"
+
+	"audittrail/modules/ledger"
+)
+
+// Report is the outcome of a verification.
+type Report struct {
+	Intact   bool           `json:"intact"`
+	Events   int64          `json:"events"` // rows that were read and hashed
+	Logs     []LogReport    `json:"logs"`
+	Findings []Finding      `json:"findings"` // the first of each kind
+	Counts   map[Kind]int64 `json:"counts"`   // of all, also those that are not listed
+	Total    int64          `json:"total"`
+	Workers  int            `json:"workers"`
+	Seconds  float64        `json:"seconds"`
+}
+
+// LogReport says how far a log is proven.
+type LogReport struct {
+	Log          ledger.Log `json:"log"`
+	Size         int64      `json:"size"`         // entries
+	Signed       int64      `json:"signed"`       // of these, from the first on: covered by a checkpoint that fits and is signed
+	NotYetSigned int64      `json:"notYetSigned"` // the rest
+	Checkpoints  int64      `json:"checkpoints"`  // how many were checked
+}
+
+// Kind is what sort of thing was found. Programs match on it.
+type Kind string
+
+// The kinds of findings, in the order in which they are listed.
+const (
+	LogRolledBack       Kind = "log_rolled_back"      // more was signed than the log has
+	LogAltered          Kind = "log_altered"          // the log is not what was signed
+	LogUnsigned         Kind = "log_unsigned"         // no checkpoint that a given key has signed
+	LedgerGap           Kind = "ledger_gap"           // positions without a batch, or with two, or a batch without whole leaves
+	PartitionGone       Kind = "partition_gone"       // no partition of events holds a time in which events lie
+	EventAltered        Kind = "event_altered"        // its row is not what was stored
+	EventMoved          Kind = "event_moved"          // its row is as it was stored, but at another position
+	EventRemoved        Kind = "event_removed"        // its row is gone
+	EventInserted       Kind = "event_inserted"       // its row is none that the ledger has
+	EventUnreadable     Kind = "event_unreadable"     // its row holds what no event does
+	LeafAltered         Kind = "leaf_altered"         // the event is what was signed, its leaf hash is not
+	KeyAltered          Kind = "key_altered"          // the event's row in event_keys is not what was stored
+	KeyMissing          Kind = "key_missing"          // the event's row in event_keys is gone
+	KeyWithoutEvent     Kind = "key_without_event"    // a row of event_keys for which there never was an event
+	TileAltered         Kind = "tile_altered"         // a tile of the tree is not what its leaves give
+	CheckpointUntrusted Kind = "checkpoint_untrusted" // none of the given keys has signed it, or it was changed
+	CheckpointForked    Kind = "checkpoint_forked"    // signed, but for another history than those before and after it
+	Accounting          Kind = "accounting"           // the accounting of Kafka's offsets contradicts itself
+)
+
+// Kinds are all kinds, in their order.
+func Kinds() []Kind {
+	return []Kind{LogRolledBack, LogAltered, LogUnsigned, LedgerGap, PartitionGone, EventAltered, EventMoved, EventRemoved,
+		EventInserted, EventUnreadable, LeafAltered, KeyAltered, KeyMissing, KeyWithoutEvent, TileAltered,
+		CheckpointUntrusted, CheckpointForked, Accounting}
+}
+
+// Finding is one thing that does not fit.
+type Finding struct {
+	Kind     Kind       `json:"kind"`
+	Log      ledger.Log `json:"log"`
+	EventID  string     `json:"eventId,omitempty"`
+	Position *int64     `json:"position,omitempty"`
+	// End is behind the last position, where the finding is of several, or of one of several.
+	End    *int64   `json:"end,omitempty"`
+	Fields []string `json:"fields,omitempty"` // members of the event that differ, where that can be told
+	Detail string   `json:"detail"`           // for people
+}
+
+func eventFinding(kind Kind, id, detail string) Finding {
+	return Finding{Kind: kind, Log: ledger.Events, EventID: id, Detail: detail}
+}
+
+// at gives a finding its position.
+func (f Finding) at(position int64) Finding {
+	if position >= 0 {
+		f.Position = &position
+	}
+	return f
+}
+
+// within gives a finding the positions from one up to another, without it.
+func (f Finding) within(from, end int64) Finding {
+	f = f.at(from)
+	if end > from+1 {
+		f.End = &end
+	}
+	return f
+}
+
+// findings gathers what was found: all are counted, and some of each kind kept, so that a flood of one
+// kind hides no other. It is safe for concurrent use.
+type findings struct {
+	mu     sync.Mutex
+	most   int
+	kept   map[Kind][]Finding
+	counts map[Kind]int64
+}
+
+func newFindings(most int) *findings {
+	return &findings{most: most, kept: map[Kind][]Finding{}, counts: map[Kind]int64{}}
+}
+
+func (l *findings) add(f Finding) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.counts[f.Kind]++
+	if len(l.kept[f.Kind]) < l.most {
+		l.kept[f.Kind] = append(l.kept[f.Kind], f)
+	}
+}
+
+// count adds to a kind what is too much to look at singly.
+func (l *findings) count(kind Kind, n int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if n > 0 {
+		l.counts[kind] += n
+	}
+}
+
+// all are the findings by kind, in the order in which they were found.
+func (l *findings) all() (list []Finding, counts map[Kind]int64, total int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	list = []Finding{}
+	for _, kind := range Kinds() {
+		list = append(list, l.kept[kind]...)
+		total += l.counts[kind]
+	}
+	return list, l.counts, total
+}

@@ -1,0 +1,195 @@
+package verify
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+
+	"audittrail/modules/ledger"
+	"audittrail/modules/store"
+)
+
+// suspect is a row that does not fit.
+type suspect struct {
+	row      store.EventRow
+	position int64 // -1 where the ledger has no such place
+	again    bool  // a copy of a row that fits
+}
+
+// suspectsKept bounds how many are remembered; all are counted.
+const suspectsKept = 20_000
+
+func (r *run) suspect(list []suspect) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.misfits += int64(len(list))
+	r.suspects = append(r.suspects, list[:min(len(list), suspectsKept-len(r.suspects))]...)
+}
+
+// scanRows hashes the rows of some pages and compares each with its leaf.
+func (r *run) scanRows(ctx context.Context, v *store.View, pages store.Pages) error {
+	var rows []store.EventRow
+	err := v.Rows(ctx, pages, func(row *store.EventRow) error {
+		rows = append(rows, *row)
+		return nil
+	})
+	if errors.Is(err, store.ErrUnreadable) {
+		r.findings.add(eventFinding(EventUnreadable, "", pages.Place()+" hold a row whose columns no event has; the rows behind it could not be looked at"))
+		err = nil
+	}
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(rows, func(a, b store.EventRow) int { return cmp.Compare(a.ID, b.ID) })
+	for len(rows) > 0 {
+		group, slices := nextGroup(rows)
+		if err := r.compare(ctx, v, rows[:group], slices); err != nil {
+			return err
+		}
+		r.progress.rows.Add(int64(group))
+		rows = rows[group:]
+	}
+	return nil
+}
+
+// groupLeaves bounds how many leaves are read at a time: 8 MiB.
+const groupLeaves = 1 << 18
+
+// nextGroup takes rows, sorted by id, whose batches' leaves are read in one go.
+func nextGroup(rows []store.EventRow) (n int, slices []store.BatchSlice) {
+	leaves := 0
+	for n < len(rows) {
+		end, batch := n+1, rows[n].Batch()
+		for end < len(rows) && rows[end].Batch() == batch {
+			end++
+		}
+		slice := store.BatchSlice{Batch: batch, Low: rows[n].Index(), High: rows[end-1].Index()}
+		if leaves += slice.High - slice.Low + 1; n > 0 && leaves > groupLeaves {
+			break
+		}
+		slices = append(slices, slice)
+		n = end
+	}
+	return n, slices
+}
+
+// compare compares rows, sorted by id, with the leaves of their batches.
+func (r *run) compare(ctx context.Context, v *store.View, rows []store.EventRow, wanted []store.BatchSlice) error {
+	low := make(map[int64]int, len(wanted))
+	for _, w := range wanted {
+		low[w.Batch] = w.Low
+	}
+	var (
+		suspects []suspect
+		known    = make(map[int64]bool, len(wanted))
+		places   = make([]placed, 0, len(rows))
+		of       = make([]int, 0, len(rows)) // of places[i]: which row it is
+	)
+	err := v.BatchLeaves(ctx, wanted, func(b *store.BatchLeaves) error {
+		known[b.Batch] = true
+		at, _ := slices.BinarySearchFunc(rows, b.Batch, func(row store.EventRow, batch int64) int { return cmp.Compare(row.Batch(), batch) })
+		for ; at < len(rows) && rows[at].Batch() == b.Batch; at++ {
+			row := &rows[at]
+			leaf := row.Index() - low[b.Batch]
+			if int64(row.Index()) >= b.Count || leaf >= len(b.Leaves) {
+				suspects = append(suspects, suspect{row: *row, position: -1})
+				continue
+			}
+			p := placed{
+				position: b.First + int64(row.Index()), first: b.First,
+				sum:  r.blocks.sum(row.EventID, b.Batch, row.Timestamp, row.Digest[:]),
+				fits: row.Corrupt == nil && row.Leaf == b.Leaves[leaf],
+			}
+			places, of = append(places, p), append(of, at)
+			if !p.fits {
+				suspects = append(suspects, suspect{row: *row, position: p.position})
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for i := range rows {
+		if !known[rows[i].Batch()] {
+			suspects = append(suspects, suspect{row: rows[i], position: -1})
+		}
+	}
+	for _, i := range r.blocks.addRows(places) {
+		suspects = append(suspects, suspect{row: rows[of[i]], position: places[i].position, again: true})
+	}
+	if len(suspects) > 0 {
+		r.suspect(suspects)
+	}
+	return nil
+}
+
+// scanKeys counts the keys of some pages by the place of their batch.
+func (r *run) scanKeys(ctx context.Context, v *store.View, pages store.Pages) error {
+	type counted struct {
+		key store.Key
+		sum uint64
+	}
+	var (
+		keys   []counted
+		wanted []store.BatchSlice
+		lost   = make([]int64, len(r.uncovered))
+		seen   = map[int64]bool{}
+	)
+	err := v.Keys(ctx, pages, func(k *store.Key) error {
+		keys = append(keys, counted{*k, r.blocks.sum(k.EventID, k.Batch, k.Timestamp, k.Digest)})
+		if !seen[k.Batch] {
+			seen[k.Batch] = true
+			wanted = append(wanted, store.BatchSlice{Batch: k.Batch, Low: 0, High: -1})
+		}
+		for i, gap := range r.uncovered {
+			if gap.Holds(k.Timestamp) {
+				lost[i]++
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	first := make(map[int64]int64, len(wanted))
+	err = v.BatchLeaves(ctx, wanted, func(b *store.BatchLeaves) error {
+		first[b.Batch] = b.First
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	places := make([]placed, 0, len(keys))
+	for _, k := range keys {
+		at, ok := first[k.key.Batch]
+		if !ok {
+			r.findings.add(eventFinding(KeyWithoutEvent, k.key.EventID.String(), "event_keys names a batch for it that the ledger does not have"))
+			continue
+		}
+		places = append(places, placed{position: -1, first: at, sum: k.sum})
+	}
+	r.blocks.addKeys(places)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i, n := range lost {
+		r.lostTimes[i] += n
+	}
+	return nil
+}
+
+// batchLeaves reads a whole batch; ok is false where the ledger does not have it.
+func batchLeaves(ctx context.Context, v *store.View, batch int64) (found store.BatchLeaves, ok bool, err error) {
+	err = v.BatchLeaves(ctx, []store.BatchSlice{{Batch: batch, Low: 0, High: store.MaxBatchEvents - 1}}, func(b *store.BatchLeaves) error {
+		found, ok = *b, true
+		return nil
+	})
+	return found, ok, err
+}
+
+// indexOf finds a leaf in a batch.
+func indexOf(b *store.BatchLeaves, leaf ledger.Hash) (position int64, ok bool) {
+	i := slices.Index(b.Leaves, leaf)
+	return b.First + int64(i), i >= 0
+}

@@ -1,0 +1,351 @@
+package verify_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"audittrail/modules/ledger"
+	"audittrail/modules/verify"
+)
+
+func TestRemovedRows(t *testing.T) {
+	for name, n := range map[string]int64{"the first": 0, "one in the middle": 217, "the last signed": 629, "the last": 649} {
+		t.Run(name, func(t *testing.T) {
+			h := standard(t)
+			h.tamper(t, fmt.Sprintf(`DELETE FROM events WHERE event_id = '%s'`, id(n)))
+			report := h.verify(t)
+			names(t, report, verify.EventRemoved, n)
+			require.EqualValues(t, 1, report.Counts[verify.EventRemoved], show(report))
+			require.Zero(t, report.Counts[verify.EventAltered]+report.Counts[verify.KeyWithoutEvent], show(report))
+		})
+	}
+	t.Run("with its key", func(t *testing.T) {
+		h := standard(t)
+		h.tamper(t, fmt.Sprintf(`DELETE FROM events WHERE event_id = '%s'`, id(5)), fmt.Sprintf(`DELETE FROM event_keys WHERE event_id = '%s'`, id(5)))
+		removed := found(h.verify(t), verify.EventRemoved)
+		require.Len(t, removed, 1)
+		require.EqualValues(t, 5, *removed[0].Position)
+	})
+	t.Run("two of one batch", func(t *testing.T) {
+		h := standard(t)
+		h.tamper(t, fmt.Sprintf(`DELETE FROM events WHERE event_id IN ('%s', '%s')`, id(120), id(130)))
+		report := h.verify(t)
+		removed := found(report, verify.EventRemoved)
+		require.Len(t, removed, 2, show(report))
+		for i, n := range []int64{120, 130} {
+			require.Equal(t, id(n), removed[i].EventID)
+			require.EqualValues(t, []int64{120, 131}, []int64{*removed[i].Position, *removed[i].End})
+		}
+	})
+	t.Run("a whole batch with all that belongs to it", func(t *testing.T) {
+		h := standard(t)
+		h.tamper(t, `DELETE FROM events WHERE id >> 14 = 2`, `DELETE FROM event_keys WHERE batch = 2`, `DELETE FROM ingest_ranges WHERE batch = 2`,
+			`DELETE FROM ledger_batches WHERE batch = 2`)
+		report := h.verify(t)
+		gap := found(report, verify.LedgerGap)
+		require.Len(t, gap, 1, show(report))
+		require.EqualValues(t, []int64{100, 300}, []int64{*gap[0].Position, *gap[0].End})
+		require.EqualValues(t, 100, report.Logs[0].Signed)
+		altered := found(report, verify.LogAltered)
+		require.Len(t, altered, 1, show(report))
+		require.EqualValues(t, []int64{100, 300}, []int64{*altered[0].Position, *altered[0].End})
+	})
+}
+
+const copyRow = `INSERT INTO events (id, timestamp, created_at, kafka_offset, kafka_partition, version, event_id, event_type, aggregate_type, aggregate_id, kafka_topic, salt, payload, metadata)
+	SELECT %s, timestamp + interval '%s', created_at, kafka_offset, kafka_partition, version, %s, event_type, aggregate_type, aggregate_id, kafka_topic, salt, payload, metadata
+	FROM events WHERE event_id = '%s'`
+
+func TestInsertedRows(t *testing.T) {
+	const forged = "ffffffff-0000-4000-8000-000000000000"
+	forgedID := "'" + forged + "'::uuid"
+	key := fmt.Sprintf(`INSERT INTO event_keys SELECT '%s', batch, timestamp, digest FROM event_keys WHERE event_id = '%s'`, forged, id(10))
+	for name, statements := range map[string][]string{
+		"behind a batch":            {fmt.Sprintf(copyRow, "id + 5000", "0", forgedID, id(10)), key},
+		"under an unknown batch":    {fmt.Sprintf(copyRow, "id + (999 << 14)", "0", forgedID, id(10))},
+		"under a negative batch":    {fmt.Sprintf(copyRow, "-id", "0", forgedID, id(10))},
+		"beside an event, another":  {fmt.Sprintf(copyRow, "id", "1 s", forgedID, id(10))},
+		"in an event's place again": {fmt.Sprintf(copyRow, "id", "1 year", forgedID, id(10)), key},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := standard(t)
+			h.tamper(t, statements...)
+			report := h.verify(t)
+			inserted := found(report, verify.EventInserted)
+			require.Len(t, inserted, 1, show(report))
+			require.Equal(t, forged, inserted[0].EventID)
+			require.Zero(t, report.Counts[verify.EventRemoved]+report.Counts[verify.EventAltered]+report.Counts[verify.EventMoved], show(report))
+		})
+	}
+	t.Run("a copy of a row under the next id", func(t *testing.T) {
+		h := standard(t)
+		h.tamper(t, fmt.Sprintf(copyRow, "id + 5000", "0", "event_id", id(10)))
+		report := h.verify(t)
+		names(t, report, verify.EventMoved, 10)
+	})
+}
+
+func TestSwappedRows(t *testing.T) {
+	exchange := func(columns string, a, b int64) string {
+		var set []string
+		for _, c := range strings.Split(columns, ", ") {
+			set = append(set, c+" = other."+c)
+		}
+		return fmt.Sprintf(`UPDATE events SET %s FROM (SELECT * FROM events WHERE event_id IN ('%s', '%s')) AS other
+			WHERE events.event_id IN ('%[2]s', '%[3]s') AND other.event_id <> events.event_id`, strings.Join(set, ", "), id(a), id(b))
+	}
+	for name, pair := range map[string][2]int64{"of one batch": {110, 215}, "of two batches": {3, 603}} {
+		t.Run("ids "+name, func(t *testing.T) {
+			h := standard(t)
+			h.tamper(t, exchange("id", pair[0], pair[1]))
+			report := h.verify(t)
+			require.EqualValues(t, 2, report.Counts[verify.EventMoved], show(report))
+			names(t, report, verify.EventMoved, pair[0])
+			names(t, report, verify.EventMoved, pair[1])
+			require.Zero(t, report.Counts[verify.EventRemoved]+report.Counts[verify.EventAltered], show(report))
+		})
+		t.Run("contents "+name, func(t *testing.T) {
+			h := standard(t)
+			h.tamper(t, exchange("payload, metadata, aggregate_id", pair[0], pair[1]))
+			report := h.verify(t)
+			names(t, report, verify.EventAltered, pair[0], "content")
+			names(t, report, verify.EventAltered, pair[1], "content")
+			require.EqualValues(t, 2, report.Counts[verify.EventAltered], show(report))
+		})
+	}
+	t.Run("into a gap", func(t *testing.T) {
+		h := standard(t)
+		h.tamper(t, fmt.Sprintf(`UPDATE events SET id = id + 4000 WHERE event_id = '%s'`, id(40)))
+		report := h.verify(t)
+		names(t, report, verify.EventMoved, 40)
+		require.Zero(t, report.Counts[verify.EventRemoved], show(report))
+	})
+	t.Run("event ids", func(t *testing.T) {
+		h := standard(t)
+		h.tamper(t, fmt.Sprintf(`UPDATE events SET event_id = 'ffffffff-0000-4000-8000-000000000000' WHERE event_id = '%s'`, id(40)))
+		report := h.verify(t)
+		altered := found(report, verify.EventAltered)
+		require.Len(t, altered, 1, show(report))
+		require.Equal(t, []string{"eventId"}, altered[0].Fields)
+		require.Contains(t, altered[0].Detail, id(40))
+		require.Zero(t, report.Counts[verify.KeyWithoutEvent], show(report))
+	})
+}
+
+func TestDroppedPartition(t *testing.T) {
+	for name, statement := range map[string]string{
+		"dropped":  `DROP TABLE events_2020`,
+		"detached": `ALTER TABLE events DETACH PARTITION events_2020`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := standard(t)
+			h.tamper(t, statement)
+			report := h.verify(t, func(o *verify.Options) { o.Findings = 1000 })
+			var lost []string
+			for n := range int64(650) {
+				if at(n).Year() == 2020 {
+					lost = append(lost, id(n))
+				}
+			}
+			require.NotEmpty(t, lost)
+			partitions := found(report, verify.PartitionGone)
+			require.Len(t, partitions, 1, show(report))
+			require.Contains(t, partitions[0].Detail, fmt.Sprintf("%d events", len(lost)))
+			require.Equal(t, name == "detached", strings.Contains(partitions[0].Detail, "events_2020"))
+			var named []string
+			for _, f := range found(report, verify.EventRemoved) {
+				named = append(named, f.EventID)
+			}
+			slices.Sort(named)
+			require.Equal(t, lost, named)
+		})
+	}
+}
+
+func TestEditedKeys(t *testing.T) {
+	for name, test := range map[string]struct {
+		sql   string
+		kind  verify.Kind
+		named bool
+		field string
+	}{
+		"digest":            {`UPDATE event_keys SET digest = set_byte(digest, 5, 255 - get_byte(digest, 5)) WHERE event_id = '%s'`, verify.KeyAltered, true, "digest"},
+		"scheme":            {`UPDATE event_keys SET digest = set_byte(digest, 0, 9) WHERE event_id = '%s'`, verify.KeyAltered, true, "digest"},
+		"timestamp":         {`UPDATE event_keys SET timestamp = timestamp + interval '1 us' WHERE event_id = '%s'`, verify.KeyAltered, true, "timestamp"},
+		"batch":             {`UPDATE event_keys SET batch = 1 WHERE event_id = '%s'`, verify.KeyAltered, true, "batch"},
+		"batch, to nowhere": {`UPDATE event_keys SET batch = 77 WHERE event_id = '%s'`, verify.KeyAltered, true, "batch"},
+		"deleted":           {`DELETE FROM event_keys WHERE event_id = '%s'`, verify.KeyMissing, true, ""},
+		"added":             {`INSERT INTO event_keys SELECT 'ffffffff-0000-4000-8000-000000000000', batch, timestamp, digest FROM event_keys WHERE event_id = '%s'`, verify.KeyWithoutEvent, false, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := standard(t)
+			h.tamper(t, fmt.Sprintf(test.sql, id(217)))
+			report := h.verify(t)
+			if test.named {
+				var fields []string
+				if test.field != "" {
+					fields = []string{test.field}
+				}
+				names(t, report, test.kind, 217, fields...)
+			} else {
+				require.Equal(t, "ffffffff-0000-4000-8000-000000000000", found(report, test.kind)[0].EventID)
+			}
+			require.EqualValues(t, 1, report.Counts[test.kind], show(report))
+			require.Zero(t, report.Counts[verify.EventAltered], show(report))
+		})
+	}
+}
+
+func TestEditedAccounting(t *testing.T) {
+	h := standard(t)
+	h.tamper(t, `UPDATE ingest_ranges SET stored = stored - 1, absent = absent + 1 WHERE batch = 2`)
+	report := h.verify(t)
+	require.Positive(t, report.Counts[verify.Accounting], show(report))
+	require.Equal(t, report.Total, report.Counts[verify.Accounting])
+}
+
+func TestEditedLeaves(t *testing.T) {
+	h := standard(t)
+	h.tamper(t, `UPDATE ledger_batches SET leaves = set_byte(leaves, 32 * 117, 255 - get_byte(leaves, 32 * 117)) WHERE batch = 2`)
+	report := h.verify(t)
+	names(t, report, verify.LeafAltered, 217)
+	require.Zero(t, report.Counts[verify.EventAltered], show(report))
+	altered := found(report, verify.LogAltered)
+	require.Len(t, altered, 1)
+	require.EqualValues(t, []int64{100, 300}, []int64{*altered[0].Position, *altered[0].End})
+}
+
+func TestEditedTiles(t *testing.T) {
+	for name, sql := range map[string]string{
+		"a hash":      `UPDATE ledger_tiles SET hashes = set_byte(hashes, 0, 255 - get_byte(hashes, 0)) WHERE first = 1`,
+		"a part gone": `DELETE FROM ledger_tiles WHERE first = 0`,
+		"one too far": `INSERT INTO ledger_tiles (log, level, tile, first, hashes) SELECT log, level, 9, 0, hashes FROM ledger_tiles LIMIT 1`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := standard(t)
+			h.tamper(t, sql)
+			report := h.verify(t)
+			require.EqualValues(t, 1, report.Counts[verify.TileAltered], show(report))
+			require.EqualValues(t, 1, report.Total, show(report))
+		})
+	}
+}
+
+// TestAllRecomputed: somebody changes an event, and makes its leaf, the tiles and a new checkpoint fit.
+func TestAllRecomputed(t *testing.T) {
+	h := standard(t)
+	h.tamper(t, fmt.Sprintf(`UPDATE events SET payload = jsonb_set(payload, '{total}', '1') WHERE event_id = '%s'`, id(217)))
+	h.refit(t, 217)
+	h.tamper(t, `DELETE FROM ledger_tiles`)
+	t.Run("leaf and tiles", func(t *testing.T) {
+		report := h.verify(t)
+		names(t, report, verify.EventAltered, 217, "digest") // event_keys still knows
+		altered := found(report, verify.LogAltered)
+		require.Len(t, altered, 1, show(report))
+		require.EqualValues(t, []int64{100, 300}, []int64{*altered[0].Position, *altered[0].End})
+	})
+	h.tamper(t, fmt.Sprintf(`UPDATE event_keys SET digest = '\x01%x' WHERE event_id = '%s'`, h.digest(t, 217)[1:], id(217)))
+	t.Run("and the key", func(t *testing.T) {
+		report := h.verify(t)
+		require.EqualValues(t, 100, report.Logs[0].Signed)
+		require.EqualValues(t, 1, report.Total, show(report))
+		require.Len(t, found(report, verify.LogAltered), 1)
+	})
+	t.Run("and new checkpoints by another key", func(t *testing.T) {
+		h.tamper(t, `DELETE FROM ledger_checkpoints WHERE size > 100`)
+		h.sign(t, newKey(t))
+		report := h.verify(t)
+		require.EqualValues(t, 100, report.Logs[0].Signed)
+		untrusted := found(report, verify.CheckpointUntrusted)
+		require.Len(t, untrusted, 1, show(report))
+		require.Contains(t, untrusted[0].Detail, "size 650")
+	})
+	t.Run("and none but these", func(t *testing.T) {
+		h.tamper(t, `DELETE FROM ledger_checkpoints WHERE size = 100`)
+		report := h.verify(t)
+		require.Len(t, found(report, verify.LogUnsigned), 1, show(report))
+	})
+}
+
+func TestEditedCheckpoints(t *testing.T) {
+	for name, sql := range map[string]string{
+		"the note's":     `UPDATE ledger_checkpoints SET note = replace(note, E'\n300\n', E'\n301\n') WHERE size = 300`,
+		"the root's":     `UPDATE ledger_checkpoints SET root = set_byte(root, 0, 255 - get_byte(root, 0)) WHERE size = 300`,
+		"the size's":     `UPDATE ledger_checkpoints SET size = 301 WHERE size = 300`,
+		"another's note": `UPDATE ledger_checkpoints SET note = (SELECT note FROM ledger_checkpoints WHERE size = 100) WHERE size = 300`,
+		"nothing":        `UPDATE ledger_checkpoints SET note = '' WHERE size = 300`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := standard(t)
+			h.tamper(t, sql)
+			report := h.verify(t)
+			require.EqualValues(t, 1, report.Counts[verify.CheckpointUntrusted], show(report))
+			require.EqualValues(t, 1, report.Total, show(report))
+			require.EqualValues(t, 630, report.Logs[0].Signed)
+		})
+	}
+	t.Run("signed for another history", func(t *testing.T) {
+		h := standard(t)
+		h.tamper(t, `DELETE FROM ledger_checkpoints WHERE size = 300`)
+		root := ledger.LeafHash([]byte("another"))
+		signed := noteOf(t, ledger.Checkpoint{Origin: ledger.Events.Origin(origin), Size: 300, Root: root}, h.key)
+		h.tamper(t, fmt.Sprintf(`INSERT INTO ledger_checkpoints (log, size, root, note, signed_at) VALUES ('events', 300, '\x%x', $n$%s$n$, now())`, root[:], signed))
+		report := h.verify(t)
+		require.EqualValues(t, 1, report.Counts[verify.CheckpointForked], show(report))
+		require.EqualValues(t, 1, report.Total, show(report))
+	})
+}
+
+func TestRotatedKeys(t *testing.T) {
+	h := newHistory(t)
+	h.grow(t, 10)
+	h.sign(t)
+	second := newKey(t)
+	h.grow(t, 10)
+	h.sign(t, h.key, second)
+	h.grow(t, 10)
+	h.sign(t, second)
+	with := func(keys ...ledger.SigningKey) func(*verify.Options) {
+		return func(o *verify.Options) { o.Keys = keysOf(t, keys...) }
+	}
+	require.True(t, h.verify(t, with(h.key, second)).Intact)
+	report := h.verify(t, with(h.key))
+	require.EqualValues(t, 20, report.Logs[0].Signed)
+	require.Len(t, found(report, verify.CheckpointUntrusted), 1)
+	report = h.verify(t, with(second))
+	require.EqualValues(t, 30, report.Logs[0].Signed)
+	require.Len(t, found(report, verify.CheckpointUntrusted), 1)
+	report = h.verify(t, with(newKey(t)))
+	require.Len(t, found(report, verify.LogUnsigned), 1)
+}
+
+// TestRolledBackDatabase: all tables agree with each other, as they did some time ago.
+func TestRolledBackDatabase(t *testing.T) {
+	h := standard(t)
+	known := h.sign(t)
+	for _, after := range []int{3, 2} { // a batch's number
+		h.tamper(t, fmt.Sprintf(`DELETE FROM events WHERE id >> 14 > %d`, after), fmt.Sprintf(`DELETE FROM event_keys WHERE batch > %d`, after),
+			fmt.Sprintf(`DELETE FROM ingest_ranges WHERE batch > %d`, after), fmt.Sprintf(`DELETE FROM ledger_batches WHERE batch > %d`, after),
+			`UPDATE ingest_offsets SET next_offset = (SELECT max(to_offset) FROM ingest_ranges)`,
+			`DELETE FROM ledger_checkpoints WHERE size > (SELECT max(first_position + count) FROM ledger_batches)`,
+			`DELETE FROM ledger_tiles WHERE 256 * (first + length(hashes) / 32) > (SELECT max(first_position + count) FROM ledger_batches)`)
+		require.True(t, h.verify(t).Intact, "nothing within the database tells")
+		report := h.verify(t, func(o *verify.Options) { o.Outside = []verify.Outside{{Source: "my drawer", Note: known}} })
+		rolledBack := found(report, verify.LogRolledBack)
+		require.Len(t, rolledBack, 1, show(report))
+		require.Contains(t, rolledBack[0].Detail, "my drawer")
+	}
+	// And went on from there with other events.
+	h.next = 300
+	h.grow(t, 400)
+	h.tamper(t, `DELETE FROM ledger_checkpoints WHERE size > 300`)
+	h.sign(t)
+	require.True(t, h.verify(t).Intact)
+	report := h.verify(t, func(o *verify.Options) { o.Outside = []verify.Outside{{Source: "my drawer", Note: known}} })
+	require.EqualValues(t, 1, report.Total, show(report))
+	require.Len(t, found(report, verify.CheckpointForked), 1, "the key has signed two histories")
+}

@@ -1,0 +1,121 @@
+package verify
+
+import (
+	"context"
+	"fmt"
+
+	"audittrail/modules/ledger"
+	"audittrail/modules/store"
+)
+
+// tiles compares the stored tiles of levels 1 and up with those that the leaves give.
+type tiles struct {
+	walk *walk
+	edge [8][]ledger.Hash // the tile of each level that is not full yet
+	full []madeTile
+	// short is, of each level, the first tile that is stored in part only. What lies behind it must not be
+	// stored then, since tiles are written in order.
+	short [8]*ledger.TileID
+}
+
+// madeTile is a tile as the leaves give it.
+type madeTile struct {
+	ledger.TileID
+	hashes []ledger.Hash
+}
+
+// levels above this one would need 2^56 entries.
+const topLevel = 7
+
+// made gets each node that the tree completes.
+func (t *tiles) made(height int, index int64, hash ledger.Hash) {
+	level := height / ledger.TileHeight
+	if height%ledger.TileHeight != 0 || level < 1 || level > topLevel || t.walk.instead != nil {
+		return
+	}
+	t.edge[level] = append(t.edge[level], hash)
+	if len(t.edge[level]) == ledger.TileWidth {
+		t.full = append(t.full, madeTile{ledger.TileID{Level: level, Index: index / ledger.TileWidth}, t.edge[level]})
+		t.edge[level] = nil
+	}
+}
+
+// compare compares the full tiles, and with all also those that are not.
+func (t *tiles) compare(ctx context.Context, all bool) error {
+	if all {
+		for level := 1; level <= topLevel; level++ {
+			if n := len(t.edge[level]); n > 0 {
+				index := t.walk.tree.size >> (ledger.TileHeight * level) / ledger.TileWidth
+				t.full = append(t.full, madeTile{ledger.TileID{Level: level, Index: index}, t.edge[level]})
+			}
+		}
+	}
+	if len(t.full) == 0 {
+		return nil
+	}
+	ids := make([]ledger.TileID, len(t.full))
+	for i, made := range t.full {
+		ids[i] = made.TileID
+	}
+	parts, err := t.walk.view.TileParts(ctx, t.walk.log, ids)
+	if err != nil {
+		return err
+	}
+	stored := map[ledger.TileID][]store.TilePart{}
+	for _, p := range parts {
+		stored[p.TileID] = append(stored[p.TileID], p)
+	}
+	for _, made := range t.full {
+		t.compareTile(made, stored[made.TileID])
+	}
+	t.full = nil
+	return nil
+}
+
+func (t *tiles) compareTile(made madeTile, parts []store.TilePart) {
+	if short := t.short[made.Level]; short != nil && len(parts) > 0 {
+		t.report(*short, 0, ledger.TileWidth, "a part of the tile is gone, though tiles behind it are there")
+		t.short[made.Level] = nil
+	}
+	reached := 0
+	for _, p := range parts {
+		if p.First != reached {
+			t.report(made.TileID, min(p.First, reached), max(p.First, reached), "the tile's parts do not follow on each other")
+			return
+		}
+		for i, h := range p.Hashes {
+			if at := p.First + i; at < len(made.hashes) && made.hashes[at] != h {
+				t.report(made.TileID, at, at+1, "the stored hash is not the one that the leaves give")
+			}
+		}
+		reached += len(p.Hashes)
+	}
+	if reached < len(made.hashes) && t.short[made.Level] == nil {
+		id := made.TileID
+		t.short[made.Level] = &id
+	}
+}
+
+// report tells of hashes of a tile, and which positions they are over.
+func (t *tiles) report(id ledger.TileID, from, to int, what string) {
+	span := int64(1) << (ledger.TileHeight * id.Level)
+	first := (id.Index*ledger.TileWidth + int64(from)) * span
+	end := (id.Index*ledger.TileWidth + int64(to)) * span
+	t.walk.report(Finding{Kind: TileAltered, Detail: fmt.Sprintf("tile %d/%d: %s", id.Level, id.Index, what)}.within(first, end))
+}
+
+// beyondKept bounds how many tiles are named that the log is too short for.
+const beyondKept = 100
+
+// beyond reports tiles of a log that was longer than this one is.
+func (t *tiles) beyond(ctx context.Context) error {
+	parts, err := t.walk.view.TilePartsBeyond(ctx, t.walk.log, t.walk.head.total, beyondKept)
+	if err != nil {
+		return err
+	}
+	for _, p := range parts {
+		t.walk.report(Finding{Kind: TileAltered, Detail: fmt.Sprintf(
+			"tile %d/%d: the log is too short for it: there were more entries once, or somebody added to it", p.Level, p.Index)})
+	}
+	return nil
+}

@@ -1,0 +1,202 @@
+// Package verify recomputes the whole ledger from the rows of the event store, and names what does not
+// fit: events that were altered, removed, inserted or moved, keys, leaves, tiles and checkpoints that
+// were edited, a history that was exchanged for another. It stands behind `audittrail verify --database`.
+//
+// It trusts nothing in the database but what a given key has signed. A leaf is computed from its row; the
+// root at every signed size from the leaves; the keys of events and the accounting, which no signature
+// covers, are compared with the rows. Where something does not fit, other places of the database mostly
+// still tell what it was (explain.go).
+//
+// It only reads, through package store, in one snapshot that several workers share. SQL belongs there.
+package verify
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"audittrail/modules/ledger"
+	"audittrail/modules/store"
+)
+
+// Options are what a verification needs.
+type Options struct {
+	// Connect opens a connection that may read all tables, to a database whose schema is ours.
+	Connect func(context.Context) (*pgx.Conn, error)
+	// Keys are whose signatures count. For rotated keys, give all: one good signature of a checkpoint is
+	// enough.
+	Keys ledger.Keys
+	// Outside are checkpoints that were kept outside of the database. Only they tell that the whole
+	// database was put back to an earlier state.
+	Outside []Outside
+	// Workers is how many connections read at once; as many as there are cores where it is 0. Each is one
+	// of ours and one of the server's.
+	Workers int
+	// Findings is how many findings are listed of each kind; 100 where it is 0. All are counted.
+	Findings int
+	// Progress, if not nil, is told what is being done. It is called by several goroutines.
+	Progress func(Progress)
+}
+
+// Outside is a checkpoint that was kept outside of the database.
+type Outside struct {
+	Source string // for people, as "the notary's state file"
+	Note   []byte // signed
+}
+
+// run is one verification.
+type run struct {
+	opts     Options
+	snapshot *store.Snapshot
+	outside  map[ledger.Log][]outside
+	blocks   *blocks
+	findings *findings
+	progress progress
+
+	uncovered []store.Stretch // of time, that no partition holds
+
+	mu         sync.Mutex
+	suspects   []suspect // rows that don't fit, suspectsKept at most
+	misfits    int64     // how many there are
+	lostTimes  []int64   // of uncovered[i]: how many keys' events lie in it
+	accounting *store.Reconciliation
+	heads      map[ledger.Log]*head
+}
+
+// Run verifies. It returns an error only where it could not: what it finds is in the Report.
+func Run(ctx context.Context, opts Options) (*Report, error) {
+	if opts.Workers <= 0 {
+		opts.Workers = runtime.GOMAXPROCS(0)
+	}
+	if opts.Findings <= 0 {
+		opts.Findings = 100
+	}
+	began := time.Now()
+	r := &run{opts: opts, blocks: newBlocks(), findings: newFindings(opts.Findings), heads: map[ledger.Log]*head{}}
+	r.progress.tell = opts.Progress
+	r.progress.began = began
+	r.openOutside()
+	snapshot, err := store.OpenSnapshot(ctx, opts.Workers, opts.Connect)
+	if err != nil {
+		return nil, err
+	}
+	r.snapshot = snapshot
+	err = errors.Join(r.run(ctx), snapshot.Close())
+	if err != nil {
+		return nil, err
+	}
+	report := r.report()
+	report.Seconds = time.Since(began).Seconds()
+	return report, nil
+}
+
+func (r *run) run(ctx context.Context) error {
+	tasks, err := r.plan(ctx)
+	if err != nil {
+		return err
+	}
+	if err := r.work(ctx, tasks); err != nil {
+		return err
+	}
+	r.progress.phase("looking for what is missing")
+	return r.explain(ctx, r.snapshot.Views()[0])
+}
+
+// task is a piece of work for whichever worker is free.
+type task func(context.Context, *store.View) error
+
+// plan lists the work: what can't be divided first, so that nobody waits for it in the end.
+func (r *run) plan(ctx context.Context) ([]task, error) {
+	view := r.snapshot.Views()[0]
+	var tasks []task
+	for _, log := range ledger.Logs() {
+		tasks = append(tasks, func(ctx context.Context, v *store.View) error {
+			h, err := r.walk(ctx, v, log, nil)
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.heads[log] = h
+			return err
+		})
+	}
+	tasks = append(tasks, func(ctx context.Context, v *store.View) (err error) {
+		r.accounting, err = v.Reconcile(ctx)
+		return err
+	})
+	events, err := view.EventPages(ctx)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := view.KeyPages(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if r.uncovered, err = view.Uncovered(ctx); err != nil {
+		return nil, err
+	}
+	r.lostTimes = make([]int64, len(r.uncovered))
+	for _, p := range events {
+		tasks = append(tasks, func(ctx context.Context, v *store.View) error { return r.scanRows(ctx, v, p) })
+	}
+	for _, p := range keys {
+		tasks = append(tasks, func(ctx context.Context, v *store.View) error { return r.scanKeys(ctx, v, p) })
+	}
+	r.progress.expect(int64(len(tasks)))
+	return tasks, nil
+}
+
+// work does the tasks with one worker for each view, until all are done or one failed.
+func (r *run) work(ctx context.Context, tasks []task) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	queue := make(chan task, len(tasks))
+	for _, t := range tasks {
+		queue <- t
+	}
+	close(queue)
+	var group sync.WaitGroup
+	for _, view := range r.snapshot.Views() {
+		group.Go(func() {
+			for t := range queue {
+				if ctx.Err() != nil {
+					return
+				}
+				if err := t(ctx, view); err != nil {
+					cancel(err)
+					return
+				}
+				r.progress.taskDone()
+			}
+		})
+	}
+	group.Wait()
+	if err := context.Cause(ctx); err != nil {
+		return fmt.Errorf("verify: %w", err)
+	}
+	return nil
+}
+
+// report puts together what was found.
+func (r *run) report() *Report {
+	report := &Report{Events: r.progress.rows.Load(), Workers: r.opts.Workers}
+	for _, log := range ledger.Logs() {
+		h := r.heads[log]
+		report.Logs = append(report.Logs, LogReport{
+			Log: log, Size: h.total, Signed: h.proven, NotYetSigned: h.total - h.proven, Checkpoints: h.checkpoints,
+		})
+	}
+	report.Findings, report.Counts, report.Total = r.findings.all()
+	report.Intact = report.Total == 0
+	return report
+}
+
+// byPosition orders what has a place in the log.
+func byPosition(a, b suspect) int {
+	return cmp.Or(cmp.Compare(a.position, b.position), cmp.Compare(a.row.ID, b.row.ID), slices.Compare(a.row.EventID[:], b.row.EventID[:]))
+}
