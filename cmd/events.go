@@ -2,10 +2,8 @@ package cmd
 
 import (
 	"bufio"
-	"fmt"
 	"io"
 	"net/url"
-	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,10 +15,10 @@ import (
 
 // eventsFlags are the flags of `audittrail events`.
 type eventsFlags struct {
-	id, aggregateType, aggregateID, from, to, order, cursor string
-	eventTypes                                              []string
-	limit                                                   int
-	output                                                  *outputFormat
+	filterFlags
+	id, cursor string
+	limit      int
+	output     *outputFormat
 }
 
 func newEventsCmd() *cobra.Command {
@@ -45,12 +43,7 @@ The token may come from a file: AUDITTRAIL_CLIENT_TOKEN_FILE names it.`,
 	}
 	var f eventsFlags
 	flags := c.Flags()
-	flags.StringArrayVar(&f.eventTypes, "event-type", nil, "only this type; repeat it for any of several")
-	flags.StringVar(&f.aggregateType, "aggregate-type", "", "only aggregates of this type")
-	flags.StringVar(&f.aggregateID, "aggregate-id", "", "only the aggregate with this id")
-	flags.StringVar(&f.from, "from", "", "only at or after this moment: RFC 3339, or how long ago, as 90m or 36h")
-	flags.StringVar(&f.to, "to", "", "only before this moment, in the same forms")
-	flags.StringVar(&f.order, "order", "desc", "desc, or asc for the oldest first")
+	f.add(c, "desc", "desc, or asc for the oldest first")
 	flags.IntVar(&f.limit, "limit", 50, "how many events at most, 0 for all")
 	flags.StringVar(&f.cursor, "cursor", "", "go on where an earlier JSON answer's nextCursor points, with the same filters")
 	flags.StringVar(&f.id, "id", "", "the event with this id, in whole, instead of a search")
@@ -68,12 +61,9 @@ func runEvents(c *cobra.Command, f eventsFlags) error {
 	if err != nil {
 		return err
 	}
-	api, err := client.New(cfg.Client.URL, cfg.Client.Token)
+	api, err := openAPI(c, cfg)
 	if err != nil {
-		return wrongUsage("%w", err)
-	}
-	if api.Plain() {
-		_, _ = fmt.Fprintln(c.ErrOrStderr(), "warning: client.url is not https: whoever reads the network gets your token")
+		return err
 	}
 	if f.id != "" {
 		return showEvent(c, api, f)
@@ -101,60 +91,21 @@ func (f eventsFlags) query(c *cobra.Command, now time.Time) (url.Values, error) 
 	if f.limit < 0 {
 		return nil, wrongUsage("--limit must not be negative")
 	}
-	if f.order != "asc" && f.order != "desc" {
-		return nil, wrongUsage("--order must be asc or desc")
-	}
 	if err := f.checkGiven(c); err != nil {
 		return nil, err
 	}
-	query := url.Values{"order": {f.order}}
-	for _, moment := range []struct{ name, text string }{{"from", f.from}, {"to", f.to}} {
-		if moment.text == "" {
-			continue
-		}
-		at, err := parseMoment(moment.text, now)
-		if err != nil {
-			return nil, wrongUsage("--%s must be RFC 3339, as 2026-01-31T12:00:00Z, or how long ago, as 90m or 36h", moment.name)
-		}
-		query.Set(moment.name, at)
-	}
-	if len(f.eventTypes) > 0 {
-		query["eventType"] = f.eventTypes
-	}
-	for name, value := range map[string]string{"aggregateType": f.aggregateType, "aggregateId": f.aggregateID} {
-		if value != "" {
-			query.Set(name, value)
-		}
-	}
-	return query, nil
+	return f.values(now)
 }
 
-// checkGiven refuses an empty filter, as an unset variable of a script makes it: it would find
-// everything. And --id searches for nothing else.
+// checkGiven: --id searches for nothing else.
 func (f eventsFlags) checkGiven(c *cobra.Command) error {
-	var wrong error
+	wrong := f.checkEmpty(c)
 	c.LocalNonPersistentFlags().VisitAll(func(flag *pflag.Flag) {
-		switch {
-		case !flag.Changed:
-		case flag.Value.String() == "" || flag.Name == "event-type" && slices.Contains(f.eventTypes, ""):
-			wrong = wrongUsage("--%s must not be empty", flag.Name)
-		case f.id != "" && flag.Name != "id" && flag.Name != "output":
+		if wrong == nil && flag.Changed && f.id != "" && flag.Name != "id" && flag.Name != "output" {
 			wrong = wrongUsage("--id names one event: it can't be given together with --%s", flag.Name)
 		}
 	})
 	return wrong
-}
-
-// parseMoment reads a moment, or how long ago it was.
-func parseMoment(text string, now time.Time) (string, error) {
-	if ago, err := time.ParseDuration(text); err == nil && ago >= 0 {
-		return event.FormatTime(now.Add(-ago)), nil
-	}
-	at, err := event.ParseTime(text)
-	if err != nil {
-		return "", err
-	}
-	return event.FormatTime(at), nil
 }
 
 // showEvent prints the event that --id names.

@@ -137,6 +137,7 @@ func subcommands(schema *config.Schema) []*cobra.Command {
 		newMigrateCmd(),
 		newPublishCmd(),
 		newEventsCmd(),
+		newExportCmd(),
 		newVerifyCmd(),
 		newReconcileCmd(),
 		newTopicsCmd(),

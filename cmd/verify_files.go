@@ -57,8 +57,12 @@ func runVerifyFiles(c *cobra.Command, names, keys []string, output string) error
 // outcomeOfFiles is the exit status. What was changed weighs more than what can't be read.
 func outcomeOfFiles(all, altered, unreadable int) error {
 	switch {
+	case altered == 1 && all == 1:
+		return &statusError{statusTampering, errors.New("the file does not prove what it says")}
 	case altered > 0:
 		return &statusError{statusTampering, fmt.Errorf("%d of %d files do not prove what they say", altered, all)}
+	case unreadable == 1 && all == 1:
+		return errors.New("the file can't be read")
 	case unreadable > 0:
 		return fmt.Errorf("%d of %d files can't be read", unreadable, all)
 	}

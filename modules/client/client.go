@@ -59,6 +59,20 @@ func (c *Client) Plain() bool {
 // Get answers the JSON at path, which is escaped already and begins with a slash. The error is a
 // *Problem where the API refused.
 func (c *Client) Get(ctx context.Context, path string, query url.Values) (jsontext.Value, error) {
+	req, err := c.request(ctx, path, query)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("no answer from %s: %w", c.base, unwrapURL(err))
+	}
+	defer resp.Body.Close()
+	return c.read(resp)
+}
+
+// request is what Get and Open ask.
+func (c *Client) request(ctx context.Context, path string, query url.Values) (*http.Request, error) {
 	u := *c.base
 	u.RawPath = c.base.EscapedPath() + path
 	var err error
@@ -74,12 +88,13 @@ func (c *Client) Get(ctx context.Context, path string, query url.Values) (jsonte
 	if c.token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.token)
 	}
-	resp, err := c.http.Do(req)
-	if err != nil {
-		return nil, fmt.Errorf("no answer from %s: %w", c.base, unwrapURL(err))
-	}
-	defer resp.Body.Close()
-	return c.read(resp)
+	return req, nil
+}
+
+// isJSON says whether an answer is what was asked for.
+func isJSON(resp *http.Response) bool {
+	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	return kind == "application/json"
 }
 
 // unwrapURL takes the URL out of an error's text: it may hold what somebody searches for.
@@ -99,10 +114,10 @@ func (c *Client) read(resp *http.Response) (jsontext.Value, error) {
 	if len(body) > maxAnswer {
 		return nil, fmt.Errorf("the answer from %s is longer than %d MiB; ask with a smaller limit", c.base, maxAnswer>>20)
 	}
-	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
-	if resp.StatusCode == http.StatusOK && kind == "application/json" {
+	if resp.StatusCode == http.StatusOK && isJSON(resp) {
 		return body, nil
 	}
+	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	var p Problem
 	if kind != "application/problem+json" || json.Unmarshal(body, &p) != nil {
 		return nil, fmt.Errorf("%s answered %d (%s), which is not how audittrail answers; is client.url right?",

@@ -170,10 +170,15 @@ func (v *bundleVerifier) end() error {
 	if token.Kind() != '}' {
 		return malformed("the bundle's member %s stands behind the entries, which must be last", printable(token.String()))
 	}
-	if _, err = v.d.ReadToken(); errors.Is(err, io.EOF) {
+	_, err = v.d.ReadToken()
+	var syntax *jsontext.SyntacticError
+	switch {
+	case errors.Is(err, io.EOF):
 		return nil
+	case err == nil, errors.As(err, &syntax), errors.Is(err, errMeter):
+		return &UnreadableError{Detail: "something follows the bundle", Cause: err}
 	}
-	return &UnreadableError{Detail: "something follows the bundle"}
+	return &UnreadableError{Detail: "the file can't be read behind the bundle", Cause: err}
 }
 
 func (v *bundleVerifier) note(f *Fault) {

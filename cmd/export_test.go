@@ -1,0 +1,154 @@
+package cmd
+
+import (
+	"compress/gzip"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// exportAPI answers exports with text; one that is cut ends without the end of its HTTP. It notes queries.
+func exportAPI(t *testing.T, text string, cut bool) *[]url.Values {
+	t.Helper()
+	queries := &[]url.Values{}
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		*queries = append(*queries, r.URL.Query())
+		if r.URL.Path != "/v1/events/export" || r.Header.Get("Authorization") != "Bearer s3cret" {
+			w.Header().Set("Content-Type", "application/problem+json")
+			w.WriteHeader(http.StatusServiceUnavailable)
+			fmt.Fprint(w, `{"status":503,"code":"not_yet_signed","detail":"no checkpoint yet","errors":[],"correlationId":"c-9"}`)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, text)
+		if cut {
+			_ = http.NewResponseController(w).Flush()
+			panic(http.ErrAbortHandler)
+		}
+	}))
+	t.Cleanup(s.Close)
+	t.Setenv("AUDITTRAIL_CLIENT_URL", s.URL)
+	t.Setenv("AUDITTRAIL_CLIENT_TOKEN", "s3cret")
+	return queries
+}
+
+func TestExportWritesWhatVerifyAccepts(t *testing.T) {
+	bundle := readEvidence(t, "events.json")
+	queries := exportAPI(t, bundle, false)
+	out, errs, status := call(t, "export", "--event-type", "A", "--event-type", "B", "--aggregate-id", "o/1", "--to", "2026-01-01T00:00:00Z")
+	require.Equal(t, statusDone, status, errs)
+	require.Equal(t, bundle, out, "standard output has it byte by byte")
+	require.Equal(t, url.Values{
+		"format": {"bundle"}, "order": {"asc"}, "eventType": {"A", "B"}, "aggregateId": {"o/1"}, "to": {"2026-01-01T00:00:00.000000Z"},
+	}, (*queries)[0])
+
+	dir := t.TempDir()
+	for _, name := range []string{"plain.json", "small.json.gz"} {
+		file := filepath.Join(dir, name)
+		require.NoError(t, os.WriteFile(file, []byte("an older one"), 0o600))
+		out, errs, status = call(t, "export", "--format", "bundle", "--out", file)
+		require.Equal(t, statusDone, status, errs)
+		require.Empty(t, out)
+		require.Regexp(t, `^[1-9]\d* events with their evidence are in `, errs)
+		_, errs, status = call(t, "verify", file, "--key", evidence+"keys.txt")
+		require.Equal(t, statusDone, status, errs)
+	}
+	f, err := os.Open(filepath.Join(dir, "small.json.gz"))
+	require.NoError(t, err)
+	defer f.Close()
+	unzipped, err := gzip.NewReader(f)
+	require.NoError(t, err)
+	text, err := io.ReadAll(unzipped)
+	require.NoError(t, err)
+	require.Equal(t, bundle, string(text))
+	requireFiles(t, dir, "plain.json", "small.json.gz")
+}
+
+// requireFiles checks that a folder holds these files and nothing else.
+func requireFiles(t *testing.T, dir string, want ...string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	names := []string{}
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	require.ElementsMatch(t, want, names)
+}
+
+// An export that is not whole leaves nothing behind, whatever cut it and however the cut looks.
+func TestExportThatIsCutLeavesNothing(t *testing.T) {
+	bundle := readEvidence(t, "events.json")
+	for name, c := range map[string]struct {
+		text string
+		cut  bool
+		says string
+	}{
+		"by the server":            {bundle[:1000], true, "cut off"},
+		"at its very end":          {bundle[:len(bundle)-4], true, "cut off"},
+		"by a proxy, tidily":       {bundle[:len(bundle)-4], false, "cut off"},
+		"before it began":          {"", false, "cut off"},
+		"another document":         {`{"items":[]}`, false, "no evidence bundle"},
+		"a list":                   {`[]`, false, "no evidence bundle"},
+		"with something behind":    {bundle + "{}", false, "no evidence bundle"},
+		"entries that are no list": {`{"entries":{}}`, false, "no evidence bundle"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			exportAPI(t, c.text, c.cut)
+			dir := t.TempDir()
+			file := filepath.Join(dir, "kept.json")
+			require.NoError(t, os.WriteFile(file, []byte("an older one"), 0o600))
+			_, errs, status := call(t, "export", "--out", file)
+			require.Equal(t, statusFailed, status)
+			require.Contains(t, errs, c.says)
+			requireFiles(t, dir, "kept.json")
+			kept, err := os.ReadFile(file)
+			require.NoError(t, err)
+			require.Equal(t, "an older one", string(kept))
+			_, _, status = call(t, "export")
+			require.Equal(t, statusFailed, status, "standard output: the status says it")
+		})
+	}
+}
+
+func TestExportTellsWhatTheAPIRefuses(t *testing.T) {
+	exportAPI(t, "", false)
+	t.Setenv("AUDITTRAIL_CLIENT_TOKEN", "other")
+	dir := t.TempDir()
+	_, errs, status := call(t, "export", "--out", filepath.Join(dir, "x.json"))
+	require.Equal(t, statusFailed, status)
+	require.Contains(t, errs, "503 not_yet_signed")
+	require.Contains(t, errs, "c-9")
+	requireFiles(t, dir)
+}
+
+func TestWrongUseOfExport(t *testing.T) {
+	queries := exportAPI(t, "", false)
+	for says, args := range map[string][]string{
+		"--event-type must not be empty": {"--event-type", ""},
+		"--out must not be empty":        {"--out", ""},
+		"--from must be RFC 3339":        {"--from", "yesterday"},
+		"--order must be asc or desc":    {"--order", "up"},
+		"must be one of bundle":          {"--format", "csv"},
+		"is a folder":                    {"--out", t.TempDir()},
+		"client.url must be":             {"--client.url", "localhost:8080"},
+	} {
+		t.Run(says, func(t *testing.T) {
+			out, errs, status := call(t, append([]string{"export"}, args...)...)
+			require.Equal(t, statusUsage, status, errs)
+			require.Contains(t, errs, says)
+			require.Empty(t, out)
+		})
+	}
+	require.Empty(t, *queries, "nothing was asked")
+	_, errs, status := call(t, "export", "--out", filepath.Join(t.TempDir(), "no", "such", "folder.json"))
+	require.Equal(t, statusFailed, status)
+	require.Contains(t, errs, "create --out")
+}
