@@ -47,6 +47,7 @@ func TestStalledInMidCopy(t *testing.T) {
 	p := newProxy(t, direct)
 
 	stalls := newStall(p)
+	t.Cleanup(stalls.release) // or the proxy's end would wait for it
 	s.url = through(t, direct, p.address)
 	zombie := s.ingest("zombie", "--ingest.max_batch_events", "500")
 	s.url = direct
@@ -54,7 +55,7 @@ func TestStalledInMidCopy(t *testing.T) {
 	heir := s.ingest("heir")
 	eventually(t, 30*time.Second, "the heir is ready", heir.ready)
 	stalls.arm(func() { zombie.signal(syscall.SIGSTOP) })
-	stop := f.load(400, 40*time.Millisecond)
+	stop := f.load(50, 40*time.Millisecond) // little: the time until all go on is to be the stall's, not the backlog's
 	select {
 	case <-stalls.happened:
 	case <-time.After(30 * time.Second):
@@ -84,6 +85,7 @@ type stall struct {
 	action   func() // nil: not armed
 	happened chan struct{}
 	resumed  chan struct{}
+	once     sync.Once // closes resumed
 }
 
 func newStall(p *proxy) *stall {
@@ -120,7 +122,7 @@ func (s *stall) take() bool {
 	return true
 }
 
-func (s *stall) release() { close(s.resumed) }
+func (s *stall) release() { s.once.Do(func() { close(s.resumed) }) }
 
 // moves waits until more is accounted for than now.
 func (s *stack) moves(within time.Duration) {
