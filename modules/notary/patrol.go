@@ -2,6 +2,7 @@ package notary
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"audittrail/modules/ledger"
@@ -24,8 +25,9 @@ type patrol struct {
 	began  time.Time // of this patrol, or of the last one while none is under way
 	target head      // the checkpoint that it goes to; of size 0 while none is under way
 	at     frontier
-	found  error // what this patrol has found so far
-	fault  error // a refusal: what is wrong, as far as is known. A patrol that finds nothing ends it
+	found  error        // what this patrol has found so far
+	first  ledger.Range // the first entries over which a stored hash is another
+	fault  error        // a refusal: what is wrong, as far as is known. A patrol that finds nothing ends it
 }
 
 // step goes on a little. done tells that a patrol has ended and found the log right.
@@ -34,7 +36,7 @@ func (p *patrol) step(ctx context.Context, l *logTerm, now time.Time) (done bool
 		if l.head.Size == 0 || now.Sub(p.began) < p.lap {
 			return false, p.fault
 		}
-		p.began, p.target, p.at, p.found = now, l.head, frontier{}, nil
+		*p = patrol{lap: p.lap, began: now, target: l.head, fault: p.fault}
 	}
 	if err := p.forward(ctx, l); err != nil {
 		if err = asRefusal(l.log, err); !refused(err) {
@@ -48,7 +50,7 @@ func (p *patrol) step(ctx context.Context, l *logTerm, now time.Time) (done bool
 		return false, p.fault
 	}
 	if root := p.at.root(); root != p.target.Root {
-		p.found = refuse(l.log, forked, "recomputed from its leaves it has the root %s at %d entries, but %s was signed", root, p.target.Size, p.target.Root)
+		p.found = refuse(l.log, forked, "recomputed from its leaves it has the root %s at %d entries, but %s was signed%s", root, p.target.Size, p.target.Root, p.where())
 	}
 	p.target, p.fault = head{}, p.found
 	return p.fault == nil, p.fault
@@ -78,10 +80,28 @@ func (p *patrol) forward(ctx context.Context, l *logTerm) error {
 	for i, id := range ids {
 		for n, h := range made[id] {
 			if n < len(stored[i]) && stored[i][n] != h { // what is not stored is computed when it is asked for
-				p.found = refuse(l.log, tiles, "hash %d of the tile %d of level %d does not fit the leaves below it", n, id.Index, id.Level)
-				p.fault = p.found
+				p.misfit(l.log, id, n)
 			}
 		}
 	}
 	return nil
+}
+
+// misfit notes that a stored hash is not that of the leaves below it.
+func (p *patrol) misfit(log ledger.Log, id ledger.TileID, n int) {
+	height := ledger.TileHeight * id.Level
+	from := (id.Index*ledger.TileWidth + int64(n)) << height
+	if p.first.To == 0 || from < p.first.From || from == p.first.From && from+1<<height < p.first.To {
+		p.first = ledger.Range{From: from, To: from + 1<<height}
+	}
+	p.found = refuse(log, tiles, "its leaves and its tiles don't fit each other%s", p.where())
+	p.fault = p.found
+}
+
+// where names the entries among which the first difference lies, as far as tiles tell it.
+func (p *patrol) where() string {
+	if p.first.To == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; the first difference is among the entries %d to %d", p.first.From, p.first.To-1)
 }
