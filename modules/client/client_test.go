@@ -1,12 +1,15 @@
 package client
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -125,4 +128,50 @@ func TestPlainTokensAreNoticed(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, plain, c.Plain(), base)
 	}
+}
+
+func TestOpenReadsAnAnswerOfAnyLength(t *testing.T) {
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		assert.Equal(t, "Bearer secret", r.Header.Get("Authorization"))
+		assert.Equal(t, "bundle", r.URL.Query().Get("format"))
+		answer(w, 200, "application/json", `{"entries":[`+strings.Repeat(`{"event":{}},`, 1_000_000)+`{}]}`)
+	})
+	body, err := c.Open(t.Context(), "/v1/events/export", url.Values{"format": {"bundle"}})
+	require.NoError(t, err)
+	var n, entries int64
+	require.NoError(t, CopyBundle(counter{&n}, body, func() { entries++ }))
+	require.NoError(t, body.Close())
+	require.EqualValues(t, 1_000_001, entries)
+	require.EqualValues(t, 13_000_000+len(`{"entries":[{}]}`), n)
+}
+
+type counter struct{ n *int64 }
+
+func (c counter) Write(p []byte) (int, error) { *c.n += int64(len(p)); return len(p), nil }
+
+func TestOpenTellsProblemsAndEndsWithItsContext(t *testing.T) {
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/refused" {
+			answer(w, 503, "application/problem+json", `{"code":"not_yet_signed","correlationId":"c-1","errors":[]}`)
+			return
+		}
+		answer(w, 200, "application/json", `{"entries":[`)
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	})
+	_, err := c.Open(t.Context(), "/refused", nil)
+	var p *Problem
+	require.ErrorAs(t, err, &p)
+	require.Equal(t, "not_yet_signed", p.Code)
+
+	ctx, cancel := context.WithCancel(t.Context())
+	body, err := c.Open(ctx, "/v1/events/export", nil)
+	require.NoError(t, err)
+	got := make([]byte, 12)
+	_, err = io.ReadFull(body, got)
+	require.NoError(t, err)
+	cancel()
+	_, err = body.Read(got)
+	require.ErrorIs(t, err, context.Canceled)
+	require.NoError(t, body.Close())
 }

@@ -49,26 +49,39 @@ func StartStream(w http.ResponseWriter, status int) (*Stream, error) {
 
 // Write sends a part of the body; it waits while the reader is slow. Large parts are cheaper.
 func (s *Stream) Write(p []byte) (int, error) {
-	if err := s.extend(); err != nil {
+	if err := s.limit(streamPace); err != nil {
 		return 0, err
 	}
 	n, err := s.w.below.Write(p)
-	s.lost = s.lost || err != nil
-	return n, err
+	if err != nil {
+		s.lost = true
+		return n, err
+	}
+	return n, s.limit(0)
 }
 
 // Flush makes what was written leave now.
 func (s *Stream) Flush() error {
-	if err := s.extend(); err != nil {
+	if err := s.limit(streamPace); err != nil {
 		return err
 	}
-	return http.NewResponseController(s.w.below).Flush()
+	if err := http.NewResponseController(s.w.below).Flush(); err != nil {
+		s.lost = true
+		return err
+	}
+	return s.limit(0)
 }
 
-func (s *Stream) extend() error {
-	err := http.NewResponseController(s.w.below).SetWriteDeadline(time.Now().Add(streamPace))
+// limit gives the reader so long to take what is written; 0 is no limit. There must be none while nothing
+// is written: HTTP/2 ends a stream whose time is over, whether it writes or not.
+func (s *Stream) limit(pace time.Duration) error {
+	var deadline time.Time
+	if pace > 0 {
+		deadline = time.Now().Add(pace)
+	}
+	err := http.NewResponseController(s.w.below).SetWriteDeadline(deadline)
 	if err != nil && !errors.Is(err, http.ErrNotSupported) { // a recorder of tests has none
-		return fmt.Errorf("extend the stream's time: %w", err)
+		return fmt.Errorf("limit the stream's time: %w", err)
 	}
 	return nil
 }
@@ -107,6 +120,9 @@ func (s *Server) startStream(held *heldWriter, x *Exchange, status int) error {
 func (s *Server) endStream(held *heldWriter, x *Exchange) (cut bool) {
 	if err := s.askHooks(x); err != nil && held.failure == nil {
 		held.failure = err
+	}
+	if held.failure == nil {
+		held.failure = held.stream.limit(streamPace) // for what net/http writes behind the last part
 	}
 	if held.failure == nil {
 		return false

@@ -149,3 +149,25 @@ func TestStreamsThatCanNotBe(t *testing.T) {
 func streamClient() *http.Client {
 	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 }
+
+func TestStreamsOverHTTP2(t *testing.T) {
+	for name, failure := range map[string]error{"whole": nil, "cut": errors.New("hunter2")} {
+		t.Run(name, func(t *testing.T) {
+			s := newServer(t, httpserver.Options{}, io.Discard)
+			s.Echo().GET("/stream", streaming(2<<10, failure))
+			secure := httptest.NewUnstartedServer(s)
+			secure.EnableHTTP2 = true
+			secure.StartTLS()
+			t.Cleanup(secure.Close)
+			request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, secure.URL+"/stream", nil)
+			require.NoError(t, err)
+			response, err := secure.Client().Do(request)
+			require.NoError(t, err)
+			require.Equal(t, 2, response.ProtoMajor)
+			body, err := io.ReadAll(response.Body)
+			require.NoError(t, response.Body.Close())
+			require.Equal(t, failure != nil, err != nil)
+			require.LessOrEqual(t, len(body), 2<<20)
+		})
+	}
+}
