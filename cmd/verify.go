@@ -24,8 +24,7 @@ FILE may be gzip, whatever its name is, and '-' is standard input. --key takes a
 'audittrail keys generate' prints it, or the name of a file with keys, one a line; repeat it for more
 keys, as after a rotation. Files may be larger than memory.
 
-With --database it checks the event store at postgres.url instead of files: it recomputes the whole
-log from the rows, and names every event that was altered, removed, inserted or moved.
+` + verifyDatabaseHelp + `
 
 Exit status 0 if all is proven, 3 if something does not prove what it says (it was changed, or belongs
 to another key), 1 if something can't be read or is no JSON.`,
@@ -37,6 +36,7 @@ to another key), 1 if something can't be read or is no JSON.`,
 	}
 	keys := c.Flags().StringArray("key", nil, "public key of the log, or a file that holds keys; may be repeated")
 	database := c.Flags().Bool("database", false, "check the event store at postgres.url instead of files")
+	addVerifyDatabaseFlags(c)
 	output := addOutput(c, "text", "json")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		switch {

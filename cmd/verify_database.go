@@ -1,12 +1,211 @@
 package cmd
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/spf13/cobra"
+
+	"audittrail/modules/ledger"
+	"audittrail/modules/migrate"
+	"audittrail/modules/notary"
+	"audittrail/modules/verify"
+	"audittrail/platform/postgres"
 )
 
+// verifyDatabaseHelp is what verify's help says of --database.
+const verifyDatabaseHelp = `With --database it checks the event store at postgres.url instead of files: it computes the fingerprint
+of every row anew, and compares it with the ledger; the roots at all sizes that were ever signed with
+the signed ones; event keys, tiles and the accounting of offsets with the rows. It names every event
+that was altered, removed, inserted or moved, and what differs where that can be told. It may run while
+ingest does, and needs no more than the right to read.
+
+Only what is kept outside of the database can tell that the whole of it was put back to an earlier
+state: the notary's memory (notary.state_file) is compared too where it exists, and so is each signed
+checkpoint that --checkpoint names (as GET /v1/ledger/events/checkpoint gives it).
+
+With --output json, --database answers
+  {"intact", "events", "workers", "seconds", "total", "counts": {KIND: N},
+   "logs": [{"log", "size", "signed", "notYetSigned", "checkpoints"}],
+   "findings": [{"kind", "log", "eventId", "position", "end", "fields": ["payload", …], "detail"}]}
+where "signed" is how many entries a good checkpoint covers, "end" is behind the last position where a
+finding is of several, and KIND is one of log_rolled_back, log_altered, log_unsigned, ledger_gap,
+partition_gone, event_altered, event_moved, event_removed, event_inserted, event_unreadable,
+leaf_altered, key_altered, key_missing, key_without_event, tile_altered, checkpoint_untrusted,
+checkpoint_forked, accounting.`
+
+// Flags of verify that --database alone has a use for.
+const (
+	workersFlag    = "workers"
+	findingsFlag   = "findings"
+	checkpointFlag = "checkpoint"
+)
+
+func addVerifyDatabaseFlags(c *cobra.Command) {
+	c.Flags().Int(workersFlag, 0, "with --database: connections that read at once; 0 for as many as there are cores")
+	c.Flags().Int(findingsFlag, 100, "with --database: how many findings of each kind are listed; all are counted")
+	c.Flags().StringArray(checkpointFlag, nil, "with --database: file with a signed checkpoint that was kept elsewhere; may be repeated")
+}
+
 // runVerifyDatabase checks the event store at postgres.url against its checkpoints.
-func runVerifyDatabase(_ *cobra.Command, _ []string, _ string) error {
-	return errors.New("verify --database is not part of this build yet")
+func runVerifyDatabase(c *cobra.Command, keys []string, output string) error {
+	trusted, err := readVerifierKeys(keys)
+	if err != nil {
+		return err
+	}
+	cfg, err := loadConfig(c)
+	if err != nil {
+		return err
+	}
+	if err := cfg.Require("postgres.url"); err != nil {
+		return err
+	}
+	opts := verify.Options{Keys: trusted}
+	if err := verifyFlags(c, &opts); err != nil {
+		return err
+	}
+	// Before the database is looked at: a running notary's file may be ahead of what was read before.
+	memory, err := notaryMemory(cfg.Notary.StateFile, trusted, &opts)
+	if err != nil {
+		return err
+	}
+	if opts.Connect, err = connectForVerifying(c.Context(), cfg.Postgres.URL); err != nil {
+		return err
+	}
+	report, err := verifyWithProgress(c, opts)
+	if err != nil {
+		return err
+	}
+	if output == "json" {
+		err = printJSON(c.OutOrStdout(), report)
+	} else {
+		err = printVerification(c.OutOrStdout(), report, memory)
+	}
+	if err != nil || report.Intact {
+		return err
+	}
+	return &statusError{statusTampering, fmt.Errorf("the event store is not what was signed: %s findings", grouped(report.Total))}
+}
+
+func verifyFlags(c *cobra.Command, opts *verify.Options) (err error) {
+	flags := c.Flags()
+	if opts.Workers, err = flags.GetInt(workersFlag); err != nil {
+		return err
+	}
+	if opts.Findings, err = flags.GetInt(findingsFlag); err != nil {
+		return err
+	}
+	if opts.Workers < 0 || opts.Workers > 64 {
+		return wrongUsage("--workers must be from 0 to 64")
+	}
+	if opts.Findings < 1 || opts.Findings > 100_000 {
+		return wrongUsage("--findings must be from 1 to 100000")
+	}
+	files, err := flags.GetStringArray(checkpointFlag)
+	if err != nil {
+		return err
+	}
+	for _, name := range files {
+		text, err := readCheckpointFile(name)
+		if err != nil {
+			return wrongUsage("--checkpoint: %w", err)
+		}
+		opts.Outside = append(opts.Outside, verify.Outside{Source: name, Note: text})
+	}
+	return nil
+}
+
+func readCheckpointFile(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() //nolint:errcheck // it was only read
+	return io.ReadAll(io.LimitReader(f, ledger.MaxCheckpoint+1))
+}
+
+// notaryMemory adds what the notary remembers, and says in words what became of that.
+func notaryMemory(path string, keys ledger.Keys, opts *verify.Options) (string, error) {
+	const without = "so it can't be told from the database alone whether all of it was put back to an earlier state"
+	state, err := notary.ReadState(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if len(opts.Outside) > 0 {
+			return "", nil
+		}
+		return "The notary's state file is not here (" + path + "), " + without + ".", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	named := slices.ContainsFunc(keys.IDs(), func(id string) bool {
+		return strings.HasPrefix(id, ledger.Events.Origin(state.Origin)+"+") || strings.HasPrefix(id, ledger.Access.Origin(state.Origin)+"+")
+	})
+	if !named {
+		return fmt.Sprintf("The notary's state file (%s) is that of %s, for which no key was given; it was left aside, %s.", path, state.Origin, without), nil
+	}
+	for _, l := range state.Logs {
+		if l.Checkpoint != "" {
+			opts.Outside = append(opts.Outside, verify.Outside{Source: "the notary's state file", Note: []byte(l.Checkpoint)})
+		}
+	}
+	return "The notary's state file (" + path + ") was compared too.", nil
+}
+
+// connectForVerifying opens connections in the role that reads, to a database whose schema is ours.
+func connectForVerifying(ctx context.Context, url string) (func(context.Context) (*pgx.Conn, error), error) {
+	config, err := postgres.Parse(url)
+	if err != nil {
+		return nil, wrongUsage("%w", err)
+	}
+	config.RuntimeParams["role"] = reconcileRole
+	config.RuntimeParams["application_name"] = "audittrail-verify"
+	connect := func(ctx context.Context) (*pgx.Conn, error) {
+		conn, err := pgx.ConnectConfig(ctx, config.Copy())
+		if err != nil {
+			return nil, fmt.Errorf("connect to postgres.url: %w", err)
+		}
+		return conn, nil
+	}
+	conn, err := connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return connect, errors.Join(migrate.Check(ctx, conn), conn.Close(ctx))
+}
+
+// verifyWithProgress runs it and tells on stderr how far it has come.
+func verifyWithProgress(c *cobra.Command, opts verify.Options) (*verify.Report, error) {
+	states := make(chan verify.Progress, 1)
+	opts.Progress = func(p verify.Progress) {
+		select {
+		case <-states: // one that nobody has seen is out of date
+		default:
+		}
+		select {
+		case states <- p:
+		default: // another worker was quicker
+		}
+	}
+	var state verify.Progress
+	telling := startProgress(c.ErrOrStderr(), func() string {
+		select {
+		case state = <-states:
+		default:
+		}
+		text := fmt.Sprintf("%3d %%  %s: %s events, %s a second", state.Percent, state.Phase, grouped(state.Events), grouped(int64(state.Rate)))
+		if state.Left > 0 {
+			text += fmt.Sprintf(", about %s left", state.Left.Round(time.Second))
+		}
+		return text
+	})
+	defer telling.stop()
+	return verify.Run(c.Context(), opts)
 }

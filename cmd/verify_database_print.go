@@ -1,0 +1,128 @@
+package cmd
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"audittrail/modules/ledger"
+	"audittrail/modules/verify"
+)
+
+// printVerification tells it to people who know nothing of trees and hashes.
+func printVerification(w io.Writer, r *verify.Report, memory string) error {
+	var b strings.Builder
+	if r.Intact {
+		b.WriteString("INTACT: no event was altered, removed, inserted or moved.\n\n")
+	} else {
+		fmt.Fprintf(&b, "TAMPERING FOUND: %s findings.\n\n", grouped(r.Total))
+		tellFindings(&b, r)
+		b.WriteByte('\n')
+	}
+	fmt.Fprintf(&b, "%s %s read and fingerprinted anew in %s.\n", grouped(r.Events), areNouns(ledger.Events, r.Events),
+		time.Duration(r.Seconds*float64(time.Second)).Round(10*time.Millisecond))
+	for _, l := range r.Logs {
+		tellLog(&b, l)
+	}
+	if memory != "" {
+		b.WriteString(visible(memory) + "\n")
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// tellLog says how far one log is proven.
+func tellLog(b *strings.Builder, l verify.LogReport) {
+	switch {
+	case l.Size == 0:
+		fmt.Fprintf(b, "The %s log is empty.\n", l.Log)
+		return
+	case l.NotYetSigned <= 0:
+		fmt.Fprintf(b, "The %s log: all of its %s entries are what was signed", l.Log, grouped(l.Size))
+	case l.Signed == 0:
+		fmt.Fprintf(b, "The %s log: none of its %s entries is proven by a signature", l.Log, grouped(l.Size))
+	default:
+		fmt.Fprintf(b, "The %s log: the first %s of its %s entries are what was signed, %s are not covered by a good signature",
+			l.Log, grouped(l.Signed), grouped(l.Size), grouped(l.NotYetSigned))
+	}
+	fmt.Fprintf(b, " (%s checkpoints checked).\n", grouped(l.Checkpoints))
+}
+
+// tellFindings names what was found, one a line.
+func tellFindings(b *strings.Builder, r *verify.Report) {
+	listed := map[verify.Kind]int64{}
+	for _, f := range r.Findings {
+		listed[f.Kind]++
+		fmt.Fprintf(b, "- %s%s: %s\n", findingWords(f.Kind), findingPlace(&f), visible(f.Detail))
+	}
+	for _, kind := range verify.Kinds() {
+		if more := r.Counts[kind] - listed[kind]; more > 0 {
+			fmt.Fprintf(b, "- and %s more: %s\n", grouped(more), findingWords(kind))
+		}
+	}
+}
+
+// findingPlace says where a finding is: which event, which positions.
+func findingPlace(f *verify.Finding) string {
+	var text string
+	if f.EventID != "" {
+		text = " " + f.EventID
+	}
+	if f.Log == ledger.Access {
+		text += " in the access log"
+	}
+	if f.Position != nil {
+		text += fmt.Sprintf(" at position %d", *f.Position)
+	}
+	if f.End != nil {
+		text += fmt.Sprintf(" to %d", *f.End-1)
+	}
+	if len(f.Fields) > 0 {
+		text += " (" + strings.Join(f.Fields, ", ") + ")"
+	}
+	return text
+}
+
+// findingWords is a kind in words.
+func findingWords(kind verify.Kind) string {
+	switch kind {
+	case verify.LogRolledBack:
+		return "history was cut off"
+	case verify.LogAltered:
+		return "history was changed"
+	case verify.LogUnsigned:
+		return "nothing is signed"
+	case verify.LedgerGap:
+		return "the ledger has a gap"
+	case verify.PartitionGone:
+		return "a partition is gone"
+	case verify.EventAltered:
+		return "altered event"
+	case verify.EventMoved:
+		return "moved event"
+	case verify.EventRemoved:
+		return "removed event"
+	case verify.EventInserted:
+		return "inserted event"
+	case verify.EventUnreadable:
+		return "unreadable event"
+	case verify.LeafAltered:
+		return "altered fingerprint of event"
+	case verify.KeyAltered:
+		return "altered key of event"
+	case verify.KeyMissing:
+		return "removed key of event"
+	case verify.KeyWithoutEvent:
+		return "key without event"
+	case verify.TileAltered:
+		return "altered tile"
+	case verify.CheckpointUntrusted:
+		return "checkpoint not to be trusted"
+	case verify.CheckpointForked:
+		return "checkpoint of another history"
+	case verify.Accounting:
+		return "accounting"
+	}
+	return string(kind)
+}
