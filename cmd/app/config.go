@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"audittrail/modules/ingest"
+	"audittrail/modules/notary"
 	"audittrail/platform/auth"
 	"audittrail/platform/config"
 	"audittrail/platform/httpserver"
@@ -21,7 +22,7 @@ import (
 // Config is every key of the program. A module's keys stand in its own options struct, nested here
 // under the section's name. It is loaded once and then passed on by value.
 type Config struct {
-	Roles    []string        `key:"roles" default:"ingest,api,maintain" help:"what this process does: ingest, api, maintain; each may run in any number of processes"`
+	Roles    []string        `key:"roles" default:"ingest,api,maintain,notary" help:"what this process does: ingest, api, maintain, notary; each may run in any number of processes"`
 	Shutdown ShutdownOptions `key:"shutdown"`
 	Log      logging.Options `key:"log"`
 
@@ -32,11 +33,11 @@ type Config struct {
 	Auth     auth.Options            `key:"auth"`
 	Admin    httpserver.AdminOptions `key:"admin"`
 	Client   ClientOptions           `key:"client"`
+	Ledger   LedgerOptions           `key:"ledger"`
+	Notary   notary.Options          `key:"notary"`
 
 	Access     accessLater     `key:"access"`
 	Encryption encryptionLater `key:"encryption"`
-	Ledger     ledgerLater     `key:"ledger"`
-	Notary     notaryLater     `key:"notary"`
 	Redis      redisLater      `key:"redis"`
 	Replay     replayLater     `key:"replay"`
 

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 	"github.com/stretchr/testify/require"
 
+	"audittrail/modules/ledger"
 	"audittrail/platform/config"
 	"audittrail/platform/logging"
 )
@@ -103,9 +104,41 @@ func TestCheckNamesWhatTheRolesMiss(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, Check(c))
 
+	c, err = load(t, "--postgres.url=postgres://h/d", "--kafka.topics=orders", "--auth.issuer=i", "--auth.audience=a", "--auth.jwks_file=f")
+	require.NoError(t, err)
+	err = Check(c)
+	require.ErrorContains(t, err, "ledger.origin must be given")
+	require.ErrorContains(t, err, "ledger.signing_key must be given")
+
 	c, err = load(t, "--roles=")
 	require.NoError(t, err)
 	require.ErrorContains(t, Check(c), "roles must name at least one of")
+}
+
+func TestSigningKeysMustBeOfTheOrigin(t *testing.T) {
+	one, other := signingKey(t, 1), signingKey(t, 2)
+	c, err := load(t, "--ledger.origin="+origin, "--ledger.signing_key="+one.Secret()+","+other.Secret())
+	require.NoError(t, err)
+	keys, err := c.Ledger.Keys()
+	require.NoError(t, err)
+	require.Equal(t, []ledger.SigningKey{one, other}, keys)
+	for _, v := range c.Values() {
+		require.NotContains(t, v.Text(), "PRIVATE", v.Key)
+	}
+
+	for name, args := range map[string][]string{
+		"ledger.origin must be a name":           {"--ledger.origin=/x"},
+		"ledger.signing_key key 1 is not a note": {"--ledger.origin=" + origin, "--ledger.signing_key=hunter2"},
+		`ledger.signing_key key 1 is named "aud`: {"--ledger.origin=elsewhere", "--ledger.signing_key=" + one.Secret()},
+		"ledger.signing_key holds the same key":  {"--ledger.origin=" + origin, "--ledger.signing_key=" + one.Secret() + "," + one.Secret()},
+		"notary.interval must be from 10ms to":   {"--notary.interval=0s"},
+		"notary.state_file must name a file":     {"--notary.state_file="},
+	} {
+		_, err := load(t, args...)
+		require.ErrorContains(t, err, name)
+		require.NotContains(t, err.Error(), one.Secret())
+		require.NotContains(t, err.Error(), "hunter2")
+	}
 }
 
 func TestAnInvalidDatabaseURLIsNotQuoted(t *testing.T) {

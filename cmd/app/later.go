@@ -42,17 +42,6 @@ type encryptionRule struct {
 	Search    bool   `key:"search"`
 }
 
-type ledgerLater struct {
-	Origin     string `key:"origin" help:"not in effect yet. Name of the ledger, the first part of each log's origin"`
-	SigningKey string `key:"signing_key" secret:"true" help:"not in effect yet. Note signing keys, with commas: all sign, the first is the current one"`
-	Public     bool   `key:"public" default:"false" help:"open the ledger's checkpoints, tiles and consistency proofs without a token"`
-}
-
-type notaryLater struct {
-	Interval  time.Duration `key:"interval" default:"1s" help:"not in effect yet. Least time between two checkpoints"`
-	StateFile string        `key:"state_file" default:".audittrail/notary.json" help:"not in effect yet. The notary's memory of what it has signed"`
-}
-
 type redisLater struct {
 	URL string `key:"url" secret:"url" help:"not in effect yet. Redis, for a cache that processes share"`
 }

@@ -57,6 +57,12 @@ func ownerPool() postgres.PoolOptions {
 		LockTimeout: maintain.OwnerLockTimeout}
 }
 
+// notaryPool signs. What is signed must not be lost by a crash.
+func notaryPool() postgres.PoolOptions {
+	return postgres.PoolOptions{Name: "notary", Role: "audittrail_notary", MaxConns: 2,
+		LockTimeout: stallTimeout, StatementTimeout: 30 * time.Second, DurableCommits: true}
+}
+
 // probePool asks for the schema's version, once for all roles: it answers also where a role's own pool
 // is busy.
 func (p *parts) probePool(ctx context.Context, r role) (*pgxpool.Pool, error) {

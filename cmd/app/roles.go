@@ -17,6 +17,7 @@ func table() []role {
 		{"ingest", needs{kafka: true, postgres: "audittrail_ingest"}, ingestRole},
 		{"api", needs{tokens: true, listens: true, postgres: "audittrail_api"}, apiRole},
 		{"maintain", needs{postgres: "audittrail_maintain"}, maintainRole},
+		{"notary", needs{signer: true, postgres: "audittrail_notary"}, notaryRole},
 	}
 }
 
@@ -31,6 +32,7 @@ type role struct {
 type needs struct {
 	kafka    bool   // brokers and topics
 	tokens   bool   // somebody who issues tokens
+	signer   bool   // keys to sign with
 	listens  bool   // has a listener of its own, which /startupz waits for
 	postgres string // the database role that its pool takes
 }
@@ -46,6 +48,9 @@ func (n needs) keys() []string {
 	}
 	if n.tokens {
 		keys = append(keys, "auth.issuer", "auth.audience", "auth.jwks_url|auth.jwks_file")
+	}
+	if n.signer {
+		keys = append(keys, "ledger.origin", "ledger.signing_key")
 	}
 	return keys
 }

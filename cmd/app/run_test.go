@@ -1,6 +1,7 @@
 package app
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -22,6 +23,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/goleak"
 
+	"audittrail/modules/ledger"
 	"audittrail/modules/migrate"
 	"audittrail/modules/migrate/migratetest"
 	"audittrail/platform/auth/authtest"
@@ -44,13 +46,25 @@ type program struct {
 	told  chan struct{} // closed when all listeners are up
 }
 
+const origin = "audit.example.com/shop"
+
+// signingKey is a signing key out of one byte.
+func signingKey(t testing.TB, seed byte) ledger.SigningKey {
+	t.Helper()
+	k, err := ledger.GenerateKey(origin, bytes.NewReader(bytes.Repeat([]byte{seed}, 32)))
+	require.NoError(t, err)
+	return k
+}
+
 // start runs the program with the roles given, on free ports.
 func start(t *testing.T, args ...string) *program {
 	t.Helper()
 	issuer := authtest.NewIssuer(t)
 	trust := issuer.Options()
 	c, err := load(t, append([]string{"--http.addr=127.0.0.1:0", "--admin.addr=127.0.0.1:0", "--auth.issuer=" + trust.Issuer,
-		"--auth.audience=" + trust.Audience, "--auth.jwks_file=" + trust.JWKSFile}, args...)...)
+		"--auth.audience=" + trust.Audience, "--auth.jwks_file=" + trust.JWKSFile,
+		"--ledger.origin=" + origin, "--ledger.signing_key=" + signingKey(t, 1).Secret(),
+		"--notary.state_file=" + filepath.Join(t.TempDir(), "notary.json")}, args...)...)
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	p := &program{t: t, cancel: cancel, ended: make(chan error, 1), token: issuer.Token(nil),
@@ -261,7 +275,7 @@ func TestALoginWithoutRightsOfItsOwn(t *testing.T) {
 		require.NoError(t, admin.Close(context.Background()))
 	}()
 	_, err = admin.Exec(t.Context(), "CREATE ROLE "+login+" LOGIN NOINHERIT PASSWORD 'p' "+
-		"IN ROLE audittrail_ingest, audittrail_api, audittrail_maintain, audittrail_owner")
+		"IN ROLE audittrail_ingest, audittrail_api, audittrail_maintain, audittrail_notary, audittrail_owner")
 	require.NoError(t, err)
 	u.User = url.UserPassword(login, "p")
 

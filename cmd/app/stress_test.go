@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"log/slog"
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -20,7 +21,8 @@ import (
 func TestEveryRolePassesTheStressTest(t *testing.T) {
 	issuer := authtest.NewIssuer(t).Options()
 	c, err := load(t, "--postgres.url="+migratetest.Database(t), "--kafka.brokers="+broker(t), "--kafka.topics=orders",
-		"--http.addr=127.0.0.1:0", "--auth.issuer="+issuer.Issuer, "--auth.audience="+issuer.Audience, "--auth.jwks_file="+issuer.JWKSFile)
+		"--http.addr=127.0.0.1:0", "--auth.issuer="+issuer.Issuer, "--auth.audience="+issuer.Audience, "--auth.jwks_file="+issuer.JWKSFile,
+		"--ledger.origin="+origin, "--ledger.signing_key="+signingKey(t, 1).Secret(), "--notary.state_file="+filepath.Join(t.TempDir(), "notary.json"))
 	require.NoError(t, err)
 	for _, r := range table() {
 		t.Run(r.name, func(t *testing.T) {

@@ -1,0 +1,21 @@
+package app
+
+import (
+	"context"
+
+	"audittrail/modules/notary"
+	"audittrail/platform/lifecycle"
+)
+
+// notaryRole signs the ledger's checkpoints.
+func notaryRole(ctx context.Context, p *parts) (lifecycle.Role, error) {
+	pool, err := p.pool(ctx, notaryPool())
+	if err != nil {
+		return nil, err
+	}
+	keys, err := p.cfg.Ledger.Keys()
+	if err != nil {
+		return nil, err
+	}
+	return notary.New(p.cfg.Notary, notary.Dependencies{Pool: pool, Keys: keys, Log: p.log.With("role", "notary"), Metrics: p.metrics})
+}
