@@ -32,7 +32,7 @@ func guideRecords() []string {
 }
 
 var (
-	exampleText = regexp.MustCompile("(?s)```sh\n(curl [^\n]*)\n```\n(?:```json\n(.*?)```)?")
+	exampleText = regexp.MustCompile("(?s)```sh\n(curl [^\n]*)\n```\n(?:```(?:json|text)\n(.*?)```)?")
 	curlText    = regexp.MustCompile(`^curl((?: -H "[^"]*")*) "\$AUDITTRAIL([^"]*)"$`)
 	headerText  = regexp.MustCompile(`-H "([^:"]*): ([^"]*)"`)
 )
@@ -43,8 +43,9 @@ func TestTheGuidesExamples(t *testing.T) {
 	require.NoError(t, err)
 	a := newAPI(t)
 	a.appendWith(t, []byte("order-1001"), []event.Header{{Key: "source", Value: []byte("shop")}}, guideRecords()...)
+	a.sign(t)
 	examples := exampleText.FindAllStringSubmatch(string(guide), -1)
-	require.GreaterOrEqual(t, len(examples), 9)
+	require.GreaterOrEqual(t, len(examples), 15)
 	for _, example := range examples {
 		command := curlText.FindStringSubmatch(example[1])
 		require.NotNil(t, command, "not a request that a test can send: %s", example[1])
@@ -57,6 +58,11 @@ func TestTheGuidesExamples(t *testing.T) {
 			got := a.send(t, r)
 			if example[2] == "" {
 				require.Equal(t, http.StatusOK, got.status, string(got.body))
+				return
+			}
+			if !strings.HasPrefix(example[2], "{") {
+				pattern := "^" + strings.ReplaceAll(regexp.QuoteMeta(example[2]), "…", "[^\n]+") + "$"
+				require.Regexp(t, pattern, string(got.body))
 				return
 			}
 			var want, have any
