@@ -280,6 +280,25 @@ func TestReadWhilePostgresIsAway(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled, "a caller that left is no outage")
 }
 
+// TestReadPingWhileBusy: long searches on all connections are no reason to take the process out of service.
+func TestReadPingWhileBusy(t *testing.T) {
+	s := newStore(t)
+	config := s.pool.Config()
+	config.MaxConns = 1
+	pool, err := pgxpool.NewWithConfig(t.Context(), config)
+	require.NoError(t, err)
+	defer pool.Close()
+	r := store.NewReader(store.ReaderOptions{Pool: pool})
+	require.NoError(t, r.Ping(t.Context()))
+
+	busy, err := pool.Acquire(t.Context())
+	require.NoError(t, err)
+	defer busy.Release()
+	probe, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	require.NoError(t, r.Ping(probe))
+}
+
 func TestReadDeadLetters(t *testing.T) {
 	s := newStore(t)
 	s.begin(t, 1)
