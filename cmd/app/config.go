@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"audittrail/modules/client"
 	"audittrail/modules/ingest"
 	"audittrail/modules/notary"
 	"audittrail/platform/auth"
@@ -62,6 +63,14 @@ func (o ShutdownOptions) Validate() error {
 type ClientOptions struct {
 	URL   string `key:"url" default:"http://127.0.0.1:8080" help:"where the API is, for the commands that are its clients"`
 	Token string `key:"token" secret:"true" help:"bearer token that those commands show"`
+}
+
+// Validate reports every key that can't work.
+func (o ClientOptions) Validate() error {
+	if _, err := client.New(o.URL, o.Token); err != nil {
+		return config.Invalid("url", "must be an http or https URL, such as http://127.0.0.1:8080")
+	}
+	return nil
 }
 
 // NewSchema is the schema of Config.

@@ -147,6 +147,12 @@ func TestAnInvalidDatabaseURLIsNotQuoted(t *testing.T) {
 	require.NotContains(t, err.Error(), "hunter2")
 }
 
+func TestAClientURLThatIsNoneIsNamed(t *testing.T) {
+	_, err := load(t, "--client.url=api.example.com")
+	require.ErrorContains(t, err, "client.url must be an http or https URL")
+	require.ErrorContains(t, err, "(from flag --client.url)")
+}
+
 func TestKeysWithoutEffectAreNamedOnce(t *testing.T) {
 	c, err := load(t, "--redis.url=redis://h", "--access.mode=strict", "--http.addr=:1", "--kafka.schema_registry.url=http://h",
 		"--replay.targets=[{\"type\":\"kafka\",\"topic\":\"t\"}]")

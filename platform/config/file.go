@@ -147,11 +147,14 @@ func (r *fileReader) leaf(k *Key, line int, n *yaml.Node) {
 // nodeText is a node's value in a flag's spelling: text, or JSON for what is a list.
 func nodeText(k *Key, n *yaml.Node) (string, error) {
 	kind := typeName(k.typ)
-	if n.Kind == yaml.ScalarNode {
+	isList := kind == "strings" || kind == "list"
+	switch {
+	case n.Kind == yaml.ScalarNode:
 		return n.Value, nil
-	}
-	if n.Kind != yaml.SequenceNode || (kind != "strings" && kind != "list") {
-		return "", fmt.Errorf("must be a %s", kind)
+	case !isList:
+		return "", errors.New("must be one value, not a list or a section")
+	case n.Kind != yaml.SequenceNode:
+		return "", errors.New("must be a list, not a section")
 	}
 	if kind == "strings" {
 		var items []string

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"math"
 	"reflect"
 	"strconv"
 	"strings"
@@ -52,7 +53,7 @@ func (k *Key) setScalar(v reflect.Value, text string) error {
 		v.SetInt(n)
 	case "float":
 		f, err := strconv.ParseFloat(text, 64)
-		if err != nil {
+		if err != nil || math.IsNaN(f) || math.IsInf(f, 0) { // NaN would pass every comparison of a Validate
 			return k.expected("a number", text)
 		}
 		v.SetFloat(f)
