@@ -35,6 +35,14 @@ func (d *dev) banner(up map[string]string) string {
 	if d.postgres != nil {
 		line("  AUDITTRAIL_POSTGRES_URL_FILE=%s %s reconcile", quoted(d.short(devstack.FolderPostgresURL)), self())
 	}
+	line("\nProve that history was not changed, with the ledger's public keys in %s:\n", d.short(devstack.FolderVerifierKeys))
+	if api != "" && d.token != "" {
+		line("  %s | %s verify - --key %s", d.curl(api, "/v1/events/EVENT_ID/proof"), self(), quoted(d.short(devstack.FolderVerifierKeys)))
+	}
+	if d.postgres != nil {
+		line("  AUDITTRAIL_POSTGRES_URL_FILE=%s %s verify --database --key %s",
+			quoted(d.short(devstack.FolderPostgresURL)), self(), quoted(d.short(devstack.FolderVerifierKeys)))
+	}
 	line("")
 	return b.String()
 }

@@ -82,6 +82,7 @@ func (d *dev) start(ctx context.Context) error {
 	group.Go(func() error { return d.startKafka(ctx) })
 	group.Go(func() error { return d.startPostgres(ctx) })
 	group.Go(d.issueToken)
+	group.Go(d.openLedger)
 	return group.Wait()
 }
 

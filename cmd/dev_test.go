@@ -21,7 +21,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"audittrail/modules/ledger"
 	"audittrail/modules/migrate/migratetest"
+	"audittrail/modules/notary"
 	"audittrail/modules/sample"
 )
 
@@ -161,6 +163,7 @@ func TestDevFromFirstStartToAfterAKill(t *testing.T) {
 	require.NoError(t, err)
 	require.EqualValues(t, 0o600, info.Mode().Perm())
 	require.NotEmpty(t, processesOf(t, dir), "the check for what is left sees what runs")
+	size := signed(t, dir, 0)
 
 	t.Setenv("AUDITTRAIL_POSTGRES_URL_FILE", filepath.Join(dir, "postgres-url"))
 	t.Setenv("AUDITTRAIL_CLIENT_TOKEN_FILE", filepath.Join(dir, "token"))
@@ -185,6 +188,7 @@ func TestDevFromFirstStartToAfterAKill(t *testing.T) {
 	t.Logf("warm start to the first stored event: %s s", second[1])
 	status, _ = ask(t, dir, api+"/v1/events/"+first[2])
 	require.Equal(t, 200, status, "what was stored before is there")
+	size = signed(t, dir, size)
 	require.Equal(t, -1, p.end(t, syscall.SIGKILL))
 	requireNothingLeft(t, dir)
 
@@ -195,6 +199,7 @@ func TestDevFromFirstStartToAfterAKill(t *testing.T) {
 		status, _ = ask(t, dir, api+"/v1/events/"+id)
 		require.Equal(t, 200, status)
 	}
+	signed(t, dir, size)
 	t.Setenv("AUDITTRAIL_POSTGRES_URL_FILE", filepath.Join(dir, "postgres-url"))
 	out, errs, code = call(t, "reconcile")
 	require.Equal(t, 0, code, out+errs)
@@ -213,6 +218,7 @@ func TestDevIngestsWhatIsPublishedAndForgetsItWithFresh(t *testing.T) {
 	require.Equal(t, 0, code, out+errs)
 	p.until(t, firstLine)
 	require.Eventually(t, func() bool { return stored(t, dir, api, "mine") == 20 }, 20*time.Second, 100*time.Millisecond)
+	require.EqualValues(t, 20, signed(t, dir, 19))
 	require.Equal(t, 0, p.end(t, os.Interrupt), p.stderr.String())
 
 	keep := filepath.Join(dir, "notes.txt")
@@ -237,6 +243,30 @@ func TestDevUsesTheBrokerAndDatabaseThatItIsGiven(t *testing.T) {
 	require.Len(t, count(t, c, sample.TopicPayments), 3, "the sample's topics were made")
 	out, errs, code := call(t, "reconcile", "--postgres.url", url)
 	require.Equal(t, 0, code, out+errs)
+}
+
+// signed waits until the notary has signed more entries of the events' log than a size, by the keys that
+// dev wrote, and answers how many.
+func signed(t *testing.T, dir string, beyond int64) int64 {
+	t.Helper()
+	info, err := os.Stat(filepath.Join(dir, "ledger-signing-key"))
+	require.NoError(t, err)
+	require.EqualValues(t, 0o600, info.Mode().Perm())
+	text, err := os.ReadFile(filepath.Join(dir, "verifier-keys.txt"))
+	require.NoError(t, err)
+	keys, err := ledger.ParseKeys(string(text))
+	require.NoError(t, err)
+	var size int64
+	require.Eventually(t, func() bool {
+		state, err := notary.ReadState(filepath.Join(dir, "notary.json"))
+		if err != nil || len(state.Logs) == 0 || state.Logs[0].Log != ledger.Events {
+			return false
+		}
+		c, err := ledger.OpenCheckpoint([]byte(state.Logs[0].Checkpoint), keys)
+		size = c.Size
+		return err == nil && size > beyond
+	}, 20*time.Second, 20*time.Millisecond)
+	return size
 }
 
 // stored is how many events of a topic the API accounts for.

@@ -141,6 +141,7 @@ func subcommands(schema *config.Schema) []*cobra.Command {
 		newVerifyCmd(),
 		newReconcileCmd(),
 		newTopicsCmd(),
+		newKeysCmd(),
 		newConfigCmd(schema),
 		newVersionCmd(),
 	}

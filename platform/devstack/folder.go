@@ -24,6 +24,10 @@ const (
 	FolderToken       = "token"        // a file of mode 0600
 	FolderPostgresURL = "postgres-url" // likewise, since it holds the password
 
+	FolderSigningKey   = "ledger-signing-key" // a file of mode 0600
+	FolderVerifierKeys = "verifier-keys.txt"  // public
+	FolderNotary       = "notary.json"        // what the notary has signed
+
 	folderMarker = "audittrail-dev"
 )
 
@@ -66,7 +70,7 @@ func claim(dir string) error {
 	}
 	for _, e := range entries {
 		// The notary's state lies in .audittrail by default, and says nothing about the rest.
-		if name := e.Name(); name != "notary.json" && name != folderMarker {
+		if name := e.Name(); name != FolderNotary && name != folderMarker {
 			return fmt.Errorf("it holds %q and was not made by audittrail dev; name another one with --data", name)
 		}
 	}
@@ -122,7 +126,8 @@ func (f *Folder) Dir() string { return f.dir }
 // Reset deletes what a stack keeps in the folder, and nothing that it did not make.
 func (f *Folder) Reset() error {
 	var errs []error
-	for _, part := range []string{FolderKafka, FolderPostgres, FolderKeys, FolderToken, FolderPostgresURL} {
+	for _, part := range []string{FolderKafka, FolderPostgres, FolderKeys, FolderToken, FolderPostgresURL,
+		FolderSigningKey, FolderVerifierKeys, FolderNotary} {
 		errs = append(errs, os.RemoveAll(f.Path(part)))
 	}
 	return errors.Join(errs...)

@@ -138,6 +138,9 @@ func (k *Keys) Mint(now time.Time, opts TokenOptions) (string, error) {
 // WriteSecret writes a file of mode 0600, all of it or nothing.
 func WriteSecret(path string, text []byte) error { return replaceFile(path, text, 0o600) }
 
+// WritePublic writes a file that everybody may read, all of it or nothing.
+func WritePublic(path string, text []byte) error { return replaceFile(path, text, 0o644) }
+
 // replaceFile writes a file beside path and moves it there, so that readers see the old or the new one.
 func replaceFile(path string, text []byte, mode os.FileMode) error {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")

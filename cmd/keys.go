@@ -1,0 +1,241 @@
+package cmd
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"audittrail/modules/ledger"
+)
+
+func newKeysCmd() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "keys",
+		Short: "Make, rotate and show the keys that checkpoints are signed with",
+		Long: `The notary signs the ledger's checkpoints with ledger.signing_key, an Ed25519 key named ledger.origin.
+Whoever verifies needs its verifier keys, one for each log. They are public; give them to auditors on
+another way than the evidence.
+
+Keys are printed as golang.org/x/mod/sumdb/note prints them. Lines that begin with # are comments, so
+that the output may be kept as it is in a file for 'audittrail verify --key FILE'.`,
+		Args: subcommandOnly,
+		RunE: showHelp,
+	}
+	c.AddCommand(newKeysGenerateCmd(), newKeysRotateCmd(), newKeysPublicCmd())
+	return c
+}
+
+func newKeysGenerateCmd() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "generate",
+		Short: "Make a signing key, and print its verifier keys",
+		Long: `Generate makes a signing key named ledger.origin and prints the verifier keys of each log. With --out
+the signing key is written to a new file of mode 0600, for AUDITTRAIL_LEDGER_SIGNING_KEY_FILE, and not
+printed. It changes nothing else.
+
+Keep the signing key where the notary runs and nowhere else. Who has it and can write to the database
+can make another history that verifies.`,
+		Example: `  audittrail keys generate --ledger.origin audit.example.com/shop --out signing.key > verifier-keys.txt
+  AUDITTRAIL_LEDGER_SIGNING_KEY_FILE=signing.key audittrail serve --roles notary …`,
+		Args: cobra.NoArgs,
+	}
+	out := addOut(c)
+	output := addOutput(c, "text", "json")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		cfg, err := loadConfig(c)
+		if err != nil {
+			return err
+		}
+		if err := cfg.Require("ledger.origin"); err != nil {
+			return err
+		}
+		key, err := ledger.GenerateKey(cfg.Ledger.Origin, rand.Reader)
+		if err != nil {
+			return err
+		}
+		return printKeys(c, output.value, *out, keyList{
+			title: "Signing key of " + key.Origin() + ", a secret: ledger.signing_key takes it.",
+			keys:  []ledger.SigningKey{key},
+		})
+	}
+	return c
+}
+
+func newKeysRotateCmd() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "rotate --ledger",
+		Short: "Put a new signing key before the present ones, or end that overlap",
+		Long: `Rotate makes a new signing key and prints what ledger.signing_key is to be from now on: the new key,
+then the present ones. It changes nothing itself.
+
+  1. Give that list to every notary, and restart them. From then on each checkpoint carries the
+     signatures of all keys, so that it verifies with the old verifier keys and with the new ones.
+  2. Give the new verifier keys to everybody who verifies. They keep the old ones as well: checkpoints of
+     the time before the rotation carry the old key's signature only, for ever.
+  3. When all have them, and each log has a checkpoint of both keys (the notary sees to that in its first
+     round, also where the log does not grow), end the overlap: 'audittrail keys rotate --ledger --end'
+     prints the new key alone. Restart the notaries with it, and destroy the old key.
+
+A notary that never ran during the overlap can't go on from checkpoints that only the old key signed,
+and says so. With --out the list is written to a new file of mode 0600, and not printed.`,
+		Example: `  AUDITTRAIL_LEDGER_SIGNING_KEY_FILE=signing.key audittrail keys rotate --ledger --ledger.origin audit.example.com/shop --out overlap.key
+  AUDITTRAIL_LEDGER_SIGNING_KEY_FILE=overlap.key audittrail keys rotate --ledger --end --ledger.origin audit.example.com/shop --out new.key`,
+		Args: cobra.NoArgs,
+	}
+	forLedger := c.Flags().Bool("ledger", false, "rotate the ledger's signing key")
+	end := c.Flags().Bool("end", false, "end the overlap: keep the first key alone")
+	out := addOut(c)
+	output := addOutput(c, "text", "json")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		if !*forLedger {
+			return wrongUsage("say what is to be rotated: --ledger")
+		}
+		keys, err := configuredKeys(c)
+		if err != nil {
+			return err
+		}
+		list, err := rotated(keys, *end)
+		if err != nil {
+			return err
+		}
+		return printKeys(c, output.value, *out, list)
+	}
+	return c
+}
+
+// rotated is what ledger.signing_key is to be after keys.
+func rotated(keys []ledger.SigningKey, end bool) (keyList, error) {
+	if end {
+		if len(keys) < 2 {
+			return keyList{}, wrongUsage("there is no overlap to end: ledger.signing_key is one key")
+		}
+		return keyList{title: "ledger.signing_key when the overlap is over, a secret: the new key alone.", keys: keys[:1]}, nil
+	}
+	fresh, err := ledger.GenerateKey(keys[0].Origin(), rand.Reader)
+	if err != nil {
+		return keyList{}, err
+	}
+	list := keyList{title: "ledger.signing_key from now on, a secret: the new key and the present ones, all sign.", keys: append([]ledger.SigningKey{fresh}, keys...)}
+	if _, err := ledger.ParseSigningKeys(list.secret(), fresh.Origin()); err != nil {
+		return keyList{}, fmt.Errorf("ledger.signing_key with a new key: %w; end the overlap first, with --end", err)
+	}
+	return list, nil
+}
+
+func newKeysPublicCmd() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "public",
+		Short: "Print the verifier keys of ledger.signing_key",
+		Long: `Public prints the verifier keys of each log, for every key in ledger.signing_key: what 'audittrail
+verify --key' takes. They are no secret.`,
+		Example: `  AUDITTRAIL_LEDGER_SIGNING_KEY_FILE=signing.key audittrail keys public --ledger.origin audit.example.com/shop > verifier-keys.txt`,
+		Args:    cobra.NoArgs,
+	}
+	output := addOutput(c, "text", "json")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		keys, err := configuredKeys(c)
+		if err != nil {
+			return err
+		}
+		return printKeys(c, output.value, "", keyList{keys: keys})
+	}
+	return c
+}
+
+func configuredKeys(c *cobra.Command) ([]ledger.SigningKey, error) {
+	cfg, err := loadConfig(c)
+	if err != nil {
+		return nil, err
+	}
+	if err := cfg.Require("ledger.signing_key"); err != nil {
+		return nil, err
+	}
+	return cfg.Ledger.Keys()
+}
+
+func addOut(c *cobra.Command) *string {
+	return c.Flags().String("out", "", "write the signing key to this new file, of mode 0600, instead of printing it")
+}
+
+// keyList is keys to be shown: the secret under a title, or without a title the verifier keys alone.
+type keyList struct {
+	title string
+	keys  []ledger.SigningKey
+}
+
+// secret is what ledger.signing_key takes.
+func (l keyList) secret() string {
+	var all []string
+	for _, k := range l.keys {
+		all = append(all, k.Secret())
+	}
+	return strings.Join(all, ",")
+}
+
+type printedKeys struct {
+	Origin       string       `json:"origin"`
+	SigningKey   string       `json:"signingKey,omitzero"`
+	VerifierKeys []printedKey `json:"verifierKeys"`
+}
+
+type printedKey struct {
+	Log     ledger.Log `json:"log"`
+	Key     string     `json:"key"`
+	Current bool       `json:"current"` // of the first signing key
+}
+
+func (l keyList) printed() printedKeys {
+	p := printedKeys{Origin: l.keys[0].Origin()}
+	for i, k := range l.keys {
+		for _, log := range ledger.Logs() {
+			p.VerifierKeys = append(p.VerifierKeys, printedKey{log, k.VerifierKey(log), i == 0})
+		}
+	}
+	return p
+}
+
+// printKeys prints the verifier keys, and the secret unless it goes to a file.
+func printKeys(c *cobra.Command, format, out string, list keyList) error {
+	printed := list.printed()
+	if list.title != "" && out != "" {
+		if err := writeNewSecret(out, list.secret()+"\n"); err != nil {
+			return err
+		}
+	} else if list.title != "" {
+		printed.SigningKey = list.secret()
+	}
+	if format == "json" {
+		return printJSON(c.OutOrStdout(), printed)
+	}
+	var b strings.Builder
+	if printed.SigningKey != "" {
+		fmt.Fprintf(&b, "# %s\n%s\n\n", list.title, printed.SigningKey)
+	}
+	fmt.Fprintf(&b, "# Verifier keys of %s, public: what 'audittrail verify --key' takes.\n", printed.Origin)
+	for _, k := range printed.VerifierKeys {
+		fmt.Fprintln(&b, k.Key)
+	}
+	_, err := fmt.Fprint(c.OutOrStdout(), b.String())
+	return err
+}
+
+// writeNewSecret writes a file that is not there yet: a signing key that was overwritten is lost.
+func writeNewSecret(path, text string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if errors.Is(err, os.ErrExist) {
+		return fmt.Errorf("%s exists; a key is never overwritten: name another file", path)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err != nil {
+		return errors.Join(err, os.Remove(path))
+	}
+	return nil
+}
