@@ -38,6 +38,10 @@ generate:
 bench-ingest *args:
     go run ./bench/ingest {{args}}
 
+# what the ledger costs ingest, proofs and verification a second; minutes (bench/README.md)
+bench-ledger *args:
+    go run ./bench/ledger {{args}}
+
 # everything that CI checks
 check:
     bash .ci/run

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"audittrail/bench/internal/benchdb"
 )
 
 // copyIntoBrief measures psql's \copy into the table and indexes that the brief asks for.
@@ -29,7 +31,7 @@ func copyIntoOwn(ctx context.Context, b *bench) (reading, error) {
 }
 
 func (b *bench) copy(ctx context.Context, file, columns string, prepare func(url string) error) (s reading, err error) {
-	url, drop, err := b.postgres.fresh(ctx)
+	url, drop, err := b.postgres.Fresh(ctx)
 	if err != nil {
 		return s, err
 	}
@@ -42,7 +44,7 @@ func (b *bench) copy(ctx context.Context, file, columns string, prepare func(url
 		return s, err
 	}
 	defer func() { err = errors.Join(err, conn.Close(context.WithoutCancel(ctx))) }()
-	if err := b.postgres.settle(ctx); err != nil {
+	if err := b.postgres.Settle(ctx); err != nil {
 		return s, err
 	}
 
@@ -52,7 +54,7 @@ func (b *bench) copy(ctx context.Context, file, columns string, prepare func(url
 	if out, err := psql.CombinedOutput(); err != nil {
 		return s, fmt.Errorf("psql: %w: %s", err, out)
 	}
-	if err := cleanPendingLists(ctx, conn); err != nil {
+	if err := benchdb.CleanPendingLists(ctx, conn); err != nil {
 		return s, err
 	}
 	s.Seconds = time.Since(began).Seconds()

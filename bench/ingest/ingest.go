@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"audittrail/bench/internal/benchdb"
 )
 
 // ingestEvents measures our ingest of events that wait in Kafka.
@@ -26,7 +28,7 @@ func ingestHalfDuplicates(ctx context.Context, b *bench) (reading, error) {
 // and no index owes work. observe, if not nil, is called when the clock has started, and what it answers
 // before the process is stopped.
 func (b *bench) ingest(ctx context.Context, topic string, records int, stored int64, observe func(*process) (finish func() error)) (s reading, err error) {
-	url, drop, err := b.postgres.fresh(ctx)
+	url, drop, err := b.postgres.Fresh(ctx)
 	if err != nil {
 		return s, err
 	}
@@ -39,7 +41,7 @@ func (b *bench) ingest(ctx context.Context, topic string, records int, stored in
 		return s, err
 	}
 	defer func() { err = errors.Join(err, conn.Close(context.WithoutCancel(ctx))) }()
-	if err := b.postgres.settle(ctx); err != nil {
+	if err := b.postgres.Settle(ctx); err != nil {
 		return s, err
 	}
 
@@ -60,7 +62,7 @@ func (b *bench) ingest(ctx context.Context, topic string, records int, stored in
 	if err := p.wait(ctx, conn, accounted, int64(records), 20*time.Millisecond); err != nil {
 		return s, err
 	}
-	if err := cleanPendingLists(ctx, conn); err != nil {
+	if err := benchdb.CleanPendingLists(ctx, conn); err != nil {
 		return s, err
 	}
 	s = reading{

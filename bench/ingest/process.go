@@ -50,7 +50,7 @@ func (b *bench) serve(ctx context.Context, url, topic string) (*process, error) 
 	p := &process{admin: admin, exited: make(chan struct{})}
 	p.cmd = exec.CommandContext(ctx, b.binary, "serve", "--roles", b.opts.roles, "--postgres.url", url,
 		"--kafka.brokers", strings.Join(b.kafka.brokers, ","), "--kafka.topics", topic,
-		"--kafka.group", "bench-"+strconv.Itoa(b.postgres.made), "--admin.addr", admin,
+		"--kafka.group", "bench-"+strconv.Itoa(b.postgres.Made), "--admin.addr", admin,
 		"--admin.pprof="+strconv.FormatBool(b.opts.profile != ""), "--log.level", "warn")
 	p.cmd.Stdout, p.cmd.Stderr = b.log, b.log
 	p.cmd.Dir = b.dir

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+
+	"audittrail/bench/internal/benchdb"
 )
 
 // report is what --output json prints.
@@ -49,7 +51,7 @@ type ratio struct {
 func describe(b *bench) machine {
 	m := machine{
 		Cores: runtime.NumCPU(), OS: runtime.GOOS + "/" + runtime.GOARCH, Go: runtime.Version(),
-		PostgreSQL: b.postgres.server.Version(), Kafka: "none", Events: b.opts.events,
+		PostgreSQL: b.postgres.Postgres.Version(), Kafka: "none", Events: b.opts.events,
 		MeanBytes: b.workload.bytes / int64(b.opts.events), Roles: b.opts.roles,
 	}
 	if b.kafka != nil {
@@ -70,7 +72,7 @@ func (r *report) add(m measurement, s reading) {
 // finish computes what is told of all rounds together.
 func (r *report) finish() {
 	for i := range r.Results {
-		r.Results[i].Rate = median(each(r.Results[i].Rounds, reading.rate))
+		r.Results[i].Rate = benchdb.Median(each(r.Results[i].Rounds, reading.rate))
 	}
 	r.compare(ingestAll, copyOwn, 1.3)
 	r.compare(ingestAll, copyBrief, 1.7)
@@ -86,7 +88,7 @@ func (r *report) compare(of, to string, goal float64) {
 	for i := range a {
 		quotients[i] = a[i].rate() / b[i].rate()
 	}
-	r.Ratios = append(r.Ratios, ratio{Of: of, To: to, Median: median(quotients),
+	r.Ratios = append(r.Ratios, ratio{Of: of, To: to, Median: benchdb.Median(quotients),
 		Least: slices.Min(quotients), Most: slices.Max(quotients), Goal: goal})
 }
 
@@ -151,18 +153,9 @@ func texts(rounds []reading, format string, value func(reading) float64) []strin
 
 // middle is the median as text; a dash where nothing was measured.
 func middle(rounds []reading, format string, value func(reading) float64) string {
-	v := median(each(rounds, value))
+	v := benchdb.Median(each(rounds, value))
 	if v == 0 {
 		return "–"
 	}
 	return fmt.Sprintf(format, v)
-}
-
-func median(values []float64) float64 {
-	sorted := slices.Sorted(slices.Values(values))
-	n := len(sorted)
-	if n == 0 {
-		return 0
-	}
-	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }

@@ -148,7 +148,7 @@ func (b *bench) close() error {
 		errs = append(errs, b.kafka.close())
 	}
 	if b.postgres != nil {
-		errs = append(errs, b.postgres.close())
+		errs = append(errs, b.postgres.Close())
 	}
 	if b.log != nil && b.log != os.Stderr {
 		errs = append(errs, b.log.Close())

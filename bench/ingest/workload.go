@@ -12,11 +12,9 @@ import (
 	"strings"
 	"time"
 
+	"audittrail/bench/internal/benchdb"
 	"audittrail/modules/sample"
 )
-
-// seed makes every run measure the same events.
-const seed = 1
 
 // workload is the events, once as Kafka records and once as psql's \copy takes them.
 type workload struct {
@@ -39,27 +37,14 @@ type wire struct {
 	Metadata      json.RawMessage `json:"metadata"`
 }
 
-// span is the time over which the workload's orders are placed. Traffic as it comes in live falls into
-// one monthly partition, with little before and after it.
-const span = 15 * 24 * time.Hour
-
-// eventsPerOrder is roughly how many a story has.
-const eventsPerOrder = 10
-
 // newWorkload makes n events of a busy shop, all good and all different, of last month.
 func newWorkload(n int, dir string) (*workload, error) {
-	now := time.Now().UTC()
-	start := time.Date(now.Year(), now.Month()-1, 1, 0, 0, 0, 0, time.UTC)
-	interval := span * eventsPerOrder / time.Duration(n)
-	generator := sample.New(sample.Options{Seed: seed, Start: start, Interval: interval})
 	w := &workload{
-		records:   make([]sample.Record, 0, n),
+		records:   benchdb.Orders(n),
 		briefFile: filepath.Join(dir, "brief.copy"),
 		ownFile:   filepath.Join(dir, "own.copy"),
 	}
-	for len(w.records) < n {
-		record := generator.Next()
-		w.records = append(w.records, record)
+	for _, record := range w.records {
 		w.bytes += int64(len(record.Value))
 	}
 	if err := w.write(w.briefFile, briefRow); err != nil {

@@ -1,0 +1,128 @@
+// Package benchdb is what benchmarks share: the PostgreSQL that they measure on, and the events.
+package benchdb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"audittrail/modules/sample"
+	"audittrail/platform/devstack"
+)
+
+// settings are what an operator would choose for two cores and some gigabytes, and the same for all
+// measurements. Durability is PostgreSQL's own: fsync and synchronous_commit stay on. No checkpoint is
+// forced by the size of the log within a measurement; one runs before each.
+func settings() map[string]string {
+	return map[string]string{
+		"shared_buffers":       "2GB",
+		"max_wal_size":         "16GB",
+		"checkpoint_timeout":   "30min",
+		"maintenance_work_mem": "256MB",
+		"fsync":                "on",
+		"synchronous_commit":   "on",
+		"full_page_writes":     "on",
+	}
+}
+
+// Server is the PostgreSQL that everything is measured on.
+type Server struct {
+	Postgres *devstack.Postgres
+	Made     int // databases so far
+	admin    *pgx.Conn
+}
+
+// Start starts a server of its own in a temporary folder.
+func Start(ctx context.Context) (_ *Server, err error) {
+	s := &Server{}
+	if s.Postgres, err = devstack.StartPostgres(ctx, devstack.PostgresOptions{Settings: settings()}); err != nil {
+		return nil, err
+	}
+	if s.admin, err = pgx.Connect(ctx, s.Postgres.URL("postgres")); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// Close stops the server and leaves nothing behind.
+func (s *Server) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	var err error
+	if s.admin != nil {
+		err = s.admin.Close(ctx)
+	}
+	return errors.Join(err, s.Postgres.Stop(ctx))
+}
+
+// Fresh makes an empty database and gives its URL and what drops it again.
+func (s *Server) Fresh(ctx context.Context) (url string, drop func() error, err error) {
+	s.Made++
+	name := fmt.Sprintf("bench_%d", s.Made)
+	if _, err := s.admin.Exec(ctx, "CREATE DATABASE "+name); err != nil {
+		return "", nil, err
+	}
+	drop = func() error {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+		defer cancel()
+		_, err := s.admin.Exec(ctx, "DROP DATABASE "+name+" WITH (FORCE)")
+		return err
+	}
+	return s.Postgres.URL(name), drop, nil
+}
+
+// Settle writes out what the work before has left, so that no measurement pays for another's.
+func (s *Server) Settle(ctx context.Context) error {
+	_, err := s.admin.Exec(ctx, "CHECKPOINT")
+	return err
+}
+
+// pendingLists empties the GIN indexes' pending lists: work that is owed until then.
+const pendingLists = `SELECT gin_clean_pending_list(c.oid::regclass)
+	FROM pg_class c JOIN pg_am a ON a.oid = c.relam
+	WHERE a.amname = 'gin' AND c.relkind = 'i'`
+
+// CleanPendingLists does the index work that is owed: no clock stops before.
+func CleanPendingLists(ctx context.Context, conn *pgx.Conn) error {
+	if _, err := conn.Exec(ctx, pendingLists); err != nil {
+		return fmt.Errorf("empty the pending lists: %w", err)
+	}
+	return nil
+}
+
+// seed makes every run measure the same events.
+const seed = 1
+
+// span is the time over which the orders are placed. Traffic as it comes in live falls into one monthly
+// partition, with little before and after it.
+const span = 15 * 24 * time.Hour
+
+// eventsPerOrder is roughly how many a story has.
+const eventsPerOrder = 10
+
+// Orders makes n events of a busy shop, all good and all different, of last month.
+func Orders(n int) []sample.Record {
+	now := time.Now().UTC()
+	start := time.Date(now.Year(), now.Month()-1, 1, 0, 0, 0, 0, time.UTC)
+	interval := span * eventsPerOrder / time.Duration(n)
+	generator := sample.New(sample.Options{Seed: seed, Start: start, Interval: interval})
+	records := make([]sample.Record, 0, n)
+	for len(records) < n {
+		records = append(records, generator.Next())
+	}
+	return records
+}
+
+// Median is the middle of the values; 0 of none.
+func Median(values []float64) float64 {
+	sorted := slices.Sorted(slices.Values(values))
+	n := len(sorted)
+	if n == 0 {
+		return 0
+	}
+	return (sorted[(n-1)/2] + sorted[n/2]) / 2
+}
