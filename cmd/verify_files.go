@@ -23,8 +23,6 @@ type verdict struct {
 	err    error           // why it could not be read; nil where it could
 }
 
-func (v *verdict) proven() bool { return v.err == nil && v.count == 0 }
-
 // runVerifyFiles checks each file, and reports on all of them.
 func runVerifyFiles(c *cobra.Command, names, keys []string, output string) error {
 	trusted, err := readVerifierKeys(keys)
@@ -77,7 +75,7 @@ func verifyFile(c *cobra.Command, name string, keys ledger.Keys) (*verdict, erro
 		v.err = err
 		return v, nil
 	}
-	defer src.Close()
+	defer src.Close() //nolint:errcheck // it was only read
 	if name == "-" {
 		v.name = "standard input"
 	}

@@ -11,7 +11,7 @@ import (
 type LedgerOptions struct {
 	Origin     string `key:"origin" help:"name of the ledger, such as audit.example.com/shop: what its logs and keys are named by, for ever"`
 	SigningKey string `key:"signing_key" secret:"true" help:"what checkpoints are signed with, as 'audittrail keys generate' makes it; several with commas all sign, the first is the current one"`
-	Public     bool   `key:"public" default:"false" help:"not in effect yet. Open the ledger's paths without a token"`
+	Public     bool   `key:"public" default:"false" help:"open the ledger's checkpoints, tiles and consistency proofs without a token"`
 }
 
 // Validate reports every key that can't work. It quotes no signing key.

@@ -30,7 +30,7 @@ func (c *Client) Open(ctx context.Context, path string, query url.Values) (io.Re
 	patient.Timeout = 0 // its own watch ends it
 	s := &stream{cancel: cancel, cause: func() error { return context.Cause(ctx) }}
 	s.watch = time.AfterFunc(stallTime, func() { cancel(errStalled) })
-	resp, err := patient.Do(req)
+	resp, err := patient.Do(req) //nolint:bodyclose // whoever gets the stream closes it
 	if err != nil {
 		s.stop()
 		return nil, fmt.Errorf("no answer from %s: %w", c.base, unwrapURL(s.explain(err)))

@@ -38,7 +38,7 @@ func bulk(t testing.TB, a *api, first, n, size int) {
 }
 
 // export begins an export; its body is the caller's to read and close.
-func (a *api) export(t testing.TB, ctx context.Context, filters string) *http.Response {
+func (a *api) export(ctx context.Context, t testing.TB, filters string) *http.Response {
 	t.Helper()
 	r := a.request(t, "/v1/events/export?format=bundle"+filters).WithContext(ctx)
 	response, err := a.client.Do(r)
@@ -101,7 +101,7 @@ func TestALargeExport(t *testing.T) {
 	var before, now runtime.MemStats
 	runtime.ReadMemStats(&before)
 
-	response := a.export(t, t.Context(), "")
+	response := a.export(t.Context(), t, "")
 	require.Equal(t, http.StatusOK, response.StatusCode)
 	start := make([]byte, 1<<10)
 	_, err := io.ReadFull(response.Body, start)
@@ -138,7 +138,7 @@ func TestAnExportThatIsCut(t *testing.T) {
 	a := newAPI(t)
 	bulk(t, a, 0, 3000, 8<<10)
 	a.sign(t)
-	response := a.export(t, t.Context(), "")
+	response := a.export(t.Context(), t, "")
 	require.Equal(t, http.StatusOK, response.StatusCode)
 	owner, err := pgx.Connect(t.Context(), a.database)
 	require.NoError(t, err)
@@ -164,7 +164,7 @@ func TestExportsAtOnce(t *testing.T) {
 	a.sign(t)
 	ctx, leave := context.WithCancel(t.Context())
 	for range 8 {
-		response := a.export(t, ctx, "")
+		response := a.export(ctx, t, "")
 		require.Equal(t, http.StatusOK, response.StatusCode)
 		defer response.Body.Close()
 	}
@@ -181,7 +181,7 @@ func TestAnExportAtShutdown(t *testing.T) {
 	a := newAPIOn(t, database, startAPI(t, apiPool(t, database), func(o *query.RoleOptions) { o.Drain = 100 * time.Millisecond }))
 	bulk(t, a, 0, 3000, 8<<10)
 	a.sign(t)
-	response := a.export(t, t.Context(), "")
+	response := a.export(t.Context(), t, "")
 	defer response.Body.Close()
 	ended := make(chan error, 1)
 	go func() { ended <- a.stop() }()

@@ -81,6 +81,6 @@ func timeOf(field string, given *httpapi.Moment) (time.Time, error) {
 	return t, nil
 }
 
-func invalid(field, format string, args ...any) *errs.Error {
-	return errs.New(errs.Invalid, "invalid_parameter", format, args...).InField(field)
+func invalid(field, detail string) *errs.Error {
+	return errs.New(errs.Invalid, "invalid_parameter", "%s", detail).InField(field)
 }

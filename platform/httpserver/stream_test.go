@@ -67,7 +67,14 @@ func streamServer(t *testing.T, log io.Writer, a *asked, n int, err error) *http
 	return listening
 }
 
-func read(t *testing.T, url string) (*http.Response, []byte, error) {
+// received is an answer as far as it came.
+type received struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+func read(t *testing.T, url string) (received, error) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 	require.NoError(t, err)
@@ -75,19 +82,19 @@ func read(t *testing.T, url string) (*http.Response, []byte, error) {
 	require.NoError(t, err)
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
-	return response, body, err
+	return received{response.StatusCode, response.Header, body}, err
 }
 
 // A stream is let go before its first byte and asked about at its end; it may be larger than what is held.
 func TestAStreamStartsAndEnds(t *testing.T) {
 	a := &asked{}
 	s := streamServer(t, io.Discard, a, 30<<10, nil)
-	response, body, err := read(t, s.URL+"/stream")
+	response, err := read(t, s.URL+"/stream")
 	require.NoError(t, err)
-	require.Equal(t, 200, response.StatusCode)
-	require.Equal(t, "nosniff", response.Header.Get("X-Content-Type-Options"))
-	require.NotEmpty(t, response.Header.Get("X-Correlation-Id"))
-	require.Len(t, body, 30<<20)
+	require.Equal(t, 200, response.status)
+	require.Equal(t, "nosniff", response.header.Get("X-Content-Type-Options"))
+	require.NotEmpty(t, response.header.Get("X-Correlation-Id"))
+	require.Len(t, response.body, 30<<20)
 	require.Equal(t, []httpserver.Phase{httpserver.PhaseStart, httpserver.PhaseEnd}, a.phases)
 	require.Equal(t, []int{0, 30 << 10}, a.events)
 }
@@ -96,11 +103,11 @@ func TestAStreamThatFailsIsCut(t *testing.T) {
 	var log bytes.Buffer
 	a := &asked{}
 	s := streamServer(t, &log, a, 3, errors.New("hunter2"))
-	response, body, err := read(t, s.URL+"/stream")
-	require.Equal(t, 200, response.StatusCode)
+	response, err := read(t, s.URL+"/stream")
+	require.Equal(t, 200, response.status)
 	require.ErrorIs(t, err, io.ErrUnexpectedEOF, "the reader sees that it is not whole")
-	require.LessOrEqual(t, len(body), 3<<10)
-	require.NotContains(t, string(body), "hunter2")
+	require.LessOrEqual(t, len(response.body), 3<<10)
+	require.NotContains(t, string(response.body), "hunter2")
 	s.Close() // the handler has ended
 	require.Contains(t, log.String(), "hunter2")
 	require.Equal(t, []httpserver.Phase{httpserver.PhaseStart, httpserver.PhaseEnd}, a.phases)
@@ -108,15 +115,15 @@ func TestAStreamThatFailsIsCut(t *testing.T) {
 
 func TestHooksHoldStreamsBack(t *testing.T) {
 	a := &asked{refuse: httpserver.PhaseStart}
-	response, body, err := read(t, streamServer(t, io.Discard, a, 3, nil).URL+"/stream")
+	response, err := read(t, streamServer(t, io.Discard, a, 3, nil).URL+"/stream")
 	require.NoError(t, err)
-	require.Equal(t, 503, response.StatusCode)
-	require.Equal(t, "application/problem+json", response.Header.Get("Content-Type"))
-	require.NotContains(t, string(body), "xxx")
+	require.Equal(t, 503, response.status)
+	require.Equal(t, "application/problem+json", response.header.Get("Content-Type"))
+	require.NotContains(t, string(response.body), "xxx")
 	require.Equal(t, []httpserver.Phase{httpserver.PhaseStart, httpserver.PhaseRequest}, a.phases, "the refusal is an answer, too")
 
 	a = &asked{refuse: httpserver.PhaseEnd}
-	_, _, err = read(t, streamServer(t, io.Discard, a, 3, nil).URL+"/stream")
+	_, err = read(t, streamServer(t, io.Discard, a, 3, nil).URL+"/stream")
 	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
 }
 
@@ -139,7 +146,7 @@ func TestAStreamsReaderMayLeave(t *testing.T) {
 
 func TestStreamsThatCanNotBe(t *testing.T) {
 	a := &asked{}
-	_, _, err := read(t, streamServer(t, io.Discard, a, 3, nil).URL+"/twice")
+	_, err := read(t, streamServer(t, io.Discard, a, 3, nil).URL+"/twice")
 	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
 	_, err = httpserver.StartStream(httptest.NewRecorder(), http.StatusOK)
 	require.Error(t, err)

@@ -1,0 +1,60 @@
+package query_test
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"audittrail/modules/ledger"
+)
+
+// BenchmarkEvidence asks for the evidence of one event after the other, over the whole API.
+func BenchmarkEvidence(b *testing.B) {
+	a := newAPI(b)
+	const events = 70_000
+	bulk(b, a, 0, events, 100)
+	a.sign(b)
+	i := 0
+	for b.Loop() {
+		i = (i + 7919) % events
+		r := a.request(b, "/v1/events/"+id(i)+"/proof")
+		response, err := a.client.Do(r)
+		require.NoError(b, err)
+		_, err = io.Copy(io.Discard, response.Body)
+		require.NoError(b, err)
+		require.NoError(b, response.Body.Close())
+		require.Equal(b, http.StatusOK, response.StatusCode)
+	}
+}
+
+// BenchmarkExport exports a log as a bundle, and verifies it afterwards, in events a second.
+func BenchmarkExport(b *testing.B) {
+	a := newAPI(b)
+	const events = 70_000
+	bulk(b, a, 0, events, 100)
+	a.sign(b)
+	var body bytes.Buffer
+	b.Run("export", func(b *testing.B) {
+		for b.Loop() {
+			body.Reset()
+			response := a.export(b.Context(), b, "")
+			_, err := io.Copy(&body, response.Body)
+			require.NoError(b, err)
+			require.NoError(b, response.Body.Close())
+		}
+		b.ReportMetric(events*float64(b.N)/b.Elapsed().Seconds(), "events/s")
+		b.ReportMetric(float64(body.Len()>>20), "MiB")
+	})
+	b.Run("verify", func(b *testing.B) {
+		for b.Loop() {
+			report, err := ledger.Verify(bytes.NewReader(body.Bytes()), a.keys(b), nil)
+			require.NoError(b, err)
+			require.EqualValues(b, events, report.Proven, fmt.Sprint(report))
+		}
+		b.ReportMetric(events*float64(b.N)/b.Elapsed().Seconds(), "events/s")
+	})
+}
