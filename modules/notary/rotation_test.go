@@ -1,0 +1,181 @@
+package notary
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"audittrail/modules/ledger"
+	"audittrail/modules/store"
+)
+
+// TestRotation: with an overlap in which both keys sign, a key is replaced without an alarm, also for a
+// log that does not grow meanwhile; each checkpoint verifies with the keys of its time.
+func TestRotation(t *testing.T) {
+	d := newDatabase(t)
+	file := tempState(t)
+	old, fresh := key(t, 1), key(t, 2)
+	run := func(size int64, keys ...ledger.SigningKey) {
+		t.Helper()
+		n := d.notary(file, keys...)
+		stop := n.start()
+		n.signs(d, ledger.Events, size)
+		n.eventually("all keys sign what is remembered", func() bool {
+			heads, _, err := n.recall(origin)
+			for _, s := range n.signers {
+				err = firstOf(err, lacking(s, heads[s.log]))
+			}
+			return err == nil
+		})
+		stop()
+		require.Zero(t, refusals(t, n))
+	}
+	d.grow(ledger.Events, 1, 100)
+	d.grow(ledger.Access, 2, 5)
+	run(100, old)
+	_, err := d.tryNotary(file, fresh)
+	require.ErrorContains(t, err, "while keys are rotated ledger.signing_key names the old one behind the new one")
+	d.grow(ledger.Events, 1, 100)
+	run(200, fresh, old)
+	d.grow(ledger.Events, 1, 100)
+	run(300, fresh)
+
+	kept, err := store.NewLedger(d.pool, ledger.Events).Checkpoints(t.Context(), 0, 10)
+	require.NoError(t, err)
+	require.Len(t, kept, 3)
+	for i, opens := range [][2]bool{{true, false}, {true, true}, {false, true}} {
+		for j, k := range []ledger.SigningKey{old, fresh} {
+			_, err := ledger.OpenCheckpoint([]byte(kept[i].Note), trust(t, k))
+			require.Equal(t, opens[j], err == nil, "checkpoint %d, key %d", i, j)
+		}
+	}
+	require.Len(t, d.checkpoints(ledger.Events, trust(t, old, fresh)), 3)
+	require.Len(t, d.checkpoints(ledger.Access, trust(t, old)), 1)
+
+	// A standby that begins now finds the newest checkpoint of one log to be its own, of the other not.
+	standby := d.notary(tempState(t), fresh)
+	stop := standby.start()
+	require.Contains(t, standby.refuses(ledger.Access, checkpoints).Error(), "while keys are rotated")
+	stop()
+	both := d.notary(standby.file, fresh, old)
+	both.start()
+	d.grow(ledger.Events, 1, 1)
+	both.signs(d, ledger.Events, 301)
+}
+
+func lacking(s *signer, h head) error {
+	if h.Size == 0 || s.lacks(h.Signed) {
+		return os.ErrInvalid
+	}
+	return nil
+}
+
+func firstOf(a, b error) error {
+	if a != nil {
+		return a
+	}
+	return b
+}
+
+// TestStandbyCatchesUp: a notary without a file, and one with an old one, go on from the checkpoints that
+// another one kept; many of them, over more than a page.
+func TestStandbyCatchesUp(t *testing.T) {
+	d := newDatabase(t)
+	d.grow(ledger.Events, 1, 3)
+	behind := d.notary(tempState(t), key(t, 1))
+	stop := behind.start()
+	behind.signs(d, ledger.Events, 3)
+	stop()
+	// As a notary would have kept them, one for each entry.
+	d.grow(ledger.Events, 1, page+200)
+	signer, err := key(t, 1).Signer(ledger.Events)
+	require.NoError(t, err)
+	var f frontier
+	for size := int64(1); size <= d.size(ledger.Events); size++ {
+		f.append(leaf(1, size-1), nil)
+		if size <= 3 {
+			continue
+		}
+		note, err := ledger.Checkpoint{Origin: ledger.Events.Origin(origin), Size: size, Root: f.root()}.Sign(signer)
+		require.NoError(t, err)
+		root := f.root()
+		d.exec(`INSERT INTO ledger_checkpoints (log, size, root, note, signed_at) VALUES ('events', $1, $2, $3, now())`, size, root[:], string(note))
+	}
+	for _, file := range []string{behind.file, tempState(t)} {
+		n := d.notary(file, key(t, 1))
+		stop := n.start()
+		n.eventually("catches up", func() bool {
+			heads, found, err := n.recall(origin)
+			return err == nil && found && heads[ledger.Events].Size == page+203
+		})
+		stop()
+		heads, _, err := n.recall(origin)
+		require.NoError(t, err)
+		require.EqualValues(t, page+202, heads[ledger.Events].previous)
+		require.Zero(t, refusals(t, n))
+	}
+
+	// One that was forged in between is found on the way.
+	d.tamper(`UPDATE ledger_checkpoints SET root = set_byte(root, 0, get_byte(root, 0) # 1) WHERE size = 500`)
+	n := d.notary(tempState(t), key(t, 1))
+	n.start()
+	require.Contains(t, n.refuses(ledger.Events, forked).Error(), "at 500 entries")
+}
+
+// TestStateFilesThatDoNotFit: what is wrong with a file is said before anything runs.
+func TestStateFilesThatDoNotFit(t *testing.T) {
+	d := newDatabase(t)
+	d.grow(ledger.Events, 1, 3)
+	n := d.notary(tempState(t), key(t, 1))
+	stop := n.start()
+	n.signs(d, ledger.Events, 3)
+	n.eventually("remembered", func() bool { s, err := ReadState(n.file); return err == nil && len(s.Logs) == 1 })
+	stop()
+	good, err := os.ReadFile(n.file)
+	require.NoError(t, err)
+	state, err := ReadState(n.file)
+	require.NoError(t, err)
+	tests := map[string]string{
+		"is not a notary's state": "",
+		`the state is of "audit.example.com/other", but ledger.origin is "audit.example.com/shop"`: strings.Replace(string(good), `"origin": "audit.example.com/shop"`, `"origin": "audit.example.com/other"`, 1),
+		`names the log "event"`:           strings.Replace(string(good), `"log": "events"`, `"log": "event"`, 1),
+		"was changed after it was signed": strings.Replace(string(good), `shop/events\n3\n`, `shop/events\n4\n`, 1),
+	}
+	for want, text := range tests {
+		path := filepath.Join(t.TempDir(), "notary.json")
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		_, err := d.tryNotary(path, key(t, 1))
+		require.ErrorContains(t, err, want)
+		require.ErrorContains(t, err, "notary.state_file")
+	}
+	_, err = d.tryNotary(t.TempDir(), key(t, 1))
+	require.ErrorContains(t, err, "notary.state_file")
+
+	// The note of the events' log does not pass for the access log's.
+	state.Logs[0].Log = ledger.Access
+	path := tempState(t)
+	require.NoError(t, stateFile(path).Save(state))
+	_, err = d.tryNotary(path, key(t, 1))
+	require.ErrorContains(t, err, "notary.state_file")
+}
+
+// TestNothingIsSignedWhereTheStateCantBeWritten: the place is tried before anything is signed.
+func TestNothingIsSignedWhereTheStateCantBeWritten(t *testing.T) {
+	d := newDatabase(t)
+	d.grow(ledger.Events, 1, 3)
+	blocked := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(blocked, nil, 0o600))
+	n := d.notary(filepath.Join(t.TempDir(), "none"), key(t, 1))
+	n.memory = stateFile(filepath.Join(blocked, "notary.json"))
+	n.start()
+	n.eventually("it is told", func() bool {
+		err := n.Health(context.Background())
+		return err != nil && err.Error() != errStarting.Error()
+	})
+	require.ErrorContains(t, n.Health(t.Context()), "notary.state_file")
+	require.Zero(t, d.count(`SELECT count(*) FROM ledger_checkpoints`))
+}
