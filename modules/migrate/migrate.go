@@ -109,17 +109,6 @@ func Force(ctx context.Context, opts Options, version int) error {
 	})
 }
 
-// Latest is the version of the schema that this program was built for.
-func Latest() (int, error) { return latest(migrations.Files) }
-
-func latest(files fs.FS) (int, error) {
-	all, err := versions(files)
-	if err != nil || len(all) == 0 {
-		return 0, err
-	}
-	return all[len(all)-1], nil
-}
-
 // versions are all versions, ascending.
 func versions(files fs.FS) ([]int, error) {
 	src, err := iofs.New(files, ".")
