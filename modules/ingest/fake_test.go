@@ -20,6 +20,7 @@ type fakeStore struct {
 	mu        sync.Mutex
 	admitted  map[string]event.TopicID
 	offsets   map[store.Partition]*fakeOffset
+	last      map[store.Partition]store.Outcome // of the newest range of each partition
 	events    map[event.ID]event.Coordinates
 	rejected  []event.Rejected
 	appends   int
@@ -46,7 +47,7 @@ type fakeOffset struct {
 func newFakeStore(t testing.TB) *fakeStore {
 	return &fakeStore{
 		t: t, admitted: map[string]event.TopicID{}, offsets: map[store.Partition]*fakeOffset{},
-		events: map[event.ID]event.Coordinates{}, busy: map[store.Partition]bool{},
+		events: map[event.ID]event.Coordinates{}, busy: map[store.Partition]bool{}, last: map[store.Partition]store.Outcome{},
 	}
 }
 
@@ -97,6 +98,10 @@ func (s *fakeStore) Append(ctx context.Context, b store.Batch) (store.Receipt, e
 	}
 	receipt, lost := s.fence(b)
 	counts := map[store.Partition]int64{}
+	outcomes := map[store.Partition]*store.Outcome{}
+	for _, r := range b.Ranges {
+		outcomes[r.Partition] = &store.Outcome{Partition: r.Partition, Absent: r.Absent}
+	}
 	for _, e := range b.Events {
 		c := e.Raw().Coordinates
 		p := store.Partition{TopicID: c.TopicID, Topic: c.Topic, Number: c.Partition}
@@ -106,11 +111,13 @@ func (s *fakeStore) Append(ctx context.Context, b store.Batch) (store.Receipt, e
 		}
 		if _, ok := s.events[e.Event().ID]; ok {
 			receipt.Duplicates++
+			outcomes[p].Duplicates++
 			s.duplicate++
 			continue
 		}
 		s.events[e.Event().ID] = c
 		receipt.Stored++
+		outcomes[p].Stored++
 		s.stored++
 	}
 	for _, r := range b.Rejected {
@@ -121,6 +128,13 @@ func (s *fakeStore) Append(ctx context.Context, b store.Batch) (store.Receipt, e
 		}
 		s.rejected = append(s.rejected, r)
 		receipt.DeadLettered++
+		outcomes[p].DeadLettered++
+	}
+	for _, r := range b.Ranges {
+		if !lost[r.Partition] {
+			s.last[r.Partition] = *outcomes[r.Partition]
+			receipt.Outcomes = append(receipt.Outcomes, s.last[r.Partition])
+		}
 	}
 	s.account(b, counts, lost)
 	s.appends++
@@ -170,6 +184,7 @@ func (s *fakeStore) fence(b store.Batch) (store.Receipt, map[store.Partition]boo
 		case o.next == r.To:
 			lost[r.Partition] = true
 			receipt.Already = append(receipt.Already, r.Partition)
+			receipt.Outcomes = append(receipt.Outcomes, s.last[r.Partition])
 		default:
 			lost[r.Partition] = true
 			receipt.Lost = append(receipt.Lost, store.Lost{Partition: r.Partition, NextOffset: o.next})

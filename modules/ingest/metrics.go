@@ -16,10 +16,6 @@ const (
 	outcomeAbsent       = "absent"
 )
 
-// severalTopics is the label of records of a batch over several topics of which the store tells only
-// sums: who of them was a duplicate can't be told.
-const severalTopics = "*"
-
 type metrics struct {
 	records      *prometheus.CounterVec // by topic and outcome
 	lag          *prometheus.GaugeVec   // by topic and partition
@@ -80,77 +76,17 @@ func (m *metrics) dropLag(topic string, partition int32) {
 	m.lag.DeleteLabelValues(topic, strconv.Itoa(int(partition)))
 }
 
-// tally is what was read of one topic in a batch.
-type tally struct{ events, rejected, absent int64 }
-
-// count counts what a batch's records became.
-func (m *metrics) count(b store.Batch, r store.Receipt) {
+// count counts what a batch's offsets became.
+func (m *metrics) count(r store.Receipt) {
 	m.conflicts.Add(float64(r.Conflicts))
-	lost := make(map[store.Partition]bool, len(r.Lost))
-	for _, l := range r.Lost {
-		lost[l.Partition] = true
-	}
-	already := make(map[store.Partition]bool, len(r.Already))
-	for _, p := range r.Already {
-		already[p] = true
-	}
-	read, before := tallies(b, lost, already)
-	// The answer to the try that stored these is lost, and with it how many were duplicates.
-	for topic, t := range before {
-		m.add(topic, t.events, 0, t.rejected, t.absent)
-	}
-	var events, rejected int64
-	for _, t := range read {
-		events, rejected = events+t.events, rejected+t.rejected
-	}
-	certain := int64(r.Stored) == events // every event became a row: the sums are no riddle
-	for topic, t := range read {
-		switch {
-		case certain:
-			m.add(topic, t.events, 0, t.rejected, t.absent)
-		case len(read) == 1:
-			m.add(topic, int64(r.Stored), int64(r.Duplicates), int64(r.DeadLettered), t.absent)
-		default:
-			m.add(topic, 0, 0, 0, t.absent)
-		}
-	}
-	if !certain && len(read) > 1 {
-		m.add(severalTopics, int64(r.Stored), int64(r.Duplicates), int64(r.DeadLettered), 0)
+	for _, o := range r.Outcomes {
+		m.add(o.Topic, outcomeStored, int64(o.Stored))
+		m.add(o.Topic, outcomeDuplicate, int64(o.Duplicates))
+		m.add(o.Topic, outcomeDeadLettered, int64(o.DeadLettered))
+		m.add(o.Topic, outcomeAbsent, o.Absent)
 	}
 }
 
-// tallies sums a batch up by topic: what this append read, and what an earlier try of it had stored.
-func tallies(b store.Batch, lost, already map[store.Partition]bool) (read, before map[string]*tally) {
-	read, before = map[string]*tally{}, map[string]*tally{}
-	rejectedIn := make(map[store.Partition]int64, len(b.Ranges))
-	for i := range b.Rejected {
-		c := &b.Rejected[i].Raw.Coordinates
-		rejectedIn[store.Partition{TopicID: c.TopicID, Topic: c.Topic, Number: c.Partition}]++
-	}
-	for _, r := range b.Ranges {
-		if lost[r.Partition] {
-			continue
-		}
-		into := read
-		if already[r.Partition] {
-			into = before
-		}
-		t := into[r.Topic]
-		if t == nil {
-			t = &tally{}
-			into[r.Topic] = t
-		}
-		rejected := rejectedIn[r.Partition]
-		t.absent += r.Absent
-		t.rejected += rejected
-		t.events += r.To - r.From - r.Absent - rejected
-	}
-	return read, before
-}
-
-func (m *metrics) add(topic string, stored, duplicates, deadLettered, absent int64) {
-	m.records.WithLabelValues(topic, outcomeStored).Add(float64(stored))
-	m.records.WithLabelValues(topic, outcomeDuplicate).Add(float64(duplicates))
-	m.records.WithLabelValues(topic, outcomeDeadLettered).Add(float64(deadLettered))
-	m.records.WithLabelValues(topic, outcomeAbsent).Add(float64(absent))
+func (m *metrics) add(topic, outcome string, n int64) {
+	m.records.WithLabelValues(topic, outcome).Add(float64(n))
 }

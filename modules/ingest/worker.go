@@ -145,7 +145,7 @@ func (w *worker) settle(b store.Batch, r store.Receipt) {
 		w.batch.leases[i].acked.Store(rg.To)
 		w.batch.leases[i].epoch.Store(rg.LeaderEpoch)
 	}
-	w.metrics.count(b, r)
+	w.metrics.count(r)
 	for _, l := range r.Lost {
 		w.lost(leaseOf[l.Partition], l)
 	}

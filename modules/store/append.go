@@ -112,6 +112,7 @@ func (a *Appender) try(ctx context.Context, p *plan, receipt *Receipt) (err erro
 		return err
 	}
 	receipt.First = first
+	receipt.Outcomes = append(receipt.Outcomes, t.outcomes...)
 	receipt.Stored += len(t.survivors)
 	receipt.Duplicates += t.duplicates
 	receipt.Conflicts += t.conflicts

@@ -128,13 +128,17 @@ func (t *transaction) queueRanges(batch *pgx.Batch) {
 	for i, v := range t.verdicts {
 		of[t.plan.rangeOf[i]][v]++
 	}
+	t.outcomes = make([]Outcome, len(t.plan.ranges))
 	for i, r := range t.plan.ranges {
 		n := of[i]
+		o := Outcome{Partition: r.Partition, Stored: n[survives], Duplicates: n[duplicate],
+			DeadLettered: n[conflict] + t.plan.rejectedIn[i], Absent: r.Absent}
+		t.outcomes[i] = o
 		var number *int64
-		if n[survives] > 0 {
+		if o.Stored > 0 {
 			number = &t.batch
 		}
-		batch.Queue(rangeSQL, [16]byte(r.TopicID), r.Number, r.From, r.To, n[survives], n[duplicate],
-			n[conflict]+t.plan.rejectedIn[i], r.Absent, number, t.plan.recordedAt)
+		batch.Queue(rangeSQL, [16]byte(r.TopicID), r.Number, r.From, r.To, o.Stored, o.Duplicates,
+			o.DeadLettered, o.Absent, number, t.plan.recordedAt)
 	}
 }

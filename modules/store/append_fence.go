@@ -28,12 +28,37 @@ func (a *Appender) settle(ctx context.Context, fenced []Range, receipt *Receipt)
 		case err != nil:
 			return fmt.Errorf("read offset of %s/%d: %w", r.Topic, r.Number, err)
 		case next == r.To:
+			o, ours, err := a.outcome(ctx, r)
+			if err != nil {
+				return err
+			}
+			if !ours { // others came to the same offset by batches of theirs
+				receipt.Lost = append(receipt.Lost, Lost{Partition: r.Partition, NextOffset: next})
+				continue
+			}
 			receipt.Already = append(receipt.Already, r.Partition)
+			receipt.Outcomes = append(receipt.Outcomes, o)
 		default:
 			receipt.Lost = append(receipt.Lost, Lost{Partition: r.Partition, NextOffset: next})
 		}
 	}
 	return nil
+}
+
+// outcome reads what an earlier try made of a range; ok is false where the range is not there, with
+// these ends. By ingest_ranges' primary key.
+func (a *Appender) outcome(ctx context.Context, r Range) (o Outcome, ok bool, err error) {
+	o.Partition = r.Partition
+	err = a.pool.QueryRow(ctx, `SELECT stored, duplicates, dead_lettered, absent FROM ingest_ranges
+		WHERE topic_id = $1 AND partition = $2 AND from_offset = $3 AND to_offset = $4`,
+		[16]byte(r.TopicID), r.Number, r.From, r.To).Scan(&o.Stored, &o.Duplicates, &o.DeadLettered, &o.Absent)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return o, false, nil
+	}
+	if err != nil {
+		return o, false, fmt.Errorf("read range of %s/%d from %d: %w", r.Topic, r.Number, r.From, err)
+	}
+	return o, true, nil
 }
 
 // otherIncarnation answers the id under which a topic of this name was admitted last; zero where none

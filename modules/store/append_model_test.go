@@ -62,12 +62,16 @@ func TestAppendAgainstAModel(t *testing.T) {
 			want := m.append(b, totals)
 			got, err := s.Append(t.Context(), b)
 			require.NoError(t, err)
+			outcomes := got.Outcomes
+			require.Len(t, outcomes, len(b.Ranges))
+			got.Outcomes = nil
 			require.Equal(t, want, got)
 
 			again, err := s.Append(t.Context(), b)
 			require.NoError(t, err)
 			require.Len(t, again.Already, len(b.Ranges))
 			require.Zero(t, again.Stored+again.Duplicates+again.DeadLettered)
+			require.ElementsMatch(t, outcomes, again.Outcomes, "what became of it is still known")
 		}
 	})
 	require.Equal(t, m.stored, s.count(t, `SELECT count(*) FROM events`))

@@ -43,6 +43,7 @@ type transaction struct {
 	survivors  []int32 // of plan.events, in the batch's order
 	duplicates int
 	conflicts  int
+	outcomes   []Outcome // of plan.ranges
 }
 
 // fencedError: these partitions are not where the batch begins. Nothing was written.

@@ -38,6 +38,10 @@ type Receipt struct {
 	DeadLettered int // rejected before, conflicts and rows that PostgreSQL refused
 	Conflicts    int // of DeadLettered: an id that is taken by other content
 
+	// Outcomes say what became of each range that is stored now, also of one that an earlier try of the
+	// same batch had stored.
+	Outcomes []Outcome
+
 	// Lost are partitions that were fenced off: another consumer owns them now, or the database is
 	// an older one. Nothing of them was stored by this call. The caller MUST drop what it has buffered
 	// of them and go on at the NextOffset given.
@@ -45,6 +49,15 @@ type Receipt struct {
 
 	// Already are partitions whose range had been stored by an earlier try of the same batch.
 	Already []Partition
+}
+
+// Outcome is what became of the offsets of one range.
+type Outcome struct {
+	Partition
+	Stored       int
+	Duplicates   int
+	DeadLettered int
+	Absent       int64
 }
 
 // Lost is a partition that this process may no longer write, and why.
