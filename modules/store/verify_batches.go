@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -50,11 +49,7 @@ func (v *View) Leaves(ctx context.Context, log ledger.Log, from, to int64, read 
 		if err := rows.Scan(&first, &part); err != nil {
 			return err
 		}
-		hashes, ok := ledger.SplitHashes(part)
-		if !ok {
-			return errHashes
-		}
-		return read(max(first, from), hashes)
+		return read(max(first, from), wholeHashes(part))
 	}, verifyLeavesSQL, string(log), from, to)
 }
 
@@ -67,6 +62,12 @@ const verifyLeavesSQL = `SELECT first_position, substring(leaves
 		SELECT first_position FROM ledger_batches WHERE log = $1 AND first_position <= $2
 		ORDER BY first_position DESC LIMIT 1), $2)
 	ORDER BY first_position`
+
+// wholeHashes are those that a column holds in whole: what somebody cut off is missing then.
+func wholeHashes(b []byte) []ledger.Hash {
+	hashes, _ := ledger.SplitHashes(b[:len(b)/ledger.HashSize*ledger.HashSize])
+	return hashes
+}
 
 // BatchSlice asks for the leaves of one batch of events, from index Low to index High, with High.
 type BatchSlice struct {
@@ -97,15 +98,12 @@ func (v *View) BatchLeaves(ctx context.Context, slices []BatchSlice, read func(*
 		var (
 			b    BatchLeaves
 			part []byte
-			ok   bool
 		)
 		if err := rows.Scan(&b.First, &b.Batch, &b.Count, &b.LeafBytes, &b.RecordedAt, &part); err != nil {
 			return err
 		}
 		b.RecordedAt = spellable(b.RecordedAt.UTC())
-		if b.Leaves, ok = ledger.SplitHashes(part[:len(part)/ledger.HashSize*ledger.HashSize]); !ok {
-			return errHashes
-		}
+		b.Leaves = wholeHashes(part)
 		return read(&b)
 	}, batchSlicesSQL, batches, low, high)
 }
@@ -145,7 +143,7 @@ func (v *View) TileParts(ctx context.Context, log ledger.Log, ids []ledger.TileI
 // limit of them. It walks over all tiles.
 func (v *View) TilePartsBeyond(ctx context.Context, log ledger.Log, size int64, limit int) ([]TilePart, error) {
 	return v.tileParts(ctx, `SELECT level, tile, first, hashes FROM ledger_tiles
-		WHERE log = $1 AND 256 * tile::numeric + first + octet_length(hashes) / 32 > $2 >> (8 * level)
+		WHERE log = $1 AND 256 * tile::numeric + first + octet_length(hashes) / 32 > $2::bigint >> (8 * level)
 		ORDER BY level, tile, first LIMIT $3`, string(log), size, limit)
 }
 
@@ -155,14 +153,11 @@ func (v *View) tileParts(ctx context.Context, sql string, args ...any) ([]TilePa
 		var (
 			p      TilePart
 			hashes []byte
-			ok     bool
 		)
 		if err := rows.Scan(&p.Level, &p.Index, &p.First, &hashes); err != nil {
 			return err
 		}
-		if p.Hashes, ok = ledger.SplitHashes(hashes); !ok {
-			return fmt.Errorf("tile %d/%d: %w", p.Level, p.Index, errHashes)
-		}
+		p.Hashes = wholeHashes(hashes)
 		parts = append(parts, p)
 		return nil
 	}, sql, args...)

@@ -49,7 +49,14 @@ func (x *explainer) altered(ctx context.Context, s *suspect) (Finding, error) {
 		f.Fields, f.Detail = a.fields, a.text()
 		return f, nil
 	}
-	if x.wasOtherID(&a, s) || x.wasElsewhereInKafka(ctx, &a, s) {
+	content := known && digestDiffers(&key, &store.EventRow{Digest: a.event.Digest()})
+	found := !known && x.wasOtherID(&a, s)
+	if !found && !content {
+		if found, err = x.wasElsewhereInKafka(ctx, &a, s); err != nil {
+			return f, err
+		}
+	}
+	if found {
 		f.Fields, f.Detail = a.fields, a.text()
 		return f, nil
 	}
@@ -101,10 +108,14 @@ func (x *explainer) wasOtherID(a *attempt, s *suspect) bool {
 const guesses = 20_000
 
 // wasElsewhereInKafka tries the offsets that the batch was made of.
-func (x *explainer) wasElsewhereInKafka(ctx context.Context, a *attempt, s *suspect) bool {
-	ranges, err := x.view.RangesOf(ctx, s.row.Batch())
-	if err != nil {
-		return false // the next statement will tell
+func (x *explainer) wasElsewhereInKafka(ctx context.Context, a *attempt, s *suspect) (bool, error) {
+	ranges, ok := x.ranges[s.row.Batch()]
+	if !ok {
+		var err error
+		if ranges, err = x.view.RangesOf(ctx, s.row.Batch()); err != nil {
+			return false, err
+		}
+		x.ranges[s.row.Batch()] = ranges
 	}
 	left := guesses
 	for _, r := range ranges {
@@ -114,11 +125,11 @@ func (x *explainer) wasElsewhereInKafka(ctx context.Context, a *attempt, s *susp
 			if left--; ledger.EventLeaf(&was) == a.leaf {
 				a.differs(fieldKafka, true, fmt.Sprintf("it was %s/%d offset %d", r.Topic, r.Partition, was.Kafka.Offset),
 					func(e *event.Stored) { e.Kafka = was.Kafka })
-				return true
+				return true, nil
 			}
 		}
 	}
-	return false
+	return false, nil
 }
 
 // remaining tells by elimination: the digest in event_keys is over what the producer sent.

@@ -29,7 +29,7 @@ func (r *run) explain(ctx context.Context, v *store.View) error {
 	if err != nil {
 		return err
 	}
-	x := explainer{run: r, view: v, gone: gone, keys: keys, leaves: leaves, batches: map[int64]*store.BatchLeaves{}}
+	x := explainer{run: r, view: v, gone: gone, keys: keys, leaves: leaves, batches: map[int64]*store.BatchLeaves{}, ranges: map[int64][]store.StoredRange{}}
 	if err := x.rows(ctx); err != nil {
 		return err
 	}
@@ -83,6 +83,7 @@ type explainer struct {
 
 	byID    map[event.ID]store.Key
 	batches map[int64]*store.BatchLeaves
+	ranges  map[int64][]store.StoredRange // of a batch
 }
 
 // rows explains the rows that do not fit.

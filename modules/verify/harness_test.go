@@ -119,8 +119,13 @@ func (h *history) sign(t testing.TB, keys ...ledger.SigningKey) []byte {
 	if keys == nil {
 		keys = []ledger.SigningKey{h.key}
 	}
+	return h.signLog(t, ledger.Events, keys...)
+}
+
+func (h *history) signLog(t testing.TB, log ledger.Log, keys ...ledger.SigningKey) []byte {
+	t.Helper()
 	ctx := t.Context()
-	rows := store.NewLedger(h.admin, ledger.Events)
+	rows := store.NewLedger(h.admin, log)
 	built, err := rows.Built(ctx)
 	require.NoError(t, err)
 	size, err := rows.Size(ctx)
@@ -132,7 +137,7 @@ func (h *history) sign(t testing.TB, keys ...ledger.SigningKey) []byte {
 	require.NoError(t, err)
 	root, err := prover.Root(ctx)
 	require.NoError(t, err)
-	checkpoint := ledger.Checkpoint{Origin: ledger.Events.Origin(origin), Size: size, Root: root}
+	checkpoint := ledger.Checkpoint{Origin: log.Origin(origin), Size: size, Root: root}
 	signed := noteOf(t, checkpoint, keys...)
 	require.NoError(t, rows.KeepCheckpoint(ctx, store.Checkpoint{Size: size, Root: root, Note: string(signed), SignedAt: time.Now()}))
 	return signed
@@ -142,7 +147,8 @@ func noteOf(t testing.TB, c ledger.Checkpoint, keys ...ledger.SigningKey) []byte
 	t.Helper()
 	var signers []note.Signer
 	for _, key := range keys {
-		signer, err := key.Signer(ledger.Events)
+		log, _ := ledger.LogOf(c.Origin)
+		signer, err := key.Signer(log)
 		require.NoError(t, err)
 		signers = append(signers, signer)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"audittrail/modules/ledger"
+	"audittrail/modules/store"
 	"audittrail/modules/verify"
 )
 
@@ -348,4 +349,67 @@ func TestRolledBackDatabase(t *testing.T) {
 	report := h.verify(t, func(o *verify.Options) { o.Outside = []verify.Outside{{Source: "my drawer", Note: known}} })
 	require.EqualValues(t, 1, report.Total, show(report))
 	require.Len(t, found(report, verify.CheckpointForked), 1, "the key has signed two histories")
+}
+
+// TestRowsThatNoAppendWrites: what a superuser can write and no event has is named, not tripped over.
+func TestRowsThatNoAppendWrites(t *testing.T) {
+	for name, test := range map[string]struct {
+		sql  string
+		kind verify.Kind
+	}{
+		"a short salt":      {`UPDATE events SET salt = '\x01' WHERE event_id = '%s'`, verify.EventUnreadable},
+		"an endless number": {`UPDATE events SET payload = ('1' || repeat('0', 2000))::jsonb WHERE event_id = '%s'`, verify.EventUnreadable},
+		"year 100000":       {`UPDATE events SET created_at = '100000-01-01' WHERE event_id = '%s'`, verify.EventAltered},
+		"recorded never":    {`UPDATE events SET created_at = 'infinity' WHERE event_id = '%s'`, verify.EventAltered},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := standard(t)
+			h.tamper(t, fmt.Sprintf(test.sql, id(217)))
+			report := h.verify(t)
+			require.EqualValues(t, 1, report.Counts[test.kind], show(report))
+			require.Equal(t, id(217), found(report, test.kind)[0].EventID)
+			require.Zero(t, report.Counts[verify.EventRemoved], show(report))
+		})
+	}
+	for name, sql := range map[string]string{
+		"leaves cut":           `UPDATE ledger_batches SET leaves = substring(leaves FOR 100) WHERE batch = 2`,
+		"leaves too long":      `UPDATE ledger_batches SET leaves = leaves || '\x00' WHERE batch = 2`,
+		"a batch far away":     `UPDATE ledger_batches SET first_position = 4611686018427387904 WHERE batch = 4`,
+		"batches that overlap": `UPDATE ledger_batches SET first_position = 299 WHERE batch = 3`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := standard(t)
+			h.tamper(t, `ALTER TABLE ledger_batches DROP CONSTRAINT ledger_batches_check`, sql)
+			report := h.verify(t)
+			require.Positive(t, report.Counts[verify.LedgerGap], show(report))
+		})
+	}
+}
+
+// TestAccessLog: its entries are not here yet, its leaves and checkpoints are.
+func TestAccessLog(t *testing.T) {
+	h := newHistory(t)
+	for range 3 {
+		_, err := h.admin.Exec(t.Context(), `INSERT INTO ledger_pending (log, batch, count, recorded_at, earliest, latest, leaves)
+			VALUES ('access', nextval('access_batches'), 100, now(), now(), now(), decode(repeat('01', 3200), 'hex'))`)
+		require.NoError(t, err)
+	}
+	_, err := store.NumberPending(t.Context(), h.admin)
+	require.NoError(t, err)
+	h.signLog(t, ledger.Access, h.key)
+	report := h.verify(t)
+	require.True(t, report.Intact, show(report))
+	require.Equal(t, verify.LogReport{Log: ledger.Access, Size: 300, Signed: 300, Checkpoints: 1}, report.Logs[1])
+
+	h.tamper(t, `UPDATE ledger_batches SET leaves = set_byte(leaves, 77, 2) WHERE batch = 2`)
+	report = h.verify(t)
+	altered := found(report, verify.LogAltered)
+	require.Len(t, altered, 1, show(report))
+	require.Equal(t, ledger.Access, altered[0].Log)
+	require.EqualValues(t, 1, report.Counts[verify.TileAltered], show(report))
+	report = h.verify(t, func(o *verify.Options) {
+		o.Keys, err = ledger.ParseKeys(h.key.VerifierKey(ledger.Events))
+		require.NoError(t, err)
+	})
+	require.Len(t, found(report, verify.LogUnsigned), 1, "the key of one log is not the other's")
 }
