@@ -80,7 +80,7 @@ CREATE TABLE events (
     PRIMARY KEY (timestamp, id)
 ) PARTITION BY RANGE (timestamp);
 
--- Each index answers a question of the API; DESIGN section 8 has what each costs.
+-- Each index answers a question of the API, and every event pays for it: the payload's is half of all.
 CREATE INDEX events_id ON events USING brin (id) WITH (pages_per_range = 16, autosummarize = on);
 CREATE INDEX events_type ON events (event_type, timestamp);
 CREATE INDEX events_aggregate ON events (aggregate_type, aggregate_id, timestamp);

@@ -29,7 +29,7 @@ type Raw struct {
 // Reason is the stable code that says why a record could not become an event.
 type Reason string
 
-// The reasons of DESIGN.md section 4. Scripts match on them.
+// The reasons. Scripts match on them; docs/KAFKA-CHEATSHEET.md tells producers of each.
 const (
 	EmptyValue       Reason = "empty_value"         // no value, or a tombstone
 	MalformedJSON    Reason = "malformed_json"      // not one JSON object

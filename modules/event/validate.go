@@ -12,7 +12,7 @@ type Rules struct {
 	MaxFuture      time.Duration // how far a timestamp may lie after now
 }
 
-// DefaultRules are the limits that DESIGN.md gives.
+// DefaultRules are the limits that hold where no setting says otherwise.
 func DefaultRules() Rules {
 	return Rules{MaxDepth: 64, MaxRecordBytes: 1 << 20, MaxFuture: 24 * time.Hour}
 }
