@@ -40,8 +40,8 @@ func (d *dev) banner(up map[string]string) string {
 		line("  %s | %s verify - --key %s", d.curl(api, "/v1/events/EVENT_ID/proof"), self(), quoted(d.short(devstack.FolderVerifierKeys)))
 	}
 	if d.postgres != nil {
-		line("  AUDITTRAIL_POSTGRES_URL_FILE=%s %s verify --database --key %s",
-			quoted(d.short(devstack.FolderPostgresURL)), self(), quoted(d.short(devstack.FolderVerifierKeys)))
+		line("  AUDITTRAIL_POSTGRES_URL_FILE=%s %s verify --database --key %s --notary.state_file %s",
+			quoted(d.short(devstack.FolderPostgresURL)), self(), quoted(d.short(devstack.FolderVerifierKeys)), quoted(d.short(devstack.FolderNotary)))
 	}
 	line("")
 	return b.String()

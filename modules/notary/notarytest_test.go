@@ -252,15 +252,15 @@ func (n *notary) signs(d *database, log ledger.Log, size int64) {
 	})
 }
 
-// refuses waits until the role refuses for a reason, and gives it.
-func (n *notary) refuses(log ledger.Log, why reason) *refusal {
+// refuses waits until the role refuses for a reason, and gives its words.
+func (n *notary) refuses(log ledger.Log, why reason) string {
 	n.t.Helper()
 	var found *refusal
 	n.eventually("a refusal: "+string(why), func() bool {
 		return errors.As(n.Health(context.Background()), &found) && found.log == log && found.reason == why
 	})
 	require.Positive(n.t, testutil.ToFloat64(n.metrics.refusals.WithLabelValues(string(log), string(why))))
-	return found
+	return found.Error()
 }
 
 // errCrash is what a process that died has left behind: nothing that it could do after.

@@ -154,7 +154,7 @@ func (t *term) walk(ctx context.Context, paced bool) error {
 
 // count counts refusals.
 func (t *term) count(err error) error {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // of errors.Join, never wrapped
+	if joined, ok := err.(interface{ Unwrap() []error }); ok { // of errors.Join
 		for _, one := range joined.Unwrap() {
 			_ = t.count(one)
 		}

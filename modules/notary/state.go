@@ -52,7 +52,7 @@ func (p stateFile) Load() (State, error) {
 	if err != nil {
 		return State{}, fmt.Errorf("notary.state_file: %w", err)
 	}
-	defer f.Close() //nolint:errcheck // it was only read
+	defer f.Close()
 	text, err := io.ReadAll(io.LimitReader(f, maxState+1))
 	if err != nil {
 		return State{}, fmt.Errorf("notary.state_file: %w", err)
@@ -81,7 +81,7 @@ func (p stateFile) Save(s State) error {
 
 func replace(path string, text []byte) error {
 	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return err
 	}
 	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+"-*") // of mode 0600, and nobody else's
