@@ -101,17 +101,30 @@ func (s *server) failure() error {
 	return fmt.Errorf("the server ended: %w: %s", s.waitErr, reason)
 }
 
-// lastLog is the server's last fatal line, else its last one.
+// lastLog is why the server ended, as its log tells.
 func (s *server) lastLog() string {
 	out, err := os.ReadFile(s.log)
 	if err != nil {
 		return "no log: " + err.Error()
 	}
-	lines := strings.Split(string(out), "\n")
+	return fatalLine(out)
+}
+
+// fatalLine is the last line of a server's log that tells of the server's own end, else the last one. A
+// session that is refused or cut while the server comes up or goes down is FATAL for its client only:
+// our own waiting for the server leaves many of them behind the line that says what went wrong.
+func fatalLine(log []byte) string {
+	lines := strings.Split(string(log), "\n")
 	for i := len(lines) - 1; i >= 0; i-- {
-		if strings.Contains(lines[i], "FATAL:") || strings.Contains(lines[i], "PANIC:") {
-			return strings.TrimSpace(lines[i])
+		_, what, fatal := strings.Cut(lines[i], "FATAL:")
+		if !fatal && !strings.Contains(lines[i], "PANIC:") {
+			continue
 		}
+		what = strings.TrimSpace(what)
+		if strings.HasPrefix(what, "the database system is ") || strings.HasPrefix(what, "terminating connection ") {
+			continue
+		}
+		return strings.TrimSpace(lines[i])
 	}
-	return lastLine(out)
+	return lastLine(log)
 }
