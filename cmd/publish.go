@@ -20,6 +20,10 @@ import (
 // publishGrace is how long an interrupted publish waits for what it has sent.
 const publishGrace = 10 * time.Second
 
+// maxPartitions bounds --create. A broker takes what it is told and makes each partition, so that a slip of
+// the finger could use up its memory; a topic that needs more than this is made with Kafka's own tools.
+const maxPartitions = 10_000
+
 func newPublishCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "publish FILE --topic T",
@@ -44,8 +48,8 @@ file again is safe: what was stored before is counted as duplicates.`,
 		if *topic == "" {
 			return wrongUsage("--topic is missing")
 		}
-		if *create < 0 || c.Flags().Changed("create") && *create == 0 {
-			return wrongUsage("--create must be a number of partitions, at least 1")
+		if c.Flags().Changed("create") && (*create < 1 || *create > maxPartitions) {
+			return wrongUsage("--create must be a number of partitions, from 1 to %d", maxPartitions)
 		}
 		cfg, err := loadConfig(c)
 		if err != nil {

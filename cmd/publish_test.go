@@ -104,6 +104,7 @@ func TestPublishNamesWhatIsWrong(t *testing.T) {
 	}{
 		"--topic is missing":                   {[]string{file}, 2},
 		"--create must be":                     {[]string{file, "--topic", "t", "--create", "0"}, 2},
+		"from 1 to 10000":                      {[]string{file, "--topic", "t", "--create", "99999999"}, 2},
 		"accepts 1 arg":                        {[]string{"--topic", "orders"}, 2},
 		"no such file":                         {[]string{"nowhere.json", "--topic", "orders"}, 1},
 		"is a folder":                          {[]string{t.TempDir(), "--topic", "orders"}, 1},
