@@ -35,6 +35,7 @@ type Server struct {
 	log     *slog.Logger
 	hooks   []Hook
 	drain   time.Duration
+	pace    time.Duration // streamPace, but in tests
 	echo    *echo.Echo
 	seconds *prometheus.HistogramVec
 	slots   chan struct{} // one for each request under way
@@ -47,7 +48,7 @@ func New(opts Options, deps Deps) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		opts: opts, log: deps.Log, hooks: deps.Hooks, drain: deps.Drain,
+		opts: opts, log: deps.Log, hooks: deps.Hooks, drain: deps.Drain, pace: streamPace,
 		echo: echo.New(), seconds: newRequestSeconds(deps.Metrics),
 		slots: make(chan struct{}, opts.MaxRequests),
 	}
@@ -71,7 +72,7 @@ func (s *Server) Echo() *echo.Echo { return s.echo }
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x, r := newExchange(r)
 	held := newHeldWriter(&s.held)
-	held.below = w
+	held.below, held.pace = w, s.pace
 	held.begin = func(status int) error { return s.startStream(held, x, status) }
 	defer held.reset()
 	select {

@@ -49,7 +49,7 @@ func StartStream(w http.ResponseWriter, status int) (*Stream, error) {
 
 // Write sends a part of the body; it waits while the reader is slow. Large parts are cheaper.
 func (s *Stream) Write(p []byte) (int, error) {
-	if err := s.limit(streamPace); err != nil {
+	if err := s.limit(s.w.pace); err != nil {
 		return 0, err
 	}
 	n, err := s.w.below.Write(p)
@@ -62,7 +62,7 @@ func (s *Stream) Write(p []byte) (int, error) {
 
 // Flush makes what was written leave now.
 func (s *Stream) Flush() error {
-	if err := s.limit(streamPace); err != nil {
+	if err := s.limit(s.w.pace); err != nil {
 		return err
 	}
 	if err := http.NewResponseController(s.w.below).Flush(); err != nil {
@@ -122,7 +122,7 @@ func (s *Server) endStream(held *heldWriter, x *Exchange) (cut bool) {
 		held.failure = err
 	}
 	if held.failure == nil {
-		held.failure = held.stream.limit(streamPace) // for what net/http writes behind the last part
+		held.failure = held.stream.limit(held.pace) // for what net/http writes behind the last part
 	}
 	if held.failure == nil {
 		return false

@@ -7,8 +7,10 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/labstack/echo/v4"
 	"github.com/stretchr/testify/require"
@@ -177,4 +179,40 @@ func TestStreamsOverHTTP2(t *testing.T) {
 			require.LessOrEqual(t, len(body), 2<<20)
 		})
 	}
+}
+
+// A reader that takes nothing is given up, and gets no end of its answer; one that takes a little at a
+// time may take as long as it likes.
+func TestAStreamsReaderMustRead(t *testing.T) {
+	ended := make(chan error, 1)
+	s := newServer(t, httpserver.Options{}, io.Discard)
+	s.SetStreamPace(time.Second)
+	s.Echo().GET("/stream", func(c echo.Context) error {
+		err := streaming(24<<10, nil)(c)
+		ended <- err
+		return err
+	})
+	listening := httptest.NewServer(s)
+	t.Cleanup(listening.Close)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, listening.URL+"/stream", nil)
+	require.NoError(t, err)
+	response, err := streamClient().Do(request)
+	require.NoError(t, err)
+	defer response.Body.Close()
+	require.ErrorIs(t, <-ended, os.ErrDeadlineExceeded)
+	_, err = io.Copy(io.Discard, response.Body)
+	require.Error(t, err)
+
+	response, err = streamClient().Do(request)
+	require.NoError(t, err)
+	defer response.Body.Close()
+	slow := time.NewTicker(time.Millisecond)
+	defer slow.Stop()
+	n := int64(0)
+	for part := int64(1); part > 0; n += part {
+		<-slow.C
+		part, _ = io.CopyN(io.Discard, response.Body, 200<<10)
+	}
+	require.EqualValues(t, 24<<20, n)
+	require.NoError(t, <-ended)
 }
