@@ -33,6 +33,9 @@ broker, PostgreSQL (this machine's, or a downloaded one), the schema, every role
 documents, a token to use, and sample traffic: the orders of a shop, with their reservations,
 payments, shipments, refunds, some failures, and a few bad records that end as dead letters.
 
+The ledger's checkpoints are signed with a key that is made once; its verifier keys are in the folder,
+for 'audittrail verify --key'.
+
 Its data are kept in the folder --data, and the next start goes on from them, also after a crash or
 a kill. Ctrl-C stops it and leaves no process behind. It listens on 127.0.0.1 only.
 

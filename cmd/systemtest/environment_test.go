@@ -21,6 +21,13 @@ func TestExampleEnvironment(t *testing.T) {
 	if err := os.WriteFile(secret, []byte("s3cret\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	// The command that the file names makes the key.
+	const signingKey = "AUDITTRAIL_LEDGER_SIGNING_KEY_FILE="
+	key := filepath.Join(t.TempDir(), "signing.key")
+	generate := command(t.Context(), "keys", "generate", "--ledger.origin", "localhost/audittrail", "--out", key)
+	if out, err := generate.CombinedOutput(); err != nil {
+		t.Fatalf("keys generate: %v\n%s", err, out)
+	}
 	var set, commented []string
 	for lines := bufio.NewScanner(f); lines.Scan(); {
 		line, off := strings.CutPrefix(lines.Text(), "#AUDITTRAIL_")
@@ -31,6 +38,8 @@ func TestExampleEnvironment(t *testing.T) {
 				line = name + "=" + secret
 			}
 			commented = append(commented, "AUDITTRAIL_"+line)
+		case strings.HasPrefix(line, signingKey):
+			set = append(set, signingKey+key)
 		case strings.HasPrefix(line, "AUDITTRAIL_"):
 			set = append(set, line)
 		}
