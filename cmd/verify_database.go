@@ -128,7 +128,7 @@ func readCheckpointFile(name string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close() //nolint:errcheck // it was only read
+	defer f.Close()
 	return io.ReadAll(io.LimitReader(f, ledger.MaxCheckpoint+1))
 }
 

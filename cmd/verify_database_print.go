@@ -16,11 +16,11 @@ func printVerification(w io.Writer, r *verify.Report, memory string) error {
 	if r.Intact {
 		b.WriteString("INTACT: no event was altered, removed, inserted or moved.\n\n")
 	} else {
-		fmt.Fprintf(&b, "TAMPERING FOUND: %s findings.\n\n", grouped(r.Total))
+		fmt.Fprintf(&b, "TAMPERING FOUND: %s.\n\n", findingCounts(r))
 		tellFindings(&b, r)
 		b.WriteByte('\n')
 	}
-	fmt.Fprintf(&b, "%s %s read and fingerprinted anew in %s.\n", grouped(r.Events), areNouns(ledger.Events, r.Events),
+	fmt.Fprintf(&b, "%s %s: every row was read, and its fingerprint computed anew, in %s.\n", grouped(r.Events), nouns(ledger.Events, r.Events),
 		time.Duration(r.Seconds*float64(time.Second)).Round(10*time.Millisecond))
 	for _, l := range r.Logs {
 		tellLog(&b, l)
@@ -39,11 +39,11 @@ func tellLog(b *strings.Builder, l verify.LogReport) {
 		fmt.Fprintf(b, "The %s log is empty.\n", l.Log)
 		return
 	case l.NotYetSigned <= 0:
-		fmt.Fprintf(b, "The %s log: all of its %s entries are what was signed", l.Log, grouped(l.Size))
+		fmt.Fprintf(b, "The %s log: good signatures cover all of its %s entries", l.Log, grouped(l.Size))
 	case l.Signed == 0:
-		fmt.Fprintf(b, "The %s log: none of its %s entries is proven by a signature", l.Log, grouped(l.Size))
+		fmt.Fprintf(b, "The %s log: no good signature covers any of its %s entries", l.Log, grouped(l.Size))
 	default:
-		fmt.Fprintf(b, "The %s log: the first %s of its %s entries are what was signed, %s are not covered by a good signature",
+		fmt.Fprintf(b, "The %s log: good signatures cover the first %s of its %s entries; %s are not yet signed, or not as they stand",
 			l.Log, grouped(l.Signed), grouped(l.Size), grouped(l.NotYetSigned))
 	}
 	fmt.Fprintf(b, " (%s checkpoints checked).\n", grouped(l.Checkpoints))
@@ -61,6 +61,17 @@ func tellFindings(b *strings.Builder, r *verify.Report) {
 			fmt.Fprintf(b, "- and %s more: %s\n", grouped(more), findingWords(kind))
 		}
 	}
+}
+
+// findingCounts sums up: 2 times altered event, 1 time removed event.
+func findingCounts(r *verify.Report) string {
+	var parts []string
+	for _, kind := range verify.Kinds() {
+		if n := r.Counts[kind]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%s × %s", grouped(n), findingWords(kind)))
+		}
+	}
+	return strings.Join(parts, ", ")
 }
 
 // findingPlace says where a finding is: which event, which positions.

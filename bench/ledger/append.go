@@ -47,7 +47,7 @@ func measureAppend(ctx context.Context, server *benchdb.Server, programs map[boo
 		return a, err
 	}
 	defer func() { err = errors.Join(err, drop()) }()
-	return appendBy(ctx, server, programs[hashed], url, events)
+	return appendBy(ctx, programs[hashed], url, events)
 }
 
 // prepared makes a database with our tables. Without hashing there are no leaves, which the table refuses.
@@ -79,7 +79,7 @@ func execute(ctx context.Context, url, sql string) error {
 }
 
 // appendBy lets a program append, and does the index work that is owed then.
-func appendBy(ctx context.Context, server *benchdb.Server, program, url string, events int) (a appended, err error) {
+func appendBy(ctx context.Context, program, url string, events int) (a appended, err error) {
 	conn, err := pgx.Connect(ctx, url)
 	if err != nil {
 		return a, err

@@ -28,7 +28,7 @@ func measureReading(ctx context.Context, server *benchdb.Server, programs map[bo
 		return err
 	}
 	defer func() { err = errors.Join(err, drop()) }()
-	if _, err := appendBy(ctx, server, programs[true], url, opts.events); err != nil {
+	if _, err := appendBy(ctx, programs[true], url, opts.events); err != nil {
 		return err
 	}
 	if err := execute(ctx, url, `VACUUM ANALYZE`); err != nil {
@@ -107,7 +107,7 @@ func measureProofs(ctx context.Context, rows *store.Ledger, n, atATime int) (rat
 	if err != nil {
 		return 0, err
 	}
-	random := mathrand.New(mathrand.NewPCG(1, 2)) //nolint:gosec // the same positions in every run
+	random := mathrand.New(mathrand.NewPCG(1, 2)) // the same positions in every run
 	began := time.Now()
 	for done := 0; done < n; done += atATime {
 		var positions []int64

@@ -94,18 +94,21 @@ func TestNotaryThatStopsInBetween(t *testing.T) {
 // TestVerifyingWhileIngestRuns: what is appended meanwhile makes no difference.
 func TestVerifyingWhileIngestRuns(t *testing.T) {
 	h := standard(t)
+	batches := make([]store.Batch, 200)
+	for i := range batches {
+		batches[i] = h.batch(t, 50)
+		h.next += 50
+	}
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	appended := make(chan int64, 1000)
+	appended := make(chan struct{}, len(batches))
 	go func() {
-		for ctx.Err() == nil {
-			b := h.batch(t, 50)
-			h.next += 50
-			if _, err := h.append.Append(context.WithoutCancel(ctx), b); err != nil {
+		for i := 0; i < len(batches) && ctx.Err() == nil; i++ {
+			if _, err := h.append.Append(context.WithoutCancel(ctx), batches[i]); err != nil {
 				done <- err
 				return
 			}
-			appended <- h.next
+			appended <- struct{}{}
 		}
 		done <- nil
 	}()

@@ -121,10 +121,10 @@ func (x *explainer) row(ctx context.Context, s *suspect) error {
 
 func (x *explainer) explainRow(ctx context.Context, s *suspect) (Finding, error) {
 	id := s.row.EventID.String()
-	switch {
-	case s.again:
+	if s.again {
 		return eventFinding(EventInserted, id, "a second row says the same as the event at this position").at(s.position), nil
-	case s.row.Corrupt != nil:
+	}
+	if s.unreadable() {
 		return eventFinding(EventUnreadable, id, "its row holds what no event does").at(s.position), nil
 	}
 	from, moved, err := x.origin(ctx, s)

@@ -17,6 +17,8 @@ type suspect struct {
 	again    bool  // a copy of a row that fits
 }
 
+func (s *suspect) unreadable() bool { return s.row.Corrupt != nil }
+
 // suspectsKept bounds how many are remembered; all are counted.
 const suspectsKept = 20_000
 

@@ -39,7 +39,7 @@ func TestRemovedRows(t *testing.T) {
 		require.Len(t, removed, 2, show(report))
 		for i, n := range []int64{120, 130} {
 			require.Equal(t, id(n), removed[i].EventID)
-			require.EqualValues(t, []int64{120, 131}, []int64{*removed[i].Position, *removed[i].End})
+			require.Equal(t, []int64{120, 131}, []int64{*removed[i].Position, *removed[i].End})
 		}
 	})
 	t.Run("a whole batch with all that belongs to it", func(t *testing.T) {
@@ -49,11 +49,11 @@ func TestRemovedRows(t *testing.T) {
 		report := h.verify(t)
 		gap := found(report, verify.LedgerGap)
 		require.Len(t, gap, 1, show(report))
-		require.EqualValues(t, []int64{100, 300}, []int64{*gap[0].Position, *gap[0].End})
+		require.Equal(t, []int64{100, 300}, []int64{*gap[0].Position, *gap[0].End})
 		require.EqualValues(t, 100, report.Logs[0].Signed)
 		altered := found(report, verify.LogAltered)
 		require.Len(t, altered, 1, show(report))
-		require.EqualValues(t, []int64{100, 300}, []int64{*altered[0].Position, *altered[0].End})
+		require.Equal(t, []int64{100, 300}, []int64{*altered[0].Position, *altered[0].End})
 	})
 }
 
@@ -217,7 +217,7 @@ func TestEditedLeaves(t *testing.T) {
 	require.Zero(t, report.Counts[verify.EventAltered], show(report))
 	altered := found(report, verify.LogAltered)
 	require.Len(t, altered, 1)
-	require.EqualValues(t, []int64{100, 300}, []int64{*altered[0].Position, *altered[0].End})
+	require.Equal(t, []int64{100, 300}, []int64{*altered[0].Position, *altered[0].End})
 }
 
 func TestEditedTiles(t *testing.T) {
@@ -247,7 +247,7 @@ func TestAllRecomputed(t *testing.T) {
 		names(t, report, verify.EventAltered, 217, "digest") // event_keys still knows
 		altered := found(report, verify.LogAltered)
 		require.Len(t, altered, 1, show(report))
-		require.EqualValues(t, []int64{100, 300}, []int64{*altered[0].Position, *altered[0].End})
+		require.Equal(t, []int64{100, 300}, []int64{*altered[0].Position, *altered[0].End})
 	})
 	h.tamper(t, fmt.Sprintf(`UPDATE event_keys SET digest = '\x01%x' WHERE event_id = '%s'`, h.digest(t, 217)[1:], id(217)))
 	t.Run("and the key", func(t *testing.T) {
