@@ -190,6 +190,14 @@ func TestProblemsAreNamed(t *testing.T) {
 	}
 }
 
+func TestNothingNearIsSuggested(t *testing.T) {
+	for _, name := range []string{"AUDITTRAIL_TOPSECRET", "AUDITTRAIL_REPORT"} { // the prefix alone is like every other name
+		_, _, err := load(t, nil, []string{name + "=x"}, "")
+		require.ErrorContains(t, err, name+" is not known")
+		require.NotContains(t, err.Error(), "did you mean")
+	}
+}
+
 func TestKubernetesVariablesPass(t *testing.T) {
 	for _, name := range []string{"SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTP", "PORT", "PORT_8080_TCP",
 		"PORT_8080_TCP_ADDR", "API_SERVICE_HOST", "API_PORT_9090_TCP_PROTO"} {

@@ -61,15 +61,22 @@ func (s *Schema) readEnv(environ []string) (map[string]setting, []error) {
 	return found, errs
 }
 
+// unknownEnv suggests the variable nearest to name. The prefix, which all share, would make any two of
+// them look alike.
 func (s *Schema) unknownEnv(name string) error {
 	var names []string
 	for i := range s.keys {
-		names = append(names, s.Env(s.keys[i].Name))
+		own := strings.TrimPrefix(s.Env(s.keys[i].Name), s.prefix)
+		names = append(names, own)
 		if s.keys[i].Secret != Open {
-			names = append(names, s.Env(s.keys[i].Name)+fileSuffix)
+			names = append(names, own+fileSuffix)
 		}
 	}
-	return fmt.Errorf("environment variable %s is not known%s", name, didYouMean(name, names))
+	hint := ""
+	if nearest := Nearest(strings.TrimPrefix(name, s.prefix), names); nearest != "" {
+		hint = ", did you mean " + s.prefix + nearest + "?"
+	}
+	return fmt.Errorf("environment variable %s is not known%s", name, hint)
 }
 
 // readSecret is the content of a file without the newline that editors put at its end.
