@@ -33,7 +33,7 @@ type AdminTLSOptions struct {
 // Validate reports every key that can't work.
 func (o AdminOptions) Validate() error {
 	var errs []error
-	if _, _, err := net.SplitHostPort(o.Addr); err != nil {
+	if !isAddress(o.Addr) {
 		errs = append(errs, config.Invalid("addr", "must be host:port, as in :9090 or 127.0.0.1:9090"))
 	}
 	if (o.TLS.Cert == "") != (o.TLS.Key == "") {

@@ -129,6 +129,9 @@ func TestAdminAddressThatIsTaken(t *testing.T) {
 func TestAdminOptions(t *testing.T) {
 	require.NoError(t, AdminOptions{Addr: ":9090"}.Validate())
 	require.ErrorContains(t, AdminOptions{Addr: "9090"}.Validate(), "addr must be")
+	require.ErrorContains(t, AdminOptions{Addr: "127.0.0.1:99999"}.Validate(), "addr must be")
+	require.ErrorContains(t, AdminOptions{Addr: ":metrics"}.Validate(), "addr must be")
+	require.NoError(t, AdminOptions{Addr: "[::1]:0"}.Validate())
 	require.ErrorContains(t, AdminOptions{Addr: ":1", TLS: AdminTLSOptions{Key: "k"}}.Validate(), "tls.cert needs")
 	a := NewAdmin(AdminOptions{Addr: ":0", TLS: AdminTLSOptions{Cert: "/none", Key: "/none"}}, AdminDeps{Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry()})
 	_, err := a.Listen(context.Background())

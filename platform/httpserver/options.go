@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"strconv"
 
 	"audittrail/platform/config"
 )
@@ -29,7 +30,7 @@ type TLSOptions struct {
 // Validate reports every key that can't work.
 func (o Options) Validate() error {
 	var errs []error
-	if _, _, err := net.SplitHostPort(o.Addr); err != nil {
+	if !isAddress(o.Addr) {
 		errs = append(errs, config.Invalid("addr", "must be host:port, as in :8080 or 127.0.0.1:8080"))
 	}
 	if (o.TLS.Cert == "") != (o.TLS.Key == "") {
@@ -56,3 +57,14 @@ func (o Options) Validate() error {
 }
 
 func (o Options) secure() bool { return o.TLS.Cert != "" || o.TLSTerminated }
+
+// isAddress reports whether text has the form of an address to listen on; whether it is one of this
+// machine's, and free, only listening can tell.
+func isAddress(text string) bool {
+	_, port, err := net.SplitHostPort(text)
+	if err != nil {
+		return false
+	}
+	_, err = strconv.ParseUint(port, 10, 16)
+	return err == nil
+}

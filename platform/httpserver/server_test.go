@@ -259,6 +259,9 @@ func TestOptionsThatAreRefused(t *testing.T) {
 		change(&opts)
 		require.ErrorContains(t, opts.Validate(), key)
 	}
+	for _, addr := range []string{":65536", "127.0.0.1:-1", "127.0.0.1:http", "127.0.0.1:"} {
+		require.ErrorContains(t, httpserver.Options{Addr: addr, MaxRequests: 1}.Validate(), "addr", addr)
+	}
 	require.NoError(t, good.Validate())
 }
 
