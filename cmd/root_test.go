@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -115,4 +117,15 @@ func TestServeTakesTheShortFlagForDataLoss(t *testing.T) {
 	cfg, err := loadConfig(serve)
 	require.NoError(t, err)
 	require.True(t, cfg.Ingest.AcceptDataLoss)
+}
+
+// Not parallel: what a signal does belongs to the whole process.
+func TestAClosedTerminalStopsUnlessIgnored(t *testing.T) {
+	if signal.Ignored(syscall.SIGHUP) {
+		t.Skip("the tests run under nohup")
+	}
+	require.Contains(t, stopSignals(), os.Signal(syscall.SIGHUP))
+	signal.Ignore(syscall.SIGHUP)
+	defer signal.Reset(syscall.SIGHUP)
+	require.NotContains(t, stopSignals(), os.Signal(syscall.SIGHUP))
 }
