@@ -11,6 +11,7 @@ import (
 	"crypto/rsa"
 	"encoding/json"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -292,14 +293,32 @@ func TestKeySetsThatCanNotBeUsed(t *testing.T) {
 	}
 }
 
+// The keys that are redirected to are good ones and can be reached: the redirect alone is what is refused.
 func TestRedirectsToPlainHTTPAreNotFollowed(t *testing.T) {
 	s := newIssuerServer(t)
-	elsewhere := httptest.NewServer(http.RedirectHandler("http://issuer.test/keys", http.StatusFound))
+	_, port, err := net.SplitHostPort(s.Listener.Addr().String())
+	require.NoError(t, err)
+	elsewhere := httptest.NewServer(http.RedirectHandler("http://0.0.0.0:"+port, http.StatusFound)) // this machine, but no loopback address
 	t.Cleanup(elsewhere.Close)
 	opts := s.options()
 	opts.JWKSURL = elsewhere.URL
-	_, err := newVerifier(t, opts).Verify(t.Context(), s.issuer.Token(nil))
+	_, err = newVerifier(t, opts).Verify(t.Context(), s.issuer.Token(nil))
 	require.Equal(t, errs.Unavailable, errs.Of(err).Kind)
+}
+
+// Both tokens are signed rightly, so that nothing but what is said of them can be the reason.
+func TestRightlySignedTokensThatAreRefused(t *testing.T) {
+	issuer := authtest.NewIssuer(t)
+	v := newVerifier(t, issuer.Options())
+	for name, token := range map[string]string{
+		"issued in the future": issuer.Token(map[string]any{"iat": time.Now().Add(time.Hour).Unix()}),
+		"a critical header":    issuer.SignWith(map[string]any{"crit": []string{"x"}, "x": 1}),
+	} {
+		_, err := v.Verify(t.Context(), token)
+		require.Equal(t, "invalid_token", errs.Of(err).Code, name)
+	}
+	_, err := v.Verify(t.Context(), issuer.SignWith(map[string]any{"x": 1}))
+	require.NoError(t, err, "a header that is not critical is passed by")
 }
 
 func TestOptions(t *testing.T) {

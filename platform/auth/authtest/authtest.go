@@ -96,6 +96,20 @@ func (i *Issuer) Sign(payload []byte) string {
 	return string(token)
 }
 
+// SignWith signs the claims of a good token under a header with further members.
+func (i *Issuer) SignWith(header map[string]any) string {
+	i.t.Helper()
+	protected := jws.NewHeaders()
+	for name, value := range header {
+		i.must(protected.Set(name, value))
+	}
+	payload, err := json.Marshal(i.Claims())
+	i.must(err)
+	token, err := jws.Sign(payload, jws.WithKey(jwa.ES256, i.key, jws.WithProtectedHeaders(protected)))
+	i.must(err)
+	return string(token)
+}
+
 func (i *Issuer) must(err error) {
 	i.t.Helper()
 	if err != nil {
