@@ -202,17 +202,19 @@ func TestPathsAndMethodsThatAreNotThere(t *testing.T) {
 
 func TestBodiesAndHeadersThatAreRefused(t *testing.T) {
 	a := newAPI(t)
-	r := a.request(t, "/v1/events")
-	r.Body = io.NopCloser(strings.NewReader("{}"))
-	r.ContentLength = 2
-	response, err := a.client.Do(r)
-	require.NoError(t, err)
-	require.NoError(t, response.Body.Close())
-	require.Equal(t, http.StatusRequestEntityTooLarge, response.StatusCode)
+	for _, length := range []int64{2, -1} { // as it is told, and in chunks
+		r := a.request(t, "/v1/events")
+		r.Body = io.NopCloser(strings.NewReader("{}"))
+		r.ContentLength = length
+		response, err := a.client.Do(r)
+		require.NoError(t, err)
+		require.NoError(t, response.Body.Close())
+		require.Equal(t, http.StatusRequestEntityTooLarge, response.StatusCode, length)
+	}
 
-	r = a.request(t, "/v1/events")
+	r := a.request(t, "/v1/events")
 	r.Header.Set("X-Large", strings.Repeat("x", 64<<10))
-	response, err = a.client.Do(r)
+	response, err := a.client.Do(r)
 	require.NoError(t, err)
 	require.NoError(t, response.Body.Close())
 	require.Equal(t, http.StatusRequestHeaderFieldsTooLarge, response.StatusCode)
