@@ -46,7 +46,7 @@ func newPlan(b Batch, now time.Time) (*plan, error) {
 	}
 	p.group()
 	salts := make([]byte, saltBytes*len(p.events))
-	rand.Read(salts) //nolint:errcheck // never fails: it ends the program instead
+	rand.Read(salts) // never fails: it ends the program instead
 	p.rows = encodeRows(p.events, p.recordedAt, salts)
 	p.leaves = leavesOf(p.events, p.recordedAt, salts)
 	return p, nil
