@@ -94,7 +94,7 @@ func start(t *testing.T, name string, args ...string) *program {
 // pipe that this process holds open. The answer dismisses it.
 func guard(t *testing.T, pid int) (release func()) {
 	t.Helper()
-	shell := exec.Command("sh", "-c", `read -r _; kill -9 "$1"`, "sh", strconv.Itoa(pid))
+	shell := exec.Command("sh", "-c", `trap '' INT TERM HUP; read -r _; kill -9 "$1"`, "sh", strconv.Itoa(pid))
 	pipe, err := shell.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
