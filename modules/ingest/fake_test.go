@@ -20,6 +20,8 @@ type fakeStore struct {
 	mu        sync.Mutex
 	admitted  map[string]event.TopicID
 	offsets   map[store.Partition]*fakeOffset
+	asked     int                               // for offsets
+	noOffsets error                             // what asking for offsets answers, if not nil
 	last      map[store.Partition]store.Outcome // of the newest range of each partition
 	events    map[event.ID]event.Coordinates
 	rejected  []event.Rejected
@@ -62,8 +64,12 @@ func (s *fakeStore) set(fn func()) {
 func (s *fakeStore) EnsureOffsets(ctx context.Context, starts []store.PartitionStart) (map[store.Partition]store.Offset, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.asked++
 	if s.away != nil {
 		return nil, s.away
+	}
+	if s.noOffsets != nil {
+		return nil, s.noOffsets
 	}
 	answer := map[store.Partition]store.Offset{}
 	for _, p := range starts {

@@ -123,6 +123,36 @@ func TestAnOlderDatabaseIsCaughtUp(t *testing.T) {
 	}
 }
 
+// The row is gone, and then the database is away, too: ingest asks again at a measured pace, says so, and
+// goes on once it is told.
+func TestAskingWhereToGoOnIsPaced(t *testing.T) {
+	b, st := newBroker(t), newFakeStore(t)
+	topic := b.topic(unique("orders"), 1)
+	b.produce(topic, 0, events(0, 50)...)
+	p := start(t, b, st, []string{topic}, setup{})
+	eventually(t, "50 events", func() bool { n, _ := st.count(); return n == 50 })
+	var before int
+	st.set(func() {
+		clear(st.offsets)
+		clear(st.events)
+		st.noOffsets = errAway
+		before = st.asked
+	})
+	b.produce(topic, 0, events(50, 60)...)
+	asked := func() (n int) { st.set(func() { n = st.asked - before }); return n }
+	begin := time.Now()
+	eventually(t, "five tries", func() bool { return asked() >= 5 })
+	if pace := time.Since(begin); pace < time.Second {
+		t.Errorf("five tries in %v", pace)
+	}
+	if err := p.role.Health(context.Background()); err == nil {
+		t.Error("health says nothing")
+	}
+	st.set(func() { st.noOffsets = nil })
+	eventually(t, "60 events", func() bool { n, _ := st.count(); return n == 60 })
+	eventually(t, "health to recover", func() bool { return p.role.Health(context.Background()) == nil })
+}
+
 func TestATopicAdmittedUnderAnotherIDMeanwhileIsStopped(t *testing.T) {
 	b, st := newBroker(t), newFakeStore(t)
 	topic := b.topic(unique("orders"), 1)

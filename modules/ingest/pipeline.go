@@ -42,6 +42,8 @@ type order struct {
 	reposition *lease // go on at an offset, under a new lease
 	seek       *lease // fetch from an offset on, under the same lease
 	at         int64  // the offset; negative: the database has no row of the partition
+	try        int    // how often the database has been asked for the offset in vain
+	notBefore  time.Time
 
 	gap *chunk // append it
 
@@ -50,6 +52,8 @@ type order struct {
 	stopTopic string
 	why       string
 }
+
+func (o order) due(now time.Time) bool { return !o.notBefore.After(now) }
 
 // request has the poller do something soon.
 func (p *pipeline) request(o order) {
@@ -61,12 +65,21 @@ func (p *pipeline) request(o order) {
 	}
 }
 
+// takeOrders are the orders that are due.
 func (p *pipeline) takeOrders() []order {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	orders := p.orders
-	p.orders = nil
-	return orders
+	now := p.now()
+	var due, later []order
+	for _, o := range p.orders {
+		if o.due(now) {
+			due = append(due, o)
+		} else {
+			later = append(later, o)
+		}
+	}
+	p.orders = later
+	return due
 }
 
 // dispatch hands a chunk to the decoders, and to its worker, which waits for them. It blocks while the

@@ -3,6 +3,7 @@ package ingest
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -50,7 +51,8 @@ func (p *poller) poll(ctx context.Context) kgo.Fetches {
 	defer cancel()
 	p.mu.Lock()
 	p.wake = cancel
-	waiting := len(p.orders) > 0
+	now := p.now()
+	waiting := slices.ContainsFunc(p.orders, func(o order) bool { return o.due(now) })
 	p.mu.Unlock()
 	if waiting {
 		cancel()
@@ -87,7 +89,7 @@ func (p *poller) takePartition(topic *kgo.FetchTopic, f *kgo.FetchPartition) []*
 	}
 	// Brokers before 3.1 do not say which topic it was: there the id is [16]byte{}.
 	if id := event.TopicID(topic.TopicID); id != (event.TopicID{}) && id != l.id.TopicID {
-		p.request(order{stopTopic: at.Topic, why: recreated(id, l.id.TopicID)})
+		p.request(order{stopTopic: at.Topic, why: recreated(at.Topic, id, l.id.TopicID)})
 		return nil
 	}
 	if first := f.Records[0].Offset; first < l.next {
@@ -129,10 +131,16 @@ func (p *poller) reposition(ctx context.Context, o order) {
 	if o.at < 0 {
 		offset, err := p.forgotten(ctx, o.reposition)
 		if err != nil {
-			p.log.Warn("can't find out where to go on", "topic", at.Topic, "partition", at.Partition, "error", err)
-			p.request(o) // again after the next poll
+			p.status.has(troubleOffsets, err)
+			if o.try%10 == 0 {
+				p.log.Warn("can't find out where to go on; waiting", "topic", at.Topic, "partition", at.Partition, "try", o.try+1, "error", err)
+			}
+			o.notBefore = p.now().Add(backoff(o.try))
+			o.try++
+			p.request(o)
 			return
 		}
+		p.status.has(troubleOffsets, nil)
 		o.at = offset
 	}
 	p.leases.grant(o.reposition.id, o.at, -1)

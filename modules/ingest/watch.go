@@ -3,6 +3,7 @@ package ingest
 import (
 	"context"
 	"errors"
+	"maps"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -57,10 +58,6 @@ func (p *pipeline) commit(ctx context.Context, committed map[*lease]int64) {
 		}
 		offsets[l.id.Topic][l.id.Number] = kgo.EpochOffset{Epoch: l.epoch.Load(), Offset: acked}
 	}
-	clear(committed)
-	for l, acked := range current {
-		committed[l] = acked
-	}
 	if len(offsets) == 0 {
 		return
 	}
@@ -70,6 +67,10 @@ func (p *pipeline) commit(ctx context.Context, committed map[*lease]int64) {
 	p.consumer.CommitOffsetsSync(ctx, offsets, func(_ *kgo.Client, _ *commitRequest, _ *commitResponse, err error) { failed = err })
 	if failed != nil && ctx.Err() == nil {
 		p.log.Debug("could not commit offsets to the group; lag tools are behind until the next time", "error", failed)
+	}
+	if failed == nil && ctx.Err() == nil {
+		clear(committed)
+		maps.Copy(committed, current)
 	}
 }
 
@@ -125,7 +126,7 @@ func (p *pipeline) identify(ctx context.Context, topic string) bool {
 	}
 	for _, l := range p.leases.all() {
 		if l.id.Topic == topic && l.id.TopicID != topics[topic].ID {
-			p.request(order{stopTopic: topic, why: recreated(topics[topic].ID, l.id.TopicID)})
+			p.request(order{stopTopic: topic, why: recreated(topic, topics[topic].ID, l.id.TopicID)})
 			break
 		}
 	}

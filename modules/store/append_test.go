@@ -329,6 +329,9 @@ func TestStalledTransactionIsEnded(t *testing.T) {
 		_, err := conn.Exec(context.Background(), `SELECT pg_sleep(60)`)
 		ended <- err
 	}()
+	begin := time.Now()
+	s.begin(t, 1)
+	require.Less(t, time.Since(begin), 2*time.Second, "who takes the partition over reads its offset without waiting")
 	b := one(t, 0, record(0, 0, id(1), 1))
 	deadline := time.Now().Add(25 * time.Second)
 	for {

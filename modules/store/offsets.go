@@ -32,8 +32,12 @@ const (
 		SELECT $1, $2 WHERE NOT EXISTS (SELECT FROM ingest_topics WHERE topic = $1)`
 	admittedSQL = `SELECT topic_id FROM ingest_topics WHERE topic = $1 ORDER BY admitted_at DESC LIMIT 1`
 
+	// Only where there is no row: ON CONFLICT alone waits for whoever holds the row, and a process that
+	// stalled in its append would keep the partition's next owner from beginning.
 	firstOffsetSQL = `INSERT INTO ingest_offsets (topic_id, topic, partition, first_offset, next_offset)
-		VALUES ($1, $2, $3, $4, $4) ON CONFLICT (topic_id, partition) DO NOTHING`
+		SELECT $1, $2, $3, $4, $4
+		WHERE NOT EXISTS (SELECT FROM ingest_offsets WHERE topic_id = $1 AND partition = $3)
+		ON CONFLICT (topic_id, partition) DO NOTHING`
 	offsetSQL = `SELECT next_offset, leader_epoch FROM ingest_offsets WHERE topic_id = $1 AND partition = $2`
 )
 
