@@ -75,6 +75,14 @@ func (p *progress) stop() {
 	p.wait.Wait()
 }
 
+// counted writes a count and what is counted, in the number that goes with it.
+func counted(n int64, one, many string) string {
+	if n == 1 {
+		return grouped(n) + " " + one
+	}
+	return grouped(n) + " " + many
+}
+
 // grouped writes a count with its thousands apart: 166,193.
 func grouped(n int64) string {
 	if n < 0 {

@@ -133,12 +133,12 @@ func (p *publication) summary(w io.Writer, at publish.Progress, failed error) er
 			Complete bool    `json:"complete"`
 		}{p.topic, at, time.Since(p.started).Seconds(), p.rate(at), failed == nil})
 	}
-	text := fmt.Sprintf("%s records are in topic %s (%s/s)", grouped(at.Acknowledged), p.topic, grouped(int64(p.rate(at))))
+	text := fmt.Sprintf("%s in topic %s (%s/s)", counted(at.Acknowledged, "record is", "records are"), p.topic, grouped(int64(p.rate(at))))
 	if at.Others > 0 {
-		text += fmt.Sprintf("; %s lines were no events and were sent without a key", grouped(at.Others))
+		text += fmt.Sprintf("; %s sent without a key", counted(at.Others, "line was no event and was", "lines were no events and were"))
 	}
 	if at.Blank > 0 {
-		text += fmt.Sprintf("; %s blank lines were skipped", grouped(at.Blank))
+		text += fmt.Sprintf("; %s skipped", counted(at.Blank, "blank line was", "blank lines were"))
 	}
 	if failed != nil {
 		text += fmt.Sprintf("; stopped after line %s", grouped(at.Lines))

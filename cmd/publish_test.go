@@ -90,7 +90,13 @@ func TestPublishMakesTheTopicAndSaysWhatItDid(t *testing.T) {
 	out, errs, status = call(t, "publish", orderFile(t, 10), "--topic", "new", "--create", "5")
 	require.Equal(t, 0, status, errs)
 	require.Contains(t, out, "11 records are in topic new")
-	require.Contains(t, out, "1 lines were no events and were sent without a key")
+	require.Contains(t, out, "; 1 line was no event and was sent without a key; 1 blank line was skipped")
+
+	one := filepath.Join(t.TempDir(), "one")
+	require.NoError(t, os.WriteFile(one, []byte("{}\n"), 0o600))
+	out, errs, status = call(t, "publish", one, "--topic", "new")
+	require.Equal(t, 0, status, errs)
+	require.Contains(t, out, "1 record is in topic new")
 }
 
 func TestPublishNamesWhatIsWrong(t *testing.T) {

@@ -133,6 +133,7 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 3 verification found tampering.`,
 		RunE:          showHelp,
 	}
 	schema.AddFlags(root.PersistentFlags())
+	addVersion(root)
 	root.SetFlagErrorFunc(suggestFlag)
 	root.SetUsageTemplate(usageTemplate)
 	root.AddCommand(subcommands(schema)...)

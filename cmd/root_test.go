@@ -57,6 +57,9 @@ func TestVersion(t *testing.T) {
 	require.NotEmpty(t, v["go"])
 	_, stdout, _ = invoke(t, "version")
 	require.Contains(t, stdout, "audittrail ")
+	status, flag, stderr := invoke(t, "--version")
+	require.Equal(t, statusDone, status, stderr)
+	require.Equal(t, stdout, flag)
 }
 
 func TestConfigPrint(t *testing.T) {

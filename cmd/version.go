@@ -22,9 +22,19 @@ func newVersionCmd() *cobra.Command {
 		if output.value == "json" {
 			return printJSON(c.OutOrStdout(), b)
 		}
-		_, err := fmt.Fprintf(c.OutOrStdout(), "audittrail %s\ncommit   %s (%s)\nbuilt by %s for %s\n",
-			b.Version, b.Revision, b.Time, b.Go, b.Platform)
+		_, err := fmt.Fprint(c.OutOrStdout(), versionText(b))
 		return err
 	}
 	return c
+}
+
+func versionText(b buildinfo.Info) string {
+	return fmt.Sprintf("audittrail %s\ncommit   %s (%s)\nbuilt by %s for %s\n", b.Version, b.Revision, b.Time, b.Go, b.Platform)
+}
+
+// addVersion gives the root command --version, which prints what the version command prints.
+func addVersion(root *cobra.Command) {
+	root.Version = versionText(buildinfo.Read())
+	root.SetVersionTemplate("{{.Version}}")
+	root.Flags().Bool("version", false, "print what this binary was built from")
 }
