@@ -9,11 +9,9 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"audittrail/modules/event"
 	"audittrail/modules/store"
-	"audittrail/platform/kafka"
 )
 
 const (
@@ -27,16 +25,11 @@ const (
 
 // publish sends the letters and answers the ids of those that Kafka has acknowledged.
 func (p *publisher) publish(ctx context.Context, letters []store.DeadLetter) []int64 {
-	errs := make([]error, len(letters))
-	for i := range letters {
-		letter := &letters[i]
-		if errs[i] = p.ensure(ctx, letter.Raw.Topic); errs[i] == nil {
-			p.client.Produce(ctx, p.record(letter), func(_ *kgo.Record, err error) { errs[i] = err })
-		}
+	errs := p.send(ctx, letters)
+	if errs == nil {
+		return nil
 	}
-	if err := p.client.Flush(ctx); err != nil {
-		return nil // ctx ended: nothing is known of what is still on its way
-	}
+	p.sendAgain(ctx, letters, errs)
 	acked := make([]int64, 0, len(letters))
 	for i := range letters {
 		if errors.Is(errs[i], kerr.MessageTooLarge) {
@@ -60,6 +53,44 @@ func (p *publisher) publish(ctx context.Context, letters []store.DeadLetter) []i
 	return acked
 }
 
+// send answers what became of each letter; nil where ctx ended, since nothing is known then of what is
+// still on its way.
+func (p *publisher) send(ctx context.Context, letters []store.DeadLetter) []error {
+	errs := make([]error, len(letters))
+	for i := range letters {
+		letter := &letters[i]
+		if errs[i] = p.ensure(ctx, letter.Raw.Topic); errs[i] == nil {
+			p.client.Produce(ctx, p.record(letter), func(_ *kgo.Record, err error) { errs[i] = err })
+		}
+	}
+	if p.client.Flush(ctx) != nil {
+		return nil
+	}
+	return errs
+}
+
+// sendAgain looks after topics that are not there any more, once, and sends their letters again.
+func (p *publisher) sendAgain(ctx context.Context, letters []store.DeadLetter, errs []error) {
+	var again []store.DeadLetter
+	var at []int
+	for i := range letters {
+		if p.exists[letters[i].Raw.Topic] && isGone(errs[i]) {
+			again, at = append(again, letters[i]), append(at, i)
+		}
+	}
+	for i := range again {
+		delete(p.exists, again[i].Raw.Topic)
+	}
+	for i, err := range p.send(ctx, again) {
+		errs[at[i]] = err
+	}
+}
+
+// isGone tells that a topic was deleted, or deleted and made again, since it was last written to.
+func isGone(err error) bool {
+	return errors.Is(err, kerr.UnknownTopicID) || errors.Is(err, kerr.UnknownTopicOrPartition)
+}
+
 // record is the dead letter as its topic gets it: the record as it was, and why it is there.
 func (p *publisher) record(d *store.DeadLetter) *kgo.Record {
 	headers := make([]kgo.RecordHeader, 0, len(d.Raw.Headers)+6)
@@ -78,87 +109,4 @@ func (p *publisher) record(d *store.DeadLetter) *kgo.Record {
 	add("partition", strconv.Itoa(int(d.Raw.Partition)))
 	add("offset", strconv.FormatInt(d.Raw.Offset, 10))
 	return &kgo.Record{Topic: d.Raw.Topic + p.suffix, Key: d.Raw.Key, Value: d.Raw.Value, Headers: headers}
-}
-
-// ensure answers nil once a topic's dead-letter topic is there, after making it if it may.
-func (p *publisher) ensure(ctx context.Context, topic string) error {
-	if p.exists[topic] {
-		return nil
-	}
-	if _, resting := p.resting[topic]; resting {
-		return errors.New("its topic could not be made a moment ago")
-	}
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
-	defer cancel()
-	name := topic + p.suffix
-	topics, err := kafka.Topics(ctx, p.client, []string{name, topic})
-	if err == nil {
-		err = topics[name].Err
-	}
-	if errors.Is(err, kerr.UnknownTopicOrPartition) {
-		if !p.create {
-			err = fmt.Errorf("topic %s does not exist, and ingest.dlq_create is false", name)
-		} else if err = p.createTopic(ctx, name, max(1, topics[topic].Partitions), p.maxMessageBytes(ctx, topic)); err == nil {
-			p.log.Info("created dead-letter topic", "topic", name)
-		}
-	}
-	if err != nil {
-		p.rest(topic, err)
-		return err
-	}
-	p.exists[topic] = true
-	return nil
-}
-
-// createTopic makes a dead-letter topic that takes whatever its source takes, with the cluster's own
-// replication factor.
-func (p *publisher) createTopic(ctx context.Context, name string, partitions int, maxBytes int64) error {
-	t := kmsg.NewCreateTopicsRequestTopic()
-	t.Topic = name
-	t.NumPartitions = int32(partitions)
-	t.ReplicationFactor = -1
-	if maxBytes > 0 {
-		c := kmsg.NewCreateTopicsRequestTopicConfig()
-		c.Name = "max.message.bytes"
-		c.Value = kmsg.StringPtr(strconv.FormatInt(maxBytes+letterSlack, 10))
-		t.Configs = append(t.Configs, c)
-	}
-	req := kmsg.NewPtrCreateTopicsRequest()
-	req.Topics = append(req.Topics, t)
-	req.TimeoutMillis = int32(askTimeout.Milliseconds())
-	resp, err := req.RequestWith(ctx, p.client)
-	if err != nil {
-		return fmt.Errorf("create topic %s: %w", name, err)
-	}
-	for _, t := range resp.Topics {
-		err := kerr.ErrorForCode(t.ErrorCode)
-		if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
-			return fmt.Errorf("create topic %s: %w", name, err)
-		}
-	}
-	return nil
-}
-
-// maxMessageBytes is the largest record batch that a topic takes; 0 where it can't be found out, which
-// leaves the dead-letter topic with the cluster's default.
-func (p *publisher) maxMessageBytes(ctx context.Context, topic string) int64 {
-	r := kmsg.NewDescribeConfigsRequestResource()
-	r.ResourceType = kmsg.ConfigResourceTypeTopic
-	r.ResourceName = topic
-	r.ConfigNames = []string{"max.message.bytes"}
-	req := kmsg.NewPtrDescribeConfigsRequest()
-	req.Resources = append(req.Resources, r)
-	resp, err := req.RequestWith(ctx, p.client)
-	if err != nil {
-		return 0
-	}
-	for _, r := range resp.Resources {
-		for _, c := range r.Configs {
-			if c.Name == "max.message.bytes" && c.Value != nil {
-				n, _ := strconv.ParseInt(*c.Value, 10, 64)
-				return max(0, n)
-			}
-		}
-	}
-	return 0
 }

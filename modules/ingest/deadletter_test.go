@@ -3,10 +3,12 @@ package ingest
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -87,6 +89,13 @@ func (l fakeLead) Release() {
 	l.o.mu.Lock()
 	defer l.o.mu.Unlock()
 	l.o.led = false
+}
+
+func (o *fakeOutbox) add(l store.DeadLetter) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	l.ID = int64(len(o.letters) + 1)
+	o.letters = append(o.letters, l)
 }
 
 func (o *fakeOutbox) done() int {
@@ -236,6 +245,80 @@ func TestOneProcessPublishesAtATime(t *testing.T) {
 	}
 }
 
+// A client goes on with the id of the topic that it knew: the topic that is made again has another.
+func TestADeadLetterTopicThatWasDeletedIsMadeAgainAndWrittenTo(t *testing.T) {
+	b := newBroker(t)
+	topic := b.topic(unique("orders"), 1)
+	dead := topic + ".dlq"
+	o := newFakeOutbox(letter(topic, 0, "x"))
+	start(t, b, newFakeStore(t), []string{topic}, withOutbox(o))
+	for n := range 3 {
+		eventually(t, "letter "+strconv.Itoa(n), func() bool { return o.done() == n+1 })
+		if got := b.consume(dead, 1)[0]; string(got.Key) != "key-"+strconv.Itoa(n) {
+			t.Errorf("the topic begins with %s, want key-%d", got.Key, n)
+		}
+		if _, err := b.admin.DeleteTopic(context.Background(), dead); err != nil {
+			t.Fatal(err)
+		}
+		o.add(letter(topic, int64(n+1), "y"))
+	}
+}
+
+// Somebody else may be the one who makes it again.
+func TestADeadLetterTopicThatSomebodyElseMadeAgainIsWrittenTo(t *testing.T) {
+	b := newBroker(t)
+	topic := b.topic(unique("orders"), 1)
+	dead := b.topic(topic+".dlq", 1)
+	o := newFakeOutbox(letter(topic, 0, "x"))
+	start(t, b, newFakeStore(t), []string{topic}, setup{
+		options: func(o *Options) { o.DLQCreate = false },
+		deps:    func(d *Dependencies) { d.Outbox = o },
+	})
+	eventually(t, "the first letter", func() bool { return o.done() == 1 })
+	if _, err := b.admin.DeleteTopic(context.Background(), dead); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the topic to be made again", func() bool {
+		_, err := b.admin.CreateTopic(context.Background(), 1, -1, nil, dead)
+		return err == nil
+	})
+	o.add(letter(topic, 1, "y"))
+	eventually(t, "the second letter", func() bool { return o.done() == 2 })
+	if got := b.consume(dead, 1)[0]; string(got.Key) != "key-1" {
+		t.Errorf("the topic begins with %s, want key-1", got.Key)
+	}
+}
+
+// Kafka takes no name of more than 249 characters, and trying again would not change that.
+func TestATopicWhoseDeadLetterTopicCanHaveNoName(t *testing.T) {
+	b := newBroker(t)
+	topic := b.topic(unique("orders"), 1)
+	long := b.topic(unique(strings.Repeat("x", 238)), 1)
+	if len(long) > 249 || len(long+".dlq") <= 249 {
+		t.Fatalf("a name of %d characters shows nothing", len(long))
+	}
+	o := newFakeOutbox(letter(long, 0, "x"), letter(long, 1, "x"), letter(topic, 0, "y"))
+	log, now := &recordedLog{}, &atomic.Int64{}
+	p := start(t, b, newFakeStore(t), []string{topic, long}, setup{deps: func(d *Dependencies) {
+		d.Outbox, d.Log = o, slog.New(slog.NewTextHandler(log, nil))
+		d.Now = func() time.Time { return time.Now().Add(time.Duration(now.Load())) }
+	}})
+	eventually(t, "the other topic's letter", func() bool { return o.done() == 1 })
+	err := p.role.Health(context.Background())
+	if err == nil || !strings.Contains(err.Error(), "dead letters of topic "+long) || !strings.Contains(err.Error(), "ingest.dlq_suffix") {
+		t.Errorf("health: %v", err)
+	}
+	for n := range 3 {
+		now.Add(int64(2 * outboxRest))
+		o.add(letter(topic, int64(n+1), "y"))
+		eventually(t, "another sweep", func() bool { return o.done() == n+2 })
+	}
+	if n := log.count("topic=" + long); n != 1 {
+		t.Errorf("said %d times, want once:\n%s", n, log)
+	}
+	p.stop()
+}
+
 // consume reads n records of a topic.
 func (b *broker) consume(topic string, n int) []*kgo.Record {
 	b.t.Helper()
@@ -264,4 +347,36 @@ func incompressible(n int) string {
 		text.WriteString(unique(""))
 	}
 	return text.String()
+}
+
+// recordedLog counts what was logged at Warn and above.
+type recordedLog struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (l *recordedLog) Write(line []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if text := string(line); strings.Contains(text, "level=WARN") || strings.Contains(text, "level=ERROR") {
+		l.lines = append(l.lines, text)
+	}
+	return len(line), nil
+}
+
+func (l *recordedLog) count(text string) (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, line := range l.lines {
+		if strings.Contains(line, text) {
+			n++
+		}
+	}
+	return n
+}
+
+func (l *recordedLog) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Join(l.lines, "")
 }

@@ -3,6 +3,8 @@ package ingest
 import (
 	"context"
 	"log/slog"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -44,8 +46,11 @@ type publisher struct {
 	now       func() time.Time
 	log       *slog.Logger
 	metrics   *metrics
-	exists    map[string]bool      // dead-letter topics that are known to exist
+	status    *status
+	exists    map[string]bool      // source topics, whose dead-letter topics are known to exist
+	ids       map[string][16]byte  // source topics, ids that their dead-letter topics had last
 	resting   map[string]time.Time // source topics, until when
+	givenUp   map[string]bool      // source topics that can have no dead-letter topic
 	refused   map[string]error     // source topics of which a letter was refused in this sweep
 	countedAt time.Time
 }
@@ -53,8 +58,8 @@ type publisher struct {
 func newPublisher(r *Role, client *kgo.Client) *publisher {
 	return &publisher{
 		outbox: r.deps.Outbox, client: client, suffix: r.options.DLQSuffix, create: r.options.DLQCreate,
-		now: r.deps.Now, log: r.deps.Log, metrics: r.metrics,
-		exists: map[string]bool{}, resting: map[string]time.Time{}, refused: map[string]error{},
+		now: r.deps.Now, log: r.deps.Log, metrics: r.metrics, status: r.status,
+		exists: map[string]bool{}, ids: map[string][16]byte{}, resting: map[string]time.Time{}, refused: map[string]error{}, givenUp: map[string]bool{},
 	}
 }
 
@@ -78,6 +83,7 @@ func (p *publisher) run(ctx context.Context) {
 // lead publishes until ctx ends or the lead is lost.
 func (p *publisher) lead(ctx context.Context, lead Lead) error {
 	defer lead.Release()
+	defer p.handOver()
 	for {
 		if err := lead.Check(ctx); err != nil {
 			return err
@@ -132,9 +138,10 @@ func (p *publisher) sweep(ctx context.Context) error {
 	return nil
 }
 
-// skip are the source topics that rest. Those that have rested enough are tried again.
+// skip are the source topics that rest, and those that were given up. The former are tried again
+// when they have rested enough.
 func (p *publisher) skip() []string {
-	var topics []string
+	topics := slices.Collect(maps.Keys(p.givenUp))
 	for topic, until := range p.resting {
 		if p.now().Before(until) {
 			topics = append(topics, topic)
@@ -147,10 +154,28 @@ func (p *publisher) skip() []string {
 
 // rest leaves a topic alone for a while.
 func (p *publisher) rest(topic string, err error) {
-	if _, ok := p.resting[topic]; ok {
+	if _, ok := p.resting[topic]; ok || p.givenUp[topic] {
 		return
 	}
 	p.resting[topic] = p.now().Add(outboxRest)
 	p.log.Warn("dead letters wait for their topic; they are kept, and ingest goes on",
 		"topic", topic, "deadLetterTopic", topic+p.suffix, "nextTryIn", outboxRest, "error", err)
+}
+
+// giveUp leaves a topic alone for as long as this process leads: only another configuration helps it.
+func (p *publisher) giveUp(topic string, err error) {
+	if p.givenUp[topic] {
+		return
+	}
+	p.givenUp[topic] = true
+	p.status.has(troubleLetters+topic, err)
+	p.log.Error("dead letters can't be published; they are kept in the event store, and ingest goes on", "topic", topic, "error", err)
+}
+
+// handOver forgets what was given up: it is another leader's to say now.
+func (p *publisher) handOver() {
+	for topic := range p.givenUp {
+		p.status.has(troubleLetters+topic, nil)
+	}
+	clear(p.givenUp)
 }

@@ -33,6 +33,7 @@ const (
 	troubleOffsets = "find out where to begin"
 	troubleFetch   = "fetch"
 	troubleGroup   = "join the consumer group"
+	troubleLetters = "publish dead letters of topic " // and the topic
 )
 
 func newStatus(now func() time.Time) *status {
@@ -86,8 +87,8 @@ func (s *status) isStopped(at kafka.TopicPartition) bool {
 	return one || all
 }
 
-// err is all that is wrong; nil when nothing is. Dead letters that can't be published are no reason
-// to say that ingest does not work.
+// err is all that is wrong; nil when nothing is. Dead letters that can't be published for
+// now are no reason to say that ingest does not work; those that never can be are in here.
 func (s *status) err() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -10,6 +10,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
+// MaxTopicLength is Kafka's own bound on the name of a topic, in characters, which are all ASCII.
+const MaxTopicLength = 249
+
 // TopicPartition names a partition of a topic.
 type TopicPartition struct {
 	Topic     string
