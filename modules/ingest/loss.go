@@ -55,15 +55,15 @@ func (p *poller) forgotten(ctx context.Context, l *lease) (int64, error) {
 		return 0, err
 	}
 	if other := begins[0].offset.Recreated; other != (event.TopicID{}) {
-		p.stopTopic(at.Topic, recreated(l.id.TopicID, other))
+		p.stopTopic(at.Topic, recreated(at.Topic, l.id.TopicID, other))
 		return 0, errors.New("the topic was made again")
 	}
 	return begins[0].offset.NextOffset, nil
 }
 
-func recreated(now, admitted event.TopicID) string {
-	return fmt.Sprintf("it was deleted and made again: its id is %s now, and %s in the event store; its offsets mean other records now, until an operator admits the new id",
-		hex.EncodeToString(now[:]), hex.EncodeToString(admitted[:]))
+func recreated(topic string, now, admitted event.TopicID) string {
+	return fmt.Sprintf("it was deleted and made again: its id is %s now, and %s in the event store, so its offsets mean other records; to read it from its start, run 'audittrail topics admit %s', then restart ingest",
+		hex.EncodeToString(now[:]), hex.EncodeToString(admitted[:]), topic)
 }
 
 func deletedHead(at kafka.TopicPartition, next, start int64) error {

@@ -120,7 +120,7 @@ func (p *pipeline) grantAll(begins []begin) map[string]map[int32]kgo.Offset {
 	for _, b := range begins {
 		at := kafka.TopicPartition{Topic: b.id.Topic, Partition: b.id.Number}
 		if b.offset.Recreated != (event.TopicID{}) {
-			p.request(order{stopTopic: at.Topic, why: recreated(b.id.TopicID, b.offset.Recreated)})
+			p.request(order{stopTopic: at.Topic, why: recreated(at.Topic, b.id.TopicID, b.offset.Recreated)})
 			continue
 		}
 		p.metrics.seeTopic(at.Topic)

@@ -183,6 +183,9 @@ func TestATopicThatWasMadeAgainIsStoppedAndOthersGoOn(t *testing.T) {
 	if n, _ := st.count(); n != 10 {
 		t.Errorf("%d events, want the 10 of the good topic", n)
 	}
+	if err := p.role.Health(context.Background()); err == nil || !strings.Contains(err.Error(), "'audittrail topics admit "+again+"', then restart ingest") {
+		t.Errorf("health does not name the cure: %v", err)
+	}
 }
 
 func TestATopicMadeAgainUnderARunningRole(t *testing.T) {

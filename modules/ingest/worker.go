@@ -155,7 +155,7 @@ func (w *worker) settle(b store.Batch, r store.Receipt) {
 // where the database says.
 func (w *worker) lost(held *lease, l store.Lost) {
 	if l.Recreated != (event.TopicID{}) {
-		w.request(order{stopTopic: l.Topic, why: recreated(l.TopicID, l.Recreated)})
+		w.request(order{stopTopic: l.Topic, why: recreated(l.Topic, l.TopicID, l.Recreated)})
 		return
 	}
 	w.log.Warn("partition was moved on by somebody else, or the database is an older one: going on where it says",
