@@ -287,8 +287,11 @@ type DeadLetter struct {
 
 // DeadLetterHeader defines model for DeadLetterHeader.
 type DeadLetterHeader struct {
-	// Key Its name; bytes that are not UTF-8 read as U+FFFD.
+	// Key Its name. Where it is not valid UTF-8, which JSON can't carry, what is wrong reads as U+FFFD, and `keyBase64` has the bytes.
 	Key string `json:"key"`
+
+	// KeyBase64 The bytes of the name in base64; only where they are not valid UTF-8.
+	KeyBase64 *[]byte `json:"keyBase64,omitempty"`
 
 	// Value In base64; null where it had none.
 	Value *[]byte `json:"value"`

@@ -132,7 +132,7 @@ func TestDeadLetters(t *testing.T) {
 	require.Equal(t, "malformed_json", one["reason"])
 	require.Equal(t, "bm9uc2Vuc2U=", one["value"])
 	require.Equal(t, "a2V5", one["key"])
-	require.Equal(t, []any{map[string]any{"key": "h\uFFFD", "value": "AQ=="}, map[string]any{"key": "none", "value": nil}}, one["headers"])
+	require.Equal(t, []any{map[string]any{"key": "h\uFFFD", "keyBase64": "aP8=", "value": "AQ=="}, map[string]any{"key": "none", "value": nil}}, one["headers"])
 
 	require.Len(t, a.list(t, "/v1/dead-letters?reason=malformed_json&topic=orders&status=pending").Items, 1)
 	require.Empty(t, a.list(t, "/v1/dead-letters?status=redriven").Items)

@@ -3,6 +3,7 @@ package query
 import (
 	"context"
 	"strings"
+	"unicode/utf8"
 
 	"audittrail/modules/event"
 	"audittrail/modules/httpapi"
@@ -50,9 +51,17 @@ func deadLetter(d *store.DeadLetter) httpapi.DeadLetter {
 		ReceivedAt: event.FormatTime(d.ReceivedAt), Status: pending,
 	}
 	for i, header := range d.Raw.Headers {
-		out.Headers[i] = httpapi.DeadLetterHeader{
-			Key: strings.ToValidUTF8(header.Key, "\uFFFD"), Value: bytesOrNull(header.Value),
-		}
+		out.Headers[i] = deadLetterHeader(header)
+	}
+	return out
+}
+
+// deadLetterHeader keeps a name that JSON can't carry, which Kafka allows, as bytes beside it.
+func deadLetterHeader(h event.Header) httpapi.DeadLetterHeader {
+	out := httpapi.DeadLetterHeader{Key: h.Key, Value: bytesOrNull(h.Value)}
+	if !utf8.ValidString(h.Key) {
+		name := []byte(h.Key)
+		out.Key, out.KeyBase64 = strings.ToValidUTF8(h.Key, "\uFFFD"), &name
 	}
 	return out
 }
