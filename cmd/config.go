@@ -54,7 +54,7 @@ func newConfigCheckCmd() *cobra.Command {
 		Use:   "check",
 		Short: "Report every key that is wrong or missing",
 		Long: `Check reports every key that is unknown, of the wrong type, against a rule, or missing for the roles
-that are named by 'roles'. It connects to nothing. Exit status 2 where something is wrong.`,
+that are named by 'roles', and the TLS files that can't be used. It connects to nothing. Exit status 2 where something is wrong.`,
 		Example: `  audittrail config check --config audittrail.yaml
   audittrail config check --roles ingest --kafka.topics orders`,
 		Args: cobra.NoArgs,

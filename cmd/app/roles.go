@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strings"
 
 	"audittrail/platform/config"
 	"audittrail/platform/lifecycle"
@@ -82,26 +81,6 @@ func suggestRole(name string) string {
 		return "; did you mean " + best + "?"
 	}
 	return ""
-}
-
-// Check reports everything that keeps the chosen roles from starting: keys that are missing, and keys
-// that must not be ignored. It connects to nothing. The error is a *config.Error.
-func Check(c Config) error {
-	roles := chosen(c.Roles)
-	if len(roles) == 0 {
-		return &config.Error{Problems: []error{
-			config.Invalid("roles", "must name at least one of %s", strings.Join(roleNames(), ", ")),
-		}}
-	}
-	var keys []string
-	for _, r := range roles {
-		for _, k := range r.needs.keys() {
-			if !slices.Contains(keys, k) {
-				keys = append(keys, k)
-			}
-		}
-	}
-	return merge(c.Require(keys...), refuseUnsealed(c))
 }
 
 // merge makes one list of problems out of several.

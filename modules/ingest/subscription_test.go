@@ -38,9 +38,12 @@ func TestSubscriptionRefuses(t *testing.T) {
 		{"an internal topic", []string{"__consumer_offsets"}, "internal topic"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := subscription(c.topics, ".dlq")
+			err := CheckTopics(c.topics, ".dlq")
 			if err == nil || !strings.Contains(err.Error(), "kafka.topics") || !strings.Contains(err.Error(), c.says) {
 				t.Errorf("error %v, want one on kafka.topics that says %q", err, c.says)
+			}
+			if _, err := subscription(c.topics, ".dlq"); err == nil {
+				t.Error("the role would take it")
 			}
 		})
 	}
