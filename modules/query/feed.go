@@ -5,11 +5,20 @@ import (
 	"time"
 
 	"audittrail/modules/httpapi"
+	"audittrail/modules/store"
+	"audittrail/platform/errs"
 	"audittrail/platform/httpserver"
 )
 
+// feedReads is how long a feed that waits may take beyond its wait: a caller that says how long it can
+// wait must hear within about that time, also from a store that does not move.
+const feedReads = 5 * time.Second
+
+var errFeedSlow = errs.New(errs.Unavailable, "unavailable", "the event store does not answer in time; try again later")
+
 // ReadFeed answers events in commit order. Where there is none yet, and the caller wants to wait, it
-// answers as soon as there is one, when the time is over, or when the server stops.
+// answers as soon as there is one, when the time is over, or when the server stops; and at once where too
+// many wait already.
 func (h *Handlers) ReadFeed(ctx context.Context, r httpapi.ReadFeedRequestObject) (httpapi.ReadFeedResponseObject, error) {
 	after, limit := int64(-1), defaultLimit
 	if r.Params.After != nil {
@@ -18,17 +27,43 @@ func (h *Handlers) ReadFeed(ctx context.Context, r httpapi.ReadFeedRequestObject
 	if r.Params.Limit != nil {
 		limit = int(*r.Params.Limit)
 	}
-	found, err := h.reader.Feed(ctx, after, limit)
+	longest := time.Duration(0)
+	if r.Params.Wait != nil {
+		longest = time.Duration(*r.Params.Wait) * time.Second
+	}
+	found, err := h.follow(ctx, after, limit, longest)
 	if err != nil {
 		return nil, err
 	}
-	if r.Params.Wait != nil && len(found.Items) == 0 && !found.More {
-		if h.head.wait(ctx, found.ScannedTo, time.Duration(*r.Params.Wait)*time.Second) {
-			if found, err = h.reader.Feed(ctx, found.ScannedTo, limit); err != nil {
-				return nil, err
-			}
-		}
-	}
 	httpserver.ShowEvents(ctx, len(found.Items))
 	return httpapi.FeedAnswer{Items: found.Items, ScannedTo: found.ScannedTo, More: found.More}, nil
+}
+
+// follow reads the feed, and once more after a wait where it found nothing.
+func (h *Handlers) follow(ctx context.Context, after int64, limit int, longest time.Duration) (store.FeedPage, error) {
+	if longest <= 0 {
+		return h.reader.Feed(ctx, after, limit)
+	}
+	bounded, cancel := context.WithTimeout(ctx, longest+feedReads)
+	defer cancel()
+	found, err := h.reader.Feed(bounded, after, limit)
+	if err == nil && len(found.Items) == 0 && !found.More && h.wait(bounded, found.ScannedTo, longest) {
+		found, err = h.reader.Feed(bounded, found.ScannedTo, limit)
+	}
+	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
+		err = errFeedSlow.Because(err)
+	}
+	return found, err
+}
+
+// wait is headWatch.wait for those who find a place to wait. A waiting feed is a request under way, and
+// feeds that wait must not keep all others out.
+func (h *Handlers) wait(ctx context.Context, after int64, longest time.Duration) bool {
+	select {
+	case h.waits <- struct{}{}:
+	default:
+		return false
+	}
+	defer func() { <-h.waits }()
+	return h.head.wait(ctx, after, longest)
 }

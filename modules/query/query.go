@@ -24,13 +24,15 @@ type Handlers struct {
 	spec    httpapi.RawJSON
 	index   []byte        // the page of /docs
 	exports chan struct{} // one for each export under way
+	waits   chan struct{} // one for each feed that waits
 }
 
-// NewHandlers makes the handlers. The long polls of the feed end when the role that serves them stops.
-func NewHandlers(reader *store.Reader, spec *httpapi.Spec) *Handlers {
+// NewHandlers makes the handlers. At most maxWaits feeds wait at once. Their long polls end when the role
+// that serves them stops.
+func NewHandlers(reader *store.Reader, spec *httpapi.Spec, maxWaits int) *Handlers {
 	return &Handlers{
 		reader: reader, head: newHeadWatch(reader), spec: spec.JSON, index: docsIndex(),
-		exports: make(chan struct{}, maxExports),
+		exports: make(chan struct{}, maxExports), waits: make(chan struct{}, maxWaits),
 	}
 }
 

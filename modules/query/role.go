@@ -60,7 +60,7 @@ func NewRole(o RoleOptions) (*Role, error) {
 		return nil, err
 	}
 	r := &Role{
-		handlers: NewHandlers(o.Reader, spec), verifier: verifier, server: server,
+		handlers: NewHandlers(o.Reader, spec, o.HTTP.MaxRequests/2), verifier: verifier, server: server,
 		log: o.Log, told: o.Listening,
 	}
 	var api httpapi.API = r.handlers

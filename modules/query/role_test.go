@@ -37,14 +37,14 @@ func TestRoleUnderStress(t *testing.T) {
 	})
 }
 
-// ask sends a request and does not wait for its answer.
+// ask sends a request and does not wait for its answer; one without a status got none.
 func (a *api) ask(t *testing.T, path string, into chan<- answer) {
 	t.Helper()
 	r := a.request(t, path)
 	go func() {
 		response, err := a.client.Do(r)
 		if err != nil {
-			close(into)
+			into <- answer{} // several may ask into one
 			return
 		}
 		defer response.Body.Close()
@@ -96,7 +96,7 @@ func TestFeedEndsItsWaitAtShutdown(t *testing.T) {
 	begin := time.Now()
 	require.NoError(t, a.stop())
 	require.Less(t, time.Since(begin), 5*time.Second)
-	if got, ok := <-answers; ok { // it was under way
+	if got := <-answers; got.status != 0 { // it was under way
 		require.Equal(t, 200, got.status)
 		require.JSONEq(t, `{"items":[],"nextCursor":null,"scannedTo":-1}`, string(got.body))
 	}

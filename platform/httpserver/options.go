@@ -15,7 +15,7 @@ type Options struct {
 	TLS              TLSOptions `key:"tls"`
 	TLSTerminated    bool       `key:"tls_terminated" default:"false" help:"a proxy in front of the API ends TLS: answers tell browsers to stay with https"`
 	TrustedProxies   []string   `key:"trusted_proxies" help:"not in effect yet. Networks (CIDR) of proxies whose X-Forwarded-For is believed"`
-	MaxRequests      int        `key:"max_requests" default:"512" help:"requests under way at once, waiting feeds included; more are answered 503"`
+	MaxRequests      int        `key:"max_requests" default:"512" help:"requests under way at once; more are answered 503. Waiting feeds take half of them at most"`
 	RateLimit        float64    `key:"rate_limit" default:"0" help:"not in effect yet. Requests a second for one principal; 0 is no limit"`
 	RateLimitAddress float64    `key:"rate_limit_address" default:"20" help:"not in effect yet. Refused requests a second for one address; 0 is no limit"`
 }

@@ -1,0 +1,61 @@
+package query_test
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"audittrail/modules/migrate/migratetest"
+	"audittrail/modules/query"
+)
+
+// As many feeds as there may be requests, and everybody else is answered all the same.
+func TestWaitingFeedsLeaveRoomForOthers(t *testing.T) {
+	const requests = 8
+	url := migratetest.Database(t)
+	a := startAPI(t, apiPool(t, url), func(o *query.RoleOptions) { o.HTTP.MaxRequests = requests })
+	answers := make(chan answer, 2*requests)
+	waits := func(n int) {
+		for range n {
+			a.ask(t, "/v1/feed?after=99&wait=30", answers)
+		}
+	}
+	early := func(n int) {
+		for range n {
+			select {
+			case got := <-answers:
+				require.Equal(t, http.StatusOK, got.status, string(got.body))
+				require.JSONEq(t, `{"items":[],"nextCursor":null,"scannedTo":99}`, string(got.body))
+			case <-time.After(10 * time.Second):
+				t.Fatal("a feed waits that should not")
+			}
+		}
+	}
+	waits(requests)
+	early(requests / 2)
+	require.Equal(t, http.StatusOK, a.get(t, "/v1/events").status)
+	waits(1)
+	early(1)
+	require.Empty(t, answers, "the others wait")
+	require.NoError(t, a.stop())
+	early(requests / 2)
+}
+
+// A store that does not move makes no feed last much longer than its caller wanted to wait.
+func TestFeedAnswersInTimeFromAStoreThatDoesNotMove(t *testing.T) {
+	url := migratetest.Database(t)
+	a := startAPI(t, openPool(t, url, "audittrail_api", map[string]string{"jit": "off"}))
+	require.Equal(t, http.StatusOK, a.get(t, "/v1/feed").status)
+	conn, err := pgx.Connect(t.Context(), url)
+	require.NoError(t, err)
+	defer conn.Close(t.Context()) //nolint:errcheck // the database goes with it
+	_, err = conn.Exec(t.Context(), "BEGIN; LOCK TABLE ledger_batches IN ACCESS EXCLUSIVE MODE")
+	require.NoError(t, err)
+
+	begin := time.Now()
+	a.get(t, "/v1/feed?wait=1").refused(t, http.StatusServiceUnavailable, "unavailable", "")
+	require.Less(t, time.Since(begin), 9*time.Second)
+}
