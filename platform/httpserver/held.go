@@ -33,6 +33,8 @@ type heldWriter struct {
 	all    *atomic.Int64 // bytes that the answers of this server hold
 	taken  int64         // of which are this one's
 
+	bodiless bool // the request is HEAD: what is held is measured, and not sent
+
 	below   http.ResponseWriter    // where a stream writes to
 	begin   func(status int) error // lets a stream's head go
 	pace    time.Duration          // how long one write of a stream may wait for its reader
@@ -94,7 +96,7 @@ func (w *heldWriter) release(to http.ResponseWriter) {
 		h.Set("Content-Length", strconv.Itoa(w.body.Len()))
 	}
 	to.WriteHeader(w.status)
-	if bodyAllowed(w.status) {
+	if bodyAllowed(w.status) && !w.bodiless {
 		_, _ = to.Write(w.body.Bytes())
 	}
 }

@@ -3,6 +3,7 @@ package httpserver
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -19,6 +20,25 @@ func canonicalPath(u *url.URL) string {
 		}
 	}
 	return strings.Join(segments, "/")
+}
+
+// routed is the request as the router sees it. HEAD is answered as GET would be (RFC 9110, section 9.3.2),
+// by the same routes and the same checks; the writer leaves the body out.
+func routed(r *http.Request) *http.Request {
+	if r.Method != http.MethodHead {
+		return r
+	}
+	get := r.WithContext(r.Context())
+	get.Method = http.MethodGet
+	return get
+}
+
+// allowHead names HEAD beside GET where the router lists a route's methods, since it knows of none.
+func allowHead(h http.Header) {
+	allow := h.Get(echo.HeaderAllow)
+	if methods := strings.Split(allow, ", "); slices.Contains(methods, http.MethodGet) && !slices.Contains(methods, http.MethodHead) {
+		h.Set(echo.HeaderAllow, allow+", "+http.MethodHead)
+	}
 }
 
 // noteRoute keeps the pattern that fitted. Echo gives a pattern's last parameter all that is left of the
@@ -52,7 +72,7 @@ func pattern(route string) string {
 func refuseBody(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		r := c.Request()
-		if (r.Method == http.MethodGet || r.Method == http.MethodHead) && r.ContentLength != 0 {
+		if r.Method == http.MethodGet && r.ContentLength != 0 { // HEAD is GET here
 			return echo.NewHTTPError(http.StatusRequestEntityTooLarge)
 		}
 		return next(c)

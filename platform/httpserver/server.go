@@ -72,7 +72,7 @@ func (s *Server) Echo() *echo.Echo { return s.echo }
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x, r := newExchange(r)
 	held := newHeldWriter(&s.held)
-	held.below, held.pace = w, s.pace
+	held.below, held.pace, held.bodiless = w, s.pace, r.Method == http.MethodHead
 	held.begin = func(status int) error { return s.startStream(held, x, status) }
 	defer held.reset()
 	select {
@@ -106,7 +106,8 @@ func (s *Server) answer(held *heldWriter, x *Exchange, r *http.Request) {
 		r.Body = http.MaxBytesReader(nil, r.Body, maxBodyBytes)
 	}
 	r.URL.RawPath = canonicalPath(r.URL)
-	s.echo.ServeHTTP(held, r)
+	s.echo.ServeHTTP(held, routed(r))
+	allowHead(held.Header())
 	if held.status == 0 {
 		held.WriteHeader(http.StatusOK)
 	}

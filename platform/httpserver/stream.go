@@ -14,6 +14,7 @@ const streamPace = 30 * time.Second
 var (
 	errNotHeld  = errors.New("only an answer of this server can be streamed")
 	errStreamed = errors.New("the answer is being streamed already")
+	errHeadOnly = errors.New("HEAD wants no more than the stream's head")
 )
 
 // Stream is the body of an answer that leaves while it is made, because it is larger than what is held.
@@ -21,6 +22,8 @@ var (
 //
 // What is written cannot be taken back. A handler that fails afterwards returns its error as ever; the
 // connection is then cut in the middle of the answer, so that no reader takes it for a whole one.
+//
+// Where the request is HEAD its first write fails: nothing needs to be made that nobody gets.
 type Stream struct {
 	w    *heldWriter
 	lost bool // the reader has gone, or takes nothing any more
@@ -49,6 +52,9 @@ func StartStream(w http.ResponseWriter, status int) (*Stream, error) {
 
 // Write sends a part of the body; it waits while the reader is slow. Large parts are cheaper.
 func (s *Stream) Write(p []byte) (int, error) {
+	if s.w.bodiless {
+		return 0, errHeadOnly
+	}
 	if err := s.limit(s.w.pace); err != nil {
 		return 0, err
 	}
@@ -118,6 +124,9 @@ func (s *Server) startStream(held *heldWriter, x *Exchange, status int) error {
 
 // endStream asks the hooks once more. It answers whether the connection must be cut.
 func (s *Server) endStream(held *heldWriter, x *Exchange) (cut bool) {
+	if held.bodiless && errors.Is(held.failure, errHeadOnly) {
+		held.failure = nil
+	}
 	if err := s.askHooks(x); err != nil && held.failure == nil {
 		held.failure = err
 	}
