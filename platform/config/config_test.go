@@ -373,6 +373,11 @@ func TestMaskPasswords(t *testing.T) {
 		"redis://:p@h":                          "redis://:********@h",
 		"http://h:8080/a and b@c":               "http://h:8080/a and b@c",
 		"https://h/a?sslpassword=p&sslmode=off": "https://h/a?sslpassword=********&sslmode=off",
+		"https://h/jwks?v=1&token=t/+%41&x=2#f": "https://h/jwks?v=1&token=********&x=2#f",
+		`Get "https://h/k?api_key=k": refused`:  `Get "https://h/k?api_key=********": refused`,
+		"https://h/?key=k&SECRET=s&Signature=g": "https://h/?key=********&SECRET=********&Signature=********",
+		"https://h/?sig=g&X-Amz-Credential=c":   "https://h/?sig=********&X-Amz-Credential=********",
+		"token=t and https://h/a?page=2&view=b": "token=t and https://h/a?page=2&view=b",
 	} {
 		require.Equal(t, want, MaskPasswords(in))
 	}

@@ -124,10 +124,15 @@ var userinfo = regexp.MustCompile(`://([^\s@:/]*):[^\s]*@`)
 // keyword is a password in a connection string of keywords and values.
 var keyword = regexp.MustCompile(`(?i)\b((?:ssl)?password\s*=\s*)('[^']*'|[^\s&]+)`)
 
-// MaskPasswords hides the passwords of all URLs and connection strings in a text.
+// parameter is a secret in the query of a URL: a token, a key, the signature of a URL that is one.
+var parameter = regexp.MustCompile(`(?i)([?&][^\s=&#?]*(?:token|key|secret|passw|credential|sig)[^\s=&#?]*=)[^\s&#"]+`)
+
+// MaskPasswords hides the passwords and the secret parameters of all URLs, and the passwords of all
+// connection strings, in a text.
 func MaskPasswords(s string) string {
 	s = userinfo.ReplaceAllString(s, "://${1}:"+Masked+"@")
-	return keyword.ReplaceAllString(s, "${1}"+Masked)
+	s = keyword.ReplaceAllString(s, "${1}"+Masked)
+	return parameter.ReplaceAllString(s, "${1}"+Masked)
 }
 
 // maskURL shows where a URL leads and as whom. What can't be parsed is hidden whole.
@@ -145,7 +150,7 @@ func maskURL(s string) string {
 	return out
 }
 
-var secretParameter = regexp.MustCompile(`(?i)pass|secret|token|key|credential|auth`)
+var secretParameter = regexp.MustCompile(`(?i)pass|secret|token|key|credential|auth|sig`)
 
 func maskQuery(query string) string {
 	parts := strings.Split(query, "&")

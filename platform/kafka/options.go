@@ -48,9 +48,10 @@ func (o Options) Validate() error {
 	if len(o.Brokers) == 0 {
 		errs = append(errs, config.Invalid("brokers", "must name at least one broker"))
 	}
-	for _, broker := range o.Brokers {
+	for i, broker := range o.Brokers {
+		// Not quoted: somebody may have put a password in front of the host.
 		if err := checkAddress(broker); err != "" {
-			errs = append(errs, config.Invalid("brokers", "%q %s", broker, err))
+			errs = append(errs, config.Invalid("brokers", "entry %d %s", i+1, err))
 		}
 	}
 	for _, topic := range o.Topics {

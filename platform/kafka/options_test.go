@@ -42,6 +42,7 @@ func TestValidateNamesTheKey(t *testing.T) {
 	}{
 		{"no broker", "brokers", func(o *Options) { o.Brokers = nil }},
 		{"a broker without port", "brokers", func(o *Options) { o.Brokers = []string{"kafka"} }},
+		{"a broker with credentials", "brokers", func(o *Options) { o.Brokers = []string{"u:secret@h:1"} }},
 		{"a broker without host", "brokers", func(o *Options) { o.Brokers = []string{":9092"} }},
 		{"a broker with port 0", "brokers", func(o *Options) { o.Brokers = []string{"kafka:0"} }},
 		{"a topic with a space", "topics", func(o *Options) { o.Topics = []string{"my orders"} }},
