@@ -91,7 +91,7 @@ func runDev(c *cobra.Command, o devOptions) (err error) {
 	}
 	d := &dev{
 		options: o, cfg: cfg, folder: folder,
-		log: logging.New(c.ErrOrStderr(), cfg.Log), out: c.OutOrStdout(),
+		log: logging.New(c.ErrOrStderr(), cfg.Log), out: c.OutOrStdout(), terminal: isTerminal(c.OutOrStdout()),
 	}
 	return d.run(c.Context())
 }

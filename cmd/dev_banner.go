@@ -24,7 +24,11 @@ func (d *dev) banner(up map[string]string) string {
 	line("  operators   %s   (/readyz, /metrics)", d.adminURL(up["admin"]))
 	line("  Kafka       %s%s", strings.Join(d.cfg.Kafka.Brokers, ","), embedded(d.kafka != nil))
 	line("  PostgreSQL  %s", d.database())
-	line("  data        %s\n", d.folder.Dir())
+	line("  data        %s", d.folder.Dir())
+	if d.token != "" {
+		line("  token       in %s%s", d.short(devstack.FolderToken), d.shownToken())
+	}
+	line("")
 	if api != "" && d.token != "" {
 		line("Ask for the latest events:\n")
 		line("  %s", d.curl(api, "/v1/events?limit=3"))
@@ -45,6 +49,15 @@ func (d *dev) banner(up map[string]string) string {
 	}
 	line("")
 	return b.String()
+}
+
+// shownToken is the token for who sits in front of a screen. What goes to a file or a pipe is kept, and
+// often sent on: a token has no place there.
+func (d *dev) shownToken() string {
+	if !d.terminal {
+		return ""
+	}
+	return ":\n\n" + d.token
 }
 
 func embedded(is bool) string {

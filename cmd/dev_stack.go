@@ -34,6 +34,8 @@ type dev struct {
 	log     *slog.Logger
 	out     io.Writer
 
+	terminal bool // out is a screen
+
 	kafka    *devstack.Kafka    // nil where another one is used
 	postgres *devstack.Postgres // likewise
 	token    string             // "" where somebody else issues them
@@ -76,8 +78,22 @@ type listener struct {
 	addr net.Addr
 }
 
-// start brings up broker and database side by side, and makes the configuration whole.
+// start brings up broker and database side by side, and makes the configuration whole. What can be found
+// out at once comes before.
 func (d *dev) start(ctx context.Context) error {
+	if err := d.checkFolder(); err != nil {
+		return err
+	}
+	if err := d.checkPorts(ctx); err != nil {
+		return err
+	}
+	if err := d.startAll(ctx); err != nil {
+		return err
+	}
+	return d.recordParts()
+}
+
+func (d *dev) startAll(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return d.startKafka(ctx) })
 	group.Go(func() error { return d.startPostgres(ctx) })
@@ -151,7 +167,7 @@ func (d *dev) watchPostgres(ctx context.Context) error {
 	case <-ctx.Done():
 		return nil
 	case <-d.postgres.Exited():
-		return errors.New("PostgreSQL has ended by itself; start again to go on from its data")
+		return fmt.Errorf("PostgreSQL has ended by itself; start again to go on from its data: %w", d.postgres.Failure())
 	}
 }
 

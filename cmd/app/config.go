@@ -92,7 +92,9 @@ func Load(src config.Sources) (Config, error) {
 }
 
 // IsSet tells whether somebody gave the key a value, in a flag, the environment or the file.
-func (c Config) IsSet(key string) bool { return c.loaded != nil && c.loaded.IsSet(key) }
+//
+// By pointer: it looks at no value, so that it may be asked while others fill values in.
+func (c *Config) IsSet(key string) bool { return c.loaded != nil && c.loaded.IsSet(key) }
 
 // Values lists every key with its value and origin, secrets masked.
 func (c Config) Values() []config.Value { return c.loaded.Values() }

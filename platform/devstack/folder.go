@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -27,6 +28,8 @@ const (
 	FolderSigningKey   = "ledger-signing-key" // a file of mode 0600
 	FolderVerifierKeys = "verifier-keys.txt"  // public
 	FolderNotary       = "notary.json"        // what the notary has signed
+
+	folderParts = "parts" // which of the parts that hold history a start has brought up, one a line
 
 	folderMarker = "audittrail-dev"
 )
@@ -123,11 +126,38 @@ func (f *Folder) Path(part string) string { return filepath.Join(f.dir, part) }
 // Dir is the folder's absolute path.
 func (f *Folder) Dir() string { return f.dir }
 
+// Parts are those that were added since the folder was made or reset, also if they are gone now.
+func (f *Folder) Parts() ([]string, error) {
+	text, err := os.ReadFile(f.Path(folderParts))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("data folder: %w", err)
+	}
+	return strings.Fields(string(text)), nil
+}
+
+// AddParts notes that these parts hold history that belongs together.
+func (f *Folder) AddParts(parts ...string) error {
+	all, err := f.Parts()
+	if err != nil {
+		return err
+	}
+	known := len(all)
+	for _, part := range parts {
+		if !slices.Contains(all, part) {
+			all = append(all, part)
+		}
+	}
+	if len(all) == known {
+		return nil
+	}
+	return WritePublic(f.Path(folderParts), []byte(strings.Join(all, "\n")+"\n"))
+}
+
 // Reset deletes what a stack keeps in the folder, and nothing that it did not make.
 func (f *Folder) Reset() error {
 	var errs []error
 	for _, part := range []string{FolderKafka, FolderPostgres, FolderKeys, FolderToken, FolderPostgresURL,
-		FolderSigningKey, FolderVerifierKeys, FolderNotary} {
+		FolderSigningKey, FolderVerifierKeys, FolderNotary, folderParts} {
 		errs = append(errs, os.RemoveAll(f.Path(part)))
 	}
 	return errors.Join(errs...)

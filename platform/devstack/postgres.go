@@ -219,6 +219,15 @@ func (p *Postgres) Exited() <-chan struct{} {
 	return nil
 }
 
+// Failure is why the running server has ended by itself, as its log tells. To be called after Exited is
+// closed; nil while the server is halted.
+func (p *Postgres) Failure() error {
+	if s := p.running(); s != nil {
+		return s.ending()
+	}
+	return nil
+}
+
 // Halt shuts the server down as an operator would: sessions are cut, the data are consistent.
 // Start brings it back.
 func (p *Postgres) Halt(ctx context.Context) error { return p.end(ctx, stopFast) }

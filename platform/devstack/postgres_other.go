@@ -43,4 +43,5 @@ func startServer(binaries, owner, *cluster, []string) (*server, error) { return 
 
 func (*server) stop(context.Context, stopMode) error { return errUnsupported }
 func (*server) failure() error                       { return errUnsupported }
+func (*server) ending() error                        { return errUnsupported }
 func (*server) lastLog() string                      { return "" }

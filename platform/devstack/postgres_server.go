@@ -3,9 +3,11 @@
 package devstack
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"strings"
@@ -99,6 +101,55 @@ func (s *server) failure() error {
 		return fmt.Errorf("the server ended: %s", reason)
 	}
 	return fmt.Errorf("the server ended: %w: %s", s.waitErr, reason)
+}
+
+// ending is why the server ended by itself after it had been up. To be called after exited is closed.
+func (s *server) ending() error {
+	end, err := logEnd(s.log)
+	if err != nil {
+		return fmt.Errorf("no log: %w", err)
+	}
+	if s.waitErr == nil {
+		return errors.New(endingLine(end))
+	}
+	return fmt.Errorf("%w: %s", s.waitErr, endingLine(end))
+}
+
+// logEnd is what a log says last. The log of a long run may be large, and what sessions did hours ago is
+// no cause.
+func logEnd(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() // read only
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	start := max(0, info.Size()-logEndBytes)
+	end, err := io.ReadAll(io.NewSectionReader(f, start, logEndBytes))
+	if _, whole, found := bytes.Cut(end, []byte("\n")); start > 0 && found {
+		end = whole
+	}
+	return end, err
+}
+
+// logEndBytes holds the some twenty lines that a server writes while it goes down.
+const logEndBytes = 4 << 10
+
+// endingLine is the line that tells why a server went down: it was told to, a process of it crashed, or
+// it could not go on.
+func endingLine(log []byte) string {
+	lines := strings.Split(string(log), "\n")
+	for i := len(lines) - 1; i >= 0; i-- {
+		for _, sign := range []string{"shutdown request", "PANIC:", "was terminated by signal"} {
+			if strings.Contains(lines[i], sign) {
+				return strings.TrimSpace(lines[i])
+			}
+		}
+	}
+	return fatalLine(log)
 }
 
 // lastLog is why the server ended, as its log tells.

@@ -3,6 +3,9 @@
 package devstack
 
 import (
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -31,4 +34,41 @@ func TestFatalLine(t *testing.T) {
 			require.Equal(t, c.want, fatalLine([]byte(c.log)))
 		})
 	}
+}
+
+// What sessions did before is not why the server went down.
+func TestEndingLine(t *testing.T) {
+	t.Parallel()
+	const (
+		session = `2026-11-23 08:33:44.600 UTC [33] FATAL:  role "nobody" does not exist`
+		told    = `2026-11-23 08:33:44.660 UTC [30] LOG:  received immediate shutdown request`
+		crashed = `2026-11-23 08:33:44.660 UTC [30] LOG:  server process (PID 41) was terminated by signal 9: Killed`
+		failed  = `2026-11-23 08:33:44.670 UTC [30] FATAL:  could not open file "global/pg_control": No such file or directory`
+		after   = `2026-11-23 08:33:44.680 UTC [30] LOG:  database system is shut down`
+	)
+	for name, c := range map[string]struct{ log, want string }{
+		"it was told to":        {session + "\n" + told + "\n" + after + "\n", told},
+		"a process was killed":  {session + "\n" + crashed + "\n" + after + "\n", crashed},
+		"it could not go on":    {failed + "\n" + after + "\n", failed},
+		"nothing but its end":   {after + "\n", after},
+		"it had no time to say": {"", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			require.Equal(t, c.want, endingLine([]byte(c.log)))
+		})
+	}
+}
+
+func TestLogEndIsBoundedAndBeginsWithALine(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "log")
+	require.NoError(t, os.WriteFile(path, []byte(strings.Repeat("0123456789 a line\n", 1000)+"the end\n"), 0o600))
+	end, err := logEnd(path)
+	require.NoError(t, err)
+	require.Less(t, len(end), logEndBytes)
+	require.True(t, strings.HasPrefix(string(end), "0123456789 a line\n"))
+	require.True(t, strings.HasSuffix(string(end), "\nthe end\n"))
+	_, err = logEnd(path + ".none")
+	require.Error(t, err)
 }

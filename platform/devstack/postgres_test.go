@@ -332,3 +332,17 @@ func serveUntilKilled(t *testing.T, dir string) {
 	os.Stdout.WriteString("\nserving " + strconv.Itoa(postmasterPID(t, p.cluster.data)) + " " + p.cluster.home + "\n") //nolint:errcheck // the parent would see nothing
 	select {}
 }
+
+func TestPostgresTellsWhyItEnded(t *testing.T) {
+	dir := openDir(t)
+	p := start(t, PostgresOptions{DataDir: dir})
+	if err := syscall.Kill(postmasterPID(t, p.cluster.data), syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-p.Exited():
+	case <-time.After(20 * time.Second):
+		t.Fatal("it did not end")
+	}
+	require.ErrorContains(t, p.Failure(), "received smart shutdown request")
+}
