@@ -304,9 +304,8 @@ func TestATopicWhoseDeadLetterTopicCanHaveNoName(t *testing.T) {
 		d.Now = func() time.Time { return time.Now().Add(time.Duration(now.Load())) }
 	}})
 	eventually(t, "the other topic's letter", func() bool { return o.done() == 1 })
-	err := p.role.Health(context.Background())
-	if err == nil || !strings.Contains(err.Error(), "dead letters of topic "+long) || !strings.Contains(err.Error(), "ingest.dlq_suffix") {
-		t.Errorf("health: %v", err)
+	if err := p.role.Health(context.Background()); err != nil {
+		t.Errorf("ingest works all the same, but health says: %v", err)
 	}
 	for n := range 3 {
 		now.Add(int64(2 * outboxRest))

@@ -301,7 +301,8 @@ func TestALogThatWasWrittenAnewBehindTheStoredEpochStopsTheRole(t *testing.T) {
 		return resp, nil, true
 	})
 	err := start(t, b, st, []string{topic}, inGroup(group)).wait()
-	if err == nil || !strings.Contains(err.Error(), "offset 50 ") || !strings.Contains(err.Error(), "goes to 30") {
+	// The client either says that data were lost, or goes back and hands out what is there now.
+	if err == nil || !strings.Contains(err.Error(), "goes to 30") && !strings.Contains(err.Error(), "went back to offset 30") {
 		t.Errorf("Run: %v", err)
 	}
 }

@@ -46,7 +46,6 @@ type publisher struct {
 	now       func() time.Time
 	log       *slog.Logger
 	metrics   *metrics
-	status    *status
 	exists    map[string]bool      // source topics, whose dead-letter topics are known to exist
 	ids       map[string][16]byte  // source topics, ids that their dead-letter topics had last
 	resting   map[string]time.Time // source topics, until when
@@ -58,7 +57,7 @@ type publisher struct {
 func newPublisher(r *Role, client *kgo.Client) *publisher {
 	return &publisher{
 		outbox: r.deps.Outbox, client: client, suffix: r.options.DLQSuffix, create: r.options.DLQCreate,
-		now: r.deps.Now, log: r.deps.Log, metrics: r.metrics, status: r.status,
+		now: r.deps.Now, log: r.deps.Log, metrics: r.metrics,
 		exists: map[string]bool{}, ids: map[string][16]byte{}, resting: map[string]time.Time{}, refused: map[string]error{}, givenUp: map[string]bool{},
 	}
 }
@@ -168,14 +167,8 @@ func (p *publisher) giveUp(topic string, err error) {
 		return
 	}
 	p.givenUp[topic] = true
-	p.status.has(troubleLetters+topic, err)
 	p.log.Error("dead letters can't be published; they are kept in the event store, and ingest goes on", "topic", topic, "error", err)
 }
 
 // handOver forgets what was given up: it is another leader's to say now.
-func (p *publisher) handOver() {
-	for topic := range p.givenUp {
-		p.status.has(troubleLetters+topic, nil)
-	}
-	clear(p.givenUp)
-}
+func (p *publisher) handOver() { clear(p.givenUp) }

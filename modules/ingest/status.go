@@ -33,7 +33,6 @@ const (
 	troubleOffsets = "find out where to begin"
 	troubleFetch   = "fetch"
 	troubleGroup   = "join the consumer group"
-	troubleLetters = "publish dead letters of topic " // and the topic
 )
 
 func newStatus(now func() time.Time) *status {
@@ -87,8 +86,8 @@ func (s *status) isStopped(at kafka.TopicPartition) bool {
 	return one || all
 }
 
-// err is all that is wrong; nil when nothing is. Dead letters that can't be published for
-// now are no reason to say that ingest does not work; those that never can be are in here.
+// err is all that is wrong; nil when nothing is. Dead letters that can't be published are no reason to
+// say that ingest does not work: they are kept, and the log and dead_letters_pending tell of them.
 func (s *status) err() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
