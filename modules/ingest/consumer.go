@@ -9,7 +9,7 @@ import (
 const (
 	// fetchesAtATime bounds how many brokers' answers the client holds; with ingest.max_fetch_bytes
 	// it bounds the client's memory.
-	fetchesAtATime = 4
+	fetchesAtATime = 2
 	// fetchShares is how many partitions share one fetch, if they all have enough.
 	fetchShares = 4
 	// fetchWait is how long a broker may hold a fetch that finds nothing. It is short, since few

@@ -21,7 +21,7 @@ type Options struct {
 	MaxRecordBytes   int           `key:"max_record_bytes" default:"1048576" help:"longest value of a record that can become an event; longer ones are dead letters"`
 	MaxDepth         int           `key:"max_depth" default:"64" help:"deepest nesting of a record; the event itself is 1"`
 	MaxFuture        time.Duration `key:"max_future" default:"24h" help:"how far an event's timestamp may lie in the future"`
-	MaxFetchBytes    int           `key:"max_fetch_bytes" default:"1048576" help:"bytes asked of a broker in one fetch, as they are stored there (compressed)"`
+	MaxFetchBytes    int           `key:"max_fetch_bytes" default:"4194304" help:"bytes asked of a broker in one fetch, as they are stored there (compressed)"`
 	MaxInFlightBytes int64         `key:"max_in_flight_bytes" default:"33554432" help:"estimated memory of records between fetch and commit"`
 	Linger           time.Duration `key:"linger" default:"250ms" help:"least time between two appends that are not full"`
 	Workers          int           `key:"workers" default:"2" help:"appends at a time; a Kafka partition is always with one of them"`
