@@ -2,6 +2,8 @@ package systemtest
 
 import (
 	"bufio"
+	"encoding/pem"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,6 +24,7 @@ func TestExampleEnvironment(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The command that the file names makes the key.
+	authority := certificate(t)
 	const signingKey = "AUDITTRAIL_LEDGER_SIGNING_KEY_FILE="
 	key := filepath.Join(t.TempDir(), "signing.key")
 	generate := command(t.Context(), "keys", "generate", "--ledger.origin", "localhost/audittrail", "--out", key)
@@ -34,8 +37,11 @@ func TestExampleEnvironment(t *testing.T) {
 		switch {
 		case off:
 			name, _, _ := strings.Cut(line, "=")
-			if strings.HasSuffix(name, "_FILE") {
+			switch {
+			case strings.HasSuffix(name, "_FILE"):
 				line = name + "=" + secret
+			case strings.HasSuffix(name, "_TLS_CA"):
+				line = name + "=" + authority
 			}
 			commented = append(commented, "AUDITTRAIL_"+line)
 		case strings.HasPrefix(line, signingKey):
@@ -60,4 +66,17 @@ func TestExampleEnvironment(t *testing.T) {
 	check(slices.DeleteFunc(all, func(line string) bool { // the other way to give what the URL gives
 		return strings.HasPrefix(line, "AUDITTRAIL_AUTH_JWKS_FILE=")
 	})...)
+}
+
+// certificate writes a certificate authority's file: the check looks into it.
+func certificate(t *testing.T) string {
+	t.Helper()
+	server := httptest.NewTLSServer(nil)
+	defer server.Close()
+	path := filepath.Join(t.TempDir(), "ca.pem")
+	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -69,6 +70,9 @@ func start(t *testing.T, name string, args ...string) *program {
 		t.Fatal(err)
 	}
 	defer log.Close()
+	for slices.Contains(args, p.admin) { // a port that was free a moment ago is free again
+		p.admin = freeAddress(t)
+	}
 	p.cmd = command(context.Background(), append(args, "--admin.addr", p.admin)...)
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	if err := p.cmd.Start(); err != nil {
