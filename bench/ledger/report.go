@@ -35,7 +35,7 @@ type shares struct {
 	ServerMicros float64 `json:"serverMicroseconds"`
 }
 
-// shareGoal is the most that hashes may take of ingest (DESIGN section 8).
+// shareGoal is the most that hashes may take of ingest.
 const shareGoal = 0.03
 
 type verified struct {
