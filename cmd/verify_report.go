@@ -37,7 +37,8 @@ func (t filesText) file(v *verdict) error {
 		tellCheckpoint(&b, v.report)
 	default:
 		r := v.report
-		fmt.Fprintf(&b, "%s: proven\n  %s %s exactly as the log recorded: nothing was altered, and each stands at the position that it shows.\n",
+		fmt.Fprintf(&b, "%s: proven\n  %s %s exactly as the log recorded: nothing was altered, and each stands at the position that it shows.\n"+
+			"  It can't be seen from the file whether others were left out of it.\n",
 			name, grouped(r.Entries), areNouns(r.Log, r.Entries))
 		tellCheckpoint(&b, r)
 	}

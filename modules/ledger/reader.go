@@ -36,7 +36,7 @@ var ErrIncomplete = errors.New("the stored hashes are not as many as were asked 
 // ReadTile reads a tile as it is served: the first width of its hashes, computed where they are not
 // stored. They MUST lie in the log: width is 1 to id.WidthAt of a size that the log has reached.
 func ReadTile(ctx context.Context, r Reader, id TileID, width int) ([]Hash, error) {
-	if id.Level < 0 || id.Level > maxTileLevel || id.Index < 0 || width < 1 || width > TileWidth {
+	if !id.exists() || width < 1 || width > TileWidth {
 		return nil, fmt.Errorf("there is no tile of level %d, index %d and width %d", id.Level, id.Index, width)
 	}
 	tiles, err := readTiles(ctx, r, []TileID{id}, []int{width})

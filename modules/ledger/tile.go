@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"errors"
+	"math"
 	"strings"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -25,8 +26,16 @@ type TileID struct {
 
 // WidthAt is how many hashes the tile has in a log of size entries: 0 to 256.
 func (id TileID) WidthAt(size int64) int {
-	hashes := size>>(TileHeight*id.Level) - id.Index*TileWidth
-	return int(min(max(hashes, 0), TileWidth))
+	hashes := size >> (TileHeight * id.Level) // of the level
+	if id.Index < 0 || id.Index > hashes/TileWidth {
+		return 0
+	}
+	return int(min(hashes-id.Index*TileWidth, TileWidth))
+}
+
+// exists tells whether a log of 2^63 entries has the tile: products of its index do not overflow then.
+func (id TileID) exists() bool {
+	return id.Level >= 0 && id.Level <= maxTileLevel && id.Index >= 0 && id.Index <= math.MaxInt64>>(TileHeight*(id.Level+1))
 }
 
 // Path is what follows "tile/" in the tile's path: level, index and, where it is partial, its width.
@@ -44,10 +53,11 @@ var errTilePath = errors.New("is not the path of a tile, as 0/x001/234 or 1/005.
 // ParseTilePath reads what Path writes, and no other spelling: a tile's caches must know it by one name.
 func ParseTilePath(path string) (id TileID, width int, err error) {
 	tile, err := tlog.ParseTilePath(tilePrefix + path)
-	if err != nil || tile.L < 0 || tile.L > maxTileLevel {
+	id = TileID{Level: tile.L, Index: tile.N}
+	if err != nil || !id.exists() {
 		return TileID{}, 0, errTilePath
 	}
-	return TileID{Level: tile.L, Index: tile.N}, tile.W, nil
+	return id, tile.W, nil
 }
 
 // pyramid is the nodes over a tile's hashes, up to its root if it is full: rows[r] are those that stand

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"math"
 	"slices"
 	"testing"
 
@@ -255,13 +256,27 @@ func TestTilesAreThoseOfTlog(t *testing.T) {
 
 func TestTilePathsHaveOneSpelling(t *testing.T) {
 	for _, path := range []string{"", "0", "0/", "8/000", "64/000", "-1/000", "data/000", "00/000", "0/0", "0/1000", "0/x001", "0/000/001",
-		"0/000.p/0", "0/000.p/256", "0/000.p/05", "0/000.p/", "0/000/", "0/x000/001", "entries/000", "0/../000", "0/+01", "0/x999/x999/x999/x999/x999/x999/x999/999"} {
+		"0/000.p/0", "0/000.p/256", "0/000.p/05", "0/000.p/", "0/000/", "0/x000/001", "entries/000", "0/../000", "0/+01", "0/x999/x999/x999/x999/x999/x999/x999/999",
+		"0/x072/x057/x594/x037/x927/936", "1/x072/x057/x594/x037/x927/936", "7/001"} { // 2^56: times 256 it is 0 again
 		if id, width, err := ledger.ParseTilePath(path); err == nil {
 			t.Errorf("%s is read as %v, %d", path, id, width)
 		}
 	}
 	if id, width, err := ledger.ParseTilePath("1/x001/x234/067.p/17"); err != nil || id != (ledger.TileID{Level: 1, Index: 1234067}) || width != 17 {
 		t.Error(id, width, err)
+	}
+}
+
+// An index so large that its first position overflows is of no tile.
+func TestTilesBeyondAnyLogAreEmpty(t *testing.T) {
+	m := newMemory(t, numbered(300))
+	for _, id := range []ledger.TileID{{Level: 0, Index: 1 << 56}, {Level: 1, Index: 1 << 56}, {Level: 0, Index: -1}, {Level: 7, Index: 1}} {
+		if width := id.WidthAt(math.MaxInt64); width != 0 && id.Index != 1 {
+			t.Errorf("%v has %d hashes", id, width)
+		}
+		if _, err := ledger.ReadTile(t.Context(), m, id, 1); err == nil {
+			t.Errorf("%v can be read", id)
+		}
 	}
 }
 
