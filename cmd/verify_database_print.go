@@ -13,9 +13,13 @@ import (
 // printVerification tells it to people who know nothing of trees and hashes.
 func printVerification(w io.Writer, r *verify.Report, memory string) error {
 	var b strings.Builder
-	if r.Intact {
+	switch unsigned := unsignedEntries(r); {
+	case r.Intact && unsigned > 0:
+		fmt.Fprintf(&b, "INTACT as far as it is signed: no event was altered, removed, inserted or moved. "+
+			"Nothing is proven of the last %s entries, which no signature covers.\n\n", grouped(unsigned))
+	case r.Intact:
 		b.WriteString("INTACT: no event was altered, removed, inserted or moved.\n\n")
-	} else {
+	default:
 		fmt.Fprintf(&b, "TAMPERING FOUND: %s.\n\n", findingCounts(r))
 		tellFindings(&b, r)
 		b.WriteByte('\n')
@@ -30,6 +34,14 @@ func printVerification(w io.Writer, r *verify.Report, memory string) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// unsignedEntries are how many entries of all logs no good signature covers.
+func unsignedEntries(r *verify.Report) (n int64) {
+	for _, l := range r.Logs {
+		n += max(0, l.NotYetSigned)
+	}
+	return n
 }
 
 // tellLog says how far one log is proven.
