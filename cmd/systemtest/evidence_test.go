@@ -54,6 +54,9 @@ func TestEvidenceOfRealEvents(t *testing.T) {
 	}
 
 	do(t, "verify", "--database", "--key", verifier, "--postgres.url", s.url)
+	t.Run("independent verifier", func(t *testing.T) {
+		takesEvidence(t, s, "http://"+api, issuer.Token(nil), verifier)
+	})
 
 	text, err := os.ReadFile(file)
 	if err != nil {
