@@ -54,13 +54,21 @@ func level(name string) (slog.Level, bool) {
 // that is not known counts as info.
 func New(w io.Writer, o Options) *slog.Logger {
 	l, _ := level(o.Level)
-	opts := &slog.HandlerOptions{Level: l, ReplaceAttr: redact}
+	opts := &slog.HandlerOptions{Level: l, ReplaceAttr: forPrograms}
 	var sink slog.Handler = slog.NewJSONHandler(w, opts)
 	if o.Format == formatConsole {
 		opts.ReplaceAttr = forPeople
 		sink = slog.NewTextHandler(w, opts)
 	}
 	return slog.New(slogmulti.Pipe(withIDs).Handler(slogmulti.Fanout(sink)))
+}
+
+// forPrograms has times in UTC, so that the lines of all machines sort together.
+func forPrograms(groups []string, a slog.Attr) slog.Attr {
+	if len(groups) == 0 && a.Key == slog.TimeKey {
+		return slog.Time(slog.TimeKey, a.Value.Time().UTC())
+	}
+	return redact(groups, a)
 }
 
 // forPeople leaves the date out of what scrolls by on a terminal.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"log/slog"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -44,6 +45,14 @@ func TestIDsOfTheContext(t *testing.T) {
 
 	require.NotContains(t, line(t, func(l *slog.Logger) { l.Info("no context") }), "correlationId")
 	require.Empty(t, CorrelationID(context.Background()))
+}
+
+func TestTimesAreUTC(t *testing.T) {
+	local := time.Local
+	t.Cleanup(func() { time.Local = local })
+	time.Local = time.FixedZone("elsewhere", 12*60*60)
+	got := line(t, func(l *slog.Logger) { l.Info("hello") })
+	require.Regexp(t, `Z$`, got["time"])
 }
 
 func TestDerivedLoggersDoNotShareAttributes(t *testing.T) {
