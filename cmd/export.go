@@ -24,7 +24,7 @@ type exportFlags struct {
 func newExportCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "export",
-		Short: "Write all events that fit, with their evidence, into one file",
+		Short: "Write all events that fit, with or without their evidence, into one file",
 		Long: `Export asks the API at client.url for all events that fit, with the token of client.token, and writes
 them as one file. All filters must fit; without any it is the whole history.
 
@@ -32,17 +32,23 @@ A bundle is an evidence bundle: every event with the proof that it is in the log
 checkpoint, for 'audittrail verify' or anybody's own verifier. It is the history as that checkpoint has
 it: what is stored while the export runs is not in it.
 
-FILE appears under its name when it is complete, in place of one that was there; until then, and when
-the export fails, there is only a hidden file beside it that ends in .partial. Where the name ends in
-.gz it is compressed. Standard output gets what arrives as it arrives: look at the exit status.`,
+NDJSON is the same events without their proofs, one a line, for other programs to read. Its last line,
+{"complete":true,"count":N,"sha256":"…","checkpoint":"…"}, tells a whole file from a cut or damaged
+one; it is no event. It proves nothing: nobody signs it.
+
+FILE appears under its name when it is complete, in place of one that was there. Until then there is only
+a hidden file beside it that ends in .partial; when the export fails, or what arrived is not whole, that
+is removed. Where the name ends in .gz it is compressed. Standard output gets what arrives as it arrives:
+look at the exit status.`,
 		Example: `  audittrail export --out history.json.gz
   audittrail export --aggregate-type Order --aggregate-id SO-1001 --out SO-1001.json
-  audittrail export --event-type PaymentRefunded --from 720h | audittrail verify - --key keys.txt`,
+  audittrail export --event-type PaymentRefunded --from 720h | audittrail verify - --key keys.txt
+  audittrail export --format ndjson --from 24h | jq -c 'select(.complete | not) | .payload'`,
 		Args: cobra.NoArgs,
 	}
 	var f exportFlags
-	f.format = &outputFormat{value: "bundle", formats: []string{"bundle"}}
-	c.Flags().Var(f.format, "format", "form of the file: bundle")
+	f.format = &outputFormat{value: "bundle", formats: []string{"bundle", "ndjson"}}
+	c.Flags().Var(f.format, "format", "form of the file: bundle, ndjson")
 	_ = c.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(f.format.formats, cobra.ShellCompDirectiveNoFileComp))
 	f.add(c, "asc", "asc, or desc for the newest first")
 	c.Flags().StringVar(&f.out, "out", "", "file to write; standard output without it")
@@ -67,15 +73,19 @@ func runExport(c *cobra.Command, f exportFlags) error {
 	if err != nil {
 		return err
 	}
+	form := exportForm{client.CopyBundle, "events with their evidence"}
+	if f.format.value == "ndjson" {
+		form = exportForm{client.CopyNDJSON, "events"}
+	}
 	if f.out == "" {
-		_, err := download(c, api, query, c.OutOrStdout())
+		_, err := download(c, api, query, c.OutOrStdout(), form)
 		return err
 	}
 	file, err := createExport(f.out)
 	if err != nil {
 		return err
 	}
-	events, err := download(c, api, query, file)
+	events, err := download(c, api, query, file, form)
 	if err != nil {
 		return errors.Join(err, file.abort())
 	}
@@ -83,12 +93,18 @@ func runExport(c *cobra.Command, f exportFlags) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(c.ErrOrStderr(), "%s events with their evidence are in %s (%s)\n", grouped(events), visible(f.out), mebibytes(size))
+	_, err = fmt.Fprintf(c.ErrOrStderr(), "%s %s are in %s (%s)\n", grouped(events), form.holds, visible(f.out), mebibytes(size))
 	return err
 }
 
-// download writes the bundle that the API streams, and answers how many events it holds.
-func download(c *cobra.Command, api *client.Client, query url.Values, to io.Writer) (int64, error) {
+// exportForm is how one form of export is told from a part of it.
+type exportForm struct {
+	copy  func(dst io.Writer, src io.Reader, each func()) error // fails where src is not whole
+	holds string
+}
+
+// download writes what the API streams, and answers how many events it holds.
+func download(c *cobra.Command, api *client.Client, query url.Values, to io.Writer, form exportForm) (int64, error) {
 	body, err := api.Open(c.Context(), "/v1/events/export", query)
 	if err != nil {
 		return 0, ended(c.Context(), err)
@@ -98,7 +114,7 @@ func download(c *cobra.Command, api *client.Client, query url.Values, to io.Writ
 	telling := startProgress(c.ErrOrStderr(), func() string {
 		return fmt.Sprintf("%s events, %s", grouped(events.Load()), mebibytes(bytes.Load()))
 	})
-	err = client.CopyBundle(counting{to, &bytes}, body, func() { events.Add(1) })
+	err = form.copy(counting{to, &bytes}, body, func() { events.Add(1) })
 	telling.stop()
 	return events.Load(), ended(c.Context(), err)
 }

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -27,6 +28,9 @@ func exportAPI(t *testing.T, text string, cut bool) *[]url.Values {
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
+		if r.URL.Query().Get("format") == "ndjson" {
+			w.Header().Set("Content-Type", "application/x-ndjson")
+		}
 		_, _ = io.WriteString(w, text)
 		if cut {
 			_ = http.NewResponseController(w).Flush()
@@ -71,6 +75,27 @@ func TestExportWritesWhatVerifyAccepts(t *testing.T) {
 	requireFiles(t, dir, "plain.json", "small.json.gz")
 }
 
+func TestExportNDJSON(t *testing.T) {
+	export := readEvidence(t, "export.ndjson")
+	queries := exportAPI(t, export, false)
+	out, errs, status := call(t, "export", "--format", "ndjson", "--event-type", "A")
+	require.Equal(t, statusDone, status, errs)
+	require.Equal(t, export, out, "standard output has it byte by byte")
+	require.Equal(t, url.Values{"format": {"ndjson"}, "order": {"asc"}, "eventType": {"A"}}, (*queries)[0])
+	dir := t.TempDir()
+	for _, name := range []string{"plain.ndjson", "small.ndjson.gz"} {
+		file := filepath.Join(dir, name)
+		out, errs, status = call(t, "export", "--format", "ndjson", "--out", file)
+		require.Equal(t, statusDone, status, errs)
+		require.Empty(t, out)
+		require.Contains(t, errs, "3 events are in ")
+	}
+	plain, err := os.ReadFile(filepath.Join(dir, "plain.ndjson"))
+	require.NoError(t, err)
+	require.Equal(t, export, string(plain))
+	requireFiles(t, dir, "plain.ndjson", "small.ndjson.gz")
+}
+
 // requireFiles checks that a folder holds these files and nothing else.
 func requireFiles(t *testing.T, dir string, want ...string) {
 	t.Helper()
@@ -85,12 +110,16 @@ func requireFiles(t *testing.T, dir string, want ...string) {
 
 // An export that is not whole leaves nothing behind, whatever cut it and however the cut looks.
 func TestExportThatIsCutLeavesNothing(t *testing.T) {
-	bundle := readEvidence(t, "events.json")
+	bundle, ndjson := readEvidence(t, "events.json"), readEvidence(t, "export.ndjson")
 	for name, c := range map[string]struct {
 		text string
 		cut  bool
 		says string
 	}{
+		"NDJSON by the server":     {ndjson[:1000], true, "cut off"},
+		"NDJSON between its lines": {ndjson[:strings.LastIndex(ndjson, "\n{")+1], false, "cut off"},
+		"NDJSON of other lines":    {strings.Replace(ndjson, "order", "0rder", 1), false, "damaged on its way"},
+		"NDJSON of fewer lines":    {ndjson[strings.Index(ndjson, "\n")+1:], false, "damaged on its way"},
 		"by the server":            {bundle[:1000], true, "cut off"},
 		"at its very end":          {bundle[:len(bundle)-4], true, "cut off"},
 		"by a proxy, tidily":       {bundle[:len(bundle)-4], false, "cut off"},
@@ -105,14 +134,18 @@ func TestExportThatIsCutLeavesNothing(t *testing.T) {
 			dir := t.TempDir()
 			file := filepath.Join(dir, "kept.json")
 			require.NoError(t, os.WriteFile(file, []byte("an older one"), 0o600))
-			_, errs, status := call(t, "export", "--out", file)
+			format := "bundle"
+			if strings.HasPrefix(name, "NDJSON") {
+				format = "ndjson"
+			}
+			_, errs, status := call(t, "export", "--out", file, "--format", format)
 			require.Equal(t, statusFailed, status)
 			require.Contains(t, errs, c.says)
 			requireFiles(t, dir, "kept.json")
 			kept, err := os.ReadFile(file)
 			require.NoError(t, err)
 			require.Equal(t, "an older one", string(kept))
-			_, _, status = call(t, "export")
+			_, _, status = call(t, "export", "--format", format)
 			require.Equal(t, statusFailed, status, "standard output: the status says it")
 		})
 	}
@@ -136,7 +169,7 @@ func TestWrongUseOfExport(t *testing.T) {
 		"--out must not be empty":        {"--out", ""},
 		"--from must be RFC 3339":        {"--from", "yesterday"},
 		"--order must be asc or desc":    {"--order", "up"},
-		"must be one of bundle":          {"--format", "csv"},
+		"must be one of bundle, ndjson":  {"--format", "csv"},
 		"is a folder":                    {"--out", t.TempDir()},
 		"client.url must be":             {"--client.url", "localhost:8080"},
 	} {

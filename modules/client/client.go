@@ -84,17 +84,24 @@ func (c *Client) request(ctx context.Context, path string, query url.Values) (*h
 	if err != nil {
 		return nil, err
 	}
-	req.Header.Set("Accept", "application/json, application/problem+json")
+	req.Header.Set("Accept", kindJSON+", "+kindNDJSON+", "+kindProblem)
 	if c.token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.token)
 	}
 	return req, nil
 }
 
-// isJSON says whether an answer is what was asked for.
-func isJSON(resp *http.Response) bool {
+// The media types of the API's answers.
+const (
+	kindJSON    = "application/json"
+	kindNDJSON  = "application/x-ndjson"
+	kindProblem = "application/problem+json"
+)
+
+// kindOf is an answer's media type, without its parameters.
+func kindOf(resp *http.Response) string {
 	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
-	return kind == "application/json"
+	return kind
 }
 
 // unwrapURL takes the URL out of an error's text: it may hold what somebody searches for.
@@ -114,12 +121,11 @@ func (c *Client) read(resp *http.Response) (jsontext.Value, error) {
 	if len(body) > maxAnswer {
 		return nil, fmt.Errorf("the answer from %s is longer than %d MiB; ask with a smaller limit", c.base, maxAnswer>>20)
 	}
-	if resp.StatusCode == http.StatusOK && isJSON(resp) {
+	if resp.StatusCode == http.StatusOK && kindOf(resp) == kindJSON {
 		return body, nil
 	}
-	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	var p Problem
-	if kind != "application/problem+json" || json.Unmarshal(body, &p) != nil {
+	if kindOf(resp) != kindProblem || json.Unmarshal(body, &p) != nil {
 		return nil, fmt.Errorf("%s answered %d (%s), which is not how audittrail answers; is client.url right?",
 			c.base, resp.StatusCode, http.StatusText(resp.StatusCode))
 	}

@@ -17,8 +17,9 @@ const stallTime = 2 * time.Minute
 
 var errStalled = errors.New("the API has sent nothing for two minutes")
 
-// Open asks for an answer of any length: JSON that is read while it is sent. The caller closes it. An
-// answer that the API cuts off ends in io.ErrUnexpectedEOF. The error is a *Problem where the API refused.
+// Open asks for an answer of any length: JSON or NDJSON that is read while it is sent. The caller closes
+// it. An answer that the API cuts off ends in io.ErrUnexpectedEOF. The error is a *Problem where the API
+// refused.
 func (c *Client) Open(ctx context.Context, path string, query url.Values) (io.ReadCloser, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	req, err := c.request(ctx, path, query)
@@ -36,7 +37,7 @@ func (c *Client) Open(ctx context.Context, path string, query url.Values) (io.Re
 		return nil, fmt.Errorf("no answer from %s: %w", c.base, unwrapURL(s.explain(err)))
 	}
 	s.body = resp.Body
-	if resp.StatusCode == http.StatusOK && isJSON(resp) {
+	if resp.StatusCode == http.StatusOK && (kindOf(resp) == kindJSON || kindOf(resp) == kindNDJSON) {
 		return s, nil
 	}
 	_, err = c.read(resp)

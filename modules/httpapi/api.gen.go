@@ -51,6 +51,21 @@ func (e EvidenceFormat) Valid() bool {
 	}
 }
 
+// Defines values for ExportTrailerComplete.
+const (
+	True ExportTrailerComplete = true
+)
+
+// Valid indicates whether the value is a known member of the ExportTrailerComplete enum.
+func (e ExportTrailerComplete) Valid() bool {
+	switch e {
+	case True:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for LogName.
 const (
 	Access LogName = "access"
@@ -210,12 +225,15 @@ func (e ListEventsParamsOrder) Valid() bool {
 // Defines values for ExportEventsParamsFormat.
 const (
 	Bundle ExportEventsParamsFormat = "bundle"
+	Ndjson ExportEventsParamsFormat = "ndjson"
 )
 
 // Valid indicates whether the value is a known member of the ExportEventsParamsFormat enum.
 func (e ExportEventsParamsFormat) Valid() bool {
 	switch e {
 	case Bundle:
+		return true
+	case Ndjson:
 		return true
 	default:
 		return false
@@ -380,6 +398,22 @@ type Evidence struct {
 
 // EvidenceFormat defines model for Evidence.Format.
 type EvidenceFormat string
+
+// ExportTrailer The last line of an NDJSON export (docs/EVIDENCE.md). An answer without it is not whole.
+type ExportTrailer struct {
+	// Checkpoint The signed checkpoint, a C2SP signed note; empty where none was signed yet.
+	Checkpoint string                `json:"checkpoint"`
+	Complete   ExportTrailerComplete `json:"complete"`
+
+	// Count How many events there are.
+	Count int64 `json:"count"`
+
+	// Sha256 SHA-256 of all bytes before this line, in hexadecimal.
+	Sha256 string `json:"sha256"`
+}
+
+// ExportTrailerComplete defines model for ExportTrailer.Complete.
+type ExportTrailerComplete bool
 
 // FeedPage defines model for FeedPage.
 type FeedPage struct {
@@ -2100,6 +2134,56 @@ func (response ExportEvents200JSONResponse) VisitExportEventsResponse(w http.Res
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
+}
+
+type ExportEvents200ApplicationxNdjsonResponse struct {
+	Body          io.Reader
+	Headers       ExportEvents200ResponseHeaders
+	ContentLength int64
+}
+
+func (response ExportEvents200ApplicationxNdjsonResponse) VisitExportEventsResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	if response.Headers.ContentDisposition != nil {
+		w.Header().Set("Content-Disposition", fmt.Sprint(*response.Headers.ContentDisposition))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	flusher, ok := w.(http.Flusher)
+	if !ok {
+		// If w doesn't support flushing, fall back to io.Copy.
+		_, err := io.Copy(w, response.Body)
+		return err
+	}
+	// text/event-stream messages are typically small; use a
+	// modest buffer and flush after each chunk so clients see
+	// events immediately instead of waiting on OS buffering.
+	buf := make([]byte, 4096)
+	for {
+		n, err := response.Body.Read(buf)
+		if n > 0 {
+			if _, writeErr := w.Write(buf[:n]); writeErr != nil {
+				return writeErr
+			}
+			flusher.Flush()
+		}
+		if err != nil {
+			if err == io.EOF {
+				return nil
+			}
+			return err
+		}
+	}
 }
 
 type ExportEvents400ApplicationProblemPlusJSONResponse struct {

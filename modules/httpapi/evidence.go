@@ -13,6 +13,12 @@ import (
 // plainType is C2SP's for checkpoints and textual proofs.
 const plainType = "text/plain; charset=utf-8"
 
+// The media types of exports.
+const (
+	JSONType   = jsonType
+	NDJSONType = "application/x-ndjson"
+)
+
 // cacheFor says how long an answer may be kept: by everybody where no token was wanted, and by the caller
 // alone where one was.
 func cacheFor(h http.Header, directives string) {
@@ -96,6 +102,7 @@ func (c Consistency) VisitGetConsistencyResponse(w http.ResponseWriter) error {
 // something to send, with [Export.Start].
 type Export struct {
 	File  string // what a browser calls it
+	Type  string // its media type: JSONType or NDJSONType
 	Write func(start func() (ExportStream, error)) error
 }
 
@@ -109,7 +116,7 @@ type ExportStream interface {
 func (e Export) VisitExportEventsResponse(w http.ResponseWriter) error {
 	return e.Write(func() (ExportStream, error) {
 		h := w.Header()
-		h.Set(contentType, jsonType)
+		h.Set(contentType, e.Type)
 		h.Set(echo.HeaderContentDisposition, `attachment; filename="`+e.File+`"`)
 		cacheFor(h, "no-store")
 		return httpserver.StartStream(w, http.StatusOK)

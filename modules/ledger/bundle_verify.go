@@ -8,11 +8,9 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// maxFaults is how many faults are kept.
-const maxFaults = 100
-
 // bundleVerifier reads a bundle from its beginning to its end.
 type bundleVerifier struct {
+	findings
 	meter  *meter
 	d      *jsontext.Decoder
 	keys   Keys
@@ -20,22 +18,13 @@ type bundleVerifier struct {
 	report Report
 	texts  map[string]string // members before the entries
 	seen   indexSet
-	faults []*Fault
-	count  int64
 }
 
 func (v *bundleVerifier) run() (Report, error) {
+	v.report.Form = FormBundle
 	err := v.bundle()
 	v.report.Distinct = !v.seen.full && !v.seen.repeated
-	var fault *Fault
-	if errors.As(err, &fault) {
-		v.note(fault)
-		err = nil
-	}
-	if err == nil && v.count > 0 {
-		err = &NotProvenError{Faults: v.faults, Count: v.count}
-	}
-	return v.report, err
+	return v.report, v.outcome(err)
 }
 
 // bundle reads the outermost object. An error is a *Fault that ends the reading, or *UnreadableError.
@@ -179,12 +168,6 @@ func (v *bundleVerifier) end() error {
 		return &UnreadableError{Detail: "something follows the bundle", Cause: err}
 	}
 	return &UnreadableError{Detail: "the file can't be read behind the bundle", Cause: err}
-}
-
-func (v *bundleVerifier) note(f *Fault) {
-	if v.count++; len(v.faults) < maxFaults {
-		v.faults = append(v.faults, f)
-	}
 }
 
 // unreadable says why the bundle can't be read on; nil where err is nil.

@@ -14,12 +14,23 @@ import (
 // MaxEntry bounds an entry of a bundle, and a textual proof, in bytes: well above the largest event.
 const MaxEntry = 2 * event.RecordBytesLimit
 
+// Form is what a file of evidence is.
+type Form string
+
+// The forms.
+const (
+	FormBundle    Form = "bundle"     // an evidence bundle
+	FormTextProof Form = "tlog-proof" // a textual proof (C2SP tlog-proof)
+	FormExport    Form = "export"     // NDJSON with a trailer, which shows completeness, and proves nothing
+)
+
 // Report is what was verified.
 type Report struct {
+	Form       Form
 	Log        Log
-	Checkpoint Signed
-	Entries    int64 // read
-	Proven     int64 // of them
+	Checkpoint Signed // zero where none could be trusted; of an export also where none was signed yet
+	Entries    int64  // read
+	Proven     int64  // of them; of an export none ever is
 	// Distinct says that no entry stands in the evidence twice. It is false too where a bundle is so
 	// large and so scattered that looking for repeats was given up.
 	Distinct bool
@@ -33,12 +44,14 @@ type Entry struct {
 	Fault  *Fault // nil where the entry is proven
 }
 
-// Verify checks evidence against the keys that its reader trusts: an evidence bundle, or a textual proof
-// (C2SP tlog-proof) that carries its entry. each, unless it is nil, is told of every entry in order.
+// Verify checks evidence against the keys that its reader trusts: an evidence bundle, a textual proof
+// (C2SP tlog-proof) that carries its entry, or an export. each, unless it is nil, is told of every entry
+// in order.
 //
-// The error is nil when every entry is in the log, as it is shown, at its index. It is a *NotProvenError
-// when the evidence does not prove what it says, and an *UnreadableError when it can't be read or is no
-// JSON. It needs memory for one entry, whatever the bundle's length.
+// The error is nil when every entry is in the log, as it is shown, at its index; of an export, which has
+// no proofs, when it is complete and unchanged since it was made. It is a *NotProvenError when the
+// evidence does not prove what it says, and an *UnreadableError when it can't be read or is no JSON; the
+// report says what was found up to there. It needs memory for one entry, whatever the file's length.
 func Verify(r io.Reader, keys Keys, each func(Entry)) (Report, error) {
 	return verify(r, keys, each, MaxEntry)
 }
@@ -52,6 +65,10 @@ func verify(r io.Reader, keys Keys, each func(Entry), most int64) (Report, error
 	b := bufio.NewReader(m)
 	if start, _ := b.Peek(len(textProofHeader)); string(start) == textProofHeader {
 		return verifyText(b, keys, each)
+	}
+	if isExport(b) {
+		v := exportVerifier{lines: newExportReader(m, b), keys: keys, each: each}
+		return v.run()
 	}
 	v := bundleVerifier{meter: m, d: jsontext.NewDecoder(b, jsontext.AllowDuplicateNames(true)), keys: keys, each: each}
 	return v.run()

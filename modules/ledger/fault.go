@@ -19,7 +19,10 @@ const (
 	BadEntry     FaultKind = "bad_entry"     // what is shown can't have been stored so
 	WrongIndex   FaultKind = "wrong_index"   // the entry's index is not its position, or beyond the checkpoint
 	NotIncluded  FaultKind = "not_included"  // the entry is not in the log at its index as it is shown
-	Repeated     FaultKind = "repeated"      // the entry is in the bundle twice
+	Repeated     FaultKind = "repeated"      // the entry is in the file twice
+	Incomplete   FaultKind = "incomplete"    // the export was cut: its trailer is missing
+	WrongCount   FaultKind = "count"         // the export has not as many lines as its trailer says
+	WrongHash    FaultKind = "hash"          // the export's lines are not those that its trailer was made for
 )
 
 // Fault is one thing that evidence does not prove, in words for people.
@@ -50,6 +53,10 @@ func (f *Fault) Error() string {
 type NotProvenError struct {
 	Faults []*Fault // the first of them, a hundred at most; never none
 	Count  int64    // how many there are
+
+	// Unread says why the reading ended before the file did, where it was found to be unreadable behind
+	// the faults; nil where all was read, and where a fault ended it.
+	Unread *UnreadableError
 }
 
 func (e *NotProvenError) Error() string {

@@ -101,18 +101,19 @@ func (p TextProof) Verify(leaf Hash, log Log, keys Keys) (Signed, error) {
 
 // verifyText reads a textual proof and verifies the entry that it carries.
 func verifyText(r io.Reader, keys Keys, each func(Entry)) (Report, error) {
+	report := Report{Form: FormTextProof}
 	text, err := io.ReadAll(r)
 	switch {
 	case errors.Is(err, errMeter):
-		return Report{}, notProven(malformed("the proof is larger than any entry can be"))
+		return report, notProven(malformed("the proof is larger than any entry can be"))
 	case err != nil:
-		return Report{}, &UnreadableError{Detail: "the file can't be read", Cause: err}
+		return report, &UnreadableError{Detail: "the file can't be read", Cause: err}
 	}
 	p, err := ParseTextProof(text)
 	if err != nil {
-		return Report{}, notProven(malformed("the file begins as a proof, and %s", err.Error()))
+		return report, notProven(malformed("the file begins as a proof, and %s", err.Error()))
 	}
-	report := Report{Entries: 1, Distinct: true}
+	report.Entries, report.Distinct = 1, true
 	shows, fault := p.shows(&report)
 	if fault == nil {
 		if report.Checkpoint, err = p.Verify(shows.leaf, report.Log, keys); err == nil {

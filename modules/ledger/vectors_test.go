@@ -92,6 +92,7 @@ func TestVectors(t *testing.T) {
 	golden(t, "events.json", []byte(events.bundle(0, 17, 61, 119)))
 	golden(t, "access.json", []byte(access.bundle(29, 3)))
 	golden(t, "event.tlog-proof", []byte(events.textProof(17)))
+	golden(t, "export.ndjson", []byte(events.export(0, 17, 61)))
 }
 
 func (v *vectors) canonical(t *testing.T) {
@@ -173,13 +174,13 @@ func TestCommittedEvidenceVerifies(t *testing.T) {
 		t.Fatal(err)
 	}
 	keys := keysOf(t, string(text))
-	for name, entries := range map[string]int64{"events.json": 4, "access.json": 2, "event.tlog-proof": 1} {
+	for name, entries := range map[string]int64{"events.json": 4, "access.json": 2, "event.tlog-proof": 1, "export.ndjson": 3} {
 		f, err := os.Open(filepath.Join("testdata", name))
 		if err != nil {
 			t.Fatal(err)
 		}
 		report, err := ledger.Verify(f, keys, nil)
-		if err != nil || report.Proven != entries {
+		if err != nil || report.Entries != entries || report.Form != ledger.FormExport && report.Proven != entries {
 			t.Errorf("%s: %+v, %v", name, report, err)
 		}
 		if err := f.Close(); err != nil {

@@ -144,6 +144,7 @@ func newRouter(t testing.TB) routers.Router {
 	t.Helper()
 	spec, err := httpapi.Load()
 	require.NoError(t, err)
+	openapi3filter.RegisterBodyDecoder(httpapi.NDJSONType, openapi3filter.FileBodyDecoder) // text, as far as it is checked
 	router, err := gorillamux.NewRouter(spec.Doc)
 	require.NoError(t, err)
 	return router

@@ -3,11 +3,11 @@ package query
 import (
 	"bufio"
 	"context"
+	"io"
 	"iter"
 
 	"audittrail/modules/event"
 	"audittrail/modules/httpapi"
-	"audittrail/modules/ledger"
 	"audittrail/modules/store"
 	"audittrail/platform/errs"
 	"audittrail/platform/httpserver"
@@ -24,8 +24,8 @@ const (
 
 var errManyExports = errs.New(errs.Unavailable, "unavailable", "too many exports are under way; try again later")
 
-// ExportEvents streams all events that fit as an evidence bundle. The checkpoint and the first page are
-// read before anything leaves, so that most of what can fail is told by a status.
+// ExportEvents streams all events that fit, in the form that was asked for. The checkpoint and the first
+// page are read before anything leaves, so that most of what can fail is told by a status.
 func (h *Handlers) ExportEvents(ctx context.Context, r httpapi.ExportEventsRequestObject) (httpapi.ExportEventsResponseObject, error) {
 	p := r.Params
 	filter, err := filterOf(p.EventType, p.AggregateType, p.AggregateId, p.From, p.To)
@@ -33,28 +33,38 @@ func (h *Handlers) ExportEvents(ctx context.Context, r httpapi.ExportEventsReque
 		return nil, err
 	}
 	order := orderOf(p.Order, store.Ascending)
-	return httpapi.Export{File: "events.evidence.json", Write: func(start func() (httpapi.ExportStream, error)) error {
+	answer, begin := httpapi.Export{File: "events.evidence.json", Type: httpapi.JSONType}, h.beginBundle
+	if p.Format == httpapi.Ndjson {
+		answer, begin = httpapi.Export{File: "events.ndjson", Type: httpapi.NDJSONType}, h.beginNDJSON
+	}
+	answer.Write = func(start func() (httpapi.ExportStream, error)) error {
 		select {
 		case h.exports <- struct{}{}:
 			defer func() { <-h.exports }()
 		default:
 			return errManyExports
 		}
-		return h.exportBundle(ctx, filter, order, start)
-	}}, nil
+		size, open, err := begin(ctx)
+		if err != nil {
+			return err
+		}
+		return streamExport(ctx, h.reader.Export(ctx, filter, order, size), start, open)
+	}
+	return answer, nil
 }
 
-func (h *Handlers) exportBundle(ctx context.Context, f store.Filter, order store.Order, start func() (httpapi.ExportStream, error)) error {
-	rows := h.reader.Ledger(ledger.Events)
-	checkpoint, err := rows.Checkpoint(ctx)
-	if err != nil {
-		return err
-	}
-	prover, err := ledger.NewProver(rows, checkpoint.Size)
-	if err != nil {
-		return err
-	}
-	next, stop := iter.Pull2(h.reader.Export(ctx, f, order, checkpoint.Size))
+// exportWriter writes one form of export.
+type exportWriter interface {
+	page(ctx context.Context, events []event.Stored) error
+	end() error // MUST come only when all pages were written: it is what makes the export whole
+}
+
+// openExport begins to write a form of export; what it writes may be sent.
+type openExport func(w io.Writer) (exportWriter, error)
+
+// streamExport sends the pages. Whatever fails, the writer's end is not written then.
+func streamExport(ctx context.Context, pages iter.Seq2[[]event.Stored, error], start func() (httpapi.ExportStream, error), open openExport) error {
+	next, stop := iter.Pull2(pages)
 	defer stop()
 	page, err, more := next()
 	if err != nil {
@@ -65,7 +75,7 @@ func (h *Handlers) exportBundle(ctx context.Context, f store.Filter, order store
 		return err
 	}
 	out := bufio.NewWriterSize(stream, exportBuffer)
-	bundle, err := ledger.NewBundleWriter(out, ledger.Events, []byte(checkpoint.Note))
+	w, err := open(out)
 	if err != nil {
 		return err
 	}
@@ -73,9 +83,10 @@ func (h *Handlers) exportBundle(ctx context.Context, f store.Filter, order store
 		if err != nil {
 			return err
 		}
-		if err := exportPage(ctx, bundle, prover, page); err != nil {
+		if err := w.page(ctx, page); err != nil {
 			return err
 		}
+		httpserver.ShowEvents(ctx, len(page))
 		if err := out.Flush(); err != nil {
 			return err
 		}
@@ -83,16 +94,8 @@ func (h *Handlers) exportBundle(ctx context.Context, f store.Filter, order store
 			return err
 		}
 	}
-	if err := bundle.Close(); err != nil {
+	if err := w.end(); err != nil {
 		return err
 	}
 	return out.Flush()
-}
-
-func exportPage(ctx context.Context, bundle *ledger.BundleWriter, prover *ledger.Prover, page []event.Stored) error {
-	if err := bundle.Events(ctx, prover, page); err != nil {
-		return err
-	}
-	httpserver.ShowEvents(ctx, len(page))
-	return nil
 }

@@ -3,6 +3,8 @@ package query_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -40,7 +42,12 @@ func bulk(t testing.TB, a *api, first, n, size int) {
 // export begins an export; its body is the caller's to read and close.
 func (a *api) export(ctx context.Context, t testing.TB, filters string) *http.Response {
 	t.Helper()
-	r := a.request(t, "/v1/events/export?format=bundle"+filters).WithContext(ctx)
+	return a.exportAs(ctx, t, "bundle", filters)
+}
+
+func (a *api) exportAs(ctx context.Context, t testing.TB, format, filters string) *http.Response {
+	t.Helper()
+	r := a.request(t, "/v1/events/export?format="+format+filters).WithContext(ctx)
 	response, err := a.client.Do(r)
 	require.NoError(t, err)
 	return response
@@ -78,20 +85,77 @@ func TestExportAsABundle(t *testing.T) {
 		require.True(t, report.Distinct)
 	}
 	for query, field := range map[string]string{
-		"": "format", "?format=": "format", "?format=ndjson": "format", "?format=csv": "format", "?format=bundle&format=bundle": "format",
+		"": "format", "?format=": "format", "?format=csv": "format", "?format=NDJSON": "format", "?format=bundle&format=bundle": "format",
 		"?format=bundle&limit=5": "limit", "?format=bundle&cursor=x": "cursor", "?format=bundle&order=up": "order", "?format=bundle&aggregateId=": "aggregateId",
 		"?format=bundle&from=2026-03-01T00:00:00Z&to=2026-03-01T00:00:00Z": "to",
 	} {
 		p := a.get(t, "/v1/events/export"+query).refused(t, http.StatusBadRequest, "invalid_parameter", field)
 		if strings.Contains(query, "csv") {
-			require.Contains(t, p.Detail, "bundle", "it says what there is")
+			require.Contains(t, p.Detail, "must be one of: bundle, ndjson", "it says what there is")
 		}
 	}
 }
 
-// An export of any size takes bounded memory, and every event in it is proven. What is stored and signed
-// while it is read does not change what it holds.
+func TestExportAsNDJSON(t *testing.T) {
+	a := newAPI(t)
+	export := func(filters string) answer {
+		got := a.get(t, "/v1/events/export?format=ndjson"+filters) // held against the specification
+		require.Equal(t, http.StatusOK, got.status, string(got.body))
+		return got
+	}
+	require.Equal(t, `{"complete":true,"count":0,"sha256":"`+sumOf("")+`","checkpoint":""}`+"\n", string(export("").body))
+	a.append(t, order(1, "Order", "o-1"), order(3, "Order", "o-2"), order(2, "Order", "o-1"))
+	unsigned := export("")
+	require.Equal(t, 4, bytes.Count(unsigned.body, []byte{'\n'}), "all that was stored, where nothing was signed")
+
+	signed := a.sign(t)
+	a.append(t, order(4, "Order", "o-1"))
+	for filters, want := range map[string][]int{
+		"": {1, 2, 3}, "&order=desc": {3, 2, 1}, "&order=asc&aggregateId=o-1": {1, 2}, "&aggregateId=o-1&from=2026-03-01T09:32:00Z": {2}, "&eventType=None": nil,
+	} {
+		got := export(filters)
+		require.Equal(t, "application/x-ndjson", got.header.Get("Content-Type"))
+		require.Equal(t, `attachment; filename="events.ndjson"`, got.header.Get("Content-Disposition"))
+		require.Equal(t, "private, no-store", got.header.Get("Cache-Control"))
+		var events string
+		for _, n := range want {
+			events += string(a.get(t, "/v1/events/"+id(n)).body) + "\n"
+		}
+		lines, last, found := strings.Cut(string(got.body), `{"complete":`)
+		require.True(t, found)
+		require.Equal(t, events, lines, "the lines are what the API shows of each event")
+		var trailer struct {
+			Complete           bool
+			Count              int
+			SHA256, Checkpoint string
+		}
+		require.NoError(t, json.Unmarshal([]byte(`{"complete":`+last), &trailer))
+		require.True(t, trailer.Complete)
+		require.Equal(t, len(want), trailer.Count)
+		require.Equal(t, sumOf(events), trailer.SHA256)
+		require.Equal(t, signed.Note, trailer.Checkpoint)
+	}
+	r := a.request(t, "/v1/events/export?format=ndjson")
+	r.Method = http.MethodHead
+	require.Equal(t, http.StatusOK, a.send(t, r).status)
+	a.get(t, "/v1/events/export?format=ndjson&limit=5").refused(t, http.StatusBadRequest, "invalid_parameter", "limit")
+}
+
+func sumOf(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:])
+}
+
+// An export of any size takes bounded memory, and every event in it is there once: proven in a bundle, and
+// counted in NDJSON. What is stored and signed while it is read does not change what it holds.
 func TestALargeExport(t *testing.T) {
+	for _, format := range []string{"bundle", "ndjson"} {
+		t.Run(format, func(t *testing.T) { largeExport(t, format) })
+	}
+}
+
+func largeExport(t *testing.T, format string) {
+	t.Helper()
 	const events, size, bound = 10_000, 8 << 10, 64 << 20
 	a := newAPI(t)
 	bulk(t, a, 0, events, size)
@@ -101,7 +165,7 @@ func TestALargeExport(t *testing.T) {
 	var before, now runtime.MemStats
 	runtime.ReadMemStats(&before)
 
-	response := a.export(t.Context(), t, "")
+	response := a.exportAs(t.Context(), t, format, "")
 	require.Equal(t, http.StatusOK, response.StatusCode)
 	start := make([]byte, 1<<10)
 	_, err := io.ReadFull(response.Body, start)
@@ -120,7 +184,7 @@ func TestALargeExport(t *testing.T) {
 	})
 	require.NoError(t, err)
 	require.NoError(t, response.Body.Close())
-	require.EqualValues(t, events, report.Proven)
+	require.EqualValues(t, events, report.Entries)
 	require.Len(t, seen, events, "each exactly once")
 	require.EqualValues(t, events, report.Checkpoint.Size, "the checkpoint of its beginning")
 	require.Greater(t, read, int64(events*size))
@@ -135,10 +199,17 @@ func (f writerFunc) Write(p []byte) (int, error) { f(p); return len(p), nil }
 
 // An export that fails midway ends in the middle of its HTTP and of its JSON, and never verifies.
 func TestAnExportThatIsCut(t *testing.T) {
+	for _, format := range []string{"bundle", "ndjson"} {
+		t.Run(format, func(t *testing.T) { cutExport(t, format) })
+	}
+}
+
+func cutExport(t *testing.T, format string) {
+	t.Helper()
 	a := newAPI(t)
 	bulk(t, a, 0, 3000, 8<<10)
 	a.sign(t)
-	response := a.export(t.Context(), t, "")
+	response := a.exportAs(t.Context(), t, format, "")
 	require.Equal(t, http.StatusOK, response.StatusCode)
 	owner, err := pgx.Connect(t.Context(), a.database)
 	require.NoError(t, err)
@@ -152,9 +223,16 @@ func TestAnExportThatIsCut(t *testing.T) {
 	require.False(t, json.Valid(body))
 	require.NotContains(t, string(body), "permission denied")
 	_, err = ledger.Verify(bytes.NewReader(body), a.keys(t), nil)
-	var unreadable *ledger.UnreadableError
-	require.ErrorAs(t, err, &unreadable)
-	a.get(t, "/v1/events/export?format=bundle").refused(t, http.StatusInternalServerError, "internal_error", "")
+	if format == "bundle" {
+		var unreadable *ledger.UnreadableError
+		require.ErrorAs(t, err, &unreadable)
+	} else {
+		require.NotContains(t, string(body), `"complete":`)
+		var fault *ledger.Fault
+		require.ErrorAs(t, err, &fault)
+		require.Equal(t, ledger.Incomplete, fault.Kind)
+	}
+	a.get(t, "/v1/events/export?format="+format).refused(t, http.StatusInternalServerError, "internal_error", "")
 }
 
 // So many exports run at once and no more. A reader that leaves gives its place back.

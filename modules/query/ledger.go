@@ -68,11 +68,16 @@ func (h *Handlers) Tile(ctx context.Context, log ledger.Log, id ledger.TileID, w
 // does not exist yet.
 func (h *Handlers) signed(ctx context.Context, log ledger.Log) (store.Checkpoint, error) {
 	latest, err := h.reader.Ledger(log).Checkpoint(ctx)
-	var refused *errs.Error
-	if errors.As(err, &refused) && refused.Code == store.NotYetSigned().Code {
+	if notYetSigned(err) {
 		return store.Checkpoint{}, errUnsigned
 	}
 	return latest, err
+}
+
+// notYetSigned says whether an error is that a log has no checkpoint.
+func notYetSigned(err error) bool {
+	var refused *errs.Error
+	return errors.As(err, &refused) && refused.Code == store.NotYetSigned().Code
 }
 
 var errUnsigned = errs.New(errs.NotFound, "not_found", "nothing of this log has been signed up to there yet")

@@ -3,11 +3,11 @@
 
 It was written from docs/EVIDENCE.md alone; the numbers below are that page's sections.
 
-    verify.py --key KEY [--key KEY ...] FILE ...      evidence bundles and textual proofs
-    verify.py --vectors FILE                          the test vectors of section 8
+    verify.py --key KEY [--key KEY ...] FILE ...      evidence bundles, textual proofs and exports
+    verify.py --vectors FILE                          the test vectors of section 9
 
 A KEY is a verifier key, or a file of them. One line is printed a file. Exit status 0: everything is
-proven; 3: something does not prove what it says; 1: something can't be read, or is no JSON.
+proven, or complete; 3: something does not prove what it says; 1: something can't be read, or is no JSON.
 """
 
 import argparse
@@ -438,10 +438,29 @@ def open_checkpoint(note, keys):
 # ---- 5. The evidence bundle --------------------------------------------------------------------
 
 
-def check_bundle(data, keys):
-    """Returns how many entries there are, all of them proven. An entry that does not fit does not keep
-    the others from being looked at, and counts at the end; whatever else is wrong ends the reading."""
-    reader, wrong = Reader(data), []
+def judged(read):
+    """What was found wrong before a file ends unreadable counts, and is no less wrong at the file's end."""
+
+    def check(data, keys):
+        wrong, count = [], 0
+        try:
+            count = read(data, keys, wrong)
+        except Unreadable as e:
+            if not wrong:
+                raise
+            wrong.append(str(e))
+        if wrong:
+            raise Unproven("; ".join(wrong[:20]))
+        return count
+
+    return check
+
+
+@judged
+def check_bundle(data, keys, wrong):
+    """Returns how many entries there are. An entry that does not fit does not keep the others from being
+    looked at, and goes into `wrong`; whatever else is wrong ends the reading."""
+    reader = Reader(data)
     if reader.token() != Bracket("{"):
         raise Unproven("not an evidence bundle")
     head, indexes, count = {}, None, 0
@@ -476,8 +495,6 @@ def check_bundle(data, keys):
     if indexes is None:
         raise Unproven("there are no entries")
     reader.end()
-    if wrong:
-        raise Unproven("; ".join(wrong[:20]))
     return count
 
 
@@ -549,7 +566,78 @@ def check_textual(data, keys):
     return 1
 
 
-# ---- 8. Test vectors ---------------------------------------------------------------------------
+# ---- 7. The export -----------------------------------------------------------------------------
+
+EXPORT = (b'{"eventId":', b'{"complete":')
+
+
+def read_line(line):
+    reader = Reader(line)
+    value = reader.value()
+    reader.end()
+    return value, reader.doubt
+
+
+def position_of(line):
+    value, doubt = read_line(line)
+    if doubt:
+        raise Unproven(doubt)
+    position = value.get("position") if isinstance(value, dict) else None
+    if not isinstance(position, Number):
+        raise Unproven("no event")
+    return whole_number(position.form, "the position")
+
+
+def read_trailer(line):
+    """The trailer's members as texts, of the one spelling that it has."""
+    value, _ = read_line(line)
+    members = {n: v.text if isinstance(v, Number) else v for n, v in value.items()}
+    whole_number(str(members.get("count")), "the count")
+    if not re.fullmatch("[0-9a-f]{64}", str(members.get("sha256"))) or not isinstance(members.get("checkpoint"), str):
+        raise Unproven("the trailer is of another form")
+    spelled = '{"complete":true,"count":%s,"sha256":"%s","checkpoint":%s}\n' % (
+        members["count"], members["sha256"], string_form(members["checkpoint"]))
+    if spelled.encode() != line:
+        raise Unproven("the trailer is of another form")
+    return members
+
+
+@judged
+def check_export(data, keys, wrong):
+    """Returns how many events there are. That they are genuine is not proven by this."""
+    start, positions, count = 0, set(), 0
+    while True:
+        end = data.find(b"\n", start) + 1
+        if end == 0:
+            raise Unproven("the trailer is missing: the export was cut")
+        line = data[start:end]
+        if line.startswith(EXPORT[1]):
+            break
+        start, count = end, count + 1
+        try:
+            position = position_of(line)
+            if position in positions:
+                raise Unproven("it is there twice")
+            positions.add(position)
+        except Unproven as e:
+            wrong.append(f"line {count}: {e}")
+    trailer = read_trailer(line)
+    if end != len(data):
+        raise Unproven("something follows the trailer")
+    if trailer["count"] != str(count):
+        wrong.append(f"there are {count} events, but the trailer says {trailer['count']}")
+    if trailer["sha256"] != hashlib.sha256(data[:start]).hexdigest():
+        wrong.append("the lines are not those that the trailer was made for")
+    if trailer["checkpoint"] != "":
+        checkpoint = open_checkpoint(trailer["checkpoint"], keys)
+        if log_of(checkpoint) != "events":
+            raise Unproven("the checkpoint is of another log")
+        if positions and max(positions) >= checkpoint.size:
+            wrong.append("an event is beyond the checkpoint")
+    return count
+
+
+# ---- 9. Test vectors ---------------------------------------------------------------------------
 
 
 def check_vectors(path):
@@ -597,13 +685,15 @@ def check_vectors(path):
 
 
 def verify(path, keys):
-    """How many entries of a file are proven."""
+    """What is to be said of a file that passes."""
     try:
         with open(path, "rb") as f:
             data = f.read()
     except OSError as e:
         raise Unreadable(e)
-    return (check_textual if data.startswith(TEXTUAL) else check_bundle)(data, keys)
+    if data.startswith(EXPORT):
+        return f"complete, {check_export(data, keys)} events, which it does not prove"
+    return f"proven, {(check_textual if data.startswith(TEXTUAL) else check_bundle)(data, keys)} entries"
 
 
 def main():
@@ -625,7 +715,7 @@ def main():
         parser.error("--key is neither a verifier key nor a file of them that can be read")
     for path in arguments.files:
         try:
-            print(f"{path}: proven, {verify(path, keys)} entries")
+            print(f"{path}: {verify(path, keys)}")
         except Unproven as e:
             print(f"{path}: NOT PROVEN: {e}")
             status = 3

@@ -1,0 +1,62 @@
+package query
+
+import (
+	"context"
+	"io"
+
+	"audittrail/modules/event"
+	"audittrail/modules/ledger"
+)
+
+// beginBundle begins an evidence bundle: of the events below the latest checkpoint's size.
+func (h *Handlers) beginBundle(ctx context.Context) (int64, openExport, error) {
+	rows := h.reader.Ledger(ledger.Events)
+	checkpoint, err := rows.Checkpoint(ctx)
+	if err != nil {
+		return 0, nil, err
+	}
+	prover, err := ledger.NewProver(rows, checkpoint.Size)
+	if err != nil {
+		return 0, nil, err
+	}
+	return checkpoint.Size, func(w io.Writer) (exportWriter, error) {
+		bundle, err := ledger.NewBundleWriter(w, ledger.Events, []byte(checkpoint.Note))
+		return bundleExport{bundle, prover}, err
+	}, nil
+}
+
+// bundleExport writes events with their proofs.
+type bundleExport struct {
+	bundle *ledger.BundleWriter
+	prover *ledger.Prover
+}
+
+func (b bundleExport) page(ctx context.Context, events []event.Stored) error {
+	return b.bundle.Events(ctx, b.prover, events)
+}
+
+func (b bundleExport) end() error { return b.bundle.Close() }
+
+// beginNDJSON begins an export without proofs: of the same events as a bundle has or, where nothing was
+// signed yet, of all that are stored now. Who runs no notary has exports too.
+func (h *Handlers) beginNDJSON(ctx context.Context) (int64, openExport, error) {
+	checkpoint, err := h.reader.Ledger(ledger.Events).Checkpoint(ctx)
+	if notYetSigned(err) {
+		var head int64
+		head, err = h.reader.Head(ctx)
+		checkpoint.Size = head + 1
+	}
+	if err != nil {
+		return 0, nil, err
+	}
+	return checkpoint.Size, func(w io.Writer) (exportWriter, error) {
+		return ndjsonExport{ledger.NewExportWriter(w, checkpoint.Note)}, nil
+	}, nil
+}
+
+// ndjsonExport writes events, and the trailer.
+type ndjsonExport struct{ *ledger.ExportWriter }
+
+func (n ndjsonExport) page(_ context.Context, events []event.Stored) error { return n.Events(events) }
+
+func (n ndjsonExport) end() error { return n.Close() }
