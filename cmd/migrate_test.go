@@ -27,21 +27,21 @@ func TestMigrateCommand(t *testing.T) {
 		stdout string
 		stderr string // a part of it
 	}{
-		{"empty", []string{"status"}, statusDone, "version 0 of 2: 2 pending\n", ""},
+		{"empty", []string{"status"}, statusDone, "version 0 of 3: 3 pending\n", ""},
 		{"empty, for programs", []string{"status", "--output", "json"}, statusDone,
-			"{\n  \"version\": 0,\n  \"dirty\": false,\n  \"latest\": 2,\n  \"pending\": [\n    1,\n    2\n  ]\n}\n", ""},
+			"{\n  \"version\": 0,\n  \"dirty\": false,\n  \"latest\": 3,\n  \"pending\": [\n    1,\n    2,\n    3\n  ]\n}\n", ""},
 		{"nothing to take back", []string{"down", "1"}, statusUsage, "", "0 migrations are applied"},
-		{"up", []string{"up"}, statusDone, "version 2: up to date\n", ""},
-		{"up again", []string{"up"}, statusDone, "version 2: up to date\n", ""},
+		{"up", []string{"up"}, statusDone, "version 3: up to date\n", ""},
+		{"up again", []string{"up"}, statusDone, "version 3: up to date\n", ""},
 		{"no number", []string{"down", "x"}, statusUsage, "", "N must be a whole number, at least 1"},
 		{"no argument", []string{"down"}, statusUsage, "", "See 'audittrail migrate down --help'"},
-		{"too many", []string{"down", "3"}, statusUsage, "", "2 migrations are applied: 3 can't be taken back"},
+		{"too many", []string{"down", "4"}, statusUsage, "", "3 migrations are applied: 4 can't be taken back"},
 		{"unknown version", []string{"force", "7"}, statusUsage, "", "there is no version 7"},
 		{"unknown subcommand", []string{"donw"}, statusUsage, "", "donw"},
-		{"rows", []string{"down", "2"}, statusFailed, "", "event_keys"},
-		{"unchanged by the refusal", []string{"status"}, statusDone, "version 2: up to date\n", ""},
-		{"rows, and told so", []string{"down", "2", "--destroy-data"}, statusDone, "version 0 of 2: 2 pending\n", ""},
-		{"force", []string{"force", "2"}, statusDone, "version 2: up to date\n", ""},
+		{"rows", []string{"down", "3"}, statusFailed, "", "event_keys"},
+		{"unchanged by the refusal", []string{"status"}, statusDone, "version 3: up to date\n", ""},
+		{"rows, and told so", []string{"down", "3", "--destroy-data"}, statusDone, "version 0 of 3: 3 pending\n", ""},
+		{"force", []string{"force", "3"}, statusDone, "version 3: up to date\n", ""},
 	}
 	for _, step := range steps {
 		if step.name == "rows" {

@@ -33,7 +33,7 @@ func expectedRights() map[string]rights {
 		"audittrail_api":      {insert: []string{"ledger_pending"}},
 		"audittrail_replay":   {},
 		"audittrail_maintain": {},
-		"audittrail_notary":   {insert: []string{"ledger_checkpoints", "ledger_tiles"}},
+		"audittrail_notary":   {insert: []string{"ledger_checkpoints", "ledger_signatures", "ledger_tiles"}},
 	}
 }
 

@@ -157,17 +157,29 @@ func (l *Ledger) WriteTiles(ctx context.Context, parts []ledger.TilePart) error 
 type Checkpoint struct {
 	Size     int64
 	Root     ledger.Hash
-	Note     string // C2SP tlog-checkpoint, signed
+	Note     string // C2SP tlog-checkpoint, with all signatures that there are
 	SignedAt time.Time
 }
 
+// Signature is one that is added to a checkpoint after it was kept.
+type Signature struct {
+	Signer string // the key: <name>+<id>
+	Line   string // of a C2SP signed-note, without its end
+}
+
 const (
-	checkpointColumns = `size, root, note, signed_at`
+	// The note of ledger_checkpoints AS c, with the signatures that were added: one look into
+	// ledger_signatures' primary key. Those that come later are appended.
+	checkpointNote = `note || coalesce((SELECT string_agg(s.line || E'\n', '' ORDER BY s.signed_at, s.signer)
+		FROM ledger_signatures AS s WHERE s.log = c.log AND s.size = c.size), '')`
+	checkpointColumns = `size, root, ` + checkpointNote + `, signed_at`
 
 	// By ledger_checkpoints' primary key.
-	latestCheckpointSQL = `SELECT ` + checkpointColumns + ` FROM ledger_checkpoints WHERE log = $1 AND size <= $2 ORDER BY size DESC LIMIT 1`
-	checkpointsSQL      = `SELECT ` + checkpointColumns + ` FROM ledger_checkpoints WHERE log = $1 AND size > $2 ORDER BY size LIMIT $3`
-	keepCheckpointSQL   = `INSERT INTO ledger_checkpoints (log, size, root, note, signed_at) VALUES ($1, $2, $3, $4, $5)`
+	latestCheckpointSQL = `SELECT ` + checkpointColumns + ` FROM ledger_checkpoints AS c WHERE log = $1 AND size <= $2 ORDER BY size DESC LIMIT 1`
+	checkpointsSQL      = `SELECT ` + checkpointColumns + ` FROM ledger_checkpoints AS c WHERE log = $1 AND size > $2 ORDER BY size LIMIT $3`
+	addSignaturesSQL    = `INSERT INTO ledger_signatures (log, size, signer, line, signed_at)
+		SELECT $1, $2, signer, line, $5 FROM unnest($3::text[], $4::text[]) AS u (signer, line)`
+	keepCheckpointSQL = `INSERT INTO ledger_checkpoints (log, size, root, note, signed_at) VALUES ($1, $2, $3, $4, $5)`
 )
 
 func scanCheckpoint(row scanner) (Checkpoint, error) {
@@ -215,6 +227,19 @@ func (l *Ledger) Checkpoints(ctx context.Context, after int64, limit int) ([]Che
 func (l *Ledger) KeepCheckpoint(ctx context.Context, c Checkpoint) error {
 	if _, err := l.db.Exec(ctx, keepCheckpointSQL, string(l.log), c.Size, c.Root[:], c.Note, c.SignedAt); err != nil {
 		return fmt.Errorf("keep checkpoint of log %s: %w", l.log, err)
+	}
+	return nil
+}
+
+// AddSignatures adds signatures to the checkpoint of a size, all or none, for all readers and for ever. It
+// verifies nothing. A key's second signature of a size is an error, as is one of no checkpoint.
+func (l *Ledger) AddSignatures(ctx context.Context, size int64, added []Signature, at time.Time) error {
+	signers, lines := make([]string, len(added)), make([]string, len(added))
+	for i, s := range added {
+		signers[i], lines[i] = s.Signer, s.Line
+	}
+	if _, err := l.db.Exec(ctx, addSignaturesSQL, string(l.log), size, signers, lines, at); err != nil {
+		return fmt.Errorf("add signatures to a checkpoint of log %s: %w", l.log, err)
 	}
 	return nil
 }

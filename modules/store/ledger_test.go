@@ -100,6 +100,25 @@ func TestTilesAndCheckpointsAreRows(t *testing.T) {
 	require.Equal(t, kept, latest)
 	require.Error(t, rows.KeepCheckpoint(t.Context(), kept), "one of a size")
 
+	// Signatures that come later are the note's from then on, for whoever reads it, in the order they came.
+	require.NoError(t, rows.KeepCheckpoint(t.Context(), store.Checkpoint{Size: 599, Note: "other\n", SignedAt: kept.SignedAt}))
+	kept.Note = "note\n— b 2\n— c 3\n— a 1\n"
+	require.NoError(t, rows.KeepCheckpoint(t.Context(), store.Checkpoint{Size: 601, Note: "note\n", SignedAt: kept.SignedAt}))
+	require.NoError(t, rows.AddSignatures(t.Context(), 601, []store.Signature{{Signer: "c", Line: "— c 3"}, {Signer: "b", Line: "— b 2"}}, kept.SignedAt))
+	require.NoError(t, rows.AddSignatures(t.Context(), 601, []store.Signature{{Signer: "a", Line: "— a 1"}}, kept.SignedAt.Add(time.Second)))
+	kept.Size, kept.Root = 601, ledger.Hash{}
+	latest, _, err = rows.LatestCheckpoint(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, kept, latest)
+	list, err := rows.Checkpoints(t.Context(), 598, 3)
+	require.NoError(t, err)
+	require.Equal(t, []string{"other\n", "note", kept.Note}, []string{list[0].Note, list[1].Note, list[2].Note})
+	for name, s := range map[string]store.Signature{"twice": {Signer: "a", Line: "— a 1"}, "two lines": {Signer: "d", Line: "— d 4\n— e 5"}, "no line": {Signer: "d"}} {
+		require.Error(t, rows.AddSignatures(t.Context(), 601, []store.Signature{s}, time.Now()), name)
+	}
+	require.Error(t, rows.AddSignatures(t.Context(), 600, []store.Signature{{Signer: "f", Line: "— f 6"}, {Signer: "f", Line: "— f 6"}}, time.Now()), "all or none")
+	require.Error(t, rows.AddSignatures(t.Context(), 602, []store.Signature{{Signer: "a", Line: "— a 1"}}, time.Now()), "of no checkpoint")
+
 	other := store.NewLedger(s.pool, ledger.Events)
 	require.Error(t, other.KeepCheckpoint(t.Context(), store.Checkpoint{Size: 601, Note: "note", SignedAt: time.Now().UTC().Truncate(time.Microsecond)}))
 }
