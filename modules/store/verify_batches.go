@@ -115,8 +115,8 @@ func (v *View) Checkpoints(ctx context.Context, log ledger.Log, after int64, lim
 		c, err := scanCheckpoint(rows)
 		list = append(list, c)
 		return err
-	}, `SELECT size, root, note, CASE WHEN isfinite(signed_at) THEN signed_at ELSE '0001-01-01Z' END
-		FROM ledger_checkpoints WHERE log = $1 AND size > $2 ORDER BY size LIMIT $3`, string(log), after, limit)
+	}, `SELECT size, root, `+checkpointNote+`, CASE WHEN isfinite(signed_at) THEN signed_at ELSE '0001-01-01Z' END
+		FROM ledger_checkpoints AS c WHERE log = $1 AND size > $2 ORDER BY size LIMIT $3`, string(log), after, limit)
 	return list, err
 }
 
