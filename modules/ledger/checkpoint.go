@@ -98,6 +98,7 @@ type Signed struct {
 type CheckpointError struct {
 	Kind   FaultKind // Malformed, BadSignature, UnknownKey or WrongLog
 	Detail string
+	Keys   []string // of UnknownKey: who is said to have signed it, <name>+<key id>
 }
 
 func (e *CheckpointError) Error() string { return "the checkpoint " + e.Detail }
@@ -108,18 +109,18 @@ func (e *CheckpointError) Error() string { return "the checkpoint " + e.Detail }
 // *CheckpointError.
 func OpenCheckpoint(signed []byte, keys Keys) (Signed, error) {
 	if len(signed) > MaxCheckpoint {
-		return Signed{}, &CheckpointError{Malformed, "is longer than any checkpoint"}
+		return Signed{}, &CheckpointError{Kind: Malformed, Detail: "is longer than any checkpoint"}
 	}
 	opened, err := note.Open(signed, keys)
 	if err != nil {
 		return Signed{}, explainNote(err, keys)
 	}
 	if !strictSignatures(signed) {
-		return Signed{}, &CheckpointError{Malformed, "has a signature that is not spelled as signatures are"}
+		return Signed{}, &CheckpointError{Kind: Malformed, Detail: "has a signature that is not spelled as signatures are"}
 	}
 	c, err := ParseCheckpoint(opened.Text)
 	if err != nil {
-		return Signed{}, &CheckpointError{Malformed, err.Error()}
+		return Signed{}, &CheckpointError{Kind: Malformed, Detail: err.Error()}
 	}
 	out := Signed{Checkpoint: c, Note: bytes.Clone(signed), Other: idsOf(opened.UnverifiedSigs)}
 	for _, s := range opened.Sigs {
@@ -128,7 +129,7 @@ func OpenCheckpoint(signed []byte, keys Keys) (Signed, error) {
 		}
 	}
 	if len(out.Keys) == 0 {
-		return Signed{}, &CheckpointError{WrongLog, "speaks for the log " + printable(c.Origin) + ", but is signed by the key of " + listed(idsOf(opened.Sigs))}
+		return Signed{}, &CheckpointError{Kind: WrongLog, Detail: "speaks for the log " + printable(c.Origin) + ", but is signed by the key of " + listed(idsOf(opened.Sigs))}
 	}
 	return out, nil
 }
@@ -139,11 +140,26 @@ func explainNote(err error, keys Keys) *CheckpointError {
 	var unverified *note.UnverifiedNoteError
 	switch {
 	case errors.As(err, &invalid):
-		return &CheckpointError{BadSignature, "was changed after it was signed, or its signature was: that of " + keyID(invalid.Name, invalid.Hash) + " does not fit"}
+		return &CheckpointError{Kind: BadSignature, Detail: "was changed after it was signed, or its signature was: that of " + keyID(invalid.Name, invalid.Hash) + " does not fit"}
 	case errors.As(err, &unverified):
-		return &CheckpointError{UnknownKey, "is not signed by any of the keys given (" + listed(keys.IDs()) + "), but by " + listed(idsOf(unverified.Note.UnverifiedSigs))}
+		return explainUnknown(unverified.Note.UnverifiedSigs, keys)
 	}
-	return &CheckpointError{Malformed, "is cut or changed: it is not a text with signatures any more"}
+	return &CheckpointError{Kind: Malformed, Detail: "is cut or changed: it is not a text with signatures any more"}
+}
+
+// explainUnknown says who signed a note that none of keys has. Whether the note was changed since can't be
+// told then.
+func explainUnknown(signatures []note.Signature, keys Keys) *CheckpointError {
+	signers := idsOf(signatures)
+	detail := "is not signed by any of the keys given (" + listed(keys.IDs()) + "), but by " + listed(signers) +
+		": without that key nobody can tell whether it is genuine"
+	for _, s := range signatures {
+		if keys.names(s.Name) {
+			detail += ". A key of that log was given, but another one: after a rotation each checkpoint keeps the key that it was signed by"
+			break
+		}
+	}
+	return &CheckpointError{Kind: UnknownKey, Detail: detail, Keys: signers}
 }
 
 func idsOf(signatures []note.Signature) []string {

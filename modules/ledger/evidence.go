@@ -78,12 +78,12 @@ func verify(r io.Reader, keys Keys, each func(Entry), most int64) (Report, error
 func openFor(log Log, signed []byte, keys Keys) (Signed, *Fault) {
 	opened, err := OpenCheckpoint(signed, keys)
 	if err != nil {
-		kind := Malformed
+		fault := &Fault{Kind: Malformed, Index: -1, Detail: err.Error()}
 		var e *CheckpointError
 		if errors.As(err, &e) {
-			kind = e.Kind
+			fault.Kind, fault.Keys = e.Kind, e.Keys
 		}
-		return Signed{}, &Fault{Kind: kind, Index: -1, Detail: err.Error()}
+		return Signed{}, fault
 	}
 	if of, ok := LogOf(opened.Origin); !ok || of != log {
 		return Signed{}, &Fault{Kind: WrongLog, Index: -1, Detail: fmt.Sprintf("the entries are of the log %q, but the checkpoint is of %s", log, printable(opened.Origin))}

@@ -28,10 +28,11 @@ const (
 // Fault is one thing that evidence does not prove, in words for people.
 type Fault struct {
 	Kind   FaultKind
-	Entry  int64  // which entry of the bundle, from 1; 0 where it is the whole
-	Index  int64  // its index, as the bundle has it; -1 where none could be read
-	ID     string // the event's id, as far as it could be read
-	Detail string // what differs
+	Entry  int64    // which entry of the bundle, from 1; 0 where it is the whole
+	Index  int64    // its index, as the bundle has it; -1 where none could be read
+	ID     string   // the event's id, as far as it could be read
+	Detail string   // what differs
+	Keys   []string // of UnknownKey: who is said to have signed, <name>+<key id>
 }
 
 func (f *Fault) Error() string {

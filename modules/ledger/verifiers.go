@@ -106,6 +106,11 @@ func (k Keys) Verifier(name string, hash uint32) (note.Verifier, error) {
 	return nil, &note.UnknownVerifierError{Name: name, KeyHash: hash}
 }
 
+// names tells whether a key of that name is trusted, whatever its id.
+func (k Keys) names(name string) bool {
+	return slices.ContainsFunc(k.list, func(key verifierKey) bool { return key.Name() == name })
+}
+
 // IDs are the keys as people tell them apart: <name>+<key id>, sorted.
 func (k Keys) IDs() []string {
 	ids := make([]string, len(k.list))
