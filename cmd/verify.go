@@ -20,14 +20,29 @@ keys given: it checks the signature of the checkpoint, computes the fingerprint 
 from what the file shows, and follows the proof that leads from it to the checkpoint. So what passes
 was in the log, exactly so and at that position, when the checkpoint was signed.
 
+An export as NDJSON has no proofs. Of it verify checks that it is complete: that its last line is there,
+and that count and SHA-256 in it fit the events; and that the checkpoint in it is signed by a key given,
+with no event later than that. This shows that the file is undamaged, and not that it is genuine, since
+nobody signs the last line: for that, export a bundle.
+
 FILE may be gzip, whatever its name is, and '-' is standard input. --key takes a public key as
 'audittrail keys generate' prints it, or the name of a file with keys, one a line; repeat it for more
 keys, as after a rotation. Files may be larger than memory.
 
 ` + verifyDatabaseHelp + `
 
-Exit status 0 if all is proven, 3 if something does not prove what it says (it was changed, or belongs
-to another key), 1 if something can't be read or is no JSON.`,
+With --output json, files are answered as
+  {"passed", "proven", "files": [{"file", "status", "form", "error", "log", "entries", "proven",
+   "distinct", "checkpoint": {"origin", "size", "root", "signedBy"}, "faultCount",
+   "faults": [{"kind", "entry", "index", "eventId", "detail", "keyIds"}]}]}
+where "status" is proven, complete (an export), not_proven or unreadable, "form" is bundle, tlog-proof or
+export, "passed" goes with exit status 0, and "kind" is one of malformed, bad_signature, unknown_key
+(whose "keyIds" say which key is missing), wrong_log, bad_entry, wrong_index, not_included, repeated and,
+of an export, incomplete, count, hash.
+
+Exit status 0 if all is proven (an export: complete), 3 if something does not prove what it says (it was
+changed, cut, or belongs to another key), 1 if something can't be read or is no JSON. Where a file can't
+be read to its end, what was found wrong before counts.`,
 		Example: `  audittrail verify evidence.json --key audit.example.com/shop/events+5ab3c0de+ATNgq1…
   audittrail verify *.json.gz --key keys.txt --output json | jq '.files[].faults'
   curl -s "$AUDITTRAIL/v1/events/$ID/proof" -H "Authorization: Bearer $TOKEN" | audittrail verify - --key keys.txt

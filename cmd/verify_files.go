@@ -20,7 +20,31 @@ type verdict struct {
 	report ledger.Report
 	faults []*ledger.Fault // the first of them
 	count  int64           // of all faults
-	err    error           // why it could not be read; nil where it could
+	err    error           // why it could not be read, or not to its end; nil where it could
+}
+
+// fileStatus is what is to be said of a file as a whole.
+type fileStatus string
+
+const (
+	statusProven     fileStatus = "proven"
+	statusComplete   fileStatus = "complete" // an export, whole and unchanged: less than proven
+	statusNotProven  fileStatus = "not_proven"
+	statusUnreadable fileStatus = "unreadable"
+)
+
+func (s fileStatus) passed() bool { return s == statusProven || s == statusComplete }
+
+func (v *verdict) status() fileStatus {
+	switch {
+	case v.count > 0: // also where the file can't be read any further
+		return statusNotProven
+	case v.err != nil:
+		return statusUnreadable
+	case v.report.Form == ledger.FormExport:
+		return statusComplete
+	}
+	return statusProven
 }
 
 // runVerifyFiles checks each file, and reports on all of them.
@@ -36,17 +60,17 @@ func runVerifyFiles(c *cobra.Command, names, keys []string, output string) error
 		if err != nil {
 			return err
 		}
-		switch {
-		case v.err != nil:
+		switch v.status() {
+		case statusUnreadable:
 			unreadable++
-		case v.count > 0:
+		case statusNotProven:
 			altered++
 		}
 		if err := report.file(v); err != nil {
 			return err
 		}
 	}
-	if err := report.end(altered+unreadable == 0); err != nil {
+	if err := report.end(); err != nil {
 		return err
 	}
 	return outcomeOfFiles(len(names), altered, unreadable)
@@ -98,6 +122,9 @@ func verifyFile(c *cobra.Command, name string, keys ledger.Keys) (*verdict, erro
 		return nil, errors.New("interrupted")
 	case errors.As(err, &not):
 		v.faults, v.count = not.Faults, not.Count
+		if not.Unread != nil {
+			v.err = explainUnreadable(not.Unread)
+		}
 	case err != nil:
 		v.err = explainUnreadable(err)
 	}

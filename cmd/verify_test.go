@@ -3,6 +3,9 @@ package cmd
 import (
 	"bytes"
 	"compress/gzip"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -10,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"audittrail/modules/ledger"
 )
 
 // evidence is where the published test vectors are.
@@ -74,6 +79,154 @@ func TestVerifyStandardInput(t *testing.T) {
 	require.Contains(t, out, "standard input: proven\n")
 }
 
+// filesAnswer is what verify answers to programs.
+type filesAnswer struct {
+	Passed, Proven bool
+	Files          []struct {
+		Status, Form, Error string
+		Entries, Proven     int
+		Checkpoint          *struct{ Size int }
+		FaultCount          int
+		Faults              []struct {
+			Kind, Detail, EventID string
+			Entry                 int
+			Index                 *int64
+			KeyIDs                []string
+		}
+	}
+}
+
+func verifyJSON(t *testing.T, want int, args ...string) filesAnswer {
+	t.Helper()
+	out, errs, status := call(t, append([]string{"verify", "--output", "json"}, args...)...)
+	require.Equal(t, want, status, out+errs)
+	var report filesAnswer
+	require.NoError(t, json.Unmarshal([]byte(out), &report))
+	return report
+}
+
+// An export is complete, which is less than proven, and said to be.
+func TestVerifyExports(t *testing.T) {
+	keys, export := evidence+"keys.txt", readEvidence(t, "export.ndjson")
+	last := strings.LastIndex(export, "\n{") + 1
+	sum := sha256.Sum256([]byte(export[:last]))
+	unsigned := export[:last] + `{"complete":true,"count":3,"sha256":"` + hex.EncodeToString(sum[:]) + `","checkpoint":""}` + "\n"
+	for _, file := range []string{evidence + "export.ndjson", writeFile(t, "x", gzipped(t, export))} {
+		out, errs, status := call(t, "verify", file, "--key", keys)
+		require.Equal(t, statusDone, status, errs)
+		require.Contains(t, out, file+": complete\n  3 events are in it: ")
+		require.Contains(t, out, "does not prove that they are genuine")
+		require.Contains(t, out, "That checkpoint is genuine, signed by the key audit.example.com/shop/events+")
+		require.NotContains(t, out, ": proven")
+	}
+	out, errs, status := call(t, "verify", writeFile(t, "unsigned", unsigned), "--key", keys)
+	require.Equal(t, statusDone, status, errs)
+	require.Contains(t, out, "It names no checkpoint")
+
+	report := verifyJSON(t, statusDone, evidence+"export.ndjson", evidence+"events.json", "--key", keys)
+	require.True(t, report.Passed)
+	require.False(t, report.Proven, "not all of it")
+	require.Equal(t, "complete", report.Files[0].Status)
+	require.Equal(t, "export", report.Files[0].Form)
+	require.Equal(t, 3, report.Files[0].Entries)
+	require.Zero(t, report.Files[0].Proven)
+	require.Equal(t, 120, report.Files[0].Checkpoint.Size)
+	require.Equal(t, "proven", report.Files[1].Status)
+	require.True(t, verifyJSON(t, statusDone, evidence+"events.json", "--key", keys).Proven)
+
+	for name, c := range map[string]struct{ file, kind, says string }{
+		"without its trailer": {export[:last], "incomplete", "was cut behind line 3"},
+		"cut":                 {export[:last-20], "incomplete", "cut in the middle of line 3"},
+		"a byte other":        {strings.Replace(export, "order", "0rder", 1), "hash", "changed after the file was made"},
+		"another count":       {strings.Replace(export, `"count":3`, `"count":2`, 1), "count", "holds 3 events, but was made with 2"},
+		"its checkpoint":      {strings.Replace(export, `events\n120`, `events\n121`, 1), "bad_signature", "was changed after it was signed"},
+		"two of them":         {export + export, "malformed", "something follows the trailer"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := writeFile(t, "x.ndjson", c.file)
+			out, _, status := call(t, "verify", file, "--key", keys)
+			require.Equal(t, statusTampering, status, out)
+			require.Contains(t, out, file+": NOT COMPLETE, OR CHANGED\n")
+			require.Contains(t, out, c.says)
+			report := verifyJSON(t, statusTampering, file, "--key", keys)
+			require.False(t, report.Passed)
+			require.Equal(t, "not_proven", report.Files[0].Status)
+			require.Equal(t, 1, report.Files[0].FaultCount)
+			require.Equal(t, c.kind, report.Files[0].Faults[0].Kind)
+		})
+	}
+	report = verifyJSON(t, statusFailed, writeFile(t, "x", strings.Replace(export, `"version":`, `"version":0`, 1)), "--key", keys)
+	require.Equal(t, "unreadable", report.Files[0].Status)
+	require.Equal(t, "line 1 is not JSON", report.Files[0].Error)
+}
+
+// A checkpoint of another key is told from one that was changed, and the key that is missing is named.
+func TestVerifyNamesTheKeyThatIsMissing(t *testing.T) {
+	key, err := ledger.GenerateKey("audit.example.com/shop", rand.Reader) // the name of the log, but another key
+	require.NoError(t, err)
+	var missing string
+	for line := range strings.Lines(readEvidence(t, "keys.txt")) {
+		if name, rest, found := strings.Cut(line, "+"); found && strings.HasSuffix(name, "/events") {
+			missing = name + "+" + rest[:8]
+		}
+	}
+	rotated := key.VerifierKey(ledger.Events)
+	for _, file := range []string{"events.json", "event.tlog-proof", "export.ndjson"} {
+		out, _, status := call(t, "verify", evidence+file, "--key", rotated)
+		require.Equal(t, statusTampering, status)
+		require.Contains(t, out, "but by "+missing+": without that key nobody can tell whether it is genuine")
+		require.Contains(t, out, "after a rotation")
+		require.Contains(t, out, "Until that key is given")
+		fault := verifyJSON(t, statusTampering, evidence+file, "--key", rotated).Files[0].Faults[0]
+		require.Equal(t, "unknown_key", fault.Kind)
+		require.Equal(t, []string{missing}, fault.KeyIDs)
+	}
+	changed := writeFile(t, "x.json", strings.Replace(readEvidence(t, "events.json"), `events\n120`, `events\n121`, 1))
+	fault := verifyJSON(t, statusTampering, changed, "--key", evidence+"keys.txt").Files[0].Faults[0]
+	require.Equal(t, "bad_signature", fault.Kind)
+	require.Empty(t, fault.KeyIDs)
+	require.Equal(t, "unknown_key", verifyJSON(t, statusTampering, changed, "--key", rotated).Files[0].Faults[0].Kind, "nobody can tell")
+}
+
+// What was found before a file ends unreadable is told, and weighs more.
+func TestVerifyTellsWhatItFoundBeforeTheEnd(t *testing.T) {
+	bundle, keys := readEvidence(t, "events.json"), evidence+"keys.txt"
+	altered := strings.Replace(bundle, `"eventType":"`, `"eventType":"X`, 1)
+	third := strings.LastIndex(bundle, "\n{\"event\"")
+	export := readEvidence(t, "export.ndjson")
+	lines := strings.SplitAfter(export, "\n")
+	for name, c := range map[string]struct {
+		text, kind, says string
+		status, proven   int
+	}{
+		"a bundle cut":                {bundle[:third+100], "", "cut, or empty", statusFailed, 3},
+		"a bundle cut behind a fault": {altered[:third+100], "not_included", "cut, or empty", statusTampering, 2},
+		"garbage behind a fault":      {altered[:third] + "\x00\x01garbage", "not_included", "not JSON", statusTampering, 2},
+		"gzip cut behind a fault":     {gzipped(t, altered)[:len(gzipped(t, altered))-30], "not_included", "cut", statusTampering, -1},
+		"an export's repeated line":   {lines[0] + lines[0] + "garbage\n", "repeated", "line 3 is not JSON", statusTampering, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := writeFile(t, "x.json", c.text)
+			out, errs, status := call(t, "verify", file, "--key", keys)
+			require.Equal(t, c.status, status, out+errs)
+			require.Contains(t, out, c.says)
+			report := verifyJSON(t, c.status, file, "--key", keys).Files[0]
+			require.Contains(t, report.Error, c.says)
+			if c.proven >= 0 {
+				require.Equal(t, c.proven, report.Proven)
+			}
+			if c.kind == "" {
+				require.Equal(t, "unreadable", report.Status)
+				require.Contains(t, out, "Up to there 3 of 3 events could be proven")
+				return
+			}
+			require.Equal(t, "not_proven", report.Status)
+			require.Equal(t, c.kind, report.Faults[0].Kind)
+			require.Contains(t, out, "What follows can't be read, so there may be more: ")
+		})
+	}
+}
+
 // Whatever does not prove what it says is named, by event and position, with status 3.
 func TestVerifyAlteredEvidence(t *testing.T) {
 	bundle := readEvidence(t, "events.json")
@@ -108,21 +261,7 @@ func TestVerifyAlteredEvidence(t *testing.T) {
 			if c.kind == "" {
 				return
 			}
-			out, _, status = call(t, "verify", file, "--key", evidence+"keys.txt", "--output", "json")
-			require.Equal(t, statusTampering, status)
-			var report struct {
-				Proven bool
-				Files  []struct {
-					Status     string
-					FaultCount int
-					Faults     []struct {
-						Kind, Detail, EventID string
-						Entry                 int
-						Index                 *int64
-					}
-				}
-			}
-			require.NoError(t, json.Unmarshal([]byte(out), &report))
+			report := verifyJSON(t, statusTampering, file, "--key", evidence+"keys.txt")
 			require.False(t, report.Proven)
 			require.Equal(t, "not_proven", report.Files[0].Status)
 			require.Equal(t, 1, report.Files[0].FaultCount)

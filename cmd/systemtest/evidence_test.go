@@ -53,6 +53,13 @@ func TestEvidenceOfRealEvents(t *testing.T) {
 		t.Errorf("no %q in:\n%s", want, report)
 	}
 
+	lines := filepath.Join(dir, "orders.ndjson.gz")
+	do(t, "export", "--format", "ndjson", "--out", lines, "--client.url", "http://"+api, "--client.token", issuer.Token(nil))
+	report = do(t, "verify", lines, "--key", verifier)
+	if want := fmt.Sprintf(": complete\n  %s events are in it", thousands(stored)); !strings.Contains(report, want) {
+		t.Errorf("no %q in:\n%s", want, report)
+	}
+
 	do(t, "verify", "--database", "--key", verifier, "--postgres.url", s.url)
 	t.Run("independent verifier", func(t *testing.T) {
 		takesEvidence(t, s, "http://"+api, issuer.Token(nil), verifier)

@@ -1,0 +1,73 @@
+package cmd
+
+import (
+	"io"
+
+	"audittrail/modules/ledger"
+)
+
+// filesJSON tells it to programs, as one document.
+type filesJSON struct {
+	w      io.Writer
+	Passed bool       `json:"passed"` // every file is proven or, where it is an export, complete
+	Proven bool       `json:"proven"` // every file is proven
+	Files  []fileJSON `json:"files"`
+}
+
+// fileJSON is one file of the report.
+type fileJSON struct {
+	File       string          `json:"file"`
+	Status     fileStatus      `json:"status"`
+	Form       ledger.Form     `json:"form,omitzero"`
+	Error      string          `json:"error,omitzero"` // why it could not be read, or not to its end
+	Log        ledger.Log      `json:"log,omitzero"`
+	Checkpoint *checkpointJSON `json:"checkpoint,omitzero"`
+	Entries    int64           `json:"entries"`
+	Proven     int64           `json:"proven"`
+	Distinct   bool            `json:"distinct"` // no entry stands in it twice
+	FaultCount int64           `json:"faultCount"`
+	Faults     []faultJSON     `json:"faults"` // the first hundred
+}
+
+type checkpointJSON struct {
+	Origin   string   `json:"origin"`
+	Size     int64    `json:"size"`
+	Root     string   `json:"root"`
+	SignedBy []string `json:"signedBy"`
+}
+
+type faultJSON struct {
+	Kind    ledger.FaultKind `json:"kind"`
+	Entry   int64            `json:"entry,omitzero"`   // which of the file, from 1; missing for the whole
+	Index   *int64           `json:"index,omitzero"`   // its position in the log, as the file has it
+	EventID string           `json:"eventId,omitzero"` // as far as it could be read
+	Detail  string           `json:"detail"`
+	KeyIDs  []string         `json:"keyIds,omitzero"` // of unknown_key: who is said to have signed
+}
+
+func (j *filesJSON) file(v *verdict) error {
+	r := v.report
+	f := fileJSON{
+		File: v.name, Status: v.status(), Form: r.Form, Log: r.Log, Entries: r.Entries, Proven: r.Proven, Distinct: r.Distinct,
+		FaultCount: v.count, Faults: []faultJSON{},
+	}
+	if v.err != nil {
+		f.Error = v.err.Error()
+	}
+	j.Passed = j.Passed && f.Status.passed()
+	j.Proven = j.Proven && f.Status == statusProven
+	if c := r.Checkpoint; c.Origin != "" {
+		f.Checkpoint = &checkpointJSON{c.Origin, c.Size, c.Root.String(), c.Keys}
+	}
+	for _, fault := range v.faults {
+		shown := faultJSON{Kind: fault.Kind, Entry: fault.Entry, EventID: fault.ID, Detail: fault.Detail, KeyIDs: fault.Keys}
+		if fault.Entry > 0 && fault.Index >= 0 {
+			shown.Index = &fault.Index
+		}
+		f.Faults = append(f.Faults, shown)
+	}
+	j.Files = append(j.Files, f)
+	return nil
+}
+
+func (j *filesJSON) end() error { return printJSON(j.w, j) }
