@@ -9,11 +9,12 @@ import (
 	"testing"
 
 	"audittrail/bench/internal/benchdb"
+	"audittrail/bench/internal/benchingest"
 )
 
 func TestMain(m *testing.M) {
-	if os.Getenv(fakeBrokerVariable) != "" { // this binary stands in for the benchmark's own
-		os.Exit(exitStatus(serveFakeBroker()))
+	if status, is := benchingest.ServedBroker(); is { // this binary stands in for the benchmark's own
+		os.Exit(status)
 	}
 	os.Exit(m.Run())
 }

@@ -7,18 +7,20 @@ import (
 	"net/http"
 	"os"
 	"time"
+
+	"audittrail/bench/internal/benchingest"
 )
 
 // profile takes a CPU profile of the ingest process over one more measurement.
 func (b *bench) profile(ctx context.Context, path string) error {
 	n := len(b.workload.records)
-	s, err := b.ingest(ctx, topicAll, n, int64(n), func(p *process) (finish func() error) {
+	s, err := b.ingest(ctx, benchingest.Run{Topic: topicAll, Records: n, Stored: int64(n), Observe: func(admin string) (finish func() error) {
 		fetched := make(chan error, 1)
-		go func() { fetched <- fetchProfile(ctx, p.admin, path) }()
+		go func() { fetched <- fetchProfile(ctx, admin, path) }()
 		return func() error { return <-fetched }
-	})
+	}})
 	if err == nil {
-		progress("profiled at %.0f records/s", s.rate())
+		benchingest.Progress("profiled at %.0f records/s", s.rate())
 	}
 	return err
 }

@@ -1,33 +1,21 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
-	"runtime"
 	"slices"
 	"strings"
 	"text/tabwriter"
 
 	"audittrail/bench/internal/benchdb"
+	"audittrail/bench/internal/benchingest"
 )
 
 // report is what --output json prints.
 type report struct {
-	Machine machine  `json:"machine"`
-	Results []result `json:"results"`
-	Ratios  []ratio  `json:"ratios"`
-}
-
-type machine struct {
-	Cores      int    `json:"cores"`
-	OS         string `json:"os"`
-	Go         string `json:"go"`
-	PostgreSQL string `json:"postgresql"`
-	Kafka      string `json:"kafka"`
-	Events     int    `json:"events"`
-	MeanBytes  int64  `json:"meanBytes"` // of a record's value
-	Roles      string `json:"roles"`
+	Machine benchingest.Machine `json:"machine"`
+	Results []result            `json:"results"`
+	Ratios  []ratio             `json:"ratios"`
 }
 
 type result struct {
@@ -40,24 +28,10 @@ type result struct {
 
 // ratio compares two results round by round, so that what slows a whole round falls out.
 type ratio struct {
-	Of     string  `json:"of"`
-	To     string  `json:"to"`
-	Median float64 `json:"median"`
-	Least  float64 `json:"least"`
-	Most   float64 `json:"most"`
-	Goal   float64 `json:"goal,omitempty"`
-}
-
-func describe(b *bench) machine {
-	m := machine{
-		Cores: runtime.NumCPU(), OS: runtime.GOOS + "/" + runtime.GOARCH, Go: runtime.Version(),
-		PostgreSQL: b.postgres.Postgres.Version(), Kafka: "none", Events: b.opts.events,
-		MeanBytes: b.workload.bytes / int64(b.opts.events), Roles: b.opts.roles,
-	}
-	if b.kafka != nil {
-		m.Kafka = b.kafka.kind
-	}
-	return m
+	Of string `json:"of"`
+	To string `json:"to"`
+	benchdb.Spread
+	Goal float64 `json:"goal,omitempty"`
 }
 
 func (r *report) add(m measurement, s reading) {
@@ -88,8 +62,7 @@ func (r *report) compare(of, to string, goal float64) {
 	for i := range a {
 		quotients[i] = a[i].rate() / b[i].rate()
 	}
-	r.Ratios = append(r.Ratios, ratio{Of: of, To: to, Median: benchdb.Median(quotients),
-		Least: slices.Min(quotients), Most: slices.Max(quotients), Goal: goal})
+	r.Ratios = append(r.Ratios, ratio{Of: of, To: to, Spread: benchdb.SpreadOf(quotients), Goal: goal})
 }
 
 func (r *report) rounds(name string) []reading {
@@ -104,13 +77,9 @@ func (r *report) rounds(name string) []reading {
 func (r *report) print(w io.Writer, format string) error {
 	r.finish()
 	if format == "json" {
-		out := json.NewEncoder(w)
-		out.SetIndent("", "  ")
-		return out.Encode(r)
+		return benchingest.PrintJSON(w, r)
 	}
-	m := r.Machine
-	fmt.Fprintf(w, "%d events of %d bytes; %d cores, %s, %s; PostgreSQL %s, durable; Kafka: %s; roles: %s\n\n",
-		m.Events, m.MeanBytes, m.Cores, m.OS, m.Go, m.PostgreSQL, m.Kafka, m.Roles)
+	fmt.Fprintf(w, "%s\n\n", r.Machine)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "records/s\trounds\tCPU µs/record\tKafka's\tpeak MiB\tstart-up s\t \t")
 	for _, have := range r.Results {

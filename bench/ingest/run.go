@@ -5,20 +5,21 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
+	"os/exec"
 	"slices"
 	"strings"
+
+	"audittrail/bench/internal/benchingest"
+	"audittrail/modules/sample"
 )
 
 // bench is what all measurements share.
 type bench struct {
+	*benchingest.Stage
 	opts     options
-	dir      string // temporary; readable for PostgreSQL's own user
-	binary   string // the program under test
+	psql     string // the client that ingest is measured against
+	program  string // the one under test
 	workload *workload
-	postgres *database
-	kafka    *broker
-	log      *os.File // of the ingest processes
 }
 
 // measurement is one line of the report, taken once a round.
@@ -66,22 +67,25 @@ func run(ctx context.Context, opts options, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	b := &bench{opts: opts}
-	defer func() { err = errors.Join(err, b.close()) }()
-	if err := b.open(ctx, slices.ContainsFunc(chosen, func(m measurement) bool {
-		return m.name == ingestAll || m.name == ingestRepeats
-	})); err != nil {
+	b, err := open(ctx, opts)
+	if err != nil {
 		return err
 	}
-	results := report{Machine: describe(b)}
-	for round := range opts.rounds {
+	defer func() { err = errors.Join(err, b.Close()) }()
+	if slices.ContainsFunc(chosen, func(m measurement) bool { return m.name == ingestAll || m.name == ingestRepeats }) {
+		if err := b.fillTopics(ctx); err != nil {
+			return err
+		}
+	}
+	results := report{Machine: b.Describe(b.workload.records, opts.roles)}
+	for round := range opts.Rounds {
 		for _, m := range chosen {
 			s, err := m.measure(ctx, b)
 			if err != nil {
 				return fmt.Errorf("%s, round %d: %w", m.name, round+1, err)
 			}
 			results.add(m, s)
-			progress("round %d of %d: %-28s %8.0f records/s", round+1, opts.rounds, m.title, s.rate())
+			benchingest.Progress("round %d of %d: %-28s %8.0f records/s", round+1, opts.Rounds, m.title, s.rate())
 		}
 	}
 	if opts.profile != "" {
@@ -89,7 +93,7 @@ func run(ctx context.Context, opts options, out io.Writer) (err error) {
 			return fmt.Errorf("profile: %w", err)
 		}
 	}
-	return results.print(out, opts.output)
+	return results.print(out, opts.Output)
 }
 
 func choose(only string) ([]measurement, error) {
@@ -108,55 +112,29 @@ func choose(only string) ([]measurement, error) {
 	return chosen, nil
 }
 
-// open makes the workload and starts the servers. The program is built even where only \copy is
-// measured, since its migrations make the tables.
-func (b *bench) open(ctx context.Context, withKafka bool) (err error) {
-	if b.dir, err = os.MkdirTemp("", "audittrail-bench-"); err != nil {
-		return err
+// open starts PostgreSQL and makes the program and the workload. The program is built even where only
+// \copy is measured, since its migrations make the tables.
+func open(ctx context.Context, opts options) (_ *bench, err error) {
+	b := &bench{opts: opts}
+	if b.psql, err = exec.LookPath("psql"); err != nil {
+		return nil, fmt.Errorf("psql is what ingest is measured against: %w", err)
 	}
-	if err := os.Chmod(b.dir, 0o755); err != nil {
-		return err
+	if b.Stage, err = benchingest.Open(ctx, opts.Options, nil); err != nil {
+		return nil, err
 	}
-	b.log = os.Stderr
-	if b.opts.keepLog != "" {
-		if b.log, err = os.Create(b.opts.keepLog); err != nil {
-			return err
-		}
+	if b.program, err = b.Build(ctx, "audittrail"); err != nil {
+		return nil, errors.Join(err, b.Close())
 	}
-	if b.binary, err = build(ctx, b.dir); err != nil {
-		return err
+	benchingest.Progress("making %d events", opts.Events)
+	if b.workload, err = newWorkload(opts.Events, b.Dir); err != nil {
+		return nil, errors.Join(err, b.Close())
 	}
-	progress("making %d events", b.opts.events)
-	if b.workload, err = newWorkload(b.opts.events, b.dir); err != nil {
-		return err
-	}
-	if b.postgres, err = startPostgres(ctx); err != nil {
-		return err
-	}
-	if !withKafka {
-		return nil
-	}
-	if b.kafka, err = openBroker(ctx, b.opts, b.dir); err != nil {
-		return err
-	}
-	return b.kafka.load(ctx, b.workload, int32(b.opts.partitions))
+	return b, nil
 }
 
-func (b *bench) close() error {
-	var errs []error
-	if b.kafka != nil {
-		errs = append(errs, b.kafka.close())
+func (b *bench) fillTopics(ctx context.Context) error {
+	if err := b.StartBroker(ctx); err != nil {
+		return err
 	}
-	if b.postgres != nil {
-		errs = append(errs, b.postgres.Close())
-	}
-	if b.log != nil && b.log != os.Stderr {
-		errs = append(errs, b.log.Close())
-	}
-	return errors.Join(append(errs, os.RemoveAll(b.dir))...)
-}
-
-// progress tells a person at the terminal what is going on; results go to standard output.
-func progress(format string, args ...any) {
-	fmt.Fprintf(os.Stderr, format+"\n", args...)
+	return b.Load(ctx, map[string][]sample.Record{topicAll: b.workload.records, topicRepeats: b.workload.halfDuplicates()})
 }

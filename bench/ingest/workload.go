@@ -19,7 +19,6 @@ import (
 // workload is the events, once as Kafka records and once as psql's \copy takes them.
 type workload struct {
 	records   []sample.Record
-	bytes     int64  // of all values
 	briefFile string // rows of the brief's table
 	ownFile   string // rows of our table
 }
@@ -43,9 +42,6 @@ func newWorkload(n int, dir string) (*workload, error) {
 		records:   benchdb.Orders(n),
 		briefFile: filepath.Join(dir, "brief.copy"),
 		ownFile:   filepath.Join(dir, "own.copy"),
-	}
-	for _, record := range w.records {
-		w.bytes += int64(len(record.Value))
 	}
 	if err := w.write(w.briefFile, briefRow); err != nil {
 		return nil, err

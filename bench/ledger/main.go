@@ -90,7 +90,7 @@ func run(ctx context.Context, opts options, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	server, err := benchdb.Start(ctx)
+	server, err := benchdb.Start(ctx, nil)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -36,10 +37,13 @@ type Server struct {
 	admin    *pgx.Conn
 }
 
-// Start starts a server of its own in a temporary folder.
-func Start(ctx context.Context) (_ *Server, err error) {
+// Start starts a server of its own in a temporary folder. What is in more comes on top of the settings
+// that all benchmarks have.
+func Start(ctx context.Context, more map[string]string) (_ *Server, err error) {
 	s := &Server{}
-	if s.Postgres, err = devstack.StartPostgres(ctx, devstack.PostgresOptions{Settings: settings()}); err != nil {
+	all := settings()
+	maps.Copy(all, more)
+	if s.Postgres, err = devstack.StartPostgres(ctx, devstack.PostgresOptions{Settings: all}); err != nil {
 		return nil, err
 	}
 	if s.admin, err = pgx.Connect(ctx, s.Postgres.URL("postgres")); err != nil {
@@ -125,4 +129,19 @@ func Median(values []float64) float64 {
 		return 0
 	}
 	return (sorted[(n-1)/2] + sorted[n/2]) / 2
+}
+
+// Spread is the median of some values, with the least and the most of them to show how steady they were.
+type Spread struct {
+	Median float64 `json:"median"`
+	Least  float64 `json:"least"`
+	Most   float64 `json:"most"`
+}
+
+// SpreadOf is zero of no values.
+func SpreadOf(values []float64) Spread {
+	if len(values) == 0 {
+		return Spread{}
+	}
+	return Spread{Median: Median(values), Least: slices.Min(values), Most: slices.Max(values)}
 }

@@ -1,37 +1,15 @@
-package main
+package benchingest
 
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 )
-
-// build compiles the program under test as a release would be.
-func build(ctx context.Context, dir string) (string, error) {
-	progress("building")
-	binary := filepath.Join(dir, "audittrail")
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", binary, "audittrail")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("go build: %w\n%s", err, out)
-	}
-	return binary, nil
-}
-
-// migrate lays down our tables in the database.
-func (b *bench) migrate(ctx context.Context, url string) error {
-	cmd := exec.CommandContext(ctx, b.binary, "migrate", "up", "--postgres.url", url)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("migrate up: %w\n%s", err, out)
-	}
-	return nil
-}
 
 // process is a running `audittrail serve`.
 type process struct {
@@ -42,18 +20,18 @@ type process struct {
 }
 
 // serve starts the program on one topic. Its settings are the defaults: they are what is measured.
-func (b *bench) serve(ctx context.Context, url, topic string) (*process, error) {
+func (s *Stage) serve(ctx context.Context, r Run) (*process, error) {
 	admin, err := freeAddress(ctx)
 	if err != nil {
 		return nil, err
 	}
 	p := &process{admin: admin, exited: make(chan struct{})}
-	p.cmd = exec.CommandContext(ctx, b.binary, "serve", "--roles", b.opts.roles, "--postgres.url", url,
-		"--kafka.brokers", strings.Join(b.kafka.brokers, ","), "--kafka.topics", topic,
-		"--kafka.group", "bench-"+strconv.Itoa(b.postgres.Made), "--admin.addr", admin,
-		"--admin.pprof="+strconv.FormatBool(b.opts.profile != ""), "--log.level", "warn")
-	p.cmd.Stdout, p.cmd.Stderr = b.log, b.log
-	p.cmd.Dir = b.dir
+	p.cmd = exec.CommandContext(ctx, r.Program, "serve", "--roles", r.Roles, "--postgres.url", r.Database,
+		"--kafka.brokers", strings.Join(s.Broker.brokers, ","), "--kafka.topics", r.Topic,
+		"--kafka.group", "bench-"+strconv.Itoa(s.Server.Made), "--admin.addr", admin,
+		"--admin.pprof="+strconv.FormatBool(r.Observe != nil), "--log.level", "warn")
+	p.cmd.Stdout, p.cmd.Stderr = s.log, s.log
+	p.cmd.Dir = s.Dir
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
 	}

@@ -1,0 +1,117 @@
+package benchingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"audittrail/bench/internal/benchdb"
+)
+
+// Run is one ingest of a topic that is waiting.
+type Run struct {
+	Program  string // what Build made
+	Roles    string // of the process
+	Database string // URL of an empty database with our tables
+	Topic    string // what Load filled
+	Records  int    // that wait in the topic
+	Stored   int64  // events that come of them
+
+	// Observe, if not nil, is called when the clock has started, with the address of the process's
+	// operators' port, which then has profiles; finish is called before the process is stopped.
+	Observe func(admin string) (finish func() error)
+}
+
+// Reading is what a run took. CPU times are user and system time in seconds while the clock ran; 0 where
+// they can't be read.
+type Reading struct {
+	Records   int
+	Seconds   float64
+	Startup   float64 // seconds from the start of the process until it has its partitions
+	CPU       float64 // of the ingest process
+	ServerCPU float64 // of all of PostgreSQL's processes
+	KafkaCPU  float64 // of the broker
+	PeakBytes int64   // resident memory of the ingest process
+	Stored    int64   // events
+}
+
+// Ingest runs the program as a process of its own. The clock starts when it has been given its
+// partitions, before it fetches anything, and stops when every record is accounted for and no index
+// owes work.
+func (s *Stage) Ingest(ctx context.Context, r Run) (got Reading, err error) {
+	conn, err := pgx.Connect(ctx, r.Database)
+	if err != nil {
+		return got, err
+	}
+	defer func() { err = errors.Join(err, conn.Close(context.WithoutCancel(ctx))) }()
+	if err := s.Server.Settle(ctx); err != nil {
+		return got, err
+	}
+	server := postmaster(conn)
+
+	launched := time.Now()
+	p, err := s.serve(ctx, r)
+	if err != nil {
+		return got, err
+	}
+	defer func() { err = errors.Join(err, p.stop()) }()
+	if err := p.wait(ctx, conn, assigned, int64(s.opts.Partitions), 5*time.Millisecond); err != nil {
+		return got, err
+	}
+	began, cpu, serverCPU, kafkaCPU := time.Now(), cpuTime(p.pid()), familyTime(server), cpuTime(s.Broker.pid)
+	if r.Observe != nil {
+		finish := r.Observe(p.admin)
+		defer func() { err = errors.Join(err, finish()) }()
+	}
+	if err := p.wait(ctx, conn, accounted, int64(r.Records), 20*time.Millisecond); err != nil {
+		return got, err
+	}
+	if err := benchdb.CleanPendingLists(ctx, conn); err != nil {
+		return got, err
+	}
+	got = Reading{
+		Records: r.Records, Seconds: time.Since(began).Seconds(), Startup: began.Sub(launched).Seconds(),
+		CPU: cpuTime(p.pid()) - cpu, ServerCPU: familyTime(server) - serverCPU,
+		KafkaCPU: cpuTime(s.Broker.pid) - kafkaCPU, PeakBytes: peakMemory(p.pid()),
+	}
+	if err := conn.QueryRow(ctx, "SELECT count(*) FROM events").Scan(&got.Stored); err != nil {
+		return got, err
+	}
+	if got.Stored != r.Stored {
+		return got, fmt.Errorf("%d events are stored, not %d", got.Stored, r.Stored)
+	}
+	return got, nil
+}
+
+// Questions that the clock asks. The table of offsets has one row a partition.
+const (
+	assigned  = "SELECT count(*) FROM ingest_offsets"
+	accounted = "SELECT coalesce(sum(next_offset - first_offset), 0)::bigint FROM ingest_offsets"
+)
+
+// wait asks until the answer is want, or the process has ended.
+func (p *process) wait(ctx context.Context, conn *pgx.Conn, question string, want int64, every time.Duration) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, 10*time.Minute, errors.New("it takes too long"))
+	defer cancel()
+	again := time.NewTicker(every)
+	defer again.Stop()
+	for {
+		var got int64
+		if err := conn.QueryRow(ctx, question).Scan(&got); err != nil {
+			return errors.Join(err, context.Cause(ctx))
+		}
+		if got >= want {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %d of %d", context.Cause(ctx), got, want)
+		case <-p.exited:
+			return fmt.Errorf("the process ended at %d of %d: %w", got, want, p.failure)
+		case <-again.C:
+		}
+	}
+}
