@@ -10,116 +10,73 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
-	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"path/filepath"
-	"runtime"
-	"strconv"
-	"syscall"
 
 	"audittrail/bench/internal/benchdb"
+	"audittrail/bench/internal/benchingest"
+	"audittrail/modules/sample"
 )
 
 type options struct {
-	events int
-	rounds int
+	benchingest.Options
 	proofs int
-	output string
 }
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if len(os.Args) == 4 && os.Args[1] == appendArgument {
-		os.Exit(exitStatus(appendAsChild(ctx, os.Args[2], os.Args[3])))
-	}
-	opts, err := parse(os.Args[1:])
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "bench/ledger:", err)
-		os.Exit(2)
-	}
-	os.Exit(exitStatus(run(ctx, opts, os.Stdout)))
-}
+func main() { os.Exit(benchingest.Main("bench/ledger", parse, run)) }
 
-func exitStatus(err error) int {
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "bench/ledger:", err)
-		return 1
-	}
-	return 0
-}
+// defaultRounds are more than bench/ingest has: a share of some percent is told from noise as large.
+const defaultRounds = 5
 
 func parse(args []string) (options, error) {
 	var o options
-	flags := flag.NewFlagSet("bench/ledger", flag.ContinueOnError)
-	flags.IntVar(&o.events, "events", 300_000, "how many events each measurement is over")
-	flags.IntVar(&o.rounds, "rounds", 3, "how often all measurements are taken, one after the other")
+	flags := o.Flags("bench/ledger", defaultRounds)
 	flags.IntVar(&o.proofs, "proofs", 5_000, "how many events are proven one by one")
-	flags.StringVar(&o.output, "output", "table", "table or json")
-	if err := flags.Parse(args); err != nil {
-		return o, err
+	err := o.Parse(flags, args)
+	if err == nil && o.proofs < 1 {
+		err = errors.New("--proofs must be 1 or more")
 	}
-	switch {
-	case flags.NArg() > 0:
-		return o, fmt.Errorf("unexpected argument %q", flags.Arg(0))
-	case o.events < 1000:
-		return o, errors.New("--events must be 1000 or more")
-	case o.rounds < 1:
-		return o, errors.New("--rounds must be 1 or more")
-	case o.proofs < 1:
-		return o, errors.New("--proofs must be 1 or more")
-	case o.output != "table" && o.output != "json":
-		return o, errors.New("--output must be table or json")
-	}
-	return o, nil
+	return o, err
 }
 
-// run takes all measurements and writes the report. The database that the last append with hashing left
-// is what proofs and verification are measured on.
+// settings: autovacuum comes when it likes, and what it uses of two cores in one ingest and not in the
+// other is more than the difference that is looked for.
+func settings() map[string]string { return map[string]string{"autovacuum": "off"} }
+
+// bench is what all measurements share.
+type bench struct {
+	*benchingest.Stage
+	opts     options
+	records  []sample.Record
+	programs map[bool]string // as the program is (true), and without hashing
+}
+
+// run takes all measurements and writes the report. What is read is measured first, of an ingest that is
+// not counted: the first on a server pays for files that later ones find made.
 func run(ctx context.Context, opts options, out io.Writer) (err error) {
-	dir, err := os.MkdirTemp("", "audittrail-bench-")
-	if err != nil {
+	b := &bench{opts: opts, records: benchdb.Orders(opts.Events)}
+	if b.Stage, err = benchingest.Open(ctx, opts.Options, settings()); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	progress("building")
-	programs, err := build(ctx, dir)
-	if err != nil {
+	defer func() { err = errors.Join(err, b.Close()) }()
+	if err := b.build(ctx); err != nil {
 		return err
 	}
-	server, err := benchdb.Start(ctx, nil)
-	if err != nil {
+	if err := b.StartBroker(ctx); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, server.Close()) }()
-
-	r := &report{Cores: runtime.NumCPU(), Go: runtime.Version(), PostgreSQL: server.Postgres.Version(), Events: opts.events}
-	for round := range opts.rounds {
-		// Each takes the first place in turn, so that a machine that slows down slows both alike.
-		for i := range 2 {
-			hashed := (round+i)%2 == 0
-			a, err := measureAppend(ctx, server, programs, hashed, opts.events)
-			if err != nil {
-				return err
-			}
-			r.add(hashed, a)
-			progress("round %d of %d: append, hashing %-5s %8.0f events/s", round+1, opts.rounds, strconv.FormatBool(hashed), a.rate(opts.events))
-		}
-	}
-	r.LeafMicros = measureLeaves(opts.events)
-	if err := measureReading(ctx, server, programs, opts, r); err != nil {
+	if err := b.Load(ctx, map[string][]sample.Record{topic: b.records}); err != nil {
 		return err
 	}
-	return r.print(out, opts.output)
-}
-
-// progress tells a person at the terminal what is going on; results go to standard output.
-func progress(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
-
-// programPath is where a build of this program lies.
-func programPath(dir string, hashed bool) string {
-	return filepath.Join(dir, "ledger-hashed-"+strconv.FormatBool(hashed))
+	r := &report{Machine: b.Describe(b.records, roles)}
+	if r.LeafMicros, err = measureLeaves(b.records); err != nil {
+		return err
+	}
+	if err := b.measureReading(ctx, r); err != nil {
+		return err
+	}
+	if err := b.measureHashing(ctx, r); err != nil {
+		return err
+	}
+	return r.print(out, opts.Output)
 }

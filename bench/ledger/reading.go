@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"audittrail/bench/internal/benchdb"
+	"audittrail/bench/internal/benchingest"
 	"audittrail/modules/ledger"
 	"audittrail/modules/store"
 	"audittrail/modules/verify"
@@ -21,17 +22,14 @@ import (
 const origin = "bench.example.com/ledger"
 
 // measureReading fills a database, signs it and measures what is read of it.
-func measureReading(ctx context.Context, server *benchdb.Server, programs map[bool]string, opts options, r *report) (err error) {
-	progress("filling the database to be verified")
-	url, drop, err := prepared(ctx, server, true)
+func (b *bench) measureReading(ctx context.Context, r *report) (err error) {
+	benchingest.Progress("filling the database to be verified")
+	url, drop, err := b.Database(ctx, b.programs[true])
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, drop()) }()
-	if _, err := appendBy(ctx, programs[true], url, opts.events); err != nil {
-		return err
-	}
-	if err := execute(ctx, url, `VACUUM ANALYZE`); err != nil {
+	if _, err := b.ingest(ctx, url, true); err != nil {
 		return err
 	}
 	pool, err := pgxpool.New(ctx, url)
@@ -39,6 +37,9 @@ func measureReading(ctx context.Context, server *benchdb.Server, programs map[bo
 		return err
 	}
 	defer pool.Close()
+	if _, err := pool.Exec(ctx, `VACUUM ANALYZE`); err != nil {
+		return err
+	}
 	rows := store.NewLedger(pool, ledger.Events)
 	key, err := ledger.GenerateKey(origin, rand.Reader)
 	if err != nil {
@@ -47,14 +48,14 @@ func measureReading(ctx context.Context, server *benchdb.Server, programs map[bo
 	if r.TilesPerSecond, err = sign(ctx, rows, key); err != nil {
 		return err
 	}
-	if r.ProofsSingly, err = measureProofs(ctx, rows, opts.proofs, 1); err != nil {
+	if r.ProofsSingly, err = measureProofs(ctx, rows, b.opts.proofs, 1); err != nil {
 		return err
 	}
-	if r.ProofsInBulk, err = measureProofs(ctx, rows, opts.events, 512); err != nil {
+	if r.ProofsInBulk, err = measureProofs(ctx, rows, b.opts.Events, 512); err != nil {
 		return err
 	}
 	for workers := 1; workers <= max(2, runtime.NumCPU()); workers *= 2 {
-		rate, err := measureVerify(ctx, url, key, workers, opts)
+		rate, err := measureVerify(ctx, url, key, workers, b.opts)
 		if err != nil {
 			return err
 		}
@@ -134,18 +135,18 @@ func measureVerify(ctx context.Context, url string, key ledger.SigningKey, worke
 		return 0, err
 	}
 	var rates []float64
-	for range opts.rounds {
+	for range opts.Rounds {
 		report, err := verify.Run(ctx, verify.Options{Keys: keys, Workers: workers, Connect: func(ctx context.Context) (*pgx.Conn, error) {
 			return pgx.Connect(ctx, url)
 		}})
 		if err != nil {
 			return 0, err
 		}
-		if !report.Intact || report.Events != int64(opts.events) || report.Logs[0].NotYetSigned != 0 {
+		if !report.Intact || report.Events != int64(opts.Events) || report.Logs[0].NotYetSigned != 0 {
 			return 0, fmt.Errorf("verification of an untouched database found %+v", report.Findings)
 		}
 		rates = append(rates, float64(report.Events)/report.Seconds)
-		progress("verify with %d workers: %.0f events/s", workers, rates[len(rates)-1])
+		benchingest.Progress("verify with %d workers: %.0f events/s", workers, rates[len(rates)-1])
 	}
 	return benchdb.Median(rates), nil
 }
