@@ -33,14 +33,15 @@ state: the notary's memory (notary.state_file) is compared too where it exists, 
 checkpoint that --checkpoint names (as GET /v1/ledger/events/checkpoint gives it).
 
 With --output json, --database answers
-  {"intact", "events", "workers", "seconds", "total", "counts": {KIND: N},
+  {"intact", "complete", "events", "workers", "seconds", "total", "counts": {KIND: N},
    "logs": [{"log", "size", "signed", "notYetSigned", "checkpoints"}],
    "findings": [{"kind", "log", "eventId", "position", "end", "fields": ["payload", …], "detail"}]}
-where "signed" is how many entries a good checkpoint covers, "end" is behind the last position where a
-finding is of several, and KIND is one of log_rolled_back, log_altered, log_unsigned, ledger_gap,
+where "complete" is false if the verification had to end early (the connection was lost, or it was
+stopped; what was found until then is listed), "signed" is how many entries a good checkpoint covers,
+"end" is behind the last position where a finding is of several, and KIND is one of log_rolled_back, log_altered, log_unsigned, ledger_gap,
 partition_gone, event_altered, event_moved, event_removed, event_inserted, event_unreadable,
 leaf_altered, key_altered, key_missing, key_without_event, tile_altered, checkpoint_untrusted,
-checkpoint_forked, accounting.`
+checkpoint_forked, accounting, schema_altered.`
 
 // Flags of verify that --database alone has a use for.
 const (
@@ -80,17 +81,22 @@ func runVerifyDatabase(c *cobra.Command, keys []string, output string) error {
 	if opts.Connect, err = connectForVerifying(c.Context(), cfg.Postgres.URL); err != nil {
 		return err
 	}
-	report, err := verifyWithProgress(c, opts)
-	if err != nil {
-		return err
+	report, failed := verifyWithProgress(c, opts)
+	if report == nil {
+		return failed
 	}
 	if output == "json" {
 		err = printJSON(c.OutOrStdout(), report)
 	} else {
 		err = printVerification(c.OutOrStdout(), report, memory)
 	}
-	if err != nil || report.Intact {
+	switch {
+	case err != nil:
 		return err
+	case report.Total == 0:
+		return failed
+	case failed != nil:
+		return &statusError{statusTampering, fmt.Errorf("the event store is not what was signed: %s findings before the verification had to end: %w", grouped(report.Total), failed)}
 	}
 	return &statusError{statusTampering, fmt.Errorf("the event store is not what was signed: %s findings", grouped(report.Total))}
 }
@@ -167,6 +173,7 @@ func connectForVerifying(ctx context.Context, url string) (func(context.Context)
 	}
 	config.RuntimeParams["role"] = reconcileRole
 	config.RuntimeParams["application_name"] = "audittrail-verify"
+	config.RuntimeParams["search_path"] = "pg_catalog, public, pg_temp" // whatever the database's own setting is
 	connect := func(ctx context.Context) (*pgx.Conn, error) {
 		conn, err := pgx.ConnectConfig(ctx, config.Copy())
 		if err != nil {

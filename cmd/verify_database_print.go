@@ -13,7 +13,12 @@ import (
 // printVerification tells it to people who know nothing of trees and hashes.
 func printVerification(w io.Writer, r *verify.Report, memory string) error {
 	var b strings.Builder
+	if !r.Complete {
+		b.WriteString("NOT FINISHED: the verification had to end early, and says nothing of what it did not come to.\n\n")
+	}
 	switch unsigned := unsignedEntries(r); {
+	case !r.Complete && r.Total == 0:
+		b.WriteString("Nothing was found until then.\n\n")
 	case r.Intact && unsigned > 0:
 		fmt.Fprintf(&b, "INTACT as far as it is signed: no event was altered, removed, inserted or moved. "+
 			"Nothing is proven of the last %s entries, which no signature covers.\n\n", grouped(unsigned))
@@ -24,7 +29,11 @@ func printVerification(w io.Writer, r *verify.Report, memory string) error {
 		tellFindings(&b, r)
 		b.WriteByte('\n')
 	}
-	fmt.Fprintf(&b, "%s %s: every row was read, and its fingerprint computed anew, in %s.\n", grouped(r.Events), nouns(ledger.Events, r.Events),
+	every := "every row was read, and its fingerprint"
+	if !r.Complete {
+		every = "so many rows were read, and their fingerprints"
+	}
+	fmt.Fprintf(&b, "%s %s: %s computed anew, in %s.\n", grouped(r.Events), nouns(ledger.Events, r.Events), every,
 		time.Duration(r.Seconds*float64(time.Second)).Round(10*time.Millisecond))
 	for _, l := range r.Logs {
 		tellLog(&b, l)
@@ -146,6 +155,8 @@ func findingWords(kind verify.Kind) string {
 		return "checkpoint of another history"
 	case verify.Accounting:
 		return "accounting"
+	case verify.SchemaAltered:
+		return "altered table"
 	}
 	return string(kind)
 }

@@ -60,6 +60,40 @@ func TestVerifyDatabaseNamesWhatItFinds(t *testing.T) {
 	require.Len(t, report.Logs, 2)
 }
 
+// TestVerifyDatabaseThatCantBeFinished: what was found until then is told, and decides on the exit status.
+func TestVerifyDatabaseThatCantBeFinished(t *testing.T) {
+	_, key := verifierKey(t)
+	url := migratetest.Database(t)
+	conn, err := pgx.Connect(t.Context(), url)
+	require.NoError(t, err)
+	defer conn.Close(context.Background()) //nolint:errcheck // the test is over
+	_, err = conn.Exec(t.Context(), `REVOKE SELECT ON ingest_ranges FROM audittrail_maintain`)
+	require.NoError(t, err)
+	args := []string{"verify", "--database", "--key", key, "--postgres.url", url, "--workers", "1"}
+	out, errs, status := call(t, args...)
+	require.Equal(t, 1, status, out)
+	require.Contains(t, errs, "permission denied")
+	require.Contains(t, out, "NOT FINISHED")
+	require.NotContains(t, out, "INTACT")
+
+	_, err = conn.Exec(t.Context(), `INSERT INTO ledger_tiles (log, level, tile, first, hashes) VALUES ('events', 1, 0, 0, decode(repeat('ab', 32), 'hex'))`)
+	require.NoError(t, err)
+	out, errs, status = call(t, args...)
+	require.Equal(t, 3, status, errs)
+	require.Regexp(t, "^NOT FINISHED", out)
+	require.Contains(t, out, "- altered tile")
+	out, _, status = call(t, append(args, "--output", "json")...)
+	require.Equal(t, 3, status)
+	var report struct {
+		Intact, Complete bool
+		Counts           map[string]int64
+	}
+	require.NoError(t, json.Unmarshal([]byte(out), &report))
+	require.False(t, report.Intact)
+	require.False(t, report.Complete)
+	require.EqualValues(t, 1, report.Counts["tile_altered"])
+}
+
 // TestVerifyDatabaseRemembersMoreThanTheDatabase: an empty database is none that a checkpoint was signed of.
 func TestVerifyDatabaseRemembersMoreThanTheDatabase(t *testing.T) {
 	signing, key := verifierKey(t)

@@ -86,16 +86,37 @@ func Reconcile(ctx context.Context, db TransactionStarter, progress func(step, o
 	r := &Reconciliation{Partitions: []PartitionAccount{}, Discrepancies: []Discrepancy{}}
 	checks := reconcileChecks()
 	progress(1, len(checks)+1, "adding up the offsets")
-	if err := r.account(ctx, tx); err != nil {
-		return nil, fmt.Errorf("reconcile: add up: %w", err)
+	if err := r.try(ctx, tx, "adding up the offsets", r.account); err != nil {
+		return nil, err
 	}
 	for i, check := range checks {
 		progress(i+2, len(checks)+1, check.what)
-		if err := r.run(ctx, tx, check.sql); err != nil {
-			return nil, fmt.Errorf("reconcile: %s: %w", check.what, err)
+		err := r.try(ctx, tx, check.what, func(ctx context.Context, tx pgx.Tx) error { return r.run(ctx, tx, check.sql) })
+		if err != nil {
+			return nil, err
 		}
 	}
 	return r, nil
+}
+
+// try runs a check in a savepoint of its own. Where it fails on what the tables hold, that is a discrepancy,
+// and the others are made all the same.
+func (r *Reconciliation) try(ctx context.Context, tx pgx.Tx, what string, check func(context.Context, pgx.Tx) error) error {
+	within, err := tx.Begin(ctx)
+	if err != nil {
+		return fmt.Errorf("reconcile: %w", err)
+	}
+	err = check(ctx, within)
+	if err != nil && unreadable(err) {
+		found := &UnreadableError{What: what, err: err}
+		r.Discrepancies = append(r.Discrepancies, Discrepancy{Check: "unreadable", Expected: "an answer", Found: found.Reason(), Detail: what})
+	} else if err != nil {
+		return fmt.Errorf("reconcile: %s: %w", what, err)
+	}
+	if err := within.Rollback(ctx); err != nil { // it only read
+		return fmt.Errorf("reconcile: %w", err)
+	}
+	return nil
 }
 
 // account adds up the ranges of each partition.
@@ -140,15 +161,18 @@ func (r *Reconciliation) run(ctx context.Context, tx pgx.Tx, sql string) error {
 		}
 		var (
 			d               Discrepancy
-			topic           *string
+			topic, detail   *string
 			expected, found *string
 		)
 		if err := rows.Scan(&d.Check, &topic, &d.Partition, &d.From, &d.To, &d.Batch, &d.Position,
-			&expected, &found, &d.Detail); err != nil {
+			&expected, &found, &detail); err != nil {
 			return err
 		}
 		if topic != nil {
 			d.Topic = *topic
+		}
+		if detail != nil {
+			d.Detail = *detail
 		}
 		d.Expected, d.Found = number(expected), number(found)
 		r.Discrepancies = append(r.Discrepancies, d)

@@ -5,13 +5,14 @@ package store
 //	check, topic, partition, from, to, batch, position, expected, found, detail
 //
 // They are set-based: each table is read once and in its own order, and what is sorted or hashed is a
-// row a range or a batch, not a row an event.
+// row a range or a batch, not a row an event. Somebody may have written NULL, or numbers that no sum can
+// hold: a comparison that is not true is a discrepancy, and sums that may overflow are numeric.
 
 // accountSQL: by the primary key of ingest_ranges.
 const accountSQL = `
-SELECT o.topic, o.partition, o.first_offset, o.next_offset,
-       coalesce(sum(r.stored), 0)::bigint, coalesce(sum(r.duplicates), 0)::bigint,
-       coalesce(sum(r.dead_lettered), 0)::bigint, coalesce(sum(r.absent), 0)::bigint
+SELECT coalesce(o.topic, ''), coalesce(o.partition, -1), coalesce(o.first_offset, 0), coalesce(o.next_offset, 0),
+       coalesce(sum(r.stored), 0)::bigint, coalesce(sum(r.duplicates), 0)::bigint, coalesce(sum(r.dead_lettered), 0)::bigint,
+       greatest(least(coalesce(sum(r.absent), 0), 9223372036854775807), -9223372036854775808)::bigint
 FROM ingest_offsets o LEFT JOIN ingest_ranges r USING (topic_id, partition)
 GROUP BY o.topic_id, o.topic, o.partition, o.first_offset, o.next_offset
 ORDER BY o.topic, o.partition, o.first_offset`
@@ -52,16 +53,16 @@ SELECT 'range_first', o.topic, o.partition, least(o.first_offset, e.first), grea
        NULL, NULL, o.first_offset::text, e.first::text,
        'the first range begins at the partition''s first offset'
 FROM ingest_offsets o JOIN ends e USING (topic_id, partition)
-WHERE e.first <> o.first_offset
+WHERE e.first IS DISTINCT FROM o.first_offset
 UNION ALL
 SELECT 'range_last', o.topic, o.partition, least(o.next_offset, coalesce(e.next, o.first_offset)),
        greatest(o.next_offset, coalesce(e.next, o.first_offset)), NULL, NULL, o.next_offset::text, e.next::text,
        'the last range ends at the partition''s next offset'
 FROM ingest_offsets o LEFT JOIN ends e USING (topic_id, partition)
-WHERE coalesce(e.next, o.first_offset) <> o.next_offset
+WHERE coalesce(e.next, o.first_offset) IS DISTINCT FROM o.next_offset OR o.next_offset IS NULL
 UNION ALL
 SELECT 'range_unknown_partition', NULL, e.partition, e.first, e.next, NULL, NULL,
-       'a row in ingest_offsets', NULL, 'ranges belong to a partition that is read; topic id ' || e.topic_id
+       'a row in ingest_offsets', NULL, format('ranges belong to a partition that is read; topic id %s', e.topic_id)
 FROM ends e LEFT JOIN ingest_offsets o USING (topic_id, partition)
 WHERE o.topic_id IS NULL
 ORDER BY 2, 3, 4`
@@ -69,10 +70,13 @@ ORDER BY 2, 3, 4`
 // rangeSumsSQL repeats the table's own constraint, which a superuser may have taken away.
 const rangeSumsSQL = `
 SELECT 'range_sum', o.topic, r.partition, r.from_offset, r.to_offset, r.batch, NULL::bigint,
-       (r.to_offset - r.from_offset)::text, (r.stored::bigint + r.duplicates + r.dead_lettered + r.absent)::text,
+       (r.to_offset::numeric - r.from_offset)::text, CASE WHEN least(r.stored, r.duplicates, r.dead_lettered, r.absent) < 0
+            THEN format('%s, %s, %s and %s', r.stored, r.duplicates, r.dead_lettered, r.absent)
+            ELSE (r.stored::numeric + r.duplicates + r.dead_lettered + r.absent)::text END,
        'stored, duplicates, dead-lettered and absent add up to the range''s offsets'
 FROM ingest_ranges r LEFT JOIN ingest_offsets o USING (topic_id, partition)
-WHERE r.to_offset - r.from_offset <> r.stored::bigint + r.duplicates + r.dead_lettered + r.absent
+WHERE (r.to_offset::numeric - r.from_offset = r.stored::numeric + r.duplicates + r.dead_lettered + r.absent
+       AND least(r.stored, r.duplicates, r.dead_lettered, r.absent) >= 0) IS NOT TRUE
 ORDER BY 2, 3, 4`
 
 // eventsSQL reads events and event_keys once each and compares them by batch with each other, with the
@@ -104,13 +108,13 @@ WITH event_parts AS MATERIALIZED (
     SELECT batch, first_position, count AS n, recorded_at, earliest, latest FROM ledger_batches WHERE log = 'events'
 )
 SELECT 'range_events', coalesce(r.topic, e.topic), coalesce(r.partition, e.partition),
-       coalesce(r.first, e.first), coalesce(r.next, e.last + 1), coalesce(r.batch, e.batch), NULL::bigint,
+       coalesce(r.first, e.first), coalesce(r.next, least(e.last, 9223372036854775806) + 1), coalesce(r.batch, e.batch), NULL::bigint,
        coalesce(r.n, 0)::text, coalesce(e.n, 0)::text, 'a range''s stored events are in events'
 FROM in_ranges r FULL JOIN event_parts e ON r.batch = e.batch AND r.topic = e.topic AND r.partition = e.partition
 WHERE coalesce(r.n, 0) <> coalesce(e.n, 0)
 UNION ALL
-SELECT 'range_event_offsets', r.topic, r.partition, least(r.first, e.first), greatest(r.next, e.last + 1), r.batch, NULL,
-       r.first || ' to ' || r.next - 1, e.first || ' to ' || e.last, 'a range''s events have its offsets'
+SELECT 'range_event_offsets', r.topic, r.partition, least(r.first, e.first), greatest(r.next, least(e.last, 9223372036854775806) + 1), r.batch, NULL,
+       r.first || ' to ' || r.next::numeric - 1, e.first || ' to ' || e.last, 'a range''s events have its offsets'
 FROM in_ranges r JOIN event_parts e ON r.batch = e.batch AND r.topic = e.topic AND r.partition = e.partition
 WHERE e.first < r.first OR e.last >= r.next
 UNION ALL
@@ -127,7 +131,7 @@ UNION ALL
 SELECT 'event_ids', NULL, NULL, NULL, NULL, e.batch, l.first_position, to_hex(k.ids), to_hex(e.ids),
        'event ids and timestamps of a batch are the same in event_keys (expected) and events (found), by a hash of the set'
 FROM in_events e JOIN in_keys k USING (batch) LEFT JOIN in_ledger l USING (batch)
-WHERE e.n = k.n AND e.ids <> k.ids
+WHERE e.n = k.n AND e.ids IS DISTINCT FROM k.ids
 UNION ALL
 SELECT 'event_indexes', NULL, NULL, NULL, NULL, e.batch, l.first_position,
        '0 to ' || e.n - 1, e.low || ' to ' || e.high || ' (sum ' || e.indexes || ')',
@@ -139,14 +143,14 @@ SELECT 'batch_recorded_at', NULL, NULL, NULL, NULL, l.batch, l.first_position, t
        to_char(CASE WHEN e.recorded_first <> l.recorded_at THEN e.recorded_first ELSE e.recorded_last END AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
        'events of a batch were recorded when the batch was'
 FROM in_ledger l JOIN in_events e USING (batch)
-WHERE e.recorded_first <> l.recorded_at OR e.recorded_last <> l.recorded_at
+WHERE (e.recorded_first = l.recorded_at AND e.recorded_last = l.recorded_at) IS NOT TRUE
 UNION ALL
 SELECT 'batch_bounds', NULL, NULL, NULL, NULL, l.batch, l.first_position,
        to_char(l.earliest AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') || ' to ' || to_char(l.latest AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
        to_char(e.earliest AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') || ' to ' || to_char(e.latest AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
        'a ledger batch''s bounds hold all timestamps of its events'
 FROM in_ledger l JOIN in_events e USING (batch)
-WHERE e.earliest < l.earliest OR e.latest > l.latest
+WHERE (e.earliest >= l.earliest AND e.latest <= l.latest) IS NOT TRUE
 ORDER BY 6, 1, 2, 3`
 
 // deadLettersSQL counts the dead letters of each range by their unique (topic_id, partition, offset),
@@ -162,7 +166,7 @@ CROSS JOIN LATERAL (
 ) d
 WHERE d.n <> r.dead_lettered
 UNION ALL
-SELECT 'dead_letter_range', d.topic, d.partition, d."offset", d."offset" + 1, NULL, NULL, '0', '1',
+SELECT 'dead_letter_range', d.topic, d.partition, d."offset", least(d."offset", 9223372036854775806) + 1, NULL, NULL, '0', '1',
        'a dead letter''s offset lies in a range'
 FROM dead_letters d
 LEFT JOIN LATERAL (
@@ -172,7 +176,7 @@ LEFT JOIN LATERAL (
 ) r ON true
 WHERE r.to_offset IS NULL OR r.to_offset <= d."offset"
 UNION ALL
-SELECT 'dead_letter_outbox', d.topic, d.partition, d."offset", d."offset" + 1, NULL, NULL, '1', '0',
+SELECT 'dead_letter_outbox', d.topic, d.partition, d."offset", least(d."offset", 9223372036854775806) + 1, NULL, NULL, '1', '0',
        'a dead letter is queued for its dead-letter topic'
 FROM dead_letters d LEFT JOIN dead_letter_outbox b ON b.dead_letter_id = d.id
 WHERE b.dead_letter_id IS NULL
@@ -181,11 +185,11 @@ ORDER BY 2, 3, 4`
 // positionsSQL: by the primary key of ledger_batches.
 const positionsSQL = `
 SELECT 'positions', NULL::text, NULL::integer, NULL::bigint, NULL::bigint, batch, first_position,
-       expected::text, first_position::text, 'a batch''s first position follows the last of the batch before it; log ' || log
+       expected::text, first_position::text, format('a batch''s first position follows the last of the batch before it; log %s', log)
 FROM (
     SELECT log, batch, first_position,
-           coalesce(lag(first_position + count) OVER (PARTITION BY log ORDER BY first_position), 0) AS expected
+           coalesce(lag(first_position::numeric + count) OVER (PARTITION BY log ORDER BY first_position), 0) AS expected
     FROM ledger_batches
 ) b
-WHERE first_position <> expected
+WHERE first_position IS DISTINCT FROM expected
 ORDER BY 7`

@@ -23,13 +23,35 @@ type View struct {
 	tx   pgx.Tx
 }
 
-// The planner is kept to the plans that a walk over everything wants: workers are ours, not the
+// Whoever may alter a role or a database may give its sessions other settings, so that names mean other
+// tables, texts other times, or an error ends the connection: what makes a difference to an answer is set
+// here. The catalogue comes first among the schemas, and temporary tables last (OddTables looks whether
+// our tables' names lead to them). Row security stays on: where it hides rows, that is reported, and an
+// error instead would hide all of them.
+//
+// And the planner is kept to the plans that a walk over everything wants: workers are ours, not the
 // server's, and compiling a statement takes longer than any of ours.
-const viewSettingsSQL = `SET LOCAL statement_timeout = 0;
+const viewSettingsSQL = `SET LOCAL search_path = pg_catalog, public, pg_temp;
+	SET LOCAL exit_on_error = off;
+	SET LOCAL client_encoding = 'UTF8';
+	SET LOCAL timezone = 'UTC';
+	SET LOCAL datestyle = 'ISO, YMD';
+	SET LOCAL bytea_output = 'hex';
+	SET LOCAL standard_conforming_strings = on;
+	SET LOCAL transform_null_equals = off;
+	SET LOCAL row_security = on;
+	SET LOCAL lock_timeout = 0;
+	SET LOCAL statement_timeout = 0;
 	SET LOCAL idle_in_transaction_session_timeout = 0;
+	SELECT set_config(name, '0', true) FROM pg_settings WHERE name = 'transaction_timeout'; -- from PostgreSQL 17 on
 	SET LOCAL max_parallel_workers_per_gather = 0;
-	SET LOCAL jit = off;
-	SET LOCAL timezone = 'UTC'`
+	SET LOCAL jit = off`
+
+// Behind it lies all that a view reads, so that a statement that failed is undone without the snapshot.
+// It is made once, and a statement costs nothing for it.
+const markSQL = `SAVEPOINT statement`
+
+const toMarkSQL = `ROLLBACK TO SAVEPOINT statement`
 
 // OpenSnapshot opens n connections, at least one, that see one state of the database. Whoever connects
 // reads all tables and needs no other right. Close ends them.
@@ -42,10 +64,13 @@ func OpenSnapshot(ctx context.Context, n int, connect func(context.Context) (*pg
 			return nil, errors.Join(fmt.Errorf("open snapshot: %w", err), s.Close())
 		}
 		s.views = append(s.views, v)
-		if id != "" {
-			continue
+		if id == "" { // not within a savepoint: PostgreSQL refuses that
+			err = v.tx.QueryRow(ctx, `SELECT pg_export_snapshot()`).Scan(&id)
 		}
-		if err := v.tx.QueryRow(ctx, `SELECT pg_export_snapshot()`).Scan(&id); err != nil {
+		if err == nil {
+			_, err = v.tx.Exec(ctx, markSQL)
+		}
+		if err != nil {
 			return nil, errors.Join(fmt.Errorf("export snapshot: %w", err), s.Close())
 		}
 	}
@@ -95,20 +120,33 @@ func (v *View) BeginTx(ctx context.Context, _ pgx.TxOptions) (pgx.Tx, error) { r
 // Reconcile is the accounting, as the snapshot has it.
 func (v *View) Reconcile(ctx context.Context) (*Reconciliation, error) { return Reconcile(ctx, v, nil) }
 
-// each reads the rows of a statement with at most a row in memory.
+// each reads the rows of a statement with at most a row in memory. Parameters are cast in the statement, so
+// that it is PostgreSQL that refuses to compare them with a column of another type. An *UnreadableError says that it failed
+// on what it read; read may have been called before, and the view is as good as it was.
 func (v *View) each(ctx context.Context, what string, read func(pgx.Rows) error, sql string, args ...any) error {
+	err := v.query(ctx, read, sql, args...)
+	if err == nil {
+		return nil
+	}
+	if !unreadable(err) {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	if _, failed := v.tx.Exec(ctx, toMarkSQL); failed != nil {
+		return fmt.Errorf("%s: %w: %w", what, err, failed)
+	}
+	return &UnreadableError{What: what, err: err}
+}
+
+func (v *View) query(ctx context.Context, read func(pgx.Rows) error, sql string, args ...any) error {
 	rows, err := v.tx.Query(ctx, sql, args...)
 	if err != nil {
-		return fmt.Errorf("%s: %w", what, err)
+		return err
 	}
 	defer rows.Close()
 	for rows.Next() {
 		if err := read(rows); err != nil {
-			return fmt.Errorf("%s: %w", what, err)
+			return err
 		}
 	}
-	if err := rows.Err(); err != nil {
-		return fmt.Errorf("%s: %w", what, err)
-	}
-	return nil
+	return rows.Err()
 }

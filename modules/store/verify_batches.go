@@ -2,6 +2,9 @@ package store
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"math"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -9,7 +12,8 @@ import (
 	"audittrail/modules/ledger"
 )
 
-// LedgerBatch is a row of ledger_batches, without its leaves.
+// LedgerBatch is a row of ledger_batches, without its leaves. What is NULL there is -1 here, and no time
+// is year 1.
 type LedgerBatch struct {
 	First      int64 // position of its first entry
 	Batch      int64
@@ -18,16 +22,58 @@ type LedgerBatch struct {
 	RecordedAt time.Time
 }
 
-// End is the position behind the batch's last entry.
+// End is the position behind the batch's last entry. The batch MUST be Placed.
 func (b LedgerBatch) End() int64 { return b.First + b.Count }
 
-// By ledger_batches' primary key. The lengths are read without the leaves.
-const ledgerBatchesSQL = `SELECT first_position, batch, count, octet_length(leaves),
-		CASE WHEN isfinite(recorded_at) THEN recorded_at ELSE '0001-01-01Z' END
-	FROM ledger_batches WHERE log = $1 ORDER BY first_position`
+// Placed says whether the batch has a number and positions that one can have. Others have none.
+func (b LedgerBatch) Placed() bool {
+	return b.Batch >= 1 && b.Batch <= maxBatch && b.First >= 0 && b.First <= math.MaxInt64-MaxBatchEvents && b.Count >= 1 && b.Count <= MaxBatchEvents
+}
+
+// maxBatch is the largest number of a batch: an id has 63 bits.
+const maxBatch = 1<<(63-indexBits) - 1
+
+// Fault says what is wrong with a batch's row in itself, for people; "" where nothing is.
+func (b LedgerBatch) Fault() string {
+	switch {
+	case b.Batch < 1 || b.Batch > maxBatch:
+		return "the batch at this position has a number that no batch has"
+	case b.First < 0 || b.First > math.MaxInt64-MaxBatchEvents:
+		return fmt.Sprintf("batch %d claims positions that no batch has", b.Batch)
+	case !b.Placed():
+		return fmt.Sprintf("batch %d has a number of entries that no batch has", b.Batch)
+	case b.LeafBytes != b.Count*ledger.HashSize:
+		return fmt.Sprintf("batch %d has %d bytes of leaf hashes for %d entries", b.Batch, max(0, b.LeafBytes), b.Count)
+	case b.RecordedAt.Year() == 1:
+		return fmt.Sprintf("batch %d was recorded at a time that is none", b.Batch)
+	}
+	return ""
+}
+
+// The lengths are read without the leaves.
+const batchColumns = `coalesce(b.first_position, -1), coalesce(b.batch, -1), coalesce(b.count, -1), coalesce(octet_length(b.leaves), -1),
+	CASE WHEN isfinite(b.recorded_at) THEN b.recorded_at ELSE '0001-01-01Z' END`
+
+// By ledger_batches' primary key.
+const ledgerBatchesSQL = `SELECT ` + batchColumns + ` FROM ledger_batches AS b WHERE log = $1::text ORDER BY first_position`
+
+// By ledger_batches' primary key, from the batch on that the position lies in.
+const batchesFromSQL = `SELECT ` + batchColumns + ` FROM ledger_batches AS b
+	WHERE log = $1::text AND first_position >= coalesce((
+		SELECT max(first_position) FROM ledger_batches WHERE log = $1::text AND first_position <= $2::bigint), 0)
+	ORDER BY first_position`
 
 // Batches reads all batches of a log, in the order of positions.
 func (v *View) Batches(ctx context.Context, log ledger.Log, read func(LedgerBatch) error) error {
+	return v.batches(ctx, read, ledgerBatchesSQL, string(log))
+}
+
+// BatchesFrom reads the batches of a log from the one on that has the position.
+func (v *View) BatchesFrom(ctx context.Context, log ledger.Log, position int64, read func(LedgerBatch) error) error {
+	return v.batches(ctx, read, batchesFromSQL, string(log), position)
+}
+
+func (v *View) batches(ctx context.Context, read func(LedgerBatch) error, sql string, args ...any) error {
 	return v.each(ctx, "read ledger batches", func(rows pgx.Rows) error {
 		var b LedgerBatch
 		if err := rows.Scan(&b.First, &b.Batch, &b.Count, &b.LeafBytes, &b.RecordedAt); err != nil {
@@ -35,7 +81,7 @@ func (v *View) Batches(ctx context.Context, log ledger.Log, read func(LedgerBatc
 		}
 		b.RecordedAt = spellable(b.RecordedAt.UTC())
 		return read(b)
-	}, ledgerBatchesSQL, string(log))
+	}, sql, args...)
 }
 
 // Leaves reads the leaf hashes of positions from up to to, without to: those that there are, each batch's
@@ -53,14 +99,16 @@ func (v *View) Leaves(ctx context.Context, log ledger.Log, from, to int64, read 
 	}, verifyLeavesSQL, string(log), from, to)
 }
 
-// By ledger_batches' primary key, from the batch that from lies in.
+// By ledger_batches' primary key, from the batch that from lies in. Batches that can't be are left out
+// before anything is computed with them, and no sum is one that could overflow.
 const verifyLeavesSQL = `SELECT first_position, substring(leaves
-		FROM 1 + 32 * (greatest(first_position, $2) - first_position)::int
-		FOR 32 * (least(first_position + count, $3) - greatest(first_position, $2))::int)
+		FROM 1 + 32 * (greatest(first_position, $2::bigint) - first_position)::int
+		FOR 32 * (least(count, $3::bigint - first_position) - (greatest(first_position, $2::bigint) - first_position))::int)
 	FROM ledger_batches
-	WHERE log = $1 AND first_position < $3 AND first_position + count > $2 AND first_position >= coalesce((
-		SELECT first_position FROM ledger_batches WHERE log = $1 AND first_position <= $2
-		ORDER BY first_position DESC LIMIT 1), $2)
+	WHERE log = $1::text AND first_position < $3::bigint AND first_position >= 0 AND count BETWEEN 1 AND 16384 AND first_position > $2::bigint - count
+		AND first_position >= coalesce((
+			SELECT first_position FROM ledger_batches WHERE log = $1::text AND first_position <= $2::bigint
+			ORDER BY first_position DESC LIMIT 1), $2::bigint)
 	ORDER BY first_position`
 
 // wholeHashes are those that a column holds in whole: what somebody cut off is missing then.
@@ -81,20 +129,20 @@ type BatchLeaves struct {
 	Leaves []ledger.Hash
 }
 
-// By ledger_batches' unique (log, batch).
-const batchSlicesSQL = `SELECT b.first_position, b.batch, b.count, octet_length(b.leaves),
-		CASE WHEN isfinite(b.recorded_at) THEN b.recorded_at ELSE '0001-01-01Z' END,
-		substring(b.leaves FROM 1 + 32 * w.low FOR 32 * (w.high - w.low + 1))
+// By ledger_batches' unique (log, batch). If somebody made a second batch of that number, the first counts
+// (Strays reports the others).
+const batchSlicesSQL = `SELECT ` + batchColumns + `, substring(b.leaves FROM 1 + 32 * w.low FOR 32 * (w.high - w.low + 1))
 	FROM unnest($1::bigint[], $2::int[], $3::int[]) AS w (batch, low, high)
-	JOIN ledger_batches AS b ON b.log = 'events' AND b.batch = w.batch`
+	CROSS JOIN LATERAL (SELECT * FROM ledger_batches WHERE log = 'events' AND batch = w.batch ORDER BY first_position LIMIT 1) AS b`
 
-// BatchLeaves reads slices of batches of events, in no order. Batches that are unknown are left out.
-func (v *View) BatchLeaves(ctx context.Context, slices []BatchSlice, read func(*BatchLeaves) error) error {
+// BatchLeaves reads slices of batches of events, in no order. Batches that are unknown are left out. In
+// memory they are 32 bytes an index.
+func (v *View) BatchLeaves(ctx context.Context, slices []BatchSlice) (list []BatchLeaves, err error) {
 	batches, low, high := make([]int64, len(slices)), make([]int32, len(slices)), make([]int32, len(slices))
 	for i, s := range slices {
 		batches[i], low[i], high[i] = s.Batch, int32(s.Low), int32(s.High)
 	}
-	return v.each(ctx, "read leaves of batches", func(rows pgx.Rows) error {
+	err = v.each(ctx, "read leaves of batches", func(rows pgx.Rows) error {
 		var (
 			b    BatchLeaves
 			part []byte
@@ -104,52 +152,88 @@ func (v *View) BatchLeaves(ctx context.Context, slices []BatchSlice, read func(*
 		}
 		b.RecordedAt = spellable(b.RecordedAt.UTC())
 		b.Leaves = wholeHashes(part)
-		return read(&b)
+		list = append(list, b)
+		return nil
 	}, batchSlicesSQL, batches, low, high)
+	return list, err
 }
 
-// Checkpoints reads the checkpoints of a log of a size above after, in order, at most limit.
-func (v *View) Checkpoints(ctx context.Context, log ledger.Log, after int64, limit int) ([]Checkpoint, error) {
-	list := make([]Checkpoint, 0, limit)
-	err := v.each(ctx, "read checkpoints", func(rows pgx.Rows) error {
-		c, err := scanCheckpoint(rows)
+// notesBytes bounds how much text of notes is held: a hundred times what a thousand of them take.
+const notesBytes = 16 << 20
+
+// Checkpoints reads the checkpoints of a log of a size above after, in order, at most limit; more says
+// that there may be others. Texts are cut behind what a note can be, and a root of another length is none.
+func (v *View) Checkpoints(ctx context.Context, log ledger.Log, after int64, limit int) (list []Checkpoint, more bool, err error) {
+	bytes := 0
+	err = v.each(ctx, "read checkpoints", func(rows pgx.Rows) error {
+		var (
+			c    Checkpoint
+			root []byte
+		)
+		if bytes > notesBytes {
+			more = true
+			return errEnough
+		}
+		if err := rows.Scan(&c.Size, &root, &c.Note, &c.SignedAt); err != nil {
+			return err
+		}
+		if len(root) == ledger.HashSize {
+			c.Root = ledger.Hash(root)
+		}
+		c.SignedAt = c.SignedAt.UTC()
+		bytes += len(c.Note)
 		list = append(list, c)
-		return err
-	}, `SELECT size, root, `+checkpointNote+`, CASE WHEN isfinite(signed_at) THEN signed_at ELSE '0001-01-01Z' END
-		FROM ledger_checkpoints AS c WHERE log = $1 AND size > $2 ORDER BY size LIMIT $3`, string(log), after, limit)
-	return list, err
+		return nil
+	}, `SELECT size, substring(root FOR 33), coalesce(left(`+checkpointNote+`, 262145), ''), CASE WHEN isfinite(signed_at) THEN signed_at ELSE '0001-01-01Z' END
+		FROM ledger_checkpoints AS c WHERE log = $1::text AND size > $2::bigint ORDER BY size LIMIT $3`, string(log), after, limit)
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
+	return list, more || len(list) == limit, err
+}
+
+var errEnough = errors.New("enough was read")
+
+// CheckpointAfter is the size of the first checkpoint above a size, without a look at its note; ok is
+// false where there is none.
+func (v *View) CheckpointAfter(ctx context.Context, log ledger.Log, after int64) (size int64, ok bool, err error) {
+	err = v.each(ctx, "read the size of a checkpoint", func(rows pgx.Rows) error {
+		ok = true
+		return rows.Scan(&size)
+	}, `SELECT size FROM ledger_checkpoints WHERE log = $1::text AND size > $2::bigint ORDER BY size LIMIT 1`, string(log), after)
+	return size, ok, err
 }
 
 // TilePart is a row of ledger_tiles.
 type TilePart struct {
 	ledger.TileID
-	First  int
+	First  int // -1 for NULL
 	Hashes []ledger.Hash
 }
 
 // TileParts reads the parts of some tiles, in order. By ledger_tiles' primary key.
-func (v *View) TileParts(ctx context.Context, log ledger.Log, ids []ledger.TileID) ([]TilePart, error) {
+func (v *View) TileParts(ctx context.Context, log ledger.Log, ids []ledger.TileID, read func(TilePart) error) error {
 	levels, tiles := make([]int16, len(ids)), make([]int64, len(ids))
 	for i, id := range ids {
 		levels[i], tiles[i] = int16(id.Level), id.Index
 	}
-	return v.tileParts(ctx, `SELECT t.level, t.tile, t.first, t.hashes
+	return v.tileParts(ctx, read, `SELECT t.level, t.tile, coalesce(t.first, -1), substring(t.hashes FOR 8192)
 		FROM unnest($2::smallint[], $3::bigint[]) AS w (level, tile)
-		JOIN ledger_tiles AS t ON t.log = $1 AND t.level = w.level AND t.tile = w.tile
+		JOIN ledger_tiles AS t ON t.log = $1::text AND t.level = w.level AND t.tile = w.tile
 		ORDER BY t.level, t.tile, t.first`, string(log), levels, tiles)
 }
 
-// TilePartsBeyond reads parts of tiles that have hashes which a log of this size does not have, at most
+// TilePartsBeyond reads which parts of tiles have hashes that a log of this size does not have, at most
 // limit of them. It walks over all tiles.
-func (v *View) TilePartsBeyond(ctx context.Context, log ledger.Log, size int64, limit int) ([]TilePart, error) {
-	return v.tileParts(ctx, `SELECT level, tile, first, hashes FROM ledger_tiles
-		WHERE log = $1 AND 256 * tile::numeric + first + octet_length(hashes) / 32 > $2::bigint >> (8 * level)
+func (v *View) TilePartsBeyond(ctx context.Context, log ledger.Log, size int64, limit int, read func(TilePart) error) error {
+	return v.tileParts(ctx, read, `SELECT level, tile, first, NULL::bytea FROM ledger_tiles
+		WHERE log = $1::text AND level BETWEEN 1 AND 7 AND tile IS NOT NULL AND first IS NOT NULL
+			AND 256 * tile::numeric + first + octet_length(hashes) / 32 > $2::bigint >> (8 * level)
 		ORDER BY level, tile, first LIMIT $3`, string(log), size, limit)
 }
 
-func (v *View) tileParts(ctx context.Context, sql string, args ...any) ([]TilePart, error) {
-	var parts []TilePart
-	err := v.each(ctx, "read tiles", func(rows pgx.Rows) error {
+func (v *View) tileParts(ctx context.Context, read func(TilePart) error, sql string, args ...any) error {
+	return v.each(ctx, "read tiles", func(rows pgx.Rows) error {
 		var (
 			p      TilePart
 			hashes []byte
@@ -158,8 +242,6 @@ func (v *View) tileParts(ctx context.Context, sql string, args ...any) ([]TilePa
 			return err
 		}
 		p.Hashes = wholeHashes(hashes)
-		parts = append(parts, p)
-		return nil
+		return read(p)
 	}, sql, args...)
-	return parts, err
 }

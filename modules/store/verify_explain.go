@@ -14,12 +14,12 @@ import (
 // What is read of single rows once it is known that something is wrong with them.
 
 // By events' primary key, in the one partition that the timestamp's literal names.
-const suspectSQL = `SELECT ` + verifyColumns + ` FROM events WHERE timestamp = '%s' AND id = $1`
+const suspectSQL = `SELECT ` + verifyColumns + ` FROM events, ` + verifyTexts + ` WHERE timestamp = '%s' AND id = $1::bigint`
 
 // Suspect reads one row of events as it stands; ok is false where it is no event.
 func (v *View) Suspect(ctx context.Context, timestamp time.Time, id int64) (e event.Stored, ok bool, err error) {
 	err = v.each(ctx, "read event", func(rows pgx.Rows) error {
-		r, err := scanRow(rows)
+		r, err := scanAnyRow(rows)
 		if err != nil && !errors.Is(err, errCorrupt) {
 			return err
 		}
@@ -29,20 +29,13 @@ func (v *View) Suspect(ctx context.Context, timestamp time.Time, id int64) (e ev
 	return e, ok, err
 }
 
-// RowsOf reads the rows of the batches from low to high, with high, and hashes them: by the index of ids
-// (BRIN).
-func (v *View) RowsOf(ctx context.Context, low, high int64, read func(*EventRow) error) error {
-	return v.each(ctx, "read events of batches", func(rows pgx.Rows) error {
-		r, err := scanRow(rows)
-		if err != nil && !errors.Is(err, errCorrupt) {
-			return err
-		}
-		facts := hashRow(&r, err)
-		return read(&facts)
-	}, eventsOfSQL, low<<indexBits, high<<indexBits|indexMask)
-}
+const eventsOfSQL = `SELECT ` + verifyColumns + ` FROM events, ` + verifyTexts + ` WHERE id BETWEEN $1::bigint AND $2::bigint`
 
-const eventsOfSQL = `SELECT ` + verifyColumns + ` FROM events WHERE id BETWEEN $1 AND $2`
+// RowsOf reads the rows of the batches from low to high, with high, and hashes them: by the index of ids
+// (BRIN). Both MUST be such as a batch has.
+func (v *View) RowsOf(ctx context.Context, low, high int64, read func(*EventRow) error) error {
+	return v.rows(ctx, "read events of batches", read, eventsOfSQL, low<<indexBits, high<<indexBits|indexMask)
+}
 
 // StoredRange is a range of Kafka's offsets of which a batch stored events.
 type StoredRange struct {
@@ -50,6 +43,9 @@ type StoredRange struct {
 	Partition int32
 	From, To  int64 // offsets, without To
 }
+
+// rangesMost is more ranges than a batch is made of.
+const rangesMost = 1000
 
 // RangesOf reads which offsets a batch was made of, by walking over all ranges.
 func (v *View) RangesOf(ctx context.Context, batch int64) ([]StoredRange, error) {
@@ -61,13 +57,14 @@ func (v *View) RangesOf(ctx context.Context, batch int64) ([]StoredRange, error)
 		}
 		ranges = append(ranges, r)
 		return nil
-	}, `SELECT coalesce(o.topic, ''), r.partition, r.from_offset, r.to_offset
+	}, `SELECT coalesce(left(o.topic, 1000), ''), r.partition, r.from_offset, r.to_offset
 		FROM ingest_ranges r LEFT JOIN ingest_offsets o USING (topic_id, partition)
-		WHERE r.batch = $1 AND r.stored > 0`, batch)
+		WHERE r.batch = $1::bigint AND r.stored > 0 AND r.partition IS NOT NULL AND r.from_offset IS NOT NULL AND r.to_offset IS NOT NULL
+		LIMIT $2`, batch, rangesMost)
 	return ranges, err
 }
 
-// Detached are tables that are named like partitions of events and are none (any more).
+// Detached are tables that are named like partitions of events and are none (any more), 100 at most.
 func (v *View) Detached(ctx context.Context) ([]string, error) {
 	var names []string
 	err := v.each(ctx, "read detached partitions", func(rows pgx.Rows) error {
@@ -75,8 +72,8 @@ func (v *View) Detached(ctx context.Context) ([]string, error) {
 		err := rows.Scan(&name)
 		names = append(names, name)
 		return err
-	}, `SELECT c.relname FROM pg_class c
+	}, `SELECT c.relname::text FROM pg_class c
 		WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' AND c.relname ~ '^events_(before_2000|\d{4}|\d{6})$'
-		AND NOT EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = c.oid) ORDER BY 1`)
+		AND NOT EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = c.oid) ORDER BY 1 LIMIT 100`)
 	return names, err
 }

@@ -4,105 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgtype"
 
 	"audittrail/modules/event"
 	"audittrail/modules/ledger"
 )
-
-// Pages is a run of neighbouring pages of one partition of events, or of event_keys: a piece of work
-// that one View reads at a time.
-type Pages struct {
-	From, To int64 // without To
-	span     span  // the partition; zero for event_keys
-}
-
-// pagesAtATime makes pieces of 4 MiB of table: long enough that asking for one costs nothing, short
-// enough that workers end together.
-const pagesAtATime = 512
-
-// By pg_inherits' indexes.
-const partitionPagesSQL = `
-	SELECT substring(bound FROM $$FROM \('([^']*)'\)$$)::timestamptz,
-	       substring(bound FROM $$TO \('([^']*)'\)$$)::timestamptz, oid,
-	       pg_relation_size(oid) / current_setting('block_size')::bigint
-	FROM (SELECT c.oid, pg_get_expr(c.relpartbound, c.oid) AS bound
-	      FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-	      WHERE i.inhparent = 'events'::regclass AND NOT i.inhdetachpending) AS partitions
-	ORDER BY 1 NULLS FIRST`
-
-const keyPagesSQL = `SELECT pg_relation_size('event_keys') / current_setting('block_size')::bigint`
-
-// EventPages are all pages of events' partitions. Rows of the snapshot can't lie behind them.
-func (v *View) EventPages(ctx context.Context) ([]Pages, error) {
-	var list []Pages
-	err := v.each(ctx, "read partitions", func(rows pgx.Rows) error {
-		var (
-			lower, upper pgtype.Timestamptz
-			s            span
-			pages        int64
-		)
-		if err := rows.Scan(&lower, &upper, &s.partition, &pages); err != nil {
-			return err
-		}
-		s.lower, s.upper = bound(lower), bound(upper)
-		list = appendPages(list, s, pages)
-		return nil
-	}, partitionPagesSQL)
-	return list, err
-}
-
-// KeyPages are all pages of event_keys.
-func (v *View) KeyPages(ctx context.Context) ([]Pages, error) {
-	var pages int64
-	if err := v.tx.QueryRow(ctx, keyPagesSQL).Scan(&pages); err != nil {
-		return nil, fmt.Errorf("read size of event_keys: %w", err)
-	}
-	return appendPages(nil, span{}, pages), nil
-}
-
-func appendPages(list []Pages, s span, pages int64) []Pages {
-	for from := int64(0); from < pages; from += pagesAtATime {
-		list = append(list, Pages{From: from, To: min(from+pagesAtATime, pages), span: s})
-	}
-	return list
-}
-
-// Uncovered are the stretches of time that no partition of events holds: what happened there was
-// archived, or is gone. A zero bound is open. It is sorted.
-func (v *View) Uncovered(ctx context.Context) ([]Stretch, error) {
-	var spans []span
-	err := v.each(ctx, "read partitions", func(rows pgx.Rows) error {
-		var lower, upper pgtype.Timestamptz
-		if err := rows.Scan(&lower, &upper, nil, nil); err != nil {
-			return err
-		}
-		spans = append(spans, span{lower: bound(lower), upper: bound(upper), partition: 1})
-		return nil
-	}, partitionPagesSQL)
-	if err != nil {
-		return nil, err
-	}
-	var gaps []Stretch
-	for _, s := range fill(spans) {
-		if s.partition == 0 {
-			gaps = append(gaps, Stretch{s.lower, s.upper})
-		}
-	}
-	return gaps, nil
-}
-
-// Stretch is a part of the time axis, from From up to To without To. A zero bound is open.
-type Stretch struct{ From, To time.Time }
-
-// Holds says whether t lies in the stretch.
-func (s Stretch) Holds(t time.Time) bool {
-	return (s.From.IsZero() || !t.Before(s.From)) && (s.To.IsZero() || t.Before(s.To))
-}
 
 // EventRow is what remains of a row of events once it was hashed.
 type EventRow struct {
@@ -122,42 +32,65 @@ func (r *EventRow) Batch() int64 { return r.ID >> indexBits }
 func (r *EventRow) Index() int { return int(r.ID & indexMask) }
 
 // By the table's pages (Tid Range Scan) of the one partition that the literals leave. Through the parent,
-// since nobody has rights on partitions. What PostgreSQL calls infinite no Go time holds.
-const eventPagesSQL = `SELECT ` + verifyColumns + ` FROM events WHERE %s AND ctid >= '(%d,0)' AND ctid < '(%d,0)'`
+// since nobody has rights on partitions.
+const eventPagesSQL = `SELECT ` + verifyColumns + ` FROM events, ` + verifyTexts + ` WHERE %s`
 
-// verifyColumns are eventColumns with times that Go can hold.
+// verifyColumns are eventColumns in a shape that Go can hold, whatever somebody wrote there: what
+// PostgreSQL calls infinite no time of Go's is, and memory is for what an event can be. What is cut does
+// not give the event's leaf any more.
 const verifyColumns = `id,
 	CASE WHEN isfinite(timestamp) THEN timestamp ELSE '0001-01-01Z' END,
 	CASE WHEN isfinite(created_at) THEN created_at ELSE '0001-01-01Z' END,
-	event_id, event_type, aggregate_type, aggregate_id, version,
-	kafka_topic, kafka_partition, kafka_offset, salt, payload, metadata`
+	event_id, left(event_type, 1000), left(aggregate_type, 1000), left(aggregate_id, 1000), version,
+	left(kafka_topic, 1000), kafka_partition, kafka_offset, substring(salt FOR 100), payload_text, metadata_text`
 
-// Rows reads the rows of some pages and hashes each. ErrUnreadable says that one of them has values which
-// no event has, and that those behind it were not read.
+// verifyTexts spells both documents once (OFFSET 0), and leaves out those that no record can have become:
+// a few kilobytes of jsonb may be numbers that take a gigabyte. An event's record has 64 MiB at most; the
+// spaces that PostgreSQL puts in do not double it.
+const verifyTexts = `LATERAL (SELECT CASE WHEN octet_length(p) <= 268435456 THEN p END AS payload_text,
+		CASE WHEN octet_length(m) <= 268435456 THEN m END AS metadata_text
+	FROM (SELECT payload::text AS p, metadata::text AS m OFFSET 0) AS spelled) AS texts`
+
+// Rows reads the rows of some pages and hashes each.
 func (v *View) Rows(ctx context.Context, p Pages, read func(*EventRow) error) error {
-	sql := fmt.Sprintf(eventPagesSQL, p.span.condition(), p.From, p.To)
-	err := v.each(ctx, "read events", func(rows pgx.Rows) error {
-		r, err := scanRow(rows)
+	return v.rows(ctx, "read "+p.Place(), read, fmt.Sprintf(eventPagesSQL, p.condition()))
+}
+
+func (v *View) rows(ctx context.Context, what string, read func(*EventRow) error, sql string, args ...any) error {
+	return v.each(ctx, what, func(rows pgx.Rows) error {
+		r, err := scanAnyRow(rows)
 		if err != nil && !errors.Is(err, errCorrupt) {
 			return err
 		}
 		facts := hashRow(&r, err)
 		return read(&facts)
-	}, sql)
-	var scan pgx.ScanArgError
-	if errors.As(err, &scan) {
-		return fmt.Errorf("%w: %w", ErrUnreadable, err)
-	}
-	return err
+	}, sql, args...)
 }
 
-// ErrUnreadable is a row whose columns hold what no append can have written.
-var ErrUnreadable = errors.New("a row's columns do not hold an event's values")
-
-// Place says which pages they are, for people.
-func (p Pages) Place() string {
-	return fmt.Sprintf("pages %d to %d of the partition with %s", p.From, p.To-1,
-		strings.TrimPrefix(p.span.condition(), "true AND "))
+// scanAnyRow is scanRow for rows in which somebody may have put NULL.
+func scanAnyRow(rows pgx.Rows) (row, error) {
+	null := slices.IndexFunc(rows.RawValues(), func(value []byte) bool { return value == nil })
+	if null < 0 {
+		return scanRow(rows)
+	}
+	var (
+		r       = row{id: -1}
+		id      *int64
+		eventID *[16]byte
+	)
+	// The times are never NULL, and nothing else is needed to name the row.
+	if err := rows.Scan(&id, &r.stored.Timestamp, &r.stored.RecordedAt, &eventID, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil); err != nil {
+		return row{}, err
+	}
+	if id != nil {
+		r.id = *id
+	}
+	if eventID != nil {
+		r.stored.ID = event.ID(*eventID)
+	}
+	r.stored.Timestamp, r.stored.RecordedAt = utc(r.stored.Timestamp), utc(r.stored.RecordedAt)
+	return r, fmt.Errorf("event row %d: %w: it holds nothing, or too much, as its %s", r.id, errCorrupt,
+		strings.TrimSuffix(rows.FieldDescriptions()[null].Name, "_text"))
 }
 
 // hashRow computes what a row says about itself. Years that a time of ours can't have are made one that
@@ -179,25 +112,31 @@ func spellable(t time.Time) time.Time {
 	return t
 }
 
-// Key is a row of event_keys.
+// Named is what is left of a row that can't be read: that it is there.
+func (l Line) Named(why error) EventRow {
+	return EventRow{ID: l.ID, EventID: l.EventID, Timestamp: spellable(time.Time{}), RecordedAt: spellable(time.Time{}), Corrupt: why}
+}
+
+// Key is a row of event_keys. What is NULL there is -1 or zero here, and so is no event's.
 type Key struct {
 	EventID   event.ID
 	Batch     int64
 	Timestamp time.Time
-	Digest    []byte // not to be kept; its first byte is its scheme
+	Digest    []byte // its first byte is its scheme
 }
 
-// By the table's pages (Tid Range Scan).
-const keyColumns = `event_id, batch, CASE WHEN isfinite(timestamp) THEN timestamp ELSE '0001-01-01Z' END, digest`
+const keyColumns = `coalesce(event_id, '00000000-0000-0000-0000-000000000000'), coalesce(batch, -1),
+	CASE WHEN isfinite(timestamp) THEN timestamp ELSE '0001-01-01Z' END, coalesce(substring(digest FOR 100), '')`
 
 // Keys reads the keys of some pages.
 func (v *View) Keys(ctx context.Context, p Pages, read func(*Key) error) error {
-	return v.keys(ctx, read, fmt.Sprintf(`SELECT `+keyColumns+` FROM event_keys WHERE ctid >= '(%d,0)' AND ctid < '(%d,0)'`, p.From, p.To))
+	return v.keys(ctx, read, `SELECT `+keyColumns+` FROM event_keys WHERE `+p.condition())
 }
 
-// KeysOf reads the keys of batches, by a walk over all keys.
+// KeysOf reads the keys of batches, by a walk over all keys. Somebody may have given a batch more keys
+// than it has events.
 func (v *View) KeysOf(ctx context.Context, batches []int64, read func(*Key) error) error {
-	return v.keys(ctx, read, `SELECT `+keyColumns+` FROM event_keys WHERE batch = ANY ($1)`, batches)
+	return v.keys(ctx, read, `SELECT `+keyColumns+` FROM event_keys WHERE batch = ANY ($1::bigint[])`, batches)
 }
 
 // KeysByID reads the keys of some event ids: event_keys' primary key.
@@ -210,11 +149,11 @@ func (v *View) KeysByID(ctx context.Context, ids []event.ID, read func(*Key) err
 }
 
 func (v *View) keys(ctx context.Context, read func(*Key) error, sql string, args ...any) error {
-	var (
-		k  Key
-		id [16]byte
-	)
 	return v.each(ctx, "read event keys", func(rows pgx.Rows) error {
+		var (
+			k  Key
+			id [16]byte
+		)
 		if err := rows.Scan(&id, &k.Batch, &k.Timestamp, &k.Digest); err != nil {
 			return err
 		}

@@ -27,7 +27,7 @@ const (
 func (x *explainer) altered(ctx context.Context, s *suspect) (Finding, error) {
 	f := eventFinding(EventAltered, s.row.EventID.String(), "").at(s.position)
 	e, ok, err := x.view.Suspect(ctx, s.row.Timestamp, s.row.ID)
-	if err != nil {
+	if err := passable(err); err != nil {
 		return f, err
 	}
 	b, err := x.batch(ctx, s.row.Batch())
@@ -112,7 +112,8 @@ func (x *explainer) wasElsewhereInKafka(ctx context.Context, a *attempt, s *susp
 	ranges, ok := x.ranges[s.row.Batch()]
 	if !ok {
 		var err error
-		if ranges, err = x.view.RangesOf(ctx, s.row.Batch()); err != nil {
+		ranges, err = x.view.RangesOf(ctx, s.row.Batch())
+		if err := passable(err); err != nil {
 			return false, err
 		}
 		x.ranges[s.row.Batch()] = ranges
@@ -165,7 +166,7 @@ func (r *run) lostPartitions(ctx context.Context, v *store.View) error {
 			continue
 		}
 		detached, err := v.Detached(ctx)
-		if err != nil {
+		if err := passable(err); err != nil {
 			return err
 		}
 		detail := fmt.Sprintf("no partition of events holds the time from %s to %s, in which %d events lie: it was dropped or detached",

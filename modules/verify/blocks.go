@@ -11,14 +11,15 @@ import (
 	"audittrail/modules/event"
 )
 
-// blockWidth is how many positions a block is of.
+// blockWidth is how many positions a block is of: few, so that rows which were strewn over all positions
+// that there can be take no more memory than they take on disk.
 const (
-	blockBits  = 14
+	blockBits  = 10
 	blockWidth = 1 << blockBits
 )
 
-// blocks is what is remembered of all rows: a bit a position, and for each 16,384 positions a sum over
-// rows and one over keys. It is about 130 bytes for a thousand events, and grows with what is there, not
+// blocks is what is remembered of all rows: a bit a position, and for each 1,024 positions a sum over
+// rows and one over keys. It is about 200 bytes for a thousand events, and grows with what is there, not
 // with what the ledger claims. It is safe for concurrent use.
 type blocks struct {
 	seed maphash.Seed // new for each verification, so that nobody can make two sums equal
@@ -142,14 +143,24 @@ func (b *blocks) missing(from, to int64, yield func(position int64)) {
 	}
 }
 
-// unlike are the numbers of the blocks whose rows and keys are not the same, sorted.
-func (b *blocks) unlike() []int64 {
-	var list []int64
+// unlike are the numbers of the blocks whose rows and keys are not the same, sorted: those that can be
+// looked at one by one, since they hold no more than most rows and keys all together, and the rest.
+func (b *blocks) unlike(most int64) (few, rest []int64) {
+	var all []int64
 	for number, block := range b.list {
 		if block.rows != block.keys {
-			list = append(list, number)
+			all = append(all, number)
 		}
 	}
-	slices.Sort(list)
-	return list
+	slices.Sort(all)
+	for _, number := range all {
+		block := b.list[number]
+		if n := max(block.rows.count, block.keys.count); n <= most {
+			most -= n
+			few = append(few, number)
+		} else {
+			rest = append(rest, number)
+		}
+	}
+	return few, rest
 }

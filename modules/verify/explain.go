@@ -2,6 +2,7 @@ package verify
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -33,19 +34,42 @@ func (r *run) explain(ctx context.Context, v *store.View) error {
 	if err := x.rows(ctx); err != nil {
 		return err
 	}
-	x.missing()
-	x.keyDifferences()
 	if err := r.lostPartitions(ctx, v); err != nil {
 		return err
 	}
+	x.missing()
+	x.keyDifferences()
+	r.explainRest()
+	return nil
+}
+
+// explainRest reports what needs no look at the database.
+func (r *run) explainRest() {
 	for _, log := range ledger.Logs() {
 		r.explainHead(log, r.heads[log])
+	}
+	if r.accounting == nil {
+		return
 	}
 	for i := range r.accounting.Discrepancies {
 		r.findings.add(accountingFinding(&r.accounting.Discrepancies[i]))
 	}
 	r.findings.count(Accounting, r.accounting.Unlisted)
-	return nil
+}
+
+// explainUnfinished reports what was seen until the verification had to end.
+func (r *run) explainUnfinished() {
+	slices.SortFunc(r.suspects[r.told:], byPosition)
+	for ; r.told < min(len(r.suspects), explainedMost); r.told++ {
+		s := &r.suspects[r.told]
+		kind := EventAltered
+		if s.position < 0 || s.again {
+			kind = EventInserted
+		}
+		r.findings.add(eventFinding(kind, s.row.EventID.String(), "its row does not fit; it could not be looked at more closely").at(s.position))
+	}
+	r.findings.count(EventAltered, r.misfits-int64(r.told))
+	r.explainRest()
 }
 
 // tryRowsForLeaves finds out of which events the row is what was signed, and the leaf hash is not: those
@@ -66,8 +90,8 @@ func (r *run) tryRowsForLeaves(ctx context.Context, v *store.View) (proven int64
 		return 0, nil
 	}
 	r.progress.phase("trying the rows in place of their leaf hashes")
-	tried, err := r.walk(ctx, v, ledger.Events, instead)
-	if err != nil {
+	tried := &head{}
+	if err := r.walk(ctx, v, ledger.Events, tried, instead); err != nil {
 		return 0, err
 	}
 	return tried.proven, nil
@@ -89,7 +113,6 @@ type explainer struct {
 // rows explains the rows that do not fit.
 func (x *explainer) rows(ctx context.Context) error {
 	list := x.run.suspects[:min(len(x.run.suspects), explainedMost)]
-	x.run.findings.count(EventAltered, x.run.misfits-int64(len(list)))
 	ids := make([]event.ID, len(list))
 	for i := range list {
 		ids[i] = list[i].row.EventID
@@ -99,14 +122,17 @@ func (x *explainer) rows(ctx context.Context) error {
 		x.byID[k.EventID] = *k
 		return nil
 	})
-	if err != nil {
+	if err := passable(err); err != nil {
 		return err
 	}
 	for i := range list {
 		if err := x.row(ctx, &list[i]); err != nil {
 			return err
 		}
+		x.run.told++
 	}
+	x.run.findings.count(EventAltered, x.run.misfits-int64(len(list)))
+	x.run.misfits = int64(len(list))
 	return nil
 }
 
@@ -125,7 +151,7 @@ func (x *explainer) explainRow(ctx context.Context, s *suspect) (Finding, error)
 		return eventFinding(EventInserted, id, "a second row says the same as the event at this position").at(s.position), nil
 	}
 	if s.unreadable() {
-		return eventFinding(EventUnreadable, id, "its row holds what no event does").at(s.position), nil
+		return eventFinding(EventUnreadable, id, "its row holds what no event does: "+s.row.Corrupt.Error()).at(s.position), nil
 	}
 	from, moved, err := x.origin(ctx, s)
 	switch {
@@ -150,7 +176,10 @@ func (x *explainer) explainRow(ctx context.Context, s *suspect) (Finding, error)
 
 // why says what is known of a row that the ledger has no place for.
 func (x *explainer) why(s *suspect) string {
-	if _, ok := x.batches[s.row.Batch()]; ok {
+	if b, ok := x.batches[s.row.Batch()]; ok {
+		if !b.Placed() {
+			return "its batch has no positions: its row in ledger_batches is none that a batch has"
+		}
 		return "its batch never had so many events"
 	}
 	if k, ok := x.byID[s.row.EventID]; ok && k.Batch == s.row.Batch() {
@@ -171,7 +200,7 @@ func (x *explainer) origin(ctx context.Context, s *suspect) (position int64, ok 
 		if err != nil {
 			return 0, false, err
 		}
-		if b == nil {
+		if b == nil || !b.Placed() {
 			continue
 		}
 		if position, ok := indexOf(b, s.row.Leaf); ok {
@@ -179,6 +208,15 @@ func (x *explainer) origin(ctx context.Context, s *suspect) (position int64, ok 
 		}
 	}
 	return 0, false, nil
+}
+
+// passable lets what can't be read pass, where a row has its finding all the same.
+func passable(err error) error {
+	var bad *store.UnreadableError
+	if errors.As(err, &bad) {
+		return nil
+	}
+	return err
 }
 
 // batchesKept bounds how many batches' leaves are held, 512 KiB each at most.
@@ -189,7 +227,7 @@ func (x *explainer) batch(ctx context.Context, number int64) (*store.BatchLeaves
 	if b, ok := x.batches[number]; ok {
 		return b, nil
 	}
-	b, ok, err := batchLeaves(ctx, x.view, number)
+	b, ok, err := x.run.batchLeavesOf(ctx, x.view, number)
 	if err != nil || !ok {
 		return nil, err
 	}
@@ -202,7 +240,7 @@ func (x *explainer) batch(ctx context.Context, number int64) (*store.BatchLeaves
 
 // explainHead reports how a log differs from what was signed.
 func (r *run) explainHead(log ledger.Log, h *head) {
-	if h.total > 0 && h.trusted == 0 {
+	if h.done && h.total > 0 && h.trusted == 0 {
 		r.findings.add(Finding{Kind: LogUnsigned, Log: log, Detail: fmt.Sprintf(
 			"no checkpoint that a given key has signed is there, so nothing proves the log's %d entries", h.total)})
 	}

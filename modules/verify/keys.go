@@ -2,6 +2,7 @@ package verify
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -12,8 +13,9 @@ import (
 	"audittrail/modules/store"
 )
 
-// blocksCompared bounds how many blocks are looked at key by key: a quarter of a million events.
-const blocksCompared = 16
+// comparedMost bounds how many rows and keys are compared one by one. Somebody may have given one batch
+// millions of keys.
+const comparedMost = 1 << 18
 
 // keyFindings is what comparing keys with rows gave, of the blocks whose sums differ.
 type keyFindings struct {
@@ -21,6 +23,7 @@ type keyFindings struct {
 	orphans  map[int64][]store.Key // of a batch: keys without a row
 	unlike   []keyDifference       // rows whose key says something else
 	keyless  []store.EventRow      // rows without a key
+	more     map[Kind]int64        // of the last two: how many more there are than are kept
 	rest     []int64               // blocks that were not looked at
 	first    map[int64]int64       // of the batches looked at: their first position
 }
@@ -30,43 +33,61 @@ type keyDifference struct {
 	key store.Key
 }
 
+func newKeyFindings() *keyFindings {
+	return &keyFindings{complete: true, orphans: map[int64][]store.Key{}, more: map[Kind]int64{}, first: map[int64]int64{}}
+}
+
+// errTooMany ends a comparison for which there is more than an untouched store can have.
+var errTooMany = errors.New("more rows and keys than were counted")
+
 // compareKeys compares rows and keys one by one where their sums are not the same.
 func (r *run) compareKeys(ctx context.Context, v *store.View) (*keyFindings, error) {
-	k := &keyFindings{complete: true, orphans: map[int64][]store.Key{}, first: map[int64]int64{}}
-	numbers := r.blocks.unlike()
-	if len(numbers) == 0 {
+	few, rest := r.blocks.unlike(comparedMost)
+	k := newKeyFindings()
+	k.rest, k.complete = rest, len(rest) == 0
+	if len(few) == 0 {
 		return k, nil
 	}
 	r.progress.phase("comparing events and their keys one by one")
-	if len(numbers) > blocksCompared {
-		k.complete, k.rest, numbers = false, numbers[blocksCompared:], numbers[:blocksCompared]
+	err := k.compare(ctx, v, few)
+	var bad *store.UnreadableError
+	if errors.As(err, &bad) || errors.Is(err, errTooMany) {
+		k = newKeyFindings()
+		k.rest, k.complete = append(few, rest...), false
+		return k, nil
 	}
+	return k, err
+}
+
+// compare looks at the batches that begin in some blocks.
+func (k *keyFindings) compare(ctx context.Context, v *store.View, numbers []int64) error {
 	wanted := make(map[int64]bool, len(numbers))
 	for _, n := range numbers {
 		wanted[n] = true
 	}
 	var list []int64
 	err := v.Batches(ctx, ledger.Events, func(b store.LedgerBatch) error {
-		if wanted[b.First>>blockBits] {
+		if b.Placed() && wanted[b.First>>blockBits] {
 			list = append(list, b.Batch)
 			k.first[b.Batch] = b.First
 		}
-		return nil
+		return tooMany(len(list))
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	slices.Sort(list)
+	list = slices.Compact(list)
 	keys := map[event.ID]store.Key{}
 	err = v.KeysOf(ctx, list, func(key *store.Key) error {
 		keys[key.EventID] = *key
-		return nil
+		return tooMany(len(keys))
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := k.compareRows(ctx, v, list, keys); err != nil {
-		return nil, err
+		return err
 	}
 	for _, key := range keys {
 		k.orphans[key.Batch] = append(k.orphans[key.Batch], key)
@@ -74,7 +95,14 @@ func (r *run) compareKeys(ctx context.Context, v *store.View) (*keyFindings, err
 	for _, orphans := range k.orphans {
 		slices.SortFunc(orphans, func(a, b store.Key) int { return slices.Compare(a.EventID[:], b.EventID[:]) })
 	}
-	return k, k.findKeyless(ctx, v)
+	return k.findKeyless(ctx, v)
+}
+
+func tooMany(n int) error {
+	if n > comparedMost {
+		return errTooMany
+	}
+	return nil
 }
 
 // compareRows takes the keys out that have a row.
@@ -88,9 +116,9 @@ func (k *keyFindings) compareRows(ctx context.Context, v *store.View, batches []
 			key, ok := keys[row.EventID]
 			switch {
 			case !ok:
-				k.keyless = append(k.keyless, *row)
+				k.addKeyless(row)
 			case key.Batch != row.Batch() || !key.Timestamp.Equal(row.Timestamp) || digestDiffers(&key, row):
-				k.unlike = append(k.unlike, keyDifference{*row, key})
+				k.addUnlike(keyDifference{*row, key})
 			}
 			delete(keys, row.EventID)
 			return nil
@@ -103,6 +131,22 @@ func (k *keyFindings) compareRows(ctx context.Context, v *store.View, batches []
 	return nil
 }
 
+func (k *keyFindings) addKeyless(row *store.EventRow) {
+	if len(k.keyless) < suspectsKept {
+		k.keyless = append(k.keyless, *row)
+	} else {
+		k.more[KeyMissing]++
+	}
+}
+
+func (k *keyFindings) addUnlike(d keyDifference) {
+	if len(k.unlike) < suspectsKept {
+		k.unlike = append(k.unlike, d)
+	} else {
+		k.more[KeyAltered]++
+	}
+}
+
 // findKeyless looks for the keys of rows under other batches.
 func (k *keyFindings) findKeyless(ctx context.Context, v *store.View) error {
 	if len(k.keyless) == 0 {
@@ -113,12 +157,13 @@ func (k *keyFindings) findKeyless(ctx context.Context, v *store.View) error {
 	for i, row := range k.keyless {
 		rows[row.EventID], ids[i] = row, row.EventID
 	}
+	elsewhere := map[event.ID]bool{}
 	err := v.KeysByID(ctx, ids, func(key *store.Key) error {
-		k.unlike = append(k.unlike, keyDifference{rows[key.EventID], *key})
-		delete(rows, key.EventID)
+		k.addUnlike(keyDifference{rows[key.EventID], *key})
+		elsewhere[key.EventID] = true
 		return nil
 	})
-	k.keyless = slices.DeleteFunc(k.keyless, func(row store.EventRow) bool { _, still := rows[row.EventID]; return !still })
+	k.keyless = slices.DeleteFunc(k.keyless, func(row store.EventRow) bool { return elsewhere[row.EventID] })
 	return err
 }
 
@@ -150,6 +195,9 @@ func (x *explainer) keyDifferences() {
 		for _, key := range x.keys.orphans[batch] {
 			x.run.findings.add(eventFinding(KeyWithoutEvent, key.EventID.String(), "event_keys has it, but there is no such event, and none is missing in its batch"))
 		}
+	}
+	for kind, n := range x.keys.more {
+		x.run.findings.count(kind, n)
 	}
 	for _, number := range x.keys.rest {
 		x.run.findings.add(Finding{Kind: KeyAltered, Log: ledger.Events,

@@ -28,7 +28,7 @@ const missingKept = 100_000
 func (r *run) findMissing(ctx context.Context, v *store.View) (*missing, error) {
 	m := &missing{}
 	err := v.Batches(ctx, ledger.Events, func(b store.LedgerBatch) error {
-		if b.Count < 1 || b.Count > store.MaxBatchEvents {
+		if !b.Placed() {
 			return nil // reported as a gap
 		}
 		var positions []int64
@@ -43,7 +43,7 @@ func (r *run) findMissing(ctx context.Context, v *store.View) (*missing, error) 
 		}
 		return nil
 	})
-	return m, err
+	return m, r.unread(err, Finding{Kind: LedgerGap, Log: ledger.Events, Detail: "the batches can't be read, so that rows may be missing that are not named"})
 }
 
 // found takes a position out whose event stands elsewhere.
@@ -73,6 +73,14 @@ func (x *explainer) missing() {
 	x.run.findings.count(EventRemoved, m.count-int64(m.kept))
 }
 
+// gonePhrase does not claim that a row is gone where not all rows could be looked at.
+func (x *explainer) gonePhrase(row string) string {
+	if x.run.blind.Load() {
+		return row + " is gone, or among those that could not be looked at"
+	}
+	return row + " is gone"
+}
+
 func (x *explainer) missingOf(b *missingBatch) {
 	if len(b.positions) == 0 {
 		return
@@ -81,9 +89,9 @@ func (x *explainer) missingOf(b *missingBatch) {
 	named := min(len(orphans), len(b.positions))
 	first, end := b.positions[0], b.positions[len(b.positions)-1]+1
 	for _, k := range orphans[:named] {
-		detail := "its row is gone"
+		detail := x.gonePhrase("its row")
 		if len(b.positions) > 1 {
-			detail = fmt.Sprintf("its row is gone; it is one of %d that are missing at these positions", len(b.positions))
+			detail += fmt.Sprintf("; it is one of %d that are missing at these positions", len(b.positions))
 		}
 		for _, gap := range x.run.uncovered {
 			if gap.Holds(k.Timestamp) {
@@ -94,9 +102,9 @@ func (x *explainer) missingOf(b *missingBatch) {
 		x.run.findings.add(eventFinding(EventRemoved, k.EventID.String(), detail).within(first, end))
 	}
 	x.keys.orphans[b.Batch] = orphans[named:]
-	why := "the row at this position is gone, and so is its event's key"
-	if !x.keys.complete {
-		why = "the row at this position is gone"
+	why := x.gonePhrase("the row at this position")
+	if x.keys.complete {
+		why += ", and so is its event's key"
 	}
 	if named == 0 {
 		for _, p := range b.positions {

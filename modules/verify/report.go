@@ -1,6 +1,8 @@
 package verify
 
 import (
+	"strconv"
+	"strings"
 	"sync"
 
 	"audittrail/modules/ledger"
@@ -8,7 +10,10 @@ import (
 
 // Report is the outcome of a verification.
 type Report struct {
-	Intact   bool           `json:"intact"`
+	Intact bool `json:"intact"` // all was looked at, and nothing found
+	// Complete is false where the verification could not be finished: nothing is said then of what it did
+	// not come to.
+	Complete bool           `json:"complete"`
 	Events   int64          `json:"events"` // rows that were read and hashed
 	Logs     []LogReport    `json:"logs"`
 	Findings []Finding      `json:"findings"` // the first of each kind
@@ -50,13 +55,14 @@ const (
 	CheckpointUntrusted Kind = "checkpoint_untrusted" // none of the given keys has signed it, or it was changed
 	CheckpointForked    Kind = "checkpoint_forked"    // signed, but for another history than those before and after it
 	Accounting          Kind = "accounting"           // the accounting of Kafka's offsets contradicts itself
+	SchemaAltered       Kind = "schema_altered"       // a table is not what the migrations made, so that rows may be hidden
 )
 
 // Kinds are all kinds, in their order.
 func Kinds() []Kind {
 	return []Kind{LogRolledBack, LogAltered, LogUnsigned, LedgerGap, PartitionGone, EventAltered, EventMoved, EventRemoved,
 		EventInserted, EventUnreadable, LeafAltered, KeyAltered, KeyMissing, KeyWithoutEvent, TileAltered,
-		CheckpointUntrusted, CheckpointForked, Accounting}
+		CheckpointUntrusted, CheckpointForked, Accounting, SchemaAltered}
 }
 
 // Finding is one thing that does not fit.
@@ -70,6 +76,8 @@ type Finding struct {
 	Fields []string `json:"fields,omitempty"` // members of the event that differ, where that can be told
 	Detail string   `json:"detail"`           // for people
 }
+
+func number(n int64) string { return strconv.FormatInt(n, 10) }
 
 func eventFinding(kind Kind, id, detail string) Finding {
 	return Finding{Kind: kind, Log: ledger.Events, EventID: id, Detail: detail}
@@ -109,6 +117,7 @@ func (l *findings) add(f Finding) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.counts[f.Kind]++
+	f.Detail = strings.ToValidUTF8(f.Detail, "\uFFFD") // it may quote what somebody wrote into the database
 	if len(l.kept[f.Kind]) < l.most {
 		l.kept[f.Kind] = append(l.kept[f.Kind], f)
 	}

@@ -3,7 +3,6 @@ package verify
 import (
 	"cmp"
 	"context"
-	"errors"
 	"slices"
 
 	"audittrail/modules/ledger"
@@ -32,14 +31,17 @@ func (r *run) suspect(list []suspect) {
 // scanRows hashes the rows of some pages and compares each with its leaf.
 func (r *run) scanRows(ctx context.Context, v *store.View, pages store.Pages) error {
 	var rows []store.EventRow
-	err := v.Rows(ctx, pages, func(row *store.EventRow) error {
-		rows = append(rows, *row)
-		return nil
-	})
-	if errors.Is(err, store.ErrUnreadable) {
-		r.findings.add(eventFinding(EventUnreadable, "", pages.Place()+" hold a row whose columns no event has; the rows behind it could not be looked at"))
-		err = nil
-	}
+	err := r.byPages(ctx, v, pages, EventUnreadable, func(p store.Pages) error {
+		before := len(rows)
+		err := v.Rows(ctx, p, func(row *store.EventRow) error {
+			rows = append(rows, *row)
+			return nil
+		})
+		if err != nil {
+			rows = rows[:before]
+		}
+		return err
+	}, func(line store.Line, why error) { rows = append(rows, line.Named(why)) })
 	if err != nil {
 		return err
 	}
@@ -88,30 +90,30 @@ func (r *run) compare(ctx context.Context, v *store.View, rows []store.EventRow,
 		places   = make([]placed, 0, len(rows))
 		of       = make([]int, 0, len(rows)) // of places[i]: which row it is
 	)
-	err := v.BatchLeaves(ctx, wanted, func(b *store.BatchLeaves) error {
+	batches, err := r.batchLeaves(ctx, v, wanted)
+	if err != nil {
+		return err
+	}
+	for _, b := range batches {
 		known[b.Batch] = true
 		at, _ := slices.BinarySearchFunc(rows, b.Batch, func(row store.EventRow, batch int64) int { return cmp.Compare(row.Batch(), batch) })
 		for ; at < len(rows) && rows[at].Batch() == b.Batch; at++ {
 			row := &rows[at]
 			leaf := row.Index() - low[b.Batch]
-			if int64(row.Index()) >= b.Count || leaf >= len(b.Leaves) {
+			if !b.Placed() || int64(row.Index()) >= b.Count || leaf >= len(b.Leaves) && !b.unread {
 				suspects = append(suspects, suspect{row: *row, position: -1})
 				continue
 			}
 			p := placed{
 				position: b.First + int64(row.Index()), first: b.First,
 				sum:  r.blocks.sum(row.EventID, b.Batch, row.Timestamp, row.Digest[:]),
-				fits: row.Corrupt == nil && row.Leaf == b.Leaves[leaf],
+				fits: row.Corrupt == nil && (b.unread || row.Leaf == b.Leaves[leaf]),
 			}
 			places, of = append(places, p), append(of, at)
 			if !p.fits {
 				suspects = append(suspects, suspect{row: *row, position: p.position})
 			}
 		}
-		return nil
-	})
-	if err != nil {
-		return err
 	}
 	for i := range rows {
 		if !known[rows[i].Batch()] {
@@ -127,67 +129,89 @@ func (r *run) compare(ctx context.Context, v *store.View, rows []store.EventRow,
 	return nil
 }
 
+// counted is a key and its part of the sum over its place.
+type counted struct {
+	store.Key
+	sum uint64
+}
+
 // scanKeys counts the keys of some pages by the place of their batch.
 func (r *run) scanKeys(ctx context.Context, v *store.View, pages store.Pages) error {
-	type counted struct {
-		key store.Key
-		sum uint64
-	}
-	var (
-		keys   []counted
-		wanted []store.BatchSlice
-		lost   = make([]int64, len(r.uncovered))
-		seen   = map[int64]bool{}
-	)
-	err := v.Keys(ctx, pages, func(k *store.Key) error {
-		keys = append(keys, counted{*k, r.blocks.sum(k.EventID, k.Batch, k.Timestamp, k.Digest)})
-		if !seen[k.Batch] {
-			seen[k.Batch] = true
-			wanted = append(wanted, store.BatchSlice{Batch: k.Batch, Low: 0, High: -1})
+	var keys []counted
+	err := r.byPages(ctx, v, pages, KeyAltered, func(p store.Pages) error {
+		before := len(keys)
+		err := v.Keys(ctx, p, func(k *store.Key) error {
+			keys = append(keys, counted{*k, r.blocks.sum(k.EventID, k.Batch, k.Timestamp, k.Digest)})
+			return nil
+		})
+		if err != nil {
+			keys = keys[:before]
 		}
-		for i, gap := range r.uncovered {
-			if gap.Holds(k.Timestamp) {
-				lost[i]++
-			}
-		}
-		return nil
+		return err
+	}, func(line store.Line, why error) {
+		r.findings.add(eventFinding(KeyAltered, line.EventID.String(), "its row in event_keys can't be read: "+why.Error()))
 	})
 	if err != nil {
 		return err
 	}
-	first := make(map[int64]int64, len(wanted))
-	err = v.BatchLeaves(ctx, wanted, func(b *store.BatchLeaves) error {
-		first[b.Batch] = b.First
-		return nil
-	})
+	r.countLost(keys)
+	var wanted []store.BatchSlice
+	seen := map[int64]bool{}
+	for i := range keys {
+		if !seen[keys[i].Batch] {
+			seen[keys[i].Batch] = true
+			wanted = append(wanted, store.BatchSlice{Batch: keys[i].Batch, Low: 0, High: -1})
+		}
+	}
+	batches, err := r.batchLeaves(ctx, v, wanted)
 	if err != nil {
 		return err
 	}
+	placed := make(map[int64]store.LedgerBatch, len(batches))
+	for _, b := range batches {
+		placed[b.Batch] = b.LedgerBatch
+	}
+	r.countKeys(keys, placed)
+	return nil
+}
+
+func (r *run) countKeys(keys []counted, batches map[int64]store.LedgerBatch) {
 	places := make([]placed, 0, len(keys))
-	for _, k := range keys {
-		at, ok := first[k.key.Batch]
-		if !ok {
-			r.findings.add(eventFinding(KeyWithoutEvent, k.key.EventID.String(), "event_keys names a batch for it that the ledger does not have"))
-			continue
+	for i := range keys {
+		switch b, ok := batches[keys[i].Batch]; {
+		case !ok:
+			r.findings.add(eventFinding(KeyWithoutEvent, keys[i].EventID.String(), "event_keys names a batch for it that the ledger does not have"))
+		case b.Placed():
+			places = append(places, placed{position: -1, first: b.First, sum: keys[i].sum})
 		}
-		places = append(places, placed{position: -1, first: at, sum: k.sum})
 	}
 	r.blocks.addKeys(places)
+}
+
+// countLost counts the keys of events that lie in no partition.
+func (r *run) countLost(keys []counted) {
+	lost := make([]int64, len(r.uncovered))
+	for i := range keys {
+		for j, gap := range r.uncovered {
+			if gap.Holds(keys[i].Timestamp) {
+				lost[j]++
+			}
+		}
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for i, n := range lost {
 		r.lostTimes[i] += n
 	}
-	return nil
 }
 
-// batchLeaves reads a whole batch; ok is false where the ledger does not have it.
-func batchLeaves(ctx context.Context, v *store.View, batch int64) (found store.BatchLeaves, ok bool, err error) {
-	err = v.BatchLeaves(ctx, []store.BatchSlice{{Batch: batch, Low: 0, High: store.MaxBatchEvents - 1}}, func(b *store.BatchLeaves) error {
-		found, ok = *b, true
-		return nil
-	})
-	return found, ok, err
+// batchLeavesOf reads a whole batch; ok is false where the ledger does not have it.
+func (r *run) batchLeavesOf(ctx context.Context, v *store.View, batch int64) (found store.BatchLeaves, ok bool, err error) {
+	list, err := r.batchLeaves(ctx, v, []store.BatchSlice{{Batch: batch, Low: 0, High: store.MaxBatchEvents - 1}})
+	if err != nil || len(list) == 0 {
+		return store.BatchLeaves{}, false, err
+	}
+	return list[0].BatchLeaves, true, nil
 }
 
 // indexOf finds a leaf in a batch.

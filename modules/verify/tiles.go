@@ -22,6 +22,10 @@ type tiles struct {
 type madeTile struct {
 	ledger.TileID
 	hashes []ledger.Hash
+
+	parts   int  // of it that are stored
+	reached int  // hashes in them, as far as they follow on each other
+	broken  bool // they do not
 }
 
 // levels above this one would need 2^56 entries.
@@ -35,7 +39,7 @@ func (t *tiles) made(height int, index int64, hash ledger.Hash) {
 	}
 	t.edge[level] = append(t.edge[level], hash)
 	if len(t.edge[level]) == ledger.TileWidth {
-		t.full = append(t.full, madeTile{ledger.TileID{Level: level, Index: index / ledger.TileWidth}, t.edge[level]})
+		t.full = append(t.full, madeTile{TileID: ledger.TileID{Level: level, Index: index / ledger.TileWidth}, hashes: t.edge[level]})
 		t.edge[level] = nil
 	}
 }
@@ -46,7 +50,7 @@ func (t *tiles) compare(ctx context.Context, all bool) error {
 		for level := 1; level <= topLevel; level++ {
 			if n := len(t.edge[level]); n > 0 {
 				index := t.walk.tree.size >> (ledger.TileHeight * level) / ledger.TileWidth
-				t.full = append(t.full, madeTile{ledger.TileID{Level: level, Index: index}, t.edge[level]})
+				t.full = append(t.full, madeTile{TileID: ledger.TileID{Level: level, Index: index}, hashes: t.edge[level]})
 			}
 		}
 	}
@@ -54,43 +58,50 @@ func (t *tiles) compare(ctx context.Context, all bool) error {
 		return nil
 	}
 	ids := make([]ledger.TileID, len(t.full))
-	for i, made := range t.full {
-		ids[i] = made.TileID
+	stored := make(map[ledger.TileID]*madeTile, len(t.full))
+	for i := range t.full {
+		ids[i] = t.full[i].TileID
+		stored[ids[i]] = &t.full[i]
 	}
-	parts, err := t.walk.view.TileParts(ctx, t.walk.log, ids)
-	if err != nil {
-		return err
-	}
-	stored := map[ledger.TileID][]store.TilePart{}
-	for _, p := range parts {
-		stored[p.TileID] = append(stored[p.TileID], p)
-	}
-	for _, made := range t.full {
-		t.compareTile(made, stored[made.TileID])
+	err := t.walk.view.TileParts(ctx, t.walk.log, ids, func(p store.TilePart) error {
+		t.comparePart(stored[p.TileID], p)
+		return nil
+	})
+	if err == nil {
+		for i := range t.full {
+			t.finish(&t.full[i])
+		}
 	}
 	t.full = nil
-	return nil
+	return t.walk.unread(err, Finding{Kind: TileAltered, Detail: "the tiles over the positions up to this one can't be read"}.at(t.walk.tree.size))
 }
 
-func (t *tiles) compareTile(made madeTile, parts []store.TilePart) {
-	if short := t.short[made.Level]; short != nil && len(parts) > 0 {
+// comparePart compares a part of a tile; parts come in order.
+func (t *tiles) comparePart(made *madeTile, p store.TilePart) {
+	made.parts++
+	if made.broken {
+		return
+	}
+	if p.First != made.reached {
+		made.broken = true
+		t.report(made.TileID, min(p.First, made.reached), max(p.First, made.reached), "the tile's parts do not follow on each other")
+		return
+	}
+	for i, h := range p.Hashes {
+		if at := p.First + i; at < len(made.hashes) && made.hashes[at] != h {
+			t.report(made.TileID, at, at+1, "the stored hash is not the one that the leaves give")
+		}
+	}
+	made.reached += len(p.Hashes)
+}
+
+// finish looks at a tile once all of its parts were compared.
+func (t *tiles) finish(made *madeTile) {
+	if short := t.short[made.Level]; short != nil && made.parts > 0 {
 		t.report(*short, 0, ledger.TileWidth, "a part of the tile is gone, though tiles behind it are there")
 		t.short[made.Level] = nil
 	}
-	reached := 0
-	for _, p := range parts {
-		if p.First != reached {
-			t.report(made.TileID, min(p.First, reached), max(p.First, reached), "the tile's parts do not follow on each other")
-			return
-		}
-		for i, h := range p.Hashes {
-			if at := p.First + i; at < len(made.hashes) && made.hashes[at] != h {
-				t.report(made.TileID, at, at+1, "the stored hash is not the one that the leaves give")
-			}
-		}
-		reached += len(p.Hashes)
-	}
-	if reached < len(made.hashes) && t.short[made.Level] == nil {
+	if !made.broken && made.reached < len(made.hashes) && t.short[made.Level] == nil {
 		id := made.TileID
 		t.short[made.Level] = &id
 	}
@@ -109,13 +120,10 @@ const beyondKept = 100
 
 // beyond reports tiles of a log that was longer than this one is.
 func (t *tiles) beyond(ctx context.Context) error {
-	parts, err := t.walk.view.TilePartsBeyond(ctx, t.walk.log, t.walk.head.total, beyondKept)
-	if err != nil {
-		return err
-	}
-	for _, p := range parts {
+	err := t.walk.view.TilePartsBeyond(ctx, t.walk.log, t.walk.head.total, beyondKept, func(p store.TilePart) error {
 		t.walk.report(Finding{Kind: TileAltered, Detail: fmt.Sprintf(
 			"tile %d/%d: the log is too short for it: there were more entries once, or somebody added to it", p.Level, p.Index)})
-	}
-	return nil
+		return nil
+	})
+	return t.walk.unread(err, Finding{Kind: TileAltered, Detail: "the tiles behind the log's end can't be read"})
 }

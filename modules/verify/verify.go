@@ -13,11 +13,11 @@ package verify
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -62,15 +62,23 @@ type run struct {
 
 	uncovered []store.Stretch // of time, that no partition holds
 
+	retried atomic.Int64 // statements that were tried again with less
+	blind   atomic.Bool  // some rows could not be looked at
+
 	mu         sync.Mutex
 	suspects   []suspect // rows that don't fit, suspectsKept at most
 	misfits    int64     // how many there are
 	lostTimes  []int64   // of uncovered[i]: how many keys' events lie in it
 	accounting *store.Reconciliation
 	heads      map[ledger.Log]*head
+	told       int // how many suspects have become findings
+
+	unreadBatches map[int64]bool // that were reported
 }
 
-// Run verifies. It returns an error only where it could not: what it finds is in the Report.
+// Run verifies. What it finds is in the Report. It returns an error only where it could not go on, as when
+// the connection is lost or ctx ends: the Report then has what was found so far, or is nil where nothing
+// was looked at yet. What the database holds is never an error.
 func Run(ctx context.Context, opts Options) (*Report, error) {
 	if opts.Workers <= 0 {
 		opts.Workers = runtime.GOMAXPROCS(0)
@@ -79,7 +87,10 @@ func Run(ctx context.Context, opts Options) (*Report, error) {
 		opts.Findings = 100
 	}
 	began := time.Now()
-	r := &run{opts: opts, blocks: newBlocks(), findings: newFindings(opts.Findings), heads: map[ledger.Log]*head{}}
+	r := &run{opts: opts, blocks: newBlocks(), findings: newFindings(opts.Findings), heads: map[ledger.Log]*head{}, unreadBatches: map[int64]bool{}}
+	for _, log := range ledger.Logs() {
+		r.heads[log] = &head{}
+	}
 	r.progress.tell = opts.Progress
 	r.progress.began = began
 	r.openOutside()
@@ -88,13 +99,14 @@ func Run(ctx context.Context, opts Options) (*Report, error) {
 		return nil, err
 	}
 	r.snapshot = snapshot
-	err = errors.Join(r.run(ctx), snapshot.Close())
+	err = r.run(ctx)
+	_ = snapshot.Close() // nothing was written
 	if err != nil {
-		return nil, err
+		r.explainUnfinished()
 	}
-	report := r.report()
+	report := r.report(err == nil)
 	report.Seconds = time.Since(began).Seconds()
-	return report, nil
+	return report, err
 }
 
 func (r *run) run(ctx context.Context) error {
@@ -118,30 +130,25 @@ func (r *run) plan(ctx context.Context) ([]task, error) {
 	var tasks []task
 	for _, log := range ledger.Logs() {
 		tasks = append(tasks, func(ctx context.Context, v *store.View) error {
-			h, err := r.walk(ctx, v, log, nil)
-			r.mu.Lock()
-			defer r.mu.Unlock()
-			r.heads[log] = h
-			return err
+			return r.walk(ctx, v, log, r.heads[log], nil)
 		})
 	}
+	tasks = append(tasks, r.strays)
 	tasks = append(tasks, func(ctx context.Context, v *store.View) (err error) {
 		r.accounting, err = v.Reconcile(ctx)
 		return err
 	})
-	events, err := view.EventPages(ctx)
+	tables, err := r.schema(ctx, view)
 	if err != nil {
 		return nil, err
 	}
 	keys, err := view.KeyPages(ctx)
-	if err != nil {
+	if err := r.unread(err, Finding{Kind: SchemaAltered, Log: ledger.Events, Detail: "event_keys can't be read"}); err != nil {
 		return nil, err
 	}
-	if r.uncovered, err = view.Uncovered(ctx); err != nil {
-		return nil, err
-	}
+	r.uncovered = store.Uncovered(tables)
 	r.lostTimes = make([]int64, len(r.uncovered))
-	for _, p := range events {
+	for _, p := range store.EventPages(tables) {
 		tasks = append(tasks, func(ctx context.Context, v *store.View) error { return r.scanRows(ctx, v, p) })
 	}
 	for _, p := range keys {
@@ -183,8 +190,8 @@ func (r *run) work(ctx context.Context, tasks []task) error {
 }
 
 // report puts together what was found.
-func (r *run) report() *Report {
-	report := &Report{Events: r.progress.rows.Load(), Workers: r.opts.Workers}
+func (r *run) report(complete bool) *Report {
+	report := &Report{Complete: complete, Events: r.progress.rows.Load(), Workers: r.opts.Workers}
 	for _, log := range ledger.Logs() {
 		h := r.heads[log]
 		report.Logs = append(report.Logs, LogReport{
@@ -192,7 +199,7 @@ func (r *run) report() *Report {
 		})
 	}
 	report.Findings, report.Counts, report.Total = r.findings.all()
-	report.Intact = report.Total == 0
+	report.Intact = complete && report.Total == 0
 	return report
 }
 

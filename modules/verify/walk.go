@@ -2,6 +2,7 @@ package verify
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"audittrail/modules/ledger"
@@ -10,6 +11,7 @@ import (
 
 // head is how far one log is what was signed.
 type head struct {
+	done        bool  // the whole log was looked at
 	size        int64 // up to which positions follow on each other
 	total       int64 // behind the last batch
 	checkpoints int64
@@ -47,54 +49,77 @@ type walk struct {
 
 	due     []trusted // checkpoints to compare, in order
 	last    int64     // size of the last one read
+	page    int       // how many are read together
 	all     bool      // there are no more
 	outside []outside // in order of size; those not due yet
 }
 
-func (r *run) walk(ctx context.Context, v *store.View, log ledger.Log, instead map[int64]ledger.Hash) (*head, error) {
-	w := &walk{run: r, view: v, log: log, head: &head{}, instead: instead, last: -1, outside: r.outside[log]}
+// walk walks over a log, and keeps in h how far it is what was signed.
+func (r *run) walk(ctx context.Context, v *store.View, log ledger.Log, h *head, instead map[int64]ledger.Hash) error {
+	w := &walk{run: r, view: v, log: log, head: h, instead: instead, last: -1, page: checkpointsAtATime, outside: r.outside[log]}
 	w.tiles.walk = w
-	var err error
-	if w.head.total, err = w.totalSize(ctx); err != nil {
-		return nil, err
+	if err := w.measure(ctx); err != nil {
+		return err
 	}
 	for {
-		end := min(w.tree.size+stepLeaves, w.head.total)
+		end := min(w.tree.size+stepLeaves, h.total)
 		if err := w.loadDue(ctx, end); err != nil {
-			return nil, err
+			return err
 		}
 		reached, err := w.step(ctx, end)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if err := w.tiles.compare(ctx, false); err != nil {
-			return nil, err
+			return err
 		}
-		if reached < end || end == w.head.total {
+		if reached < end || end == h.total {
 			break
 		}
 	}
-	w.head.size = w.tree.size
-	return w.head, w.finish(ctx)
+	h.size = w.tree.size
+	if err := w.finish(ctx); err != nil {
+		return err
+	}
+	h.done = true
+	return nil
 }
 
-// totalSize walks over the batches, and reports where they do not follow on each other.
-func (w *walk) totalSize(ctx context.Context) (int64, error) {
+// measure walks over the batches for the log's size, and reports where they do not follow on each other.
+func (w *walk) measure(ctx context.Context) error {
 	next := int64(0)
 	err := w.view.Batches(ctx, w.log, func(b store.LedgerBatch) error {
+		if fault := b.Fault(); fault != "" {
+			f := Finding{Kind: LedgerGap, Detail: fault}.at(b.First)
+			if b.Placed() {
+				f = f.within(b.First, b.End())
+			}
+			w.report(f)
+		}
+		if !b.Placed() {
+			return nil
+		}
 		switch {
 		case b.First > next:
-			w.report(Finding{Kind: LedgerGap, Detail: "no batch of the ledger has these positions: its row in ledger_batches is gone"}.within(next, b.First))
+			w.report(Finding{Kind: LedgerGap, Detail: "no batch of the ledger has these positions: its row in ledger_batches is gone, or says something else"}.within(next, b.First))
 		case b.First < next:
 			w.report(Finding{Kind: LedgerGap, Detail: fmt.Sprintf("batch %d claims positions that another batch has", b.Batch)}.within(b.First, b.End()))
 		}
-		if b.LeafBytes != b.Count*ledger.HashSize || b.Count < 1 || b.Count > store.MaxBatchEvents {
-			w.report(Finding{Kind: LedgerGap, Detail: fmt.Sprintf("batch %d has %d bytes of leaf hashes for %d entries", b.Batch, b.LeafBytes, b.Count)}.within(b.First, b.End()))
-		}
 		next = max(next, b.End())
+		w.head.total = next
 		return nil
 	})
-	return next, err
+	return w.unread(err, Finding{Kind: LedgerGap, Detail: "the batches from this position on can't be read"}.at(next))
+}
+
+// unread reports what can't be read, in a first pass.
+func (w *walk) unread(err error, f Finding) error {
+	var bad *store.UnreadableError
+	if w.instead != nil && errors.As(err, &bad) {
+		return nil
+	}
+	f.Log = w.log
+	return w.run.unread(err, f)
 }
 
 func (w *walk) report(f Finding) {
@@ -122,7 +147,7 @@ func (w *walk) step(ctx context.Context, end int64) (reached int64, err error) {
 		}
 		return nil
 	})
-	return w.tree.size, err
+	return w.tree.size, w.unread(err, Finding{Kind: LedgerGap, Detail: "the leaf hashes from this position on can't be read"}.at(w.tree.size))
 }
 
 // compareDue compares the present root with the checkpoints of the present size.

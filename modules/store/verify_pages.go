@@ -1,0 +1,203 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"audittrail/modules/event"
+)
+
+// Pages is a run of neighbouring pages of one partition of events, or of event_keys: a piece of work
+// that one View reads at a time. Where reading them fails they are halved, down to a page and its lines.
+type Pages struct {
+	from, to tid  // without to
+	span     span // the partition; zero for event_keys
+}
+
+// tid is a place in a table: its page, and the line there.
+type tid int64
+
+// lineBits is room for more lines than a page has.
+const lineBits = 12
+
+func (t tid) String() string { return fmt.Sprintf("(%d,%d)", t>>lineBits, t&(1<<lineBits-1)) }
+
+// condition is the pages in SQL: a Tid Range Scan.
+func (p Pages) condition() string {
+	return fmt.Sprintf("%s AND ctid >= '%s' AND ctid < '%s'", p.span.condition(), p.from, p.to)
+}
+
+func (p Pages) table() string {
+	if p.span.partition == 0 {
+		return "event_keys"
+	}
+	return "events"
+}
+
+// Halves are two parts of the pages; ok is false where they are one page, or a line of one.
+func (p Pages) Halves() (first, second Pages, ok bool) {
+	middle := (p.from + p.to) / 2 >> lineBits << lineBits
+	first, second = p, p
+	first.to, second.from = middle, middle
+	return first, second, p.from < middle
+}
+
+// Place says which pages they are, for people.
+func (p Pages) Place() string {
+	text := fmt.Sprintf("pages %d to %d of %s", p.from>>lineBits, p.to>>lineBits-1, p.table())
+	switch {
+	case p.to == p.from+1:
+		text = fmt.Sprintf("line %s of %s", p.from, p.table())
+	case p.to == p.from+1<<lineBits:
+		text = fmt.Sprintf("page %d of %s", p.from>>lineBits, p.table())
+	}
+	if within, ok := strings.CutPrefix(p.span.condition(), "true AND "); ok {
+		text += ", the partition with " + within
+	}
+	return text
+}
+
+// Line is a row of a page, as far as its id and its event's can be read: -1 and zeros where they can't.
+type Line struct {
+	Pages
+	ID      int64
+	EventID event.ID
+}
+
+// Lines are the rows of one page, for when the page can't be read in one go.
+func (v *View) Lines(ctx context.Context, p Pages) ([]Line, error) {
+	id := "-1"
+	if p.table() == "events" {
+		id = "coalesce(id, -1)"
+	}
+	var lines []Line
+	err := v.each(ctx, "read "+p.Place(), func(rows pgx.Rows) error {
+		var (
+			at      pgtype.TID
+			line    = Line{Pages: p}
+			eventID [16]byte
+		)
+		err := rows.Scan(&at, &line.ID, &eventID)
+		line.from = tid(at.BlockNumber)<<lineBits | tid(at.OffsetNumber)
+		line.to, line.EventID = line.from+1, event.ID(eventID)
+		lines = append(lines, line)
+		return err
+	}, fmt.Sprintf(`SELECT ctid, %s, coalesce(event_id, '00000000-0000-0000-0000-000000000000') FROM %s WHERE %s`, id, p.table(), p.condition()))
+	return lines, err
+}
+
+// pagesAtATime makes pieces of 4 MiB of table: long enough that asking for one costs nothing, short
+// enough that workers end together.
+const pagesAtATime = 512
+
+// EventTable is a child of events, as the catalogue has it.
+type EventTable struct {
+	Name string
+	Odd  string // why its rows can't be read as those of a partition of ours; "" where they can
+	span span
+	size int64 // pages
+}
+
+// By pg_inherits' indexes. A partition of ours is a table, and its bounds are two times.
+const partitionPagesSQL = `
+	SELECT name, kind, parted, bound ~ $r$^FOR VALUES FROM \(('[^']*'|MINVALUE)\) TO \(('[^']*'|MAXVALUE)\)$$r$,
+	       substring(bound FROM $$FROM \('([^']*)'\)$$)::timestamptz,
+	       substring(bound FROM $$TO \('([^']*)'\)$$)::timestamptz, oid,
+	       coalesce(pg_relation_size(oid), 0) / current_setting('block_size')::bigint
+	FROM (SELECT c.oid, c.oid::regclass::text AS name, c.relkind::text AS kind, coalesce(pg_get_expr(c.relpartbound, c.oid), '') AS bound,
+	             EXISTS (SELECT FROM pg_inherits b WHERE b.inhparent = c.oid) AS parted
+	      FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+	      WHERE i.inhparent = 'events'::regclass AND NOT i.inhdetachpending) AS partitions
+	ORDER BY 5 NULLS FIRST`
+
+// EventTables are all children of events.
+func (v *View) EventTables(ctx context.Context) ([]EventTable, error) {
+	var list []EventTable
+	err := v.each(ctx, "read partitions", func(rows pgx.Rows) error {
+		var (
+			p             EventTable
+			kind          string
+			parted, plain bool
+			lower, upper  pgtype.Timestamptz
+		)
+		if err := rows.Scan(&p.Name, &kind, &parted, &plain, &lower, &upper, &p.span.partition, &p.size); err != nil {
+			return err
+		}
+		p.span.lower, p.span.upper = bound(lower), bound(upper)
+		switch {
+		case kind != "r":
+			p.Odd = "it is no plain table, but " + relationKind(kind)
+		case parted:
+			p.Odd = "other tables inherit from it"
+		case !plain || !inYears(p.span.lower) || !inYears(p.span.upper):
+			p.Odd = "its bounds are not two times"
+		}
+		list = append(list, p)
+		return nil
+	}, partitionPagesSQL)
+	return list, err
+}
+
+// inYears says whether a bound can be written as our times are; zero, an open one, can.
+func inYears(t time.Time) bool { return t.IsZero() || spellable(t).Equal(t) }
+
+// EventPages are all pages of the tables. Rows of the snapshot can't lie behind them. Odd ones have none.
+func EventPages(tables []EventTable) []Pages {
+	var list []Pages
+	for _, p := range tables {
+		if p.Odd == "" {
+			list = appendPages(list, p.span, p.size)
+		}
+	}
+	return list
+}
+
+// KeyPages are all pages of event_keys.
+func (v *View) KeyPages(ctx context.Context) (list []Pages, err error) {
+	err = v.each(ctx, "read the size of event_keys", func(rows pgx.Rows) error {
+		var pages int64
+		err := rows.Scan(&pages)
+		list = appendPages(list, span{}, pages)
+		return err
+	}, `SELECT coalesce(pg_relation_size('event_keys'), 0) / current_setting('block_size')::bigint`)
+	return list, err
+}
+
+func appendPages(list []Pages, s span, pages int64) []Pages {
+	for from := int64(0); from < pages; from += pagesAtATime {
+		list = append(list, Pages{from: tid(from) << lineBits, to: tid(min(from+pagesAtATime, pages)) << lineBits, span: s})
+	}
+	return list
+}
+
+// Uncovered are the stretches of time that no partition of events holds: what happened there was
+// archived, or is gone. Those that an odd partition holds count too, since nobody looks into it. A zero
+// bound is open. It is sorted.
+func Uncovered(tables []EventTable) []Stretch {
+	var spans []span
+	for _, p := range tables {
+		if p.Odd == "" {
+			spans = append(spans, p.span)
+		}
+	}
+	var gaps []Stretch
+	for _, s := range fill(spans) {
+		if s.partition == 0 {
+			gaps = append(gaps, Stretch{s.lower, s.upper})
+		}
+	}
+	return gaps
+}
+
+// Stretch is a part of the time axis, from From up to To without To. A zero bound is open.
+type Stretch struct{ From, To time.Time }
+
+// Holds says whether t lies in the stretch.
+func (s Stretch) Holds(t time.Time) bool {
+	return (s.From.IsZero() || !t.Before(s.From)) && (s.To.IsZero() || t.Before(s.To))
+}

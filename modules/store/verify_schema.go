@@ -1,0 +1,139 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// verifiedTables are what a verification reads, and what kind of relation each is: a table, or one that
+// is partitioned.
+func verifiedTables() map[string]string {
+	return map[string]string{
+		"events": "p", "event_keys": "r", "ledger_batches": "r", "ledger_tiles": "r", "ledger_checkpoints": "r", "ledger_signatures": "r",
+		"ingest_ranges": "r", "ingest_offsets": "r", "dead_letters": "r", "dead_letter_outbox": "r",
+	}
+}
+
+// By pg_class' indexes.
+const oddTablesSQL = `SELECT w.name, coalesce(c.relkind::text, ''), coalesce(n.nspname::text, ''),
+		coalesce(c.relrowsecurity OR c.relforcerowsecurity, false),
+		c.relkind = 'r' AND EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = c.oid)
+	FROM unnest($1::text[]) AS w (name)
+	LEFT JOIN pg_class c ON c.oid = to_regclass(w.name) LEFT JOIN pg_namespace n ON n.oid = c.relnamespace
+	ORDER BY 1`
+
+// OddTables says of which tables what is read is not all that is there, or not what is there: another
+// relation stands in their place, or row security may hide rows from the role that reads. It believes the
+// catalogue: whoever changes the server itself can make it answer anything.
+func (v *View) OddTables(ctx context.Context) (odd []string, err error) {
+	tables := verifiedTables()
+	names := make([]string, 0, len(tables))
+	for name := range tables {
+		names = append(names, name)
+	}
+	err = v.each(ctx, "read the catalogue", func(rows pgx.Rows) error {
+		var (
+			name, kind, schema string
+			secured, inherited *bool
+		)
+		if err := rows.Scan(&name, &kind, &schema, &secured, &inherited); err != nil {
+			return err
+		}
+		switch {
+		case kind == "":
+			odd = append(odd, "the table "+name+" is gone")
+			return nil
+		case schema != "public":
+			odd = append(odd, fmt.Sprintf("in place of the table %s one of the schema %s is read", name, schema))
+		case kind != tables[name]:
+			odd = append(odd, fmt.Sprintf("%s is not the table that it was made as, but %s", name, relationKind(kind)))
+		}
+		if secured != nil && *secured {
+			odd = append(odd, "the table "+name+" has row security: a policy may hide rows from whoever reads")
+		}
+		if inherited != nil && *inherited {
+			odd = append(odd, "other tables inherit from "+name+": their rows pass for its own")
+		}
+		return nil
+	}, oddTablesSQL, names)
+	return odd, err
+}
+
+// relationKind is pg_class.relkind in words.
+func relationKind(kind string) string {
+	switch kind {
+	case "r":
+		return "a table"
+	case "p":
+		return "itself partitioned"
+	case "f":
+		return "a foreign table"
+	case "v":
+		return "a view"
+	case "m":
+		return "a materialized view"
+	}
+	return "a relation of kind " + kind
+}
+
+// Stray is a row, or several, that no walk over a log meets, since its log, place or shape is none that a
+// row has.
+type Stray struct {
+	Table  string // ledger_batches, ledger_tiles, ledger_checkpoints or ledger_signatures
+	Log    string // as the row has it
+	Detail string // which, and what is wrong with it
+}
+
+// strayKept bounds how many strays of one table are told of.
+const strayKept = 100
+
+// Each walks over its table once. Keys and checks are looked at too, since somebody may have dropped the
+// constraints.
+const (
+	strayBatchesSQL = `
+		SELECT coalesce(log, ''), format('batch %s of log %s: no log is named so', batch, log)
+		FROM ledger_batches WHERE log IS NULL OR log NOT IN ('events', 'access')
+		UNION ALL
+		SELECT coalesce(log, ''), format('batch %s of log %s is there %s times', batch, log, count(*))
+		FROM ledger_batches GROUP BY log, batch HAVING count(*) > 1
+		LIMIT $1`
+
+	strayTilesSQL = `
+		SELECT coalesce(log, ''), format('tile %s/%s of log %s, from hash %s on, is of a place or length that no tile is of', level, tile, log, first)
+		FROM ledger_tiles
+		WHERE (log IN ('events', 'access') AND level BETWEEN 1 AND 7 AND tile >= 0 AND first BETWEEN 0 AND 255
+			AND octet_length(hashes) % 32 = 0 AND octet_length(hashes) BETWEEN 32 AND 32 * (256 - first)) IS NOT TRUE
+		UNION ALL
+		SELECT coalesce(log, ''), format('tile %s/%s of log %s, from hash %s on, is there %s times', level, tile, log, first, count(*))
+		FROM ledger_tiles GROUP BY log, level, tile, first HAVING count(*) > 1
+		LIMIT $1`
+
+	strayCheckpointsSQL = `
+		SELECT coalesce(log, ''), format('a checkpoint of log %s is of size %s', log, size)
+		FROM ledger_checkpoints WHERE (log IN ('events', 'access') AND size >= 0) IS NOT TRUE
+		UNION ALL
+		SELECT coalesce(log, ''), format('the checkpoint of log %s and size %s is there %s times', log, size, count(*))
+		FROM ledger_checkpoints GROUP BY log, size HAVING count(*) > 1
+		LIMIT $1`
+
+	straySignaturesSQL = `
+		SELECT coalesce(log, ''), format('the signature of %s for size %s of log %s belongs to no checkpoint, or is none', signer, size, log)
+		FROM ledger_signatures AS s
+		WHERE line IS NULL OR NOT EXISTS (SELECT FROM ledger_checkpoints AS c WHERE c.log = s.log AND c.size = s.size)
+		LIMIT $1`
+)
+
+// Strays reads what walks over batches, tiles and checkpoints with their signatures pass by: at most 100 of a table.
+func (v *View) Strays(ctx context.Context, table string, read func(Stray) error) error {
+	sql := map[string]string{"ledger_batches": strayBatchesSQL, "ledger_tiles": strayTilesSQL,
+		"ledger_checkpoints": strayCheckpointsSQL, "ledger_signatures": straySignaturesSQL}[table]
+	return v.each(ctx, "read "+table, func(rows pgx.Rows) error {
+		s := Stray{Table: table}
+		if err := rows.Scan(&s.Log, &s.Detail); err != nil {
+			return err
+		}
+		return read(s)
+	}, sql, strayKept)
+}

@@ -1,0 +1,72 @@
+package verify_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"audittrail/modules/verify"
+)
+
+// TestTablesThatHideRows: what is read is not all that is there, or something else.
+func TestTablesThatHideRows(t *testing.T) {
+	const detached = `ALTER TABLE events DETACH PARTITION events_2020`
+	const bounds = ` FOR VALUES FROM ('2020-01-01 00:00:00+00') TO ('2021-01-01 00:00:00+00')`
+	for name, test := range map[string]struct {
+		sql  []string
+		says string
+		gone bool // rows are not found any more
+	}{
+		"a partition that is partitioned": {[]string{detached, `CREATE TABLE below (LIKE events INCLUDING ALL) PARTITION BY RANGE (timestamp)`,
+			`ALTER TABLE below ATTACH PARTITION events_2020` + bounds, `ALTER TABLE events ATTACH PARTITION below` + bounds}, "the partition below of events", true},
+		"a foreign partition": {[]string{detached, `CREATE FOREIGN DATA WRAPPER nothing`, `CREATE SERVER nowhere FOREIGN DATA WRAPPER nothing`,
+			// a foreign partition has no unique keys
+			`ALTER TABLE events DROP CONSTRAINT events_pkey`, `CREATE FOREIGN TABLE far PARTITION OF events` + bounds + ` SERVER nowhere`}, "a foreign table", true},
+		"a partition for the rest": {[]string{`ALTER TABLE event_keys DISABLE TRIGGER ALL`, `CREATE TABLE rest PARTITION OF events DEFAULT`}, "its bounds are not two times", false},
+		"row security": {[]string{`ALTER TABLE events ENABLE ROW LEVEL SECURITY`,
+			fmt.Sprintf(`CREATE POLICY p ON events USING (event_id <> '%s')`, id(217))}, "the table events has row security", true},
+		"row security of the ledger": {[]string{`ALTER TABLE ledger_checkpoints ENABLE ROW LEVEL SECURITY`, `CREATE POLICY p ON ledger_checkpoints USING (true)`},
+			"the table ledger_checkpoints has row security", false},
+		"a view": {[]string{`ALTER TABLE event_keys RENAME TO k`, `CREATE VIEW event_keys AS SELECT * FROM k`, `GRANT SELECT ON event_keys TO PUBLIC`},
+			"event_keys is not the table that it was made as, but a view", false},
+		"a table that inherits": {[]string{`CREATE TABLE more () INHERITS (ledger_tiles)`}, "other tables inherit from ledger_tiles", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := standard(t)
+			h.tamper(t, test.sql...)
+			report := h.verify(t)
+			require.True(t, report.Complete)
+			odd := found(report, verify.SchemaAltered)
+			require.Len(t, odd, 1, show(report))
+			require.Contains(t, odd[0].Detail, test.says)
+			require.Equal(t, test.gone, report.Counts[verify.EventRemoved] > 0, show(report))
+		})
+	}
+}
+
+// TestSettingsOfTheDatabase: whoever may alter the database gives sessions what settings they like.
+func TestSettingsOfTheDatabase(t *testing.T) {
+	h := standard(t)
+	var name string
+	require.NoError(t, h.admin.QueryRow(t.Context(), `SELECT current_database()`).Scan(&name))
+	h.tamper(t, `CREATE SCHEMA evil`, `GRANT USAGE ON SCHEMA evil TO PUBLIC`)
+	for _, table := range []string{"event_keys", "ledger_batches", "ledger_tiles", "ledger_checkpoints", "ingest_ranges", "ingest_offsets"} {
+		h.tamper(t, fmt.Sprintf(`CREATE TABLE evil.%s AS TABLE public.%[1]s`, table), fmt.Sprintf(`GRANT SELECT ON evil.%s TO PUBLIC`, table))
+	}
+	for _, setting := range []string{
+		`search_path = evil, public`, `datestyle = 'German'`, `timezone = 'Asia/Tokyo'`, `bytea_output = 'escape'`, `row_security = off`,
+		`exit_on_error = on`, `transform_null_equals = on`, `standard_conforming_strings = off`, `client_encoding = 'LATIN1'`, `intervalstyle = 'sql_standard'`,
+	} {
+		h.tamper(t, fmt.Sprintf(`ALTER DATABASE %s SET %s`, name, setting))
+	}
+	report := h.verify(t)
+	require.True(t, report.Intact, show(report))
+	// What the other schema has in its place is still as it was.
+	h.tamper(t, fmt.Sprintf(`DELETE FROM public.event_keys WHERE event_id = '%s'`, id(217)),
+		`UPDATE public.ledger_tiles SET hashes = set_byte(hashes, 0, 255 - get_byte(hashes, 0)) WHERE first = 1`, fmt.Sprintf(`UPDATE public.events SET version = 2 WHERE event_id = '%s'`, id(5)))
+	report = h.verify(t)
+	names(t, report, verify.KeyMissing, 217)
+	names(t, report, verify.EventAltered, 5, "content")
+	require.EqualValues(t, 1, report.Counts[verify.TileAltered], show(report))
+}

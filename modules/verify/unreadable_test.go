@@ -1,0 +1,128 @@
+package verify_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"sync/atomic"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"audittrail/modules/verify"
+)
+
+// unspellable makes of an event's payload what PostgreSQL can't write out: reading its row fails.
+const unspellable = `UPDATE events SET payload = (SELECT jsonb_agg(1e131071) FROM generate_series(1, 9000)) WHERE event_id = '%s'`
+
+// TestWhatCantBeReadHidesNothing: an event is altered, and something else makes statements fail.
+func TestWhatCantBeReadHidesNothing(t *testing.T) {
+	bare := `ALTER TABLE ledger_batches DROP CONSTRAINT ledger_batches_check, DROP CONSTRAINT ledger_batches_count_check`
+	for name, test := range map[string]struct {
+		sql  []string
+		kind verify.Kind
+		says string
+	}{
+		"a row":                     {[]string{fmt.Sprintf(unspellable, id(40))}, verify.EventUnreadable, "its row holds what no event does"},
+		"a column of another type":  {[]string{`ALTER TABLE events ALTER kafka_partition TYPE bigint`, fmt.Sprintf(`UPDATE events SET kafka_partition = 1::bigint << 40 WHERE event_id = '%s'`, id(40))}, verify.EventUnreadable, "its row holds what no event does"},
+		"keys of another type":      {[]string{`ALTER TABLE event_keys ALTER batch TYPE text USING 'abc'`}, verify.KeyAltered, "event_keys can't be read"},
+		"a count beyond all memory": {[]string{bare, `ALTER TABLE ledger_batches ALTER count TYPE bigint`, `UPDATE ledger_batches SET count = 1::bigint << 40 WHERE batch = 2`}, verify.LedgerGap, "has a number of entries that no batch has"},
+		"tiles of another type":     {[]string{`ALTER TABLE ledger_tiles DROP CONSTRAINT ledger_tiles_check`, `ALTER TABLE ledger_tiles ALTER hashes TYPE text USING 'abc'`}, verify.TileAltered, "is of a place or length that no tile is of"},
+		"checkpoints of no size":    {[]string{`ALTER TABLE ledger_checkpoints DROP CONSTRAINT ledger_checkpoints_size_check`, `ALTER TABLE ledger_signatures DROP CONSTRAINT ledger_signatures_log_size_fkey`, `ALTER TABLE ledger_checkpoints ALTER size TYPE text`}, verify.CheckpointUntrusted, "can't be read"},
+		"a checkpoint":              {[]string{`CREATE EXTENSION pg_surgery`, `UPDATE ledger_checkpoints SET note = (SELECT string_agg(md5(i::text), '') FROM generate_series(1, 1000) AS i) WHERE size = 100`, killToast("ledger_checkpoints")}, verify.CheckpointUntrusted, "the checkpoint of size 100 can't be read"},
+		"no tiles":                  {[]string{`DROP TABLE ledger_tiles`}, verify.SchemaAltered, "the table ledger_tiles is gone"},
+		"no accounting":             {[]string{`DROP TABLE ingest_ranges`}, verify.SchemaAltered, "the table ingest_ranges is gone"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := standard(t)
+			h.tamper(t, fmt.Sprintf(`UPDATE events SET version = 2 WHERE event_id = '%s'`, id(217)))
+			h.tamper(t, test.sql...)
+			report := h.verify(t)
+			require.True(t, report.Complete)
+			require.NotEmpty(t, found(report, test.kind), show(report))
+			require.Contains(t, found(report, test.kind)[0].Detail, test.says, show(report))
+			require.Positive(t, report.Counts[verify.EventAltered]+report.Counts[verify.EventInserted], show(report))
+			if name == "a row" || name == "a column of another type" {
+				require.Equal(t, id(40), found(report, test.kind)[0].EventID)
+				require.EqualValues(t, 40, *found(report, test.kind)[0].Position)
+				names(t, report, verify.EventAltered, 217, "content")
+				require.Zero(t, report.Counts[verify.EventRemoved], show(report))
+			}
+		})
+	}
+}
+
+// killToast takes away where the oldest long value of a table lies, as a damaged disk does. (It needs pg_surgery.)
+func killToast(table string) string {
+	return fmt.Sprintf(`DO $$
+		DECLARE
+			toast regclass := (SELECT reltoastrelid FROM pg_class WHERE oid = '%s'::regclass);
+			lines tid[];
+		BEGIN
+			EXECUTE format('SELECT array_agg(ctid) FROM %%s WHERE chunk_id = (SELECT min(chunk_id) FROM %%1$s)', toast) INTO lines;
+			PERFORM heap_force_kill(toast, lines);
+		END $$`, table)
+}
+
+// TestLeavesThatCantBeRead: rows are not called altered that were compared with nothing.
+func TestLeavesThatCantBeRead(t *testing.T) {
+	h := standard(t)
+	h.tamper(t, `CREATE EXTENSION pg_surgery`, killToast("ledger_batches"))
+	report := h.verify(t)
+	require.True(t, report.Complete)
+	require.Positive(t, report.Counts[verify.LedgerGap], show(report))
+	require.Contains(t, found(report, verify.LedgerGap)[0].Detail, "can't be read")
+	require.Positive(t, report.Counts[verify.LogAltered], show(report))
+	require.Zero(t, report.Counts[verify.EventAltered]+report.Counts[verify.EventRemoved]+report.Counts[verify.EventInserted], show(report))
+}
+
+// TestManyKeysOfOneBatch: what somebody adds by the hundred thousand is not held in memory.
+func TestManyKeysOfOneBatch(t *testing.T) {
+	h := standard(t)
+	h.tamper(t, `INSERT INTO event_keys SELECT gen_random_uuid(), 2, now(), '\x01' FROM generate_series(1, 5)`)
+	report := h.verify(t)
+	require.EqualValues(t, 5, report.Counts[verify.KeyWithoutEvent], show(report))
+	h.tamper(t, `INSERT INTO event_keys SELECT gen_random_uuid(), 2, now(), '\x01' FROM generate_series(1, 270000)`)
+	report = h.verify(t)
+	require.Zero(t, report.Counts[verify.KeyWithoutEvent], show(report))
+	require.EqualValues(t, 1, report.Counts[verify.KeyAltered], show(report))
+	require.Contains(t, found(report, verify.KeyAltered)[0].Detail, "too many differ")
+}
+
+// TestConnectionLost: what was found until then is told, and that it is not all.
+func TestConnectionLost(t *testing.T) {
+	h := standard(t)
+	h.tamper(t, `DELETE FROM ledger_tiles WHERE first = 0`, fmt.Sprintf(`UPDATE events SET version = 2 WHERE event_id = '%s'`, id(217)))
+	all := h.verify(t)
+	partial := 0
+	for bytes := int64(500); ; bytes += 6000 {
+		var left atomic.Int64
+		left.Store(bytes)
+		config, err := pgx.ParseConfig(h.url)
+		require.NoError(t, err)
+		config.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := new(net.Dialer).DialContext(ctx, network, address)
+			return fuse{conn, &left}, err
+		}
+		report, err := verify.Run(t.Context(), verify.Options{Keys: h.keys, Workers: 1, Connect: func(ctx context.Context) (*pgx.Conn, error) {
+			return pgx.ConnectConfig(ctx, config)
+		}})
+		if err == nil {
+			require.Equal(t, all.Counts, report.Counts)
+			break
+		}
+		if report == nil {
+			continue
+		}
+		require.False(t, report.Complete)
+		require.False(t, report.Intact)
+		for kind := range report.Counts {
+			require.Positive(t, all.Counts[kind], "%s: %s", kind, show(report))
+		}
+		if report.Total > 0 {
+			partial++
+		}
+	}
+	require.Positive(t, partial)
+}
