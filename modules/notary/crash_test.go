@@ -16,7 +16,7 @@ import (
 // on without an alarm, and never two roots for a size, whether or not the log has grown meanwhile and
 // whether it is the same notary or a standby that goes on.
 func TestCrashAtEachStep(t *testing.T) {
-	for _, step := range []string{"number", "tiles", "save", "keep"} {
+	for _, step := range []string{"number", "tiles", "harden", "save", "keep"} {
 		for _, after := range []bool{false, true} {
 			for _, grows := range []bool{false, true} {
 				t.Run(fmt.Sprintf("%s, after it: %v, grows: %v", step, after, grows), func(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -19,19 +20,26 @@ const maxSize = math.MaxInt64
 type session interface {
 	Ledger(log ledger.Log) rows
 	NumberPending(ctx context.Context) (int, error)
+	Harden(ctx context.Context) error
 	Lost() bool
 	Close(ctx context.Context) error
 }
 
-// rows is one log in the database. See store.Ledger.
-type rows interface {
+// reader is one log in the database, as far as all notaries may use it. See store.Ledger.
+type reader interface {
 	ledger.Reader
 	Size(ctx context.Context) (int64, error)
-	Built(ctx context.Context) (int64, error)
-	WriteTiles(ctx context.Context, parts []ledger.TilePart) error
 	CheckpointUpTo(ctx context.Context, size int64) (store.Checkpoint, bool, error)
 	Checkpoints(ctx context.Context, after int64, limit int) ([]store.Checkpoint, error)
+}
+
+// rows is one log in the hands of the one that leads.
+type rows interface {
+	reader
+	Built(ctx context.Context) (int64, error)
+	WriteTiles(ctx context.Context, parts []ledger.TilePart) error
 	KeepCheckpoint(ctx context.Context, c store.Checkpoint) error
+	AddSignatures(ctx context.Context, size int64, added []store.Signature, at time.Time) error
 }
 
 // storeSession fits store.Notary to session.

@@ -3,6 +3,7 @@ package notary
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"audittrail/modules/ledger"
 	"audittrail/modules/store"
@@ -11,57 +12,83 @@ import (
 // page is how many checkpoints are read at a time.
 const page = 1000
 
-// fit proves that the log is still what was signed, and catches up with checkpoints that another notary
-// has signed with our key meanwhile. size is the log's.
-func (t *term) fit(ctx context.Context, l *logTerm, size int64) error {
-	if size < l.head.Size {
-		return refuse(l.log, rolledBack, "it has %d entries, but a checkpoint of %d was signed", size, l.head.Size)
-	}
-	if err := t.keepHead(ctx, l); err != nil {
+// look proves that a log is still what was signed, and catches up with checkpoints that another notary
+// has signed with our keys meanwhile. It reads what is new, and the edge of the tree that it grows from.
+func (w *watch) look(ctx context.Context, l *watched) error {
+	l.kept, l.unkept, l.front = ledger.Signed{}, head{}, nil
+	if err := l.measure(ctx); err != nil {
 		return err
 	}
-	if err := t.catchUp(ctx, l, size); err != nil {
+	w.role.metrics.size.WithLabelValues(string(l.log)).Set(float64(l.size))
+	if l.size < l.head.Size {
+		return refuse(l.log, rolledBack, "it has %d entries, but a checkpoint of %d was signed", l.size, l.head.Size)
+	}
+	if err := w.compare(ctx, l); err != nil {
 		return err
 	}
-	if l.head.Size > 0 && l.lacks(l.head.Signed) {
-		return t.addSignatures(ctx, l)
+	if l.size > l.head.Size || l.unkept.Size > 0 {
+		f, err := l.frontier(ctx)
+		if err != nil {
+			return err
+		}
+		l.front = f
 	}
+	if err := w.catchUp(ctx, l); err != nil {
+		return err
+	}
+	w.covered(l, w.role.now())
 	return nil
 }
 
-// keepHead sees that the checkpoint that was signed last is kept. It may be missing, since it is
-// remembered first (see sign); but the one before it was kept by then. If that is missing as well, somebody
-// has removed them. (Between the two there may be one of another notary that was stopped in the middle.)
-func (t *term) keepHead(ctx context.Context, l *logTerm) error {
+// measure reads the log's size. In a waiting process it is read after the memory, which others may have
+// written meanwhile: only so can't it be behind what is remembered of an honest log.
+func (l *watched) measure(ctx context.Context) (err error) {
+	l.size, err = l.rows.Size(ctx)
+	return err
+}
+
+// compare looks whether the checkpoint that is remembered is kept as it was signed. It may be missing,
+// since it is remembered first (see sign); but the one before it was kept by then. If that is missing as
+// well, somebody has removed them. (Between the two there may be one of another notary that was stopped in
+// the middle.)
+func (w *watch) compare(ctx context.Context, l *watched) error {
 	if l.head.Size == 0 {
 		return nil
 	}
 	kept, ok, err := l.rows.CheckpointUpTo(ctx, l.head.Size)
-	if err != nil {
-		return err
-	}
 	switch {
-	case ok && kept.Size == l.head.Size && kept.Root != l.head.Root:
-		return refuse(l.log, checkpoints, "the checkpoint that is kept of %d entries has another root than the one that was signed", kept.Size)
+	case err != nil:
+		return err
 	case ok && kept.Size == l.head.Size:
-		return nil
+		return w.compareKept(ctx, l, kept)
 	case kept.Size < l.head.previous: // 0 where there is none
 		return refuse(l.log, checkpoints, "checkpoints of %d and %d entries were signed, but the database keeps none after %d", l.head.previous, l.head.Size, kept.Size)
 	}
-	if _, err := l.frontier(ctx); err != nil {
-		return err
-	}
-	t.role.log.InfoContext(ctx, "a checkpoint that was signed before the last stop is kept now", "log", l.log, "size", l.head.Size)
-	return l.keep(ctx, l.head)
+	l.unkept = l.head
+	return nil
 }
 
-// keep makes the checkpoint visible, for ever.
-func (l *logTerm) keep(ctx context.Context, h head) error {
-	return l.rows.KeepCheckpoint(ctx, store.Checkpoint{Size: h.Size, Root: h.Root, Note: string(h.Note), SignedAt: h.signedAt})
+// compareKept compares the note as well, and remembers the signatures that were added to it: a new key's
+// over a log that does not grow.
+func (w *watch) compareKept(ctx context.Context, l *watched, kept store.Checkpoint) error {
+	signed, err := l.open([]byte(kept.Note))
+	switch {
+	case err != nil:
+		return refuse(l.log, checkpoints, "the checkpoint that is kept of %d entries is not the one that was signed: %v", kept.Size, err)
+	case kept.Root != l.head.Root || signed.Text() != l.head.Text():
+		return refuse(l.log, checkpoints, "the checkpoint that is kept of %d entries says something else than the one that was signed", kept.Size)
+	}
+	l.kept = signed
+	if !slices.ContainsFunc(signed.Keys, func(id string) bool { return !slices.Contains(l.head.Keys, id) }) {
+		return nil
+	}
+	l.head.Signed = signed
+	_, err = w.save(ctx)
+	return err
 }
 
 // frontier reads the frontier at the last checkpoint, and proves that it is the one that was signed.
-func (l *logTerm) frontier(ctx context.Context) (*frontier, error) {
+func (l *watched) frontier(ctx context.Context) (*frontier, error) {
 	f, err := storedFrontier(ctx, l.rows, l.head.Size)
 	if err != nil {
 		return nil, err
@@ -75,8 +102,8 @@ func (l *logTerm) frontier(ctx context.Context) (*frontier, error) {
 // catchUp takes over the checkpoints that are kept beyond the last one that is remembered: each MUST be
 // signed by one of our keys, and its root is recomputed from the leaves in between. Those of other keys
 // (of a time before a rotation) are recomputed, too, but the newest one MUST be ours.
-func (t *term) catchUp(ctx context.Context, l *logTerm, size int64) error {
-	var f *frontier
+func (w *watch) catchUp(ctx context.Context, l *watched) error {
+	f := l.front
 	strange, caught := "", 0
 	for after := l.head.Size; ; {
 		list, err := l.rows.Checkpoints(ctx, after, page)
@@ -92,13 +119,13 @@ func (t *term) catchUp(ctx context.Context, l *logTerm, size int64) error {
 			}
 		}
 		for _, c := range list {
-			if strange, err = t.adopt(ctx, l, f, c, after, size); err != nil {
+			if strange, err = l.adopt(ctx, f, c, after); err != nil {
 				return err
 			}
 			after = c.Size
 		}
 		if caught += len(list); l.head.Size > 0 {
-			if err := t.save(); err != nil { // so that the next start goes on from here
+			if _, err := w.save(ctx); err != nil { // so that the next start goes on from here
 				return err
 			}
 		}
@@ -108,15 +135,21 @@ func (t *term) catchUp(ctx context.Context, l *logTerm, size int64) error {
 			"while keys are rotated every notary needs the old one as well", strange)
 	}
 	if caught > 0 {
-		t.role.log.InfoContext(ctx, "the notary has caught up with checkpoints in the database", "log", l.log, "checkpoints", caught, "size", l.head.Size)
+		l.front = f
+		w.role.log.DebugContext(ctx, "the notary has caught up with checkpoints in the database", "log", l.log, "checkpoints", caught, "size", l.head.Size)
 	}
 	return nil
 }
 
 // adopt proves one checkpoint that is kept, and remembers it if it is ours; else it tells who signed it.
-func (t *term) adopt(ctx context.Context, l *logTerm, f *frontier, c store.Checkpoint, before, size int64) (strange string, err error) {
-	if c.Size > size {
-		return "", refuse(l.log, rolledBack, "it has %d entries, but the database keeps a checkpoint of %d", size, c.Size)
+func (l *watched) adopt(ctx context.Context, f *frontier, c store.Checkpoint, before int64) (strange string, err error) {
+	if c.Size > l.size { // it was signed since we looked, or the log is shorter
+		if err := l.measure(ctx); err != nil {
+			return "", err
+		}
+		if c.Size > l.size {
+			return "", refuse(l.log, rolledBack, "it has %d entries, but the database keeps a checkpoint of %d", l.size, c.Size)
+		}
 	}
 	if err := f.extend(ctx, l.rows, c.Size, nil); err != nil {
 		return "", err
@@ -135,20 +168,6 @@ func (t *term) adopt(ctx context.Context, l *logTerm, f *frontier, c store.Check
 		return "", refuse(l.log, checkpoints, "the checkpoint that is kept of %d entries says something else", c.Size)
 	}
 	l.head = head{Signed: signed, previous: before, signedAt: c.SignedAt}
+	l.kept = signed
 	return "", nil
-}
-
-// addSignatures lets keys sign the last checkpoint that have not: a new key begins by confirming what the
-// old one signed. A log that does not grow could else never lose its old key. The row in the database
-// stays as it is.
-func (t *term) addSignatures(ctx context.Context, l *logTerm) error {
-	if _, err := l.frontier(ctx); err != nil {
-		return err
-	}
-	signed, err := l.sign(l.head.Size, l.head.Root)
-	if err != nil {
-		return err
-	}
-	l.head.Signed = signed
-	return t.save()
 }

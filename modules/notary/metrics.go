@@ -16,6 +16,7 @@ type metrics struct {
 	refusals *prometheus.CounterVec
 	patrols  *prometheus.CounterVec
 	leader   prometheus.Gauge
+	forgot   prometheus.Gauge
 
 	now     func() time.Time
 	covered map[ledger.Log]*atomic.Int64 // nanoseconds: when a checkpoint was last known to cover the whole log
@@ -38,9 +39,12 @@ func newMetrics(registry prometheus.Registerer, now func() time.Time) (metrics, 
 		leader: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "audittrail_notary_leader", Help: "1 in the one process that signs.",
 		}),
+		forgot: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "audittrail_notary_began_without_memory", Help: "1 where this process found checkpoints in the database, but no memory of them in its state file: whether the database had been rolled back could not be told.",
+		}),
 		now: now, covered: make(map[ledger.Log]*atomic.Int64),
 	}
-	collectors := []prometheus.Collector{m.size, m.signed, m.refusals, m.patrols, m.leader}
+	collectors := []prometheus.Collector{m.size, m.signed, m.refusals, m.patrols, m.leader, m.forgot}
 	for _, log := range ledger.Logs() {
 		m.size.WithLabelValues(string(log))
 		m.signed.WithLabelValues(string(log))
@@ -49,7 +53,7 @@ func newMetrics(registry prometheus.Registerer, now func() time.Time) (metrics, 
 			m.refusals.WithLabelValues(string(log), string(why))
 		}
 		m.covered[log] = new(atomic.Int64)
-		m.cover(log)
+		m.cover(log, now())
 		collectors = append(collectors, m.age(log))
 	}
 	if registry == nil {
@@ -72,5 +76,9 @@ func (m metrics) age(log ledger.Log) prometheus.Collector {
 	}, func() float64 { return max(0, m.now().Sub(time.Unix(0, covered.Load())).Seconds()) })
 }
 
-// cover notes that the newest checkpoint covers the whole log now.
-func (m metrics) cover(log ledger.Log) { m.covered[log].Store(m.now().UnixNano()) }
+// cover notes that the newest checkpoint covered the whole log at this time.
+func (m metrics) cover(log ledger.Log, at time.Time) {
+	if last := m.covered[log]; at.After(time.Unix(0, last.Load())) {
+		last.Store(at.UnixNano())
+	}
+}

@@ -10,13 +10,20 @@
 //
 // Any number of processes may run it: the one whose session holds an advisory lock signs, the others
 // wait to take over. A notary that refuses keeps the lock, so that no other one signs what it refused.
-// A standby on another machine has a state file of its own, which catches up through the checkpoints
-// in the database that its key signed, each proven.
+// Those who wait look each second at what they remember, too, and take over the checkpoints that are new
+// in the database and signed with their keys, each proven: so a standby with a state file of its own
+// is a second behind, refuses what the leader would refuse, and is not ready then, whoever leads.
 //
-// Only what is durable is signed: rows that are committed. With synchronous standbys a COMMIT is seen
-// by others only once the standbys have it, so a failover to one of them loses nothing that was signed.
-// After a failover that lost commits the refusal is right: somebody may hold a checkpoint of events
-// that are gone.
+// What is remembered only grows. Several processes may share a file; none ever puts a log in it back to a
+// smaller size, and a process that runs writes a file again that was taken from under it.
+//
+// Only what is durable is signed. With synchronous standbys a COMMIT is seen by others only once the
+// standbys have it, unless the backend that waits for them is terminated or cancelled: then all see what
+// a failover would lose. So the notary makes a commit of its own between reading and remembering, which
+// waits for the standbys and lies behind everything that was read; a failover to one of them loses
+// nothing that was signed. After a failover that lost commits the refusal is right: somebody may hold a
+// checkpoint of events that are gone. Who accepts that loss stops all notaries, moves all their state
+// files away, and starts them again: they begin with the checkpoints in the database, and say so.
 //
 // It numbers the access log's batches as well, once a second. Tree and checkpoints are package ledger's,
 // the SQL is package store's.
@@ -25,7 +32,9 @@ package notary
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -51,7 +60,7 @@ const (
 // Options are the keys below `notary`.
 type Options struct {
 	Interval  time.Duration `key:"interval" default:"1s" help:"least time between two checkpoints of a log"`
-	StateFile string        `key:"state_file" default:".audittrail/notary.json" help:"what the notary has signed, outside the database, so that one that was rolled back is noticed; keep it on a disk that is not restored together with the database"`
+	StateFile string        `key:"state_file" default:".audittrail/notary.json" help:"what the notary has signed, outside the database, so that one that was rolled back is noticed; keep it on a disk that persists and is not restored together with the database; a relative path is below the working directory"`
 }
 
 // Validate reports every key that can't work.
@@ -78,15 +87,22 @@ type Dependencies struct {
 // Role is the role notary; see lifecycle.Role.
 type Role struct {
 	interval time.Duration
+	origin   string
 	signers  map[ledger.Log]*signer
 	memory   memory
+	path     string // of the memory
 	lead     func(context.Context) (session, bool, error)
-	watch    map[ledger.Log]rows // for a process that waits
+	rows     map[ledger.Log]reader // for a process that waits
 	now      func() time.Time
 	log      *slog.Logger
 	metrics  metrics
 	pace     time.Duration // between two steps of what is done whether or not a log has grown
 	lap      time.Duration // least time between the starts of two patrols
+
+	// Of Run's goroutine.
+	known    State     // what is in the memory, or was: see recall
+	began    bool      // has looked for the first time
+	observed time.Time // when it last looked while it waited
 
 	mu     sync.Mutex
 	health error
@@ -101,9 +117,13 @@ func New(o Options, deps Dependencies) (*Role, error) {
 	if len(deps.Keys) == 0 {
 		return nil, errors.New("notary: no key to sign with")
 	}
+	path, err := filepath.Abs(o.StateFile)
+	if err != nil {
+		return nil, fmt.Errorf("notary.state_file: %w", err)
+	}
 	r := &Role{
-		interval: o.Interval, signers: make(map[ledger.Log]*signer), watch: make(map[ledger.Log]rows),
-		memory: stateFile(o.StateFile), now: time.Now, log: deps.Log, pace: numberEvery, lap: patrolLap, health: errStarting,
+		interval: o.Interval, origin: deps.Keys[0].Origin(), signers: make(map[ledger.Log]*signer), rows: make(map[ledger.Log]reader),
+		memory: stateFile(path), path: path, now: time.Now, log: deps.Log, pace: numberEvery, lap: patrolLap, health: errStarting,
 	}
 	for _, log := range ledger.Logs() {
 		s, err := newSigner(deps.Keys, log)
@@ -111,13 +131,12 @@ func New(o Options, deps Dependencies) (*Role, error) {
 			return nil, err
 		}
 		r.signers[log] = s
-		r.watch[log] = store.NewLedger(deps.Pool, log)
+		r.rows[log] = store.NewLedger(deps.Pool, log)
 	}
 	r.lead = func(ctx context.Context) (session, bool, error) { return leadStore(ctx, deps.Pool) }
-	if _, _, err := r.recall(deps.Keys[0].Origin()); err != nil {
+	if _, _, err := r.recall(); err != nil {
 		return nil, err
 	}
-	var err error
 	r.metrics, err = newMetrics(deps.Metrics, r.now)
 	return r, err
 }
@@ -125,18 +144,19 @@ func New(o Options, deps Dependencies) (*Role, error) {
 // Name implements lifecycle.Role.
 func (r *Role) Name() string { return "notary" }
 
-// Health answers how the last round went: a refusal, or what keeps it from signing. A process that waits
-// to take over is healthy while the database answers.
+// Health answers how the last round went: refusals, and what keeps it from signing. A process that waits to
+// take over is healthy while the database answers, and fits what this process remembers.
 func (r *Role) Health(context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.health
 }
 
-// Run works until ctx ends. It is ready once it has found all logs to fit what it signed, or knows that
-// somebody else is the notary; a database that is away is waited for.
+// Run works until ctx ends. It is ready once it has found all logs to fit what it remembers, whether it
+// signs or somebody else does; a database that is away is waited for.
 func (r *Role) Run(ctx context.Context, ready func()) error {
 	ready = sync.OnceFunc(ready)
+	r.log.InfoContext(ctx, "what the notary signs is remembered outside the database", "stateFile", r.path)
 	tick := time.NewTicker(min(r.interval, r.pace))
 	defer tick.Stop()
 	for {
@@ -152,6 +172,11 @@ func (r *Role) Run(ctx context.Context, ready func()) error {
 func (r *Role) attend(ctx context.Context, tick <-chan time.Time, ready func()) {
 	session, lead, err := r.lead(ctx)
 	if err == nil && !lead {
+		now := r.now()
+		if now.Sub(r.observed) < r.pace-r.pace/4 {
+			return
+		}
+		r.observed = now
 		err = r.observe(ctx)
 	}
 	if err != nil || !lead {
@@ -174,29 +199,10 @@ func (r *Role) attend(ctx context.Context, tick <-chan time.Time, ready func()) 
 		if err == nil {
 			ready()
 		}
-		if err != nil && !refused(err) || session.Lost() || !wait(ctx, tick) {
+		if fails(err) || session.Lost() || !wait(ctx, tick) {
 			return
 		}
 	}
-}
-
-// observe keeps a waiting process's metrics true.
-func (r *Role) observe(ctx context.Context) error {
-	for log, rows := range r.watch {
-		latest, _, err := rows.CheckpointUpTo(ctx, maxSize)
-		if err != nil {
-			return err
-		}
-		size, err := rows.Size(ctx)
-		if err != nil {
-			return err
-		}
-		r.metrics.size.WithLabelValues(string(log)).Set(float64(size))
-		if latest.Size >= size {
-			r.metrics.cover(log)
-		}
-	}
-	return nil
 }
 
 func (r *Role) leave(ctx context.Context, s session) {
@@ -206,7 +212,7 @@ func (r *Role) leave(ctx context.Context, s session) {
 	_ = s.Close(ctx) // the lead is gone either way
 }
 
-// note keeps a round's outcome for Health, and logs it where it is another than the last one's.
+// note keeps a round's outcome for Health, counts refusals, and logs what is another than the last time.
 func (r *Role) note(ctx context.Context, err error) {
 	if ctx.Err() != nil {
 		return // stopping is no failure
@@ -215,14 +221,18 @@ func (r *Role) note(ctx context.Context, err error) {
 	before := r.health
 	r.health = err
 	r.mu.Unlock()
-	switch {
-	case refused(err):
-		if kindOf(before) != kindOf(err) {
-			r.log.ErrorContext(ctx, "the notary refuses to sign: the log is not an extension of what was signed", "error", err)
-		}
-	case err != nil && (before == nil || before.Error() != err.Error()):
-		r.log.WarnContext(ctx, "nothing could be signed, it will be tried again", "error", err)
-	case err == nil && before != nil && !errors.Is(before, errStarting):
+	refusals, others := split(err)
+	for _, one := range refusals {
+		r.metrics.refusals.WithLabelValues(string(one.log), string(one.reason)).Inc()
+	}
+	refusalsBefore, othersBefore := split(before)
+	if len(refusals) > 0 && kindsOf(refusals) != kindsOf(refusalsBefore) {
+		r.log.ErrorContext(ctx, "the notary refuses to sign: the log is not an extension of what was signed", "error", err)
+	}
+	if other := errors.Join(others...); other != nil && (len(othersBefore) == 0 || errors.Join(othersBefore...).Error() != other.Error()) {
+		r.log.WarnContext(ctx, "the notary could not do its work, it will be tried again", "error", other)
+	}
+	if err == nil && before != nil && !errors.Is(before, errStarting) {
 		r.log.InfoContext(ctx, "the notary works again")
 	}
 }

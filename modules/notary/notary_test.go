@@ -33,7 +33,7 @@ func TestSignsWhatGrows(t *testing.T) {
 	n := d.notary(tempState(t), key(t, 1))
 	families, err := n.registry.Gather()
 	require.NoError(t, err)
-	require.Len(t, families, 6, "every metric is there from the start")
+	require.Len(t, families, 7, "every metric is there from the start")
 	require.Error(t, n.Health(t.Context()))
 	stop := n.start()
 	n.eventually("health", func() bool { return n.Health(context.Background()) == nil })
@@ -100,7 +100,6 @@ func TestOneSigns(t *testing.T) {
 	first.signs(d, ledger.Events, 10)
 	second.start()
 	second.eventually("the second waits in good health", func() bool { return second.Health(context.Background()) == nil })
-	require.NoFileExists(t, second.file)
 	for range 5 {
 		d.grow(ledger.Events, 1, 300)
 		first.signs(d, ledger.Events, d.size(ledger.Events))

@@ -6,8 +6,10 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"io/fs"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -85,7 +87,7 @@ func (d *database) exec(sql string, args ...any) {
 func (d *database) tamper(sql string, args ...any) {
 	d.t.Helper()
 	d.exec(`SET session_replication_role = replica`)
-	for _, table := range []string{"ledger_batches", "ledger_tiles", "ledger_checkpoints"} {
+	for _, table := range []string{"ledger_batches", "ledger_tiles", "ledger_checkpoints", "ledger_signatures"} {
 		d.exec(`ALTER TABLE ` + table + ` DISABLE TRIGGER ALL`)
 	}
 	tag, err := d.owner.Exec(d.t.Context(), sql, args...)
@@ -257,7 +259,12 @@ func (n *notary) refuses(log ledger.Log, why reason) string {
 	n.t.Helper()
 	var found *refusal
 	n.eventually("a refusal: "+string(why), func() bool {
-		return errors.As(n.Health(context.Background()), &found) && found.log == log && found.reason == why
+		refusals, _ := split(n.Health(context.Background()))
+		i := slices.IndexFunc(refusals, func(r *refusal) bool { return r.log == log && r.reason == why })
+		if i >= 0 {
+			found = refusals[i]
+		}
+		return i >= 0
 	})
 	require.Positive(n.t, testutil.ToFloat64(n.metrics.refusals.WithLabelValues(string(log), string(why))))
 	return found.Error()
@@ -325,6 +332,10 @@ func (s *faultySession) NumberPending(ctx context.Context) (n int, err error) {
 	return n, err
 }
 
+func (s *faultySession) Harden(ctx context.Context) error {
+	return s.fault.do("harden", func() error { return s.session.Harden(ctx) })
+}
+
 type faultyRows struct {
 	rows
 	fault   *fault
@@ -342,19 +353,38 @@ func (r *faultyRows) KeepCheckpoint(ctx context.Context, c store.Checkpoint) err
 	})
 }
 
+func (r *faultyRows) AddSignatures(ctx context.Context, size int64, added []store.Signature, at time.Time) error {
+	return r.fault.do("add", func() error { return r.rows.AddSignatures(ctx, size, added, at) })
+}
+
 type faultyMemory struct {
 	memory
 	fault   *fault
 	witness *witness
 }
 
-func (m *faultyMemory) Save(s State) error {
-	return m.fault.do("save", func() error {
+func (m *faultyMemory) Save(ctx context.Context, s State) (ahead bool, err error) {
+	err = m.fault.do("save", func() error {
 		for _, l := range s.Logs {
 			m.witness.see(l.Checkpoint)
 		}
-		return m.memory.Save(s)
+		ahead, err = m.memory.Save(ctx, s)
+		return err
 	})
+	return ahead, err
+}
+
+// remembers is what is in the role's memory.
+func (n *notary) remembers() map[ledger.Log]head {
+	n.t.Helper()
+	s, err := ReadState(n.file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	require.NoError(n.t, err)
+	heads, err := n.verify(s)
+	require.NoError(n.t, err)
+	return heads
 }
 
 func storeRows(d *database) rows { return store.NewLedger(d.pool, ledger.Events) }

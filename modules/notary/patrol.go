@@ -31,7 +31,7 @@ type patrol struct {
 }
 
 // step goes on a little. done tells that a patrol has ended and found the log right.
-func (p *patrol) step(ctx context.Context, l *logTerm, now time.Time) (done bool, err error) {
+func (p *patrol) step(ctx context.Context, l *watched, now time.Time) (done bool, err error) {
 	if p.target.Size == 0 {
 		if l.head.Size == 0 || now.Sub(p.began) < p.lap {
 			return false, p.fault
@@ -57,7 +57,7 @@ func (p *patrol) step(ctx context.Context, l *logTerm, now time.Time) (done bool
 }
 
 // forward hashes the next leaves, and compares the tiles over them.
-func (p *patrol) forward(ctx context.Context, l *logTerm) error {
+func (p *patrol) forward(ctx context.Context, l *watched) error {
 	made := map[ledger.TileID]map[int]ledger.Hash{}
 	err := p.at.extend(ctx, l.rows, min(p.target.Size, p.at.size+patrolStep), func(level int, index int64, h ledger.Hash) {
 		id := ledger.TileID{Level: level, Index: index / ledger.TileWidth}

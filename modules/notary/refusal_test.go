@@ -2,6 +2,7 @@ package notary
 
 import (
 	"context"
+	"errors"
 	"os"
 	"strings"
 	"testing"
@@ -106,6 +107,21 @@ func TestRefuses(t *testing.T) {
 		{"a checkpoint of another root", checkpoints, func(d *database) {
 			d.tamper(`UPDATE ledger_checkpoints SET root = set_byte(root, 0, get_byte(root, 0) # 1) WHERE log = 'events' AND size = 70000`)
 		}},
+		{"a checkpoint with another signature", checkpoints, func(d *database) {
+			note := foreignNote(d, key(d.t, 1))
+			text, _, _ := strings.Cut(note(70_000), "\n\n")
+			_, signature, _ := strings.Cut(note(69_999), "\n\n")
+			d.tamper(`UPDATE ledger_checkpoints SET note = $1 WHERE log = 'events' AND size = 70000`, text+"\n\n"+signature)
+		}},
+		{"a checkpoint that another key signed", checkpoints, func(d *database) {
+			d.tamper(`UPDATE ledger_checkpoints SET note = $1 WHERE log = 'events' AND size = 70000`, foreignNote(d, key(d.t, 7))(70_000))
+		}},
+		{"a checkpoint with another one's note", checkpoints, func(d *database) {
+			d.tamper(`UPDATE ledger_checkpoints SET note = $1 WHERE log = 'events' AND size = 70000`, foreignNote(d, key(d.t, 1))(69_999))
+		}},
+		{"a signature that is none", checkpoints, func(d *database) {
+			d.exec(`INSERT INTO ledger_signatures (log, size, signed_at, signer, line) VALUES ('events', 70000, now(), 'x', '— x y')`)
+		}},
 		{"a checkpoint that nobody of us signed", checkpoints, func(d *database) {
 			note := foreignNote(d, key(d.t, 7))
 			d.grow(ledger.Events, 1, 5)
@@ -130,16 +146,16 @@ func TestRefuses(t *testing.T) {
 			require.NoError(t, err)
 			n := d.notary(file, key(t, 1))
 			n.start()
+			n.eventually("it leads", n.leads)
 			found := n.refuses(ledger.Events, tt.why)
 			t.Log(found)
 			d.grow(ledger.Access, 2, 10)
 			d.grow(ledger.Events, 1, 10)
 			standby := d.notary(tempState(t), key(t, 1))
 			standby.start()
-			standby.eventually("the standby waits", func() bool { return standby.Health(context.Background()) == nil })
-			n.refuses(ledger.Events, tt.why)
+			standby.eventually("the standby has looked", func() bool { return !errors.Is(standby.Health(context.Background()), errStarting) })
+			require.True(t, refused(n.Health(t.Context())), "for this reason or another, now that it has grown")
 			require.Equal(t, kept, d.count(`SELECT count(*) FROM ledger_checkpoints`), "nothing is signed")
-			require.NoFileExists(t, standby.file)
 			after, err := os.ReadFile(file)
 			require.NoError(t, err)
 			require.Equal(t, string(before), string(after), "nothing is forgotten")
@@ -203,6 +219,10 @@ func TestRefusesAnOlderCopy(t *testing.T) {
 	defer conn.Close(context.Background()) //nolint:errcheck // the test is over
 	_, err = conn.Exec(t.Context(), "CREATE DATABASE "+pgx.Identifier{name}.Sanitize()+" TEMPLATE "+pgx.Identifier{config.Database}.Sanitize())
 	require.NoError(t, err)
+	defer func() {
+		_, err := conn.Exec(context.Background(), "DROP DATABASE "+pgx.Identifier{name}.Sanitize()+" WITH (FORCE)")
+		require.NoError(t, err)
+	}()
 
 	d = open(t, d.url)
 	n := d.notary(file, key(t, 1))

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
 
 	"audittrail/modules/ledger"
@@ -25,7 +26,7 @@ func TestRotation(t *testing.T) {
 		stop := n.start()
 		n.signs(d, ledger.Events, size)
 		n.eventually("all keys sign what is remembered", func() bool {
-			heads, _, err := n.recall(origin)
+			heads, err := n.remembers(), error(nil)
 			for _, s := range n.signers {
 				err = firstOf(err, lacking(s, heads[s.log]))
 			}
@@ -47,28 +48,74 @@ func TestRotation(t *testing.T) {
 	kept, err := store.NewLedger(d.pool, ledger.Events).Checkpoints(t.Context(), 0, 10)
 	require.NoError(t, err)
 	require.Len(t, kept, 3)
-	for i, opens := range [][2]bool{{true, false}, {true, true}, {false, true}} {
+	for i, opens := range [][2]bool{{true, true}, {true, true}, {false, true}} {
 		for j, k := range []ledger.SigningKey{old, fresh} {
 			_, err := ledger.OpenCheckpoint([]byte(kept[i].Note), trust(t, k))
 			require.Equal(t, opens[j], err == nil, "checkpoint %d, key %d", i, j)
 		}
 	}
 	require.Len(t, d.checkpoints(ledger.Events, trust(t, old, fresh)), 3)
-	require.Len(t, d.checkpoints(ledger.Access, trust(t, old)), 1)
+	require.EqualValues(t, 1, d.count(`SELECT count(*) FROM ledger_signatures WHERE log = 'access'`), "once")
 
-	// A standby that begins now finds the newest checkpoint of one log to be its own, of the other not.
-	standby := d.notary(tempState(t), fresh)
-	stop := standby.start()
-	require.Contains(t, standby.refuses(ledger.Access, checkpoints), "while keys are rotated")
-	stop()
-	both := d.notary(standby.file, fresh, old)
-	both.start()
+	// The log that never grew verifies with either key, and its checkpoint is still the one.
+	for _, k := range []ledger.SigningKey{old, fresh} {
+		require.Len(t, d.checkpoints(ledger.Access, trust(t, k)), 1)
+	}
+
+	// A notary that has no memory goes on with the new key alone.
+	begins := d.notary(tempState(t), fresh)
+	begins.start()
 	d.grow(ledger.Events, 1, 1)
-	both.signs(d, ledger.Events, 301)
+	d.grow(ledger.Access, 2, 1)
+	begins.signs(d, ledger.Events, 301)
+	begins.signs(d, ledger.Access, 6)
+	require.Zero(t, refusals(t, begins))
+}
+
+// TestRotationReachesWhoWaits: a notary that waited through the overlap goes on without the old key.
+func TestRotationReachesWhoWaits(t *testing.T) {
+	d := newDatabase(t)
+	old, fresh := key(t, 1), key(t, 2)
+	d.grow(ledger.Events, 1, 100)
+	leader := d.notary(tempState(t), old)
+	stop := leader.start()
+	leader.signs(d, ledger.Events, 100)
+	standby := d.notary(tempState(t), old)
+	stopStandby := standby.start()
+	standby.eventually("remembers", func() bool { return standby.remembers()[ledger.Events].Size == 100 })
+	stop()
+	stopStandby()
+	_, err := d.tryNotary(standby.file, fresh)
+	require.ErrorContains(t, err, "while keys are rotated")
+
+	leader = d.notary(leader.file, fresh, old)
+	stop = leader.start()
+	leader.eventually("leads", func() bool { return testutil.ToFloat64(leader.metrics.leader) > 0 })
+	waiting := d.notary(standby.file, fresh, old)
+	stopStandby = waiting.start()
+	waiting.eventually("remembers both signatures", func() bool { return len(waiting.remembers()[ledger.Events].Keys) == 2 })
+	stop()
+	stopStandby()
+
+	alone := d.notary(standby.file, fresh)
+	alone.start()
+	d.grow(ledger.Events, 1, 5)
+	alone.signs(d, ledger.Events, 105)
+	require.Zero(t, refusals(t, alone))
+}
+
+// TestNoSignatureOfAChangedLog: a new key does not confirm what is not the log that was signed.
+func TestNoSignatureOfAChangedLog(t *testing.T) {
+	d, file := signedLog(t)
+	d.tamper(`UPDATE ledger_batches SET leaves = set_byte(leaves, 5247, get_byte(leaves, 5247) # 1) WHERE log = 'events' AND first_position = 69836`)
+	n := d.notary(file, key(t, 2), key(t, 1))
+	n.start()
+	n.refuses(ledger.Events, forked)
+	require.Zero(t, d.count(`SELECT count(*) FROM ledger_signatures WHERE log = 'events'`))
 }
 
 func lacking(s *signer, h head) error {
-	if h.Size == 0 || s.lacks(h.Signed) {
+	if added, err := s.missing(h.Signed); h.Size == 0 || err != nil || len(added) > 0 {
 		return os.ErrInvalid
 	}
 	return nil
@@ -109,13 +156,10 @@ func TestStandbyCatchesUp(t *testing.T) {
 		n := d.notary(file, key(t, 1))
 		stop := n.start()
 		n.eventually("catches up", func() bool {
-			heads, found, err := n.recall(origin)
-			return err == nil && found && heads[ledger.Events].Size == page+203
+			return n.remembers()[ledger.Events].Size == page+203
 		})
 		stop()
-		heads, _, err := n.recall(origin)
-		require.NoError(t, err)
-		require.EqualValues(t, page+202, heads[ledger.Events].previous)
+		require.EqualValues(t, page+202, n.remembers()[ledger.Events].previous)
 		require.Zero(t, refusals(t, n))
 	}
 
@@ -158,7 +202,8 @@ func TestStateFilesThatDoNotFit(t *testing.T) {
 	// The note of the events' log does not pass for the access log's.
 	state.Logs[0].Log = ledger.Access
 	path := tempState(t)
-	require.NoError(t, stateFile(path).Save(state))
+	_, err = stateFile(path).Save(t.Context(), state)
+	require.NoError(t, err)
 	_, err = d.tryNotary(path, key(t, 1))
 	require.ErrorContains(t, err, "notary.state_file")
 }

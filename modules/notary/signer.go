@@ -3,11 +3,13 @@ package notary
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
 
 	"audittrail/modules/ledger"
+	"audittrail/modules/store"
 )
 
 // head is a checkpoint of a log that one of our keys signed, the last one that is known.
@@ -59,7 +61,20 @@ func (s *signer) open(text []byte) (ledger.Signed, error) {
 	return c, err
 }
 
-// lacks tells that not all keys have signed it.
-func (s *signer) lacks(c ledger.Signed) bool {
-	return slices.ContainsFunc(s.keys.IDs(), func(id string) bool { return !slices.Contains(c.Keys, id) })
+// missing are the signatures by those of our keys that have not signed a checkpoint.
+func (s *signer) missing(c ledger.Signed) ([]store.Signature, error) {
+	var added []store.Signature
+	for _, one := range s.signers {
+		id := fmt.Sprintf("%s+%08x", one.Name(), one.KeyHash())
+		if slices.Contains(c.Keys, id) {
+			continue
+		}
+		signed, err := c.Sign(one)
+		if err != nil {
+			return nil, err
+		}
+		_, line, _ := strings.Cut(string(signed), "\n\n")
+		added = append(added, store.Signature{Signer: id, Line: strings.TrimSuffix(line, "\n")})
+	}
+	return added, nil
 }

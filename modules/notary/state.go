@@ -1,15 +1,9 @@
 package notary
 
 import (
-	"errors"
 	"fmt"
-	"io"
-	"os"
-	"path/filepath"
+	"strings"
 	"time"
-
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 
 	"audittrail/modules/ledger"
 )
@@ -29,112 +23,87 @@ type LogState struct {
 	SignedAt   time.Time  `json:"signedAt"`
 }
 
-const (
-	stateFormat = "audittrail-notary/v1"
-	maxState    = 4 << 20 // two checkpoints with all the signatures that one may have, and more
-)
-
-// memory keeps a State. Save MUST be durable, and all or nothing, before it returns.
-type memory interface {
-	Load() (State, error) // fs.ErrNotExist where nothing was ever saved
-	Save(s State) error
+// of is what the state has of a log.
+func (s State) of(log ledger.Log) (LogState, bool) {
+	for _, l := range s.Logs {
+		if l.Log == log {
+			return l, true
+		}
+	}
+	return LogState{}, false
 }
 
-// stateFile is the path of a state file.
-type stateFile string
-
-// ReadState reads a state file; the error is fs.ErrNotExist where there is none. It verifies no signature.
-func ReadState(path string) (State, error) { return stateFile(path).Load() }
-
-// Load implements memory.
-func (p stateFile) Load() (State, error) {
-	f, err := os.Open(string(p))
-	if err != nil {
-		return State{}, fmt.Errorf("notary.state_file: %w", err)
+// check says what is wrong with a state of this origin. It verifies no signature.
+func (s State) check(origin string) error {
+	if s.Origin != origin {
+		return fmt.Errorf("the state is of %q, but ledger.origin is %q: each ledger has a file of its own", s.Origin, origin)
 	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxState+1))
-	if err != nil {
-		return State{}, fmt.Errorf("notary.state_file: %w", err)
-	}
-	var s State
-	err = json.Unmarshal(text, &s, json.RejectUnknownMembers(true))
-	if err != nil || len(text) > maxState || s.Format != stateFormat {
-		return State{}, fmt.Errorf("notary.state_file: %s is not a notary's state (%s); restore it, or move it away: "+
-			"the notary then begins anew from the checkpoints in the database, and can't tell whether that was rolled back", p, stateFormat)
-	}
-	return s, nil
-}
-
-// Save implements memory: the new state lies beside the old one, on the disk, before it takes its place.
-func (p stateFile) Save(s State) error {
-	s.Format = stateFormat
-	text, err := json.Marshal(s, jsontext.WithIndent("  "))
-	if err != nil {
-		return fmt.Errorf("notary.state_file: %w", err)
-	}
-	if err := replace(string(p), append(text, '\n')); err != nil {
-		return fmt.Errorf("notary.state_file: %w", err)
+	seen := make(map[ledger.Log]bool)
+	for _, l := range s.Logs {
+		if _, err := ledger.ParseLog(string(l.Log)); err != nil || seen[l.Log] {
+			return fmt.Errorf("names the log %q twice, or there is none", l.Log)
+		}
+		seen[l.Log] = true
 	}
 	return nil
 }
 
-func replace(path string, text []byte) error {
-	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o750); err != nil {
-		return err
+// merge is s and what another state of the same origin knows beyond it: of each log the larger
+// checkpoint, and of two of the same size one with the signatures of both. ahead tells that the other one
+// has a larger one. Two roots of one size are an error: nothing may be forgotten that was signed.
+func (s State) merge(other State) (merged State, ahead bool, err error) {
+	merged = State{Format: stateFormat, Origin: s.Origin, Logs: []LogState{}}
+	for _, log := range ledger.Logs() {
+		mine, have := s.of(log)
+		theirs, known := other.of(log)
+		switch {
+		case !have && !known:
+			continue
+		case !known:
+		case !have:
+			mine, ahead = theirs, true
+		default:
+			var more bool
+			if mine, more, err = mine.merge(theirs); err != nil {
+				return State{}, false, err
+			}
+			ahead = ahead || more
+		}
+		merged.Logs = append(merged.Logs, mine)
 	}
-	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+"-*") // of mode 0600, and nobody else's
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(text)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return syncDir(dir)
+	return merged, ahead, nil
 }
 
-// syncDir makes the new name durable.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
+func (l LogState) merge(other LogState) (merged LogState, ahead bool, err error) {
+	mine, lines, err := l.parse()
 	if err != nil {
-		return err
+		return LogState{}, false, err
 	}
-	return errors.Join(d.Sync(), d.Close())
+	theirs, _, err := other.parse()
+	switch {
+	case err != nil:
+		return LogState{}, false, err
+	case theirs.Size > mine.Size:
+		return other, true, nil
+	case theirs.Size < mine.Size:
+		return l, false, nil
+	case theirs.Text() != mine.Text():
+		return LogState{}, false, fmt.Errorf("two checkpoints of the log %s are of %d entries, one of the root %s, one of %s", l.Log, mine.Size, mine.Root, theirs.Root)
+	}
+	for line := range strings.Lines(lines) {
+		if !strings.Contains(other.Checkpoint, "\n"+line) {
+			other.Checkpoint += line
+		}
+	}
+	return other, false, nil
 }
 
-// recall reads the memory and verifies that these keys have signed it; found is false where there is none.
-func (r *Role) recall(origin string) (heads map[ledger.Log]head, found bool, err error) {
-	s, err := r.memory.Load()
-	if errors.Is(err, os.ErrNotExist) {
-		return map[ledger.Log]head{}, false, nil
+// parse reads the checkpoint and its signature lines, and verifies nothing.
+func (l LogState) parse() (c ledger.Checkpoint, lines string, err error) {
+	text, lines, signed := strings.Cut(l.Checkpoint, "\n\n")
+	c, err = ledger.ParseCheckpoint(text + "\n")
+	if err == nil && !signed {
+		err = fmt.Errorf("the checkpoint of the log %s is not signed", l.Log)
 	}
-	if err != nil {
-		return nil, false, err
-	}
-	if s.Origin != origin {
-		return nil, false, fmt.Errorf("notary.state_file: the state is of %q, but ledger.origin is %q: each ledger has a file of its own", s.Origin, origin)
-	}
-	heads = make(map[ledger.Log]head)
-	for _, l := range s.Logs {
-		signer, known := r.signers[l.Log]
-		if _, twice := heads[l.Log]; !known || twice {
-			return nil, false, fmt.Errorf("notary.state_file: names the log %q twice, or there is none", l.Log)
-		}
-		signed, err := signer.open([]byte(l.Checkpoint))
-		var bad *ledger.CheckpointError
-		if errors.As(err, &bad) && bad.Kind == ledger.UnknownKey {
-			return nil, false, fmt.Errorf("notary.state_file: %w; while keys are rotated ledger.signing_key names the old one behind the new one", err)
-		}
-		if err != nil {
-			return nil, false, fmt.Errorf("notary.state_file: %w", err)
-		}
-		heads[l.Log] = head{Signed: signed, previous: l.Previous, signedAt: l.SignedAt}
-	}
-	return heads, true, nil
+	return c, lines, err
 }

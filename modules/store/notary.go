@@ -39,6 +39,17 @@ func (n *Notary) Ledger(log ledger.Log) *Ledger { return &Ledger{db: n.conn, log
 // NumberPending is store.NumberPending, in this session.
 func (n *Notary) NumberPending(ctx context.Context) (int, error) { return numberPending(ctx, n.conn) }
 
+// Harden returns when all that the session has seen is as durable as a commit of its own: on the disk, and
+// on the synchronous standbys where there are any. What was committed before is not always: a commit that
+// still waits for a standby is seen by all once its backend is terminated or cancelled. So it commits a
+// record of the log that means nothing, and everything else lies before it.
+func (n *Notary) Harden(ctx context.Context) error {
+	if _, err := n.conn.Exec(ctx, `SELECT pg_logical_emit_message(true, 'audittrail', '')`); err != nil {
+		return fmt.Errorf("notary: wait until everything is durable: %w", err)
+	}
+	return nil
+}
+
 // Lost says that the session has ended, and with it the lead.
 func (n *Notary) Lost() bool { return n.conn.IsClosed() }
 

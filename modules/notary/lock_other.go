@@ -1,0 +1,11 @@
+//go:build !unix
+
+package notary
+
+import (
+	"errors"
+	"os"
+)
+
+// tryLock fails: without locks a state file could go back.
+func tryLock(*os.File) (bool, error) { return false, errors.ErrUnsupported }
