@@ -74,14 +74,17 @@ then the present ones. It changes nothing itself.
 
   1. Give that list to every notary, and restart them. From then on each checkpoint carries the
      signatures of all keys, so that it verifies with the old verifier keys and with the new ones.
-  2. Give the new verifier keys to everybody who verifies. They keep the old ones as well: checkpoints of
-     the time before the rotation carry the old key's signature only, for ever.
-  3. When all have them, and each log has a checkpoint of both keys (the notary sees to that in its first
-     round, also where the log does not grow), end the overlap: 'audittrail keys rotate --ledger --end'
-     prints the new key alone. Restart the notaries with it, and destroy the old key.
+     The notary that leads adds the new key's signature to each log's newest checkpoint as well, in its
+     first round: so a log that does not grow has a checkpoint of both keys, too.
+  2. Give the new verifier keys to everybody who verifies. They keep the old ones as well: older
+     checkpoints carry the old key's signature only, for ever.
+  3. When all have them, and GET /v1/ledger/{log}/checkpoint shows the new key's signature for both logs,
+     end the overlap: 'audittrail keys rotate --ledger --end' prints the new key alone. Restart the
+     notaries with it, and destroy the old key.
 
-A notary that never ran during the overlap can't go on from checkpoints that only the old key signed,
-and says so. With --out the list is written to a new file of mode 0600, and not printed.`,
+A notary that did not run during the overlap has a state file that only the old key signed. It says so,
+and begins once with both keys. With --out the list is written to a new file of mode 0600, and not
+printed.`,
 		Example: `  AUDITTRAIL_LEDGER_SIGNING_KEY_FILE=signing.key audittrail keys rotate --ledger --ledger.origin audit.example.com/shop --out overlap.key
   AUDITTRAIL_LEDGER_SIGNING_KEY_FILE=overlap.key audittrail keys rotate --ledger --end --ledger.origin audit.example.com/shop --out new.key`,
 		Args: cobra.NoArgs,
