@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"audittrail/modules/event"
 	"audittrail/modules/ledger"
 )
 
@@ -72,6 +73,31 @@ func BenchmarkBuildTiles(b *testing.B) {
 	b.ReportMetric(float64(b.N)*1e6/b.Elapsed().Seconds(), "entries/s")
 }
 
+// What it costs to check proofs before they are handed out: beside BenchmarkProveMany, whose work is in it.
+func BenchmarkProveEvents(b *testing.B) {
+	h := newHistory(b, 100_000)
+	for name, step := range map[string]int{"in order": 1, "scattered": 61_195} {
+		b.Run(name, func(b *testing.B) {
+			events := make([]event.Stored, 500)
+			p, err := ledger.NewEventProver(h.tree, h.signed)
+			if err != nil {
+				b.Fatal(err)
+			}
+			at := 0
+			for b.Loop() {
+				for i := range events {
+					at = (at + step) % len(h.events)
+					events[i] = h.events[at]
+				}
+				if _, err := p.Prove(b.Context(), events); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.N*len(events))/b.Elapsed().Seconds(), "proofs/s")
+		})
+	}
+}
+
 func BenchmarkVerifyBundle(b *testing.B) {
 	h := newHistory(b, 10_000)
 	var all []int
@@ -91,7 +117,10 @@ func BenchmarkVerifyBundle(b *testing.B) {
 
 func BenchmarkWriteBundle(b *testing.B) {
 	h := newHistory(b, 10_000)
-	p := h.tree.prover(10_000)
+	p, err := ledger.NewEventProver(h.tree, h.signed)
+	if err != nil {
+		b.Fatal(err)
+	}
 	for b.Loop() {
 		w, err := ledger.NewBundleWriter(io.Discard, ledger.Events, h.signed)
 		if err != nil {

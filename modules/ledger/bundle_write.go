@@ -44,13 +44,10 @@ func NewBundleWriter(w io.Writer, log Log, signed []byte) (*BundleWriter, error)
 func (b *BundleWriter) Entries() int64 { return b.entries }
 
 // Events proves events and writes them, in their order. They are proven together, so a few hundred at a
-// time are cheapest.
-func (b *BundleWriter) Events(ctx context.Context, p *Prover, events []event.Stored) error {
-	indexes := make([]int64, len(events))
-	for i := range events {
-		indexes[i] = events[i].Position
-	}
-	proofs, err := p.Inclusion(ctx, indexes...)
+// time are cheapest. p MUST be of the checkpoint that the bundle began with. The error is an *EvidenceError
+// where an event is not what was signed; nothing of events is written then.
+func (b *BundleWriter) Events(ctx context.Context, p *EventProver, events []event.Stored) error {
+	proofs, err := p.Prove(ctx, events)
 	if err != nil {
 		return err
 	}

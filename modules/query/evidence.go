@@ -44,19 +44,19 @@ func (h *Handlers) GetEventProof(ctx context.Context, r httpapi.GetEventProofReq
 	}
 	body, err := evidence(ctx, rows, &found, checkpoint, text)
 	if err != nil {
-		return nil, err
+		return nil, h.faults.counted(err)
 	}
 	return httpapi.EventEvidence{Body: body, Text: text, ETag: etag}, nil
 }
 
-// evidence proves the event.
+// evidence proves the event, and checks the proof before anybody gets it.
 func evidence(ctx context.Context, rows ledger.Reader, e *event.Stored, checkpoint store.Checkpoint, text bool) ([]byte, error) {
-	prover, err := ledger.NewProver(rows, checkpoint.Size)
+	signed := []byte(checkpoint.Note)
+	prover, err := ledger.NewEventProver(rows, signed)
 	if err != nil {
 		return nil, err
 	}
-	signed := []byte(checkpoint.Note)
-	proofs, err := prover.Inclusion(ctx, e.Position)
+	proofs, err := prover.Prove(ctx, []event.Stored{*e})
 	if err != nil {
 		return nil, err
 	}

@@ -3,11 +3,15 @@ package query_test
 import (
 	"bytes"
 	"context"
+	"fmt"
+	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"audittrail/modules/ledger"
@@ -138,4 +142,110 @@ func TestEvidencesForm(t *testing.T) {
 	} {
 		require.Equal(t, text, strings.HasPrefix(string(a.proof(t, 1, accept).body), "c2sp.org/tlog-proof@v1\n"), accept)
 	}
+}
+
+// tamper changes rows past the triggers, as only a superuser can.
+func (a *api) tamper(t testing.TB, statement string, args ...any) {
+	t.Helper()
+	owner, err := pgx.Connect(t.Context(), a.database)
+	require.NoError(t, err)
+	_, err = owner.Exec(t.Context(), `ALTER TABLE events DISABLE TRIGGER ALL; ALTER TABLE ledger_batches DISABLE TRIGGER ALL;
+		ALTER TABLE ledger_batches DROP CONSTRAINT ledger_batches_check; ALTER TABLE ledger_checkpoints DISABLE TRIGGER ALL`)
+	require.NoError(t, err)
+	done, err := owner.Exec(t.Context(), statement, args...)
+	require.NoError(t, err)
+	require.EqualValues(t, 1, done.RowsAffected())
+	require.NoError(t, owner.Close(t.Context()))
+}
+
+func (a *api) evidenceFaults(t testing.TB) int {
+	t.Helper()
+	families, err := a.metrics.Gather()
+	require.NoError(t, err)
+	for _, family := range families {
+		if family.GetName() == "audittrail_evidence_faults_total" {
+			return int(family.GetMetric()[0].GetCounter().GetValue())
+		}
+	}
+	t.Fatal("there is no such metric")
+	return 0
+}
+
+// logged waits for a log line that holds all parts.
+func (a *api) logged(t testing.TB, parts ...string) {
+	t.Helper()
+	for {
+		select {
+		case line := <-a.log.got:
+			if !slices.ContainsFunc(parts, func(part string) bool { return !strings.Contains(line, part) }) {
+				return
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatalf("no line with %q", parts)
+		}
+	}
+}
+
+// Evidence that would not verify is not handed out: the caller learns nothing of it, the operators which
+// event it is.
+func TestEvidenceThatDoesNotVerifyIsNotHandedOut(t *testing.T) {
+	for name, c := range map[string]struct {
+		statement string
+		arg       any
+		says      string
+		others    bool // other events can be proven all the same
+	}{
+		"an event":     {`UPDATE events SET payload = '{"n":7}' WHERE event_id = $1`, id(2), "event " + id(2) + " at position 1", true},
+		"its time":     {`UPDATE events SET created_at = created_at + interval '1 us' WHERE event_id = $1`, id(2), "event " + id(2) + " at position 1", true},
+		"leaves":       {`UPDATE ledger_batches SET leaves = $1`, bytes.Repeat([]byte{1}, 96), "at position ", false},
+		"fewer leaves": {`UPDATE ledger_batches SET leaves = $1`, bytes.Repeat([]byte{1}, 64), "not as many as were asked for", false},
+		"a checkpoint": {`UPDATE ledger_checkpoints SET note = replace(note, E'events\n3', $1)`, "events\n4", "not as many as were asked for", false},
+		"its text":     {`UPDATE ledger_checkpoints SET note = $1`, "nonsense", "the checkpoint is not a checkpoint", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := newAPI(t)
+			a.append(t, order(1, "Order", "o-1"), order(2, "Order", "o-2"), order(3, "Order", "o-3"))
+			a.sign(t)
+			require.Equal(t, http.StatusOK, a.proof(t, 2, "").status)
+			require.Zero(t, a.evidenceFaults(t), "it is there from the start")
+			a.tamper(t, c.statement, c.arg)
+			for i, accept := range []string{"application/json", "text/plain"} {
+				refused := a.proof(t, 2, accept)
+				p := refused.refused(t, http.StatusInternalServerError, "internal_error", "")
+				require.Equal(t, "something went wrong on our side", p.Detail)
+				require.NotContains(t, string(refused.body), "checkpoint")
+				require.Empty(t, refused.header.Get("ETag"))
+				a.logged(t, `"level":"ERROR"`, c.says)
+				require.Equal(t, i+1, a.evidenceFaults(t))
+			}
+			if c.others {
+				require.Equal(t, http.StatusOK, a.proof(t, 3, "").status)
+			}
+
+			a.get(t, "/v1/events/export?format=bundle").refused(t, http.StatusInternalServerError, "internal_error", "")
+			a.logged(t, `"level":"ERROR"`, c.says)
+			require.Equal(t, 3, a.evidenceFaults(t))
+		})
+	}
+}
+
+// An export that comes to such an event later breaks off there.
+func TestAnExportBreaksOffAtWhatDoesNotVerify(t *testing.T) {
+	a := newAPI(t)
+	bulk(t, a, 0, 3000, 8<<10)
+	a.sign(t)
+	last := a.list(t, "/v1/events?limit=1").Items[0] // the last of the export
+	a.tamper(t, `UPDATE events SET version = 2 WHERE event_id = $1`, last["eventId"])
+	response := a.export(t.Context(), t, "")
+	require.Equal(t, http.StatusOK, response.StatusCode)
+	body, err := io.ReadAll(response.Body)
+	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+	require.NoError(t, response.Body.Close())
+	require.NotContains(t, string(body), last["eventId"])
+	require.NotContains(t, string(body), "\n]}", "it has no end")
+	_, err = ledger.Verify(bytes.NewReader(body), a.keys(t), nil)
+	var unreadable *ledger.UnreadableError
+	require.ErrorAs(t, err, &unreadable, "what came before is as good as ever")
+	require.Equal(t, 1, a.evidenceFaults(t))
+	a.logged(t, "the stream was cut off", fmt.Sprintf("event %s at position %.0f", last["eventId"], last["position"]))
 }

@@ -25,7 +25,8 @@ const (
 var errManyExports = errs.New(errs.Unavailable, "unavailable", "too many exports are under way; try again later")
 
 // ExportEvents streams all events that fit, in the form that was asked for. The checkpoint and the first
-// page are read before anything leaves, so that most of what can fail is told by a status.
+// page are read, and that is proven, before anything leaves, so that most of what can fail is told by a
+// status.
 func (h *Handlers) ExportEvents(ctx context.Context, r httpapi.ExportEventsRequestObject) (httpapi.ExportEventsResponseObject, error) {
 	p := r.Params
 	filter, err := filterOf(p.EventType, p.AggregateType, p.AggregateId, p.From, p.To)
@@ -64,22 +65,13 @@ type openExport func(w io.Writer) (exportWriter, error)
 
 // streamExport sends the pages. Whatever fails, the writer's end is not written then.
 func streamExport(ctx context.Context, pages iter.Seq2[[]event.Stored, error], start func() (httpapi.ExportStream, error), open openExport) error {
-	next, stop := iter.Pull2(pages)
-	defer stop()
-	page, err, more := next()
-	if err != nil {
-		return err
-	}
-	stream, err := start()
-	if err != nil {
-		return err
-	}
+	stream := &lateStream{start: start}
 	out := bufio.NewWriterSize(stream, exportBuffer)
 	w, err := open(out)
 	if err != nil {
 		return err
 	}
-	for ; more; page, err, more = next() {
+	for page, err := range pages {
 		if err != nil {
 			return err
 		}
@@ -98,4 +90,28 @@ func streamExport(ctx context.Context, pages iter.Seq2[[]event.Stored, error], s
 		return err
 	}
 	return out.Flush()
+}
+
+// lateStream begins a stream with its first bytes: what fails before is told by a status.
+type lateStream struct {
+	start  func() (httpapi.ExportStream, error)
+	stream httpapi.ExportStream // nil before the first bytes
+}
+
+func (s *lateStream) Write(p []byte) (n int, err error) {
+	if s.stream == nil {
+		if s.stream, err = s.start(); err != nil {
+			s.stream = nil
+			return 0, err
+		}
+	}
+	return s.stream.Write(p)
+}
+
+// Flush makes what was written leave now.
+func (s *lateStream) Flush() error {
+	if s.stream == nil {
+		return nil
+	}
+	return s.stream.Flush()
 }

@@ -15,24 +15,25 @@ func (h *Handlers) beginBundle(ctx context.Context) (int64, openExport, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	prover, err := ledger.NewProver(rows, checkpoint.Size)
+	prover, err := ledger.NewEventProver(rows, []byte(checkpoint.Note))
 	if err != nil {
-		return 0, nil, err
+		return 0, nil, h.faults.counted(err)
 	}
-	return checkpoint.Size, func(w io.Writer) (exportWriter, error) {
+	return prover.Size(), func(w io.Writer) (exportWriter, error) {
 		bundle, err := ledger.NewBundleWriter(w, ledger.Events, []byte(checkpoint.Note))
-		return bundleExport{bundle, prover}, err
+		return bundleExport{bundle, prover, h.faults}, err
 	}, nil
 }
 
-// bundleExport writes events with their proofs.
+// bundleExport writes events with their proofs. One that does not verify ends it.
 type bundleExport struct {
 	bundle *ledger.BundleWriter
-	prover *ledger.Prover
+	prover *ledger.EventProver
+	faults evidenceFaults
 }
 
 func (b bundleExport) page(ctx context.Context, events []event.Stored) error {
-	return b.bundle.Events(ctx, b.prover, events)
+	return b.faults.counted(b.bundle.Events(ctx, b.prover, events))
 }
 
 func (b bundleExport) end() error { return b.bundle.Close() }

@@ -8,6 +8,8 @@ package query
 import (
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"audittrail/modules/event"
 	"audittrail/modules/httpapi"
 	"audittrail/modules/store"
@@ -25,15 +27,20 @@ type Handlers struct {
 	index   []byte        // the page of /docs
 	exports chan struct{} // one for each export under way
 	waits   chan struct{} // one for each feed that waits
+	faults  evidenceFaults
 }
 
 // NewHandlers makes the handlers. At most maxWaits feeds wait at once. Their long polls end when the role
-// that serves them stops.
-func NewHandlers(reader *store.Reader, spec *httpapi.Spec, maxWaits int) *Handlers {
+// that serves them stops. metrics may be nil.
+func NewHandlers(reader *store.Reader, spec *httpapi.Spec, maxWaits int, metrics prometheus.Registerer) (*Handlers, error) {
+	faults, err := newEvidenceFaults(metrics)
+	if err != nil {
+		return nil, err
+	}
 	return &Handlers{
 		reader: reader, head: newHeadWatch(reader), spec: spec.JSON, index: docsIndex(),
-		exports: make(chan struct{}, maxExports), waits: make(chan struct{}, maxWaits),
-	}
+		exports: make(chan struct{}, maxExports), waits: make(chan struct{}, maxWaits), faults: faults,
+	}, nil
 }
 
 func page(order store.Order, limit *httpapi.Limit, cursor *httpapi.Cursor) store.Page {

@@ -59,10 +59,11 @@ func NewRole(o RoleOptions) (*Role, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Role{
-		handlers: NewHandlers(o.Reader, spec, o.HTTP.MaxRequests/2), verifier: verifier, server: server,
-		log: o.Log, told: o.Listening,
+	handlers, err := NewHandlers(o.Reader, spec, o.HTTP.MaxRequests/2, o.Metrics)
+	if err != nil {
+		return nil, err
 	}
+	r := &Role{handlers: handlers, verifier: verifier, server: server, log: o.Log, told: o.Listening}
 	var api httpapi.API = r.handlers
 	if o.Assemble != nil {
 		api = o.Assemble(r.handlers)
