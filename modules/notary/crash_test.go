@@ -115,6 +115,7 @@ func TestCrashBetweenMemoryAndDatabase(t *testing.T) {
 	for _, file := range []string{first, second} { // keeps 150, and 200 beside what was signed then
 		d.grow(ledger.Events, 1, 50)
 		n := d.notary(file, key(t, 1))
+		d.unled(n) // else it may wait first, and pass over what it alone has seen
 		stop := n.start()
 		n.signs(d, ledger.Events, d.size(ledger.Events))
 		stop()
@@ -125,6 +126,36 @@ func TestCrashBetweenMemoryAndDatabase(t *testing.T) {
 		sizes = append(sizes, c.Size)
 	}
 	require.Equal(t, []int64{100, 150, 200, 250, 300}, sizes)
+}
+
+// unled waits until the session of the last one that led is gone.
+func (d *database) unled(n *notary) {
+	d.t.Helper()
+	n.eventually("nobody leads", func() bool {
+		return d.count(`SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`) == 0
+	})
+}
+
+// TestWhoWaitsPassesOverWhatItAloneHasSeen: a checkpoint that was remembered and never kept is no alarm once
+// others have gone on, and no reason to stay behind.
+func TestWhoWaitsPassesOverWhatItAloneHasSeen(t *testing.T) {
+	d := newDatabase(t)
+	d.grow(ledger.Events, 1, 100)
+	crashed, other := d.notary(tempState(t), key(t, 1)), d.notary(tempState(t), key(t, 1))
+	crashed.fault.arm("keep", false, 0)
+	stop := crashed.start()
+	crashed.eventually("the crash", crashed.fault.crashed)
+	stop()
+	require.EqualValues(t, 100, crashed.remembers()[ledger.Events].Size)
+	d.grow(ledger.Events, 1, 50)
+	other.start()
+	other.signs(d, ledger.Events, 150)
+	waits := d.notary(crashed.file, key(t, 1))
+	waits.start()
+	waits.eventually("it goes on", func() bool { return waits.remembers()[ledger.Events].Size == 150 })
+	waits.eventually("in good health", func() bool { return waits.Health(context.Background()) == nil })
+	require.Zero(t, refusals(t, waits))
+	require.False(t, waits.leads())
 }
 
 // TestStateThatCantBeWritten: nothing is signed, and it goes on by itself once it can be.

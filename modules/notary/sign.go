@@ -27,7 +27,8 @@ import (
 //     leaves were committed before they were signed. So the next start finds the log as long as what is
 //     remembered, recomputes the root at that size from the rows, which must be the same, and keeps
 //     the very note that is remembered (settle). There is no second signature, and no alarm: that is for
-//     a log which is shorter, or has another root.
+//     a log which is shorter, or has another root. (Who waits meanwhile goes on with what others keep: its
+//     own one, which nobody has seen, is never kept then.)
 //   - Where COMMIT's answer is lost the term ends, and the next one finds the row or keeps it then.
 //   - A term that was lost without knowing it can't write rows, since they go through its session. Nor can
 //     it put back a memory that it shares with its successor: that only ever grows, and who finds more in

@@ -25,7 +25,7 @@ type watched struct {
 	// What the last look found.
 	size   int64         // of the log
 	kept   ledger.Signed // the checkpoint of head's size as the database keeps it; of size 0 where it does not
-	unkept head          // what was remembered, but is not kept in the database; of size 0 for nothing
+	unkept head          // what was remembered, but is not kept in the database: nobody else has seen it; of size 0 for nothing
 	front  *frontier     // at head, proven; nil where the log has not grown beyond it
 }
 
