@@ -32,27 +32,39 @@ Only what is kept outside of the database can tell that the whole of it was put 
 state: the notary's memory (notary.state_file) is compared too where it exists, and so is each signed
 checkpoint that --checkpoint names (as GET /v1/ledger/events/checkpoint gives it).
 
+A notary signs within seconds, and whoever removes the last checkpoints may rewrite what they covered.
+So it is a finding if the entries behind the last signature span more than --max-unsigned, from the
+oldest of them to the newest entry of the log. Give all keys that the ledger ever had: what others alone
+have signed is a notice where a later checkpoint covers it, and a finding elsewhere. All checkpoints
+must be of one ledger: that of the notary's memory; else that of --checkpoint; else that of the keys.
+
 With --output json, --database answers
   {"intact", "complete", "events", "workers", "seconds", "total", "counts": {KIND: N},
-   "logs": [{"log", "size", "signed", "notYetSigned", "checkpoints"}],
-   "findings": [{"kind", "log", "eventId", "position", "end", "fields": ["payload", …], "detail"}]}
+   "origin", "stateFile": "compared" | "absent" | "other_origin", "outsideCheckpoints": N,
+   "logs": [{"log", "size", "signed", "notYetSigned", "unsignedSince", "checkpoints"}],
+   "findings": [{"kind", "log", "eventId", "position", "end", "fields": ["payload", …], "detail"}],
+   "notices": [{"log", "detail"}]}
 where "complete" is false if the verification had to end early (the connection was lost, or it was
-stopped; what was found until then is listed), "signed" is how many entries a good checkpoint covers,
-"end" is behind the last position where a finding is of several, and KIND is one of log_rolled_back, log_altered, log_unsigned, ledger_gap,
-partition_gone, event_altered, event_moved, event_removed, event_inserted, event_unreadable,
-leaf_altered, key_altered, key_missing, key_without_event, tile_altered, checkpoint_untrusted,
-checkpoint_forked, accounting, schema_altered.`
+stopped; what was found until then is listed), "origin" is the ledger, "stateFile" what became of the
+notary's memory, "outsideCheckpoints" how many checkpoints from outside of the database were compared,
+the notary's included, "signed" is how many entries a good checkpoint covers, "unsignedSince" when the
+oldest other one was recorded, "end" is behind the last position where a finding is of several, and KIND
+is one of log_rolled_back, log_altered, log_unsigned, ledger_gap, partition_gone, event_altered,
+event_moved, event_removed, event_inserted, event_unreadable, leaf_altered, key_altered, key_missing,
+key_without_event, tile_altered, checkpoint_untrusted, checkpoint_forked, accounting, schema_altered.`
 
 // Flags of verify that --database alone has a use for.
 const (
 	workersFlag    = "workers"
 	findingsFlag   = "findings"
 	checkpointFlag = "checkpoint"
+	unsignedFlag   = "max-unsigned"
 )
 
 func addVerifyDatabaseFlags(c *cobra.Command) {
 	c.Flags().Int(workersFlag, 0, "with --database: connections that read at once; 0 for as many as there are cores")
 	c.Flags().Int(findingsFlag, 100, "with --database: how many findings of each kind are listed; all are counted")
+	c.Flags().Duration(unsignedFlag, verify.MaxUnsigned, "with --database: how much time the entries may span that are not signed yet")
 	c.Flags().StringArray(checkpointFlag, nil, "with --database: file with a signed checkpoint that was kept elsewhere; may be repeated")
 }
 
@@ -74,7 +86,7 @@ func runVerifyDatabase(c *cobra.Command, keys []string, output string) error {
 		return err
 	}
 	// Before the database is looked at: a running notary's file may be ahead of what was read before.
-	memory, err := notaryMemory(cfg.Notary.StateFile, trusted, &opts)
+	memory, words, err := notaryMemory(cfg.Notary.StateFile, trusted, &opts)
 	if err != nil {
 		return err
 	}
@@ -86,9 +98,12 @@ func runVerifyDatabase(c *cobra.Command, keys []string, output string) error {
 		return failed
 	}
 	if output == "json" {
-		err = printJSON(c.OutOrStdout(), report)
+		err = printJSON(c.OutOrStdout(), struct {
+			*verify.Report
+			StateFile string `json:"stateFile"`
+		}{report, memory})
 	} else {
-		err = printVerification(c.OutOrStdout(), report, memory)
+		err = printVerification(c.OutOrStdout(), report, words)
 	}
 	switch {
 	case err != nil:
@@ -115,6 +130,12 @@ func verifyFlags(c *cobra.Command, opts *verify.Options) (err error) {
 	if opts.Findings < 1 || opts.Findings > 100_000 {
 		return wrongUsage("--findings must be from 1 to 100000")
 	}
+	if opts.MaxUnsigned, err = flags.GetDuration(unsignedFlag); err != nil {
+		return err
+	}
+	if opts.MaxUnsigned <= 0 {
+		return wrongUsage("--max-unsigned must be more than 0, as 10m is")
+	}
 	files, err := flags.GetStringArray(checkpointFlag)
 	if err != nil {
 		return err
@@ -138,31 +159,39 @@ func readCheckpointFile(name string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, ledger.MaxCheckpoint+1))
 }
 
-// notaryMemory adds what the notary remembers, and says in words what became of that.
-func notaryMemory(path string, keys ledger.Keys, opts *verify.Options) (string, error) {
+// What became of the notary's memory.
+const (
+	memoryCompared = "compared"
+	memoryAbsent   = "absent"
+	memoryOther    = "other_origin"
+)
+
+// notaryMemory adds what the notary remembers, and says what became of that, also in words.
+func notaryMemory(path string, keys ledger.Keys, opts *verify.Options) (what, words string, err error) {
 	const without = "so it can't be told from the database alone whether all of it was put back to an earlier state"
 	state, err := notary.ReadState(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if len(opts.Outside) > 0 {
-			return "", nil
+			return memoryAbsent, "", nil
 		}
-		return "The notary's state file is not here (" + path + "), " + without + ".", nil
+		return memoryAbsent, "The notary's state file is not here (" + path + "), " + without + ".", nil
 	}
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	named := slices.ContainsFunc(keys.IDs(), func(id string) bool {
 		return strings.HasPrefix(id, ledger.Events.Origin(state.Origin)+"+") || strings.HasPrefix(id, ledger.Access.Origin(state.Origin)+"+")
 	})
 	if !named {
-		return fmt.Sprintf("The notary's state file (%s) is that of %s, for which no key was given; it was left aside, %s.", path, state.Origin, without), nil
+		return memoryOther, fmt.Sprintf("The notary's state file (%s) is that of %s, for which no key was given; it was left aside, %s.", path, state.Origin, without), nil
 	}
+	opts.Origin = state.Origin
 	for _, l := range state.Logs {
 		if l.Checkpoint != "" {
 			opts.Outside = append(opts.Outside, verify.Outside{Source: "the notary's state file", Note: []byte(l.Checkpoint)})
 		}
 	}
-	return "The notary's state file (" + path + ") was compared too.", nil
+	return memoryCompared, "The notary's state file (" + path + ") was compared too.", nil
 }
 
 // connectForVerifying opens connections in the role that reads, to a database whose schema is ours.

@@ -35,11 +35,17 @@ func printVerification(w io.Writer, r *verify.Report, memory string) error {
 	}
 	fmt.Fprintf(&b, "%s %s: %s computed anew, in %s.\n", grouped(r.Events), nouns(ledger.Events, r.Events), every,
 		time.Duration(r.Seconds*float64(time.Second)).Round(10*time.Millisecond))
+	if r.Origin != "" {
+		fmt.Fprintf(&b, "The ledger is that of %s.\n", visible(r.Origin))
+	}
 	for _, l := range r.Logs {
 		tellLog(&b, l)
 	}
 	if memory != "" {
 		b.WriteString(visible(memory) + "\n")
+	}
+	for _, n := range r.Notices {
+		fmt.Fprintf(&b, "Note%s: %s.\n", inLog(n.Log), visible(n.Detail))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -68,6 +74,9 @@ func tellLog(b *strings.Builder, l verify.LogReport) {
 			l.Log, grouped(l.Signed), grouped(l.Size), grouped(l.NotYetSigned))
 	}
 	fmt.Fprintf(b, " (%s checkpoints checked).\n", grouped(l.Checkpoints))
+	if l.UnsignedSince != "" {
+		fmt.Fprintf(b, "The oldest entry of the %s log without a good signature was recorded at %s.\n", l.Log, l.UnsignedSince)
+	}
 }
 
 // tellFindings names what was found, one a line.
@@ -101,9 +110,7 @@ func findingPlace(f *verify.Finding) string {
 	if f.EventID != "" {
 		text = " " + f.EventID
 	}
-	if f.Log == ledger.Access {
-		text += " in the access log"
-	}
+	text += inLog(f.Log)
 	if f.Position != nil {
 		text += fmt.Sprintf(" at position %d", *f.Position)
 	}
@@ -116,6 +123,14 @@ func findingPlace(f *verify.Finding) string {
 	return text
 }
 
+// inLog names the log that is not the one of events.
+func inLog(log ledger.Log) string {
+	if log == ledger.Access {
+		return " in the access log"
+	}
+	return ""
+}
+
 // findingWords is a kind in words.
 func findingWords(kind verify.Kind) string {
 	switch kind {
@@ -124,7 +139,7 @@ func findingWords(kind verify.Kind) string {
 	case verify.LogAltered:
 		return "history was changed"
 	case verify.LogUnsigned:
-		return "nothing is signed"
+		return "entries that nobody signed"
 	case verify.LedgerGap:
 		return "the ledger has a gap"
 	case verify.PartitionGone:

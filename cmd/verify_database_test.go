@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -13,6 +14,7 @@ import (
 
 	"audittrail/modules/ledger"
 	"audittrail/modules/migrate/migratetest"
+	"audittrail/modules/verify"
 )
 
 func verifierKey(t *testing.T) (ledger.SigningKey, string) {
@@ -29,6 +31,61 @@ func TestVerifyDatabaseSaysThatAllIsIntact(t *testing.T) {
 	require.Equal(t, 0, status, errs)
 	require.Contains(t, out, "INTACT")
 	require.Contains(t, out, "The notary's state file is not here")
+	require.Contains(t, out, "The ledger is that of audit.example.com/test.")
+}
+
+// TestVerifyDatabaseSaysWhatItComparedWith: programs are told of the notary's memory too.
+func TestVerifyDatabaseSaysWhatItComparedWith(t *testing.T) {
+	mine, key := verifierKey(t)
+	other, err := ledger.GenerateKey("other.example.com", rand.Reader)
+	require.NoError(t, err)
+	url := migratetest.Database(t)
+	for want, memory := range map[string]string{
+		"absent":       filepath.Join(t.TempDir(), "none.json"),
+		"compared":     stateFile(t, mine, 0),
+		"other_origin": stateFile(t, other, 0),
+	} {
+		out, errs, status := call(t, "verify", "--database", "--key", key, "--postgres.url", url, "--notary.state_file", memory, "--output", "json")
+		require.Equal(t, 0, status, errs+out)
+		var report struct {
+			Intact             bool
+			Origin, StateFile  string
+			OutsideCheckpoints int
+			Notices            []any
+		}
+		require.NoError(t, json.Unmarshal([]byte(out), &report))
+		require.Equal(t, want, report.StateFile)
+		require.Equal(t, want == "compared", report.OutsideCheckpoints == 1)
+		require.Equal(t, "audit.example.com/test", report.Origin)
+		require.NotNil(t, report.Notices, "an empty list, not null")
+	}
+}
+
+// stateFile is the memory of a notary that has signed an empty log, or one of that many entries.
+func stateFile(t *testing.T, key ledger.SigningKey, size int64) string {
+	t.Helper()
+	signed := checkpointOf(t, key, size)
+	state, err := json.Marshal(map[string]any{
+		"format": "audittrail-notary/v1", "origin": key.Origin(),
+		"logs": []any{map[string]any{"log": "events", "checkpoint": string(signed), "previous": 0, "signedAt": "2026-01-01T00:00:00Z"}},
+	})
+	require.NoError(t, err)
+	path := filepath.Join(t.TempDir(), "notary.json")
+	require.NoError(t, os.WriteFile(path, state, 0o600))
+	return path
+}
+
+func checkpointOf(t *testing.T, key ledger.SigningKey, size int64) []byte {
+	t.Helper()
+	signer, err := key.Signer(ledger.Events)
+	require.NoError(t, err)
+	root := ledger.EmptyRoot()
+	if size > 0 {
+		root = ledger.LeafHash(nil)
+	}
+	signed, err := ledger.Checkpoint{Origin: ledger.Events.Origin(key.Origin()), Size: size, Root: root}.Sign(signer)
+	require.NoError(t, err)
+	return signed
 }
 
 func TestVerifyDatabaseNamesWhatItFinds(t *testing.T) {
@@ -98,20 +155,10 @@ func TestVerifyDatabaseThatCantBeFinished(t *testing.T) {
 func TestVerifyDatabaseRemembersMoreThanTheDatabase(t *testing.T) {
 	signing, key := verifierKey(t)
 	url := migratetest.Database(t)
-	signer, err := signing.Signer(ledger.Events)
-	require.NoError(t, err)
-	signed, err := ledger.Checkpoint{Origin: ledger.Events.Origin(signing.Origin()), Size: 17, Root: ledger.LeafHash(nil)}.Sign(signer)
-	require.NoError(t, err)
 	dir := t.TempDir()
 	kept := filepath.Join(dir, "checkpoint")
-	require.NoError(t, os.WriteFile(kept, signed, 0o600))
-	state, err := json.Marshal(map[string]any{
-		"format": "audittrail-notary/v1", "origin": signing.Origin(),
-		"logs": []any{map[string]any{"log": "events", "checkpoint": string(signed), "previous": 0, "signedAt": "2026-01-01T00:00:00Z"}},
-	})
-	require.NoError(t, err)
-	memory := filepath.Join(dir, "notary.json")
-	require.NoError(t, os.WriteFile(memory, state, 0o600))
+	require.NoError(t, os.WriteFile(kept, checkpointOf(t, signing, 17), 0o600))
+	memory := stateFile(t, signing, 17)
 
 	out, errs, status := call(t, "verify", "--database", "--key", key, "--postgres.url", url, "--checkpoint", kept, "--notary.state_file", filepath.Join(dir, "none"))
 	require.Equal(t, 3, status, errs)
@@ -132,6 +179,7 @@ func TestVerifyDatabaseRefuses(t *testing.T) {
 		"a database away": {[]string{"--key", key, "--postgres.url", "postgres://u:geheim@127.0.0.1:1/x"}, 1, "connect to postgres.url"},
 		"no key":          {[]string{"--postgres.url", "postgres://127.0.0.1:1/x"}, 2, "--key"},
 		"workers":         {[]string{"--key", key, "--postgres.url", "postgres://127.0.0.1:1/x", "--workers", "-1"}, 2, "--workers"},
+		"unsigned":        {[]string{"--key", key, "--postgres.url", "postgres://127.0.0.1:1/x", "--max-unsigned", "-1s"}, 2, "--max-unsigned"},
 		"no checkpoint":   {[]string{"--key", key, "--postgres.url", "postgres://127.0.0.1:1/x", "--checkpoint", "nowhere"}, 2, "--checkpoint"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -141,4 +189,16 @@ func TestVerifyDatabaseRefuses(t *testing.T) {
 			require.NotContains(t, errs, "geheim")
 		})
 	}
+}
+
+// TestPrintVerificationTellsWhatIsNoFinding: what is not signed, since when, and what else to know.
+func TestPrintVerificationTellsWhatIsNoFinding(t *testing.T) {
+	var b strings.Builder
+	require.NoError(t, printVerification(&b, &verify.Report{Intact: true, Complete: true, Events: 30,
+		Logs:    []verify.LogReport{{Log: ledger.Events, Size: 30, Signed: 20, NotYetSigned: 10, UnsignedSince: "2026-01-01T00:00:00.000000Z", Checkpoints: 2}},
+		Notices: []verify.Notice{{Log: ledger.Access, Detail: "one checkpoint\x1b is signed by another"}},
+	}, ""))
+	require.Contains(t, b.String(), "INTACT as far as it is signed")
+	require.Contains(t, b.String(), "The oldest entry of the events log without a good signature was recorded at 2026-01-01T00:00:00.000000Z.")
+	require.Contains(t, b.String(), `Note in the access log: one checkpoint\x1b is signed by another.`)
 }

@@ -30,6 +30,9 @@ func (b LedgerBatch) Placed() bool {
 	return b.Batch >= 1 && b.Batch <= maxBatch && b.First >= 0 && b.First <= math.MaxInt64-MaxBatchEvents && b.Count >= 1 && b.Count <= MaxBatchEvents
 }
 
+// Timeless says whether the batch was recorded at no time.
+func (b LedgerBatch) Timeless() bool { return b.RecordedAt.Year() == 1 }
+
 // maxBatch is the largest number of a batch: an id has 63 bits.
 const maxBatch = 1<<(63-indexBits) - 1
 
@@ -44,7 +47,7 @@ func (b LedgerBatch) Fault() string {
 		return fmt.Sprintf("batch %d has a number of entries that no batch has", b.Batch)
 	case b.LeafBytes != b.Count*ledger.HashSize:
 		return fmt.Sprintf("batch %d has %d bytes of leaf hashes for %d entries", b.Batch, max(0, b.LeafBytes), b.Count)
-	case b.RecordedAt.Year() == 1:
+	case b.Timeless():
 		return fmt.Sprintf("batch %d was recorded at a time that is none", b.Batch)
 	}
 	return ""

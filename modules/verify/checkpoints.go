@@ -13,11 +13,12 @@ import (
 	"audittrail/modules/store"
 )
 
-// trusted is a checkpoint that a given key has signed.
+// trusted is a checkpoint that a given key has signed, or, where unknown names them, other keys.
 type trusted struct {
-	size   int64
-	root   ledger.Hash
-	source string // "" for those of the database
+	size    int64
+	root    ledger.Hash
+	source  string // "" for those of the database
+	unknown string
 }
 
 // outside is a trusted checkpoint from outside of the database.
@@ -29,14 +30,21 @@ const checkpointsAtATime = 1000
 // openOutside verifies the checkpoints that were kept outside.
 func (r *run) openOutside() {
 	r.outside = map[ledger.Log][]outside{}
+	r.origin = r.opts.Origin
 	for _, o := range r.opts.Outside {
 		signed, err := ledger.OpenCheckpoint(o.Note, r.opts.Keys)
 		log, known := ledger.LogOf(signed.Origin)
+		base, _ := baseOf(signed.Origin)
+		if err == nil && known && r.origin == "" {
+			r.origin = base
+		}
 		switch {
 		case err != nil:
 			r.findings.add(Finding{Kind: CheckpointUntrusted, Detail: fmt.Sprintf("in %s: %v", o.Source, err)})
 		case !known:
 			r.findings.add(Finding{Kind: CheckpointUntrusted, Detail: "the checkpoint in " + o.Source + " is not of one of our logs"})
+		case base != r.origin:
+			r.findings.add(Finding{Kind: CheckpointUntrusted, Log: log, Detail: fmt.Sprintf("the checkpoint in %s is of another ledger: %s, and not %s", o.Source, base, r.origin)})
 		default:
 			r.outside[log] = append(r.outside[log], outside{trusted{size: signed.Size, root: signed.Root, source: o.Source}})
 		}
@@ -72,15 +80,21 @@ func (w *walk) nextCheckpoints(ctx context.Context) ([]trusted, error) {
 	}
 	faults := w.run.verifySignatures(w.log, rows)
 	list := make([]trusted, 0, len(rows))
-	for i, c := range rows {
+	for i := range rows {
+		c := &rows[i]
 		if faults[i] == nil {
 			list = append(list, trusted{size: c.Size, root: c.Root})
+			w.head.trusted++
 			continue
 		}
-		w.report(Finding{Kind: CheckpointUntrusted, Detail: fmt.Sprintf("the checkpoint of size %d can't be trusted: %v", c.Size, faults[i])})
+		unknown, ok, err := w.run.byUnknownKey(w.log, c, faults[i])
+		if ok {
+			list = append(list, unknown)
+			continue
+		}
+		w.report(Finding{Kind: CheckpointUntrusted, Detail: fmt.Sprintf("the checkpoint of size %d can't be trusted: %v", c.Size, err)})
 	}
 	w.head.checkpoints += int64(len(rows))
-	w.head.trusted += int64(len(list))
 	return list, nil
 }
 
@@ -125,7 +139,7 @@ func (r *run) verifySignatures(log ledger.Log, rows []store.Checkpoint) []error 
 	for n := range workers {
 		group.Go(func() {
 			for i := n; i < len(rows); i += workers {
-				faults[i] = judge(log, &rows[i], r.opts.Keys)
+				faults[i] = r.judge(log, &rows[i])
 			}
 		})
 	}
@@ -133,19 +147,16 @@ func (r *run) verifySignatures(log ledger.Log, rows []store.Checkpoint) []error 
 	return faults
 }
 
-var (
-	errOtherLog = errors.New("it is signed for another log")
-	errOtherRow = errors.New("its row says another size or root than what was signed")
-)
+var errOtherRow = errors.New("its row says another size or root than what was signed")
 
 // judge says why a kept checkpoint is not to be believed; nil where it is.
-func judge(log ledger.Log, c *store.Checkpoint, keys ledger.Keys) error {
-	signed, err := ledger.OpenCheckpoint([]byte(c.Note), keys)
+func (r *run) judge(log ledger.Log, c *store.Checkpoint) error {
+	signed, err := ledger.OpenCheckpoint([]byte(c.Note), r.opts.Keys)
 	if err != nil {
 		return err
 	}
-	if of, ok := ledger.LogOf(signed.Origin); !ok || of != log {
-		return errOtherLog
+	if err := r.checkOrigin(log, signed.Origin); err != nil {
+		return err
 	}
 	if signed.Size != c.Size || signed.Root != c.Root {
 		return errOtherRow

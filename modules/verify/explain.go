@@ -90,7 +90,7 @@ func (r *run) tryRowsForLeaves(ctx context.Context, v *store.View) (proven int64
 		return 0, nil
 	}
 	r.progress.phase("trying the rows in place of their leaf hashes")
-	tried := &head{}
+	tried := &head{unknown: map[string]*unknownKey{}}
 	if err := r.walk(ctx, v, ledger.Events, tried, instead); err != nil {
 		return 0, err
 	}
@@ -240,10 +240,8 @@ func (x *explainer) batch(ctx context.Context, number int64) (*store.BatchLeaves
 
 // explainHead reports how a log differs from what was signed.
 func (r *run) explainHead(log ledger.Log, h *head) {
-	if h.done && h.total > 0 && h.trusted == 0 {
-		r.findings.add(Finding{Kind: LogUnsigned, Log: log, Detail: fmt.Sprintf(
-			"no checkpoint that a given key has signed is there, so nothing proves the log's %d entries", h.total)})
-	}
+	r.explainUnsigned(log, h)
+	r.explainUnknown(log, h)
 	var behind, altered int64
 	for _, c := range h.wrong {
 		name := "the checkpoint"

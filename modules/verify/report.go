@@ -13,14 +13,18 @@ type Report struct {
 	Intact bool `json:"intact"` // all was looked at, and nothing found
 	// Complete is false where the verification could not be finished: nothing is said then of what it did
 	// not come to.
-	Complete bool           `json:"complete"`
-	Events   int64          `json:"events"` // rows that were read and hashed
-	Logs     []LogReport    `json:"logs"`
-	Findings []Finding      `json:"findings"` // the first of each kind
-	Counts   map[Kind]int64 `json:"counts"`   // of all, also those that are not listed
-	Total    int64          `json:"total"`
-	Workers  int            `json:"workers"`
-	Seconds  float64        `json:"seconds"`
+	Complete bool   `json:"complete"`
+	Origin   string `json:"origin,omitzero"` // the ledger whose checkpoints were trusted
+	// OutsideCheckpoints is how many checkpoints from outside of the database were compared.
+	OutsideCheckpoints int            `json:"outsideCheckpoints"`
+	Events             int64          `json:"events"` // rows that were read and hashed
+	Logs               []LogReport    `json:"logs"`
+	Findings           []Finding      `json:"findings"` // the first of each kind
+	Counts             map[Kind]int64 `json:"counts"`   // of all, also those that are not listed
+	Total              int64          `json:"total"`
+	Notices            []Notice       `json:"notices"` // nothing is wrong with these, but who reads the report should know
+	Workers            int            `json:"workers"`
+	Seconds            float64        `json:"seconds"`
 }
 
 // LogReport says how far a log is proven.
@@ -29,7 +33,20 @@ type LogReport struct {
 	Size         int64      `json:"size"`         // entries
 	Signed       int64      `json:"signed"`       // of these, from the first on: covered by a checkpoint that fits and is signed
 	NotYetSigned int64      `json:"notYetSigned"` // the rest
-	Checkpoints  int64      `json:"checkpoints"`  // how many were checked
+	// UnsignedSince is when the oldest of the rest was recorded, in RFC 3339; "" where there is none.
+	UnsignedSince string `json:"unsignedSince,omitzero"`
+	Checkpoints   int64  `json:"checkpoints"` // how many were checked
+}
+
+// Notice is something to know that is no finding.
+type Notice struct {
+	Log    ledger.Log `json:"log,omitzero"`
+	Detail string     `json:"detail"` // for people
+}
+
+func (r *run) notice(n Notice) {
+	n.Detail = strings.ToValidUTF8(n.Detail, "\uFFFD")
+	r.notices = append(r.notices, n)
 }
 
 // Kind is what sort of thing was found. Programs match on it.
@@ -39,7 +56,7 @@ type Kind string
 const (
 	LogRolledBack       Kind = "log_rolled_back"      // more was signed than the log has
 	LogAltered          Kind = "log_altered"          // the log is not what was signed
-	LogUnsigned         Kind = "log_unsigned"         // no checkpoint that a given key has signed
+	LogUnsigned         Kind = "log_unsigned"         // no checkpoint that a given key has signed, or none for long
 	LedgerGap           Kind = "ledger_gap"           // positions without a batch, or with two, or a batch without whole leaves
 	PartitionGone       Kind = "partition_gone"       // no partition of events holds a time in which events lie
 	EventAltered        Kind = "event_altered"        // its row is not what was stored

@@ -319,9 +319,49 @@ func TestRotatedKeys(t *testing.T) {
 	require.Len(t, found(report, verify.CheckpointUntrusted), 1)
 	report = h.verify(t, with(second))
 	require.EqualValues(t, 30, report.Logs[0].Signed)
-	require.Len(t, found(report, verify.CheckpointUntrusted), 1)
+	require.True(t, report.Intact, "all before is covered: "+show(report))
+	require.Len(t, report.Notices, 1)
+	require.Contains(t, report.Notices[0].Detail, "one checkpoint, of size 10, is signed by "+h.keys.IDs()[1]+" only, which was not given.")
 	report = h.verify(t, with(newKey(t)))
 	require.Len(t, found(report, verify.LogUnsigned), 1)
+	require.Len(t, found(report, verify.CheckpointUntrusted), 3, "by the first, by both, by the second: "+show(report))
+}
+
+// TestCheckpointsOfUnknownKeys: hundreds of them are one finding, and only those that change nothing are none.
+func TestCheckpointsOfUnknownKeys(t *testing.T) {
+	first := newHistory(t)
+	for range 20 {
+		first.grow(t, 2)
+		first.sign(t)
+	}
+	old, id := first.key, first.keys.IDs()[1]
+	first.key = newKey(t)
+	first.keys = keysOf(t, first.key)
+	report := first.verify(t)
+	untrusted := found(report, verify.CheckpointUntrusted)
+	require.Len(t, untrusted, 1, show(report))
+	require.Contains(t, untrusted[0].Detail, "20 checkpoints of sizes from 2 to 40 are signed by "+id+" only, which was not given: give it with --key")
+	require.Empty(t, report.Notices)
+
+	first.grow(t, 2)
+	first.sign(t)
+	report = first.verify(t)
+	require.True(t, report.Intact, show(report))
+	require.Contains(t, report.Notices[0].Detail, "20 checkpoints of sizes from 2 to 40 are signed by "+id+" only")
+
+	first.grow(t, 2)
+	first.sign(t, old)
+	first.tamper(t, `UPDATE ledger_checkpoints SET note = (SELECT note FROM ledger_checkpoints WHERE size = 6) WHERE size = 8`)
+	report = first.verify(t)
+	require.EqualValues(t, 2, report.Counts[verify.CheckpointUntrusted], "what is not covered, and what was changed: "+show(report))
+	require.Contains(t, show(report), "one checkpoint, of size 44, is signed by "+id)
+	require.Contains(t, show(report), "the checkpoint of size 8 can't be trusted: its row says another size or root")
+
+	// Signed by that key for another history.
+	root := ledger.LeafHash([]byte("another"))
+	signed := noteOf(t, ledger.Checkpoint{Origin: ledger.Events.Origin(origin), Size: 8, Root: root}, old)
+	first.tamper(t, fmt.Sprintf(`UPDATE ledger_checkpoints SET root = '\x%x', note = $n$%s$n$ WHERE size = 8`, root[:], signed))
+	require.Contains(t, show(first.verify(t)), "one checkpoint, of size 8, is signed by "+id+" only, which was not given, and the root that each names is not this log's")
 }
 
 // TestRolledBackDatabase: all tables agree with each other, as they did some time ago.

@@ -22,6 +22,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"audittrail/modules/event"
 	"audittrail/modules/ledger"
 	"audittrail/modules/store"
 )
@@ -36,6 +37,11 @@ type Options struct {
 	// Outside are checkpoints that were kept outside of the database. Only they tell that the whole
 	// database was put back to an earlier state.
 	Outside []Outside
+	// Origin is the ledger's own name (ledger.origin), as the notary remembers it outside of the database;
+	// "" where that is not known.
+	Origin string
+	// MaxUnsigned is how much time the entries that are not signed yet may span; MaxUnsigned where it is 0.
+	MaxUnsigned time.Duration
 	// Workers is how many connections read at once; as many as there are cores where it is 0. Each is one
 	// of ours and one of the server's.
 	Workers int
@@ -55,6 +61,7 @@ type Outside struct {
 type run struct {
 	opts     Options
 	snapshot *store.Snapshot
+	origin   string // the ledger that the database has to be of; "" where nothing tells
 	outside  map[ledger.Log][]outside
 	blocks   *blocks
 	findings *findings
@@ -72,6 +79,7 @@ type run struct {
 	accounting *store.Reconciliation
 	heads      map[ledger.Log]*head
 	told       int // how many suspects have become findings
+	notices    []Notice
 
 	unreadBatches map[int64]bool // that were reported
 }
@@ -86,10 +94,13 @@ func Run(ctx context.Context, opts Options) (*Report, error) {
 	if opts.Findings <= 0 {
 		opts.Findings = 100
 	}
+	if opts.MaxUnsigned <= 0 {
+		opts.MaxUnsigned = MaxUnsigned
+	}
 	began := time.Now()
 	r := &run{opts: opts, blocks: newBlocks(), findings: newFindings(opts.Findings), heads: map[ledger.Log]*head{}, unreadBatches: map[int64]bool{}}
 	for _, log := range ledger.Logs() {
-		r.heads[log] = &head{}
+		r.heads[log] = &head{unknown: map[string]*unknownKey{}}
 	}
 	r.progress.tell = opts.Progress
 	r.progress.began = began
@@ -127,6 +138,9 @@ type task func(context.Context, *store.View) error
 // plan lists the work: what can't be divided first, so that nobody waits for it in the end.
 func (r *run) plan(ctx context.Context) ([]task, error) {
 	view := r.snapshot.Views()[0]
+	if err := r.decideOrigin(ctx, view); err != nil {
+		return nil, err
+	}
 	var tasks []task
 	for _, log := range ledger.Logs() {
 		tasks = append(tasks, func(ctx context.Context, v *store.View) error {
@@ -191,12 +205,15 @@ func (r *run) work(ctx context.Context, tasks []task) error {
 
 // report puts together what was found.
 func (r *run) report(complete bool) *Report {
-	report := &Report{Complete: complete, Events: r.progress.rows.Load(), Workers: r.opts.Workers}
+	report := &Report{Complete: complete, Origin: r.origin, Events: r.progress.rows.Load(), Workers: r.opts.Workers, Notices: r.notices}
 	for _, log := range ledger.Logs() {
+		report.OutsideCheckpoints += len(r.outside[log])
 		h := r.heads[log]
-		report.Logs = append(report.Logs, LogReport{
-			Log: log, Size: h.total, Signed: h.proven, NotYetSigned: h.total - h.proven, Checkpoints: h.checkpoints,
-		})
+		l := LogReport{Log: log, Size: h.total, Signed: h.proven, NotYetSigned: h.total - h.proven, Checkpoints: h.checkpoints}
+		if !h.unsignedSince.IsZero() {
+			l.UnsignedSince = event.FormatTime(h.unsignedSince)
+		}
+		report.Logs = append(report.Logs, l)
 	}
 	report.Findings, report.Counts, report.Total = r.findings.all()
 	report.Intact = complete && report.Total == 0

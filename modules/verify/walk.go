@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"audittrail/modules/ledger"
 	"audittrail/modules/store"
@@ -17,6 +18,10 @@ type head struct {
 	checkpoints int64
 	trusted     int64 // of them, and of those from outside: signed by a given key
 	proven      int64 // the largest size whose signed root the leaves give
+
+	newest        time.Time // of the times at which batches were recorded
+	unsignedSince time.Time // the oldest of them behind proven; zero where there is none
+	unknown       map[string]*unknownKey
 
 	wrong      []unfit // trusted checkpoints that do not fit, in order; wrongKept at most
 	wrongCount int64
@@ -107,6 +112,9 @@ func (w *walk) measure(ctx context.Context) error {
 		}
 		next = max(next, b.End())
 		w.head.total = next
+		if b.RecordedAt.After(w.head.newest) {
+			w.head.newest = b.RecordedAt
+		}
 		return nil
 	})
 	return w.unread(err, Finding{Kind: LedgerGap, Detail: "the batches from this position on can't be read"}.at(next))
@@ -155,15 +163,22 @@ func (w *walk) compareDue() {
 	for len(w.due) > 0 && w.due[0].size <= w.tree.size {
 		c := w.due[0]
 		w.due = w.due[1:]
-		if c.size == w.tree.size && c.root == w.tree.root() {
-			w.head.proven = max(w.head.proven, c.size)
-		} else {
+		switch fits := c.size == w.tree.size && c.root == w.tree.root(); {
+		case !fits:
 			w.wrong(c)
+		case c.unknown != "":
+			w.head.noteUnknown(c, true)
+		default:
+			w.head.prove(c.size)
 		}
 	}
 }
 
 func (w *walk) wrong(c trusted) {
+	if c.unknown != "" {
+		w.head.noteUnknown(c, false)
+		return
+	}
 	w.head.wrongCount++
 	if len(w.head.wrong) < wrongKept {
 		w.head.wrong = append(w.head.wrong, unfit{size: c.size, after: w.head.proven, source: c.source})
@@ -199,5 +214,8 @@ func (w *walk) finish(ctx context.Context) error {
 	if err := w.tiles.compare(ctx, true); err != nil {
 		return err
 	}
-	return w.tiles.beyond(ctx)
+	if err := w.tiles.beyond(ctx); err != nil {
+		return err
+	}
+	return w.findUnsigned(ctx)
 }

@@ -1,0 +1,65 @@
+package verify_test
+
+import (
+	"crypto/rand"
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"audittrail/modules/ledger"
+	"audittrail/modules/verify"
+)
+
+// TestCheckpointsOfAnotherLedger: keys of two ledgers are given, and one's checkpoints lie in the other's
+// database, for the very same history.
+func TestCheckpointsOfAnotherLedger(t *testing.T) {
+	const other = "other.example.com/test"
+	h := newHistory(t)
+	foreign, err := ledger.GenerateKey(other, rand.Reader)
+	require.NoError(t, err)
+	both := keysOf(t, h.key, foreign)
+	h.grow(t, 10)
+	h.sign(t)
+	h.grow(t, 10)
+	mine := h.sign(t)
+	checkpoint, err := ledger.OpenCheckpoint(mine, h.keys)
+	require.NoError(t, err)
+	theirs := noteOf(t, ledger.Checkpoint{Origin: ledger.Events.Origin(other), Size: 20, Root: checkpoint.Root}, foreign)
+	with := func(change ...func(*verify.Options)) *verify.Report {
+		return h.verify(t, append([]func(*verify.Options){func(o *verify.Options) { o.Keys = both }}, change...)...)
+	}
+	report := with()
+	require.True(t, report.Intact, show(report))
+	require.Equal(t, origin, report.Origin)
+	require.Len(t, report.Notices, 1, "nothing but the database told which ledger it is of")
+	require.Contains(t, report.Notices[0].Detail, "Keys of 2 ledgers were given")
+
+	h.tamper(t, fmt.Sprintf(`UPDATE ledger_checkpoints SET note = $n$%s$n$ WHERE size = 20`, theirs))
+	report = with()
+	require.Len(t, found(report, verify.CheckpointUntrusted), 1, show(report))
+	require.Contains(t, found(report, verify.CheckpointUntrusted)[0].Detail, "it is signed for another ledger: "+other)
+	require.EqualValues(t, 10, report.Logs[0].Signed, "it proves nothing here")
+
+	// The first one decides, unless something outside of the database does.
+	h.tamper(t, `DELETE FROM ledger_checkpoints WHERE size = 10`)
+	report = with()
+	require.True(t, report.Intact, show(report))
+	require.Equal(t, other, report.Origin)
+	for name, change := range map[string]func(*verify.Options){
+		"the notary's memory":       func(o *verify.Options) { o.Origin = origin },
+		"a checkpoint from outside": func(o *verify.Options) { o.Outside = []verify.Outside{{Source: "my drawer", Note: mine}} },
+	} {
+		report = with(change)
+		require.Equal(t, origin, report.Origin, name)
+		require.Len(t, found(report, verify.CheckpointUntrusted), 1, "%s: %s", name, show(report))
+		require.Empty(t, report.Notices, name)
+	}
+	report = with(func(o *verify.Options) {
+		o.Origin = origin
+		o.Outside = []verify.Outside{{Source: "another drawer", Note: theirs}}
+	})
+	require.Len(t, found(report, verify.CheckpointUntrusted), 2, show(report))
+	require.Zero(t, report.OutsideCheckpoints)
+	require.Contains(t, show(report), "the checkpoint in another drawer is of another ledger: "+other)
+}

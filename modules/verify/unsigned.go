@@ -1,0 +1,58 @@
+package verify
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"audittrail/modules/event"
+	"audittrail/modules/ledger"
+	"audittrail/modules/store"
+)
+
+// MaxUnsigned is how much time the entries behind the last signature may span unless Options say another.
+// A notary signs within seconds.
+const MaxUnsigned = 10 * time.Minute
+
+// Whoever removes all checkpoints above a size may rewrite everything above it, and what is left looks
+// like a log whose last entries were not signed yet. An honest log has few such entries, so a long tail is
+// a finding.
+//
+// How long it is, is measured within the log, from the oldest unsigned entry to the newest of all, and not
+// against the clock: a backup that is looked at a year later, or a system that was stopped between an
+// append and the next signature, has an old tail, but a short one. Whoever rewrites the tail can rewrite its
+// times too; against that only checkpoints help that were kept outside of the database.
+
+// findUnsigned finds out since when entries are not signed.
+func (w *walk) findUnsigned(ctx context.Context) error {
+	h := w.head
+	if h.proven >= h.total {
+		return nil
+	}
+	err := w.view.BatchesFrom(ctx, w.log, h.proven, func(b store.LedgerBatch) error {
+		if !b.Placed() || b.End() <= h.proven || b.Timeless() {
+			return nil
+		}
+		if h.unsignedSince.IsZero() || b.RecordedAt.Before(h.unsignedSince) {
+			h.unsignedSince = b.RecordedAt
+		}
+		return nil
+	})
+	return passable(err) // measure has reported it
+}
+
+// explainUnsigned reports a log that nobody signed, or not for long. Where signed roots do not fit, that
+// is what is to be told.
+func (r *run) explainUnsigned(log ledger.Log, h *head) {
+	span := h.newest.Sub(h.unsignedSince)
+	switch {
+	case !h.done || h.total == 0:
+	case h.trusted == 0:
+		r.findings.add(Finding{Kind: LogUnsigned, Log: log, Detail: fmt.Sprintf(
+			"no checkpoint that a given key has signed is there, so nothing proves the log's %d entries", h.total)})
+	case h.proven < h.total && h.wrongCount == 0 && !h.unsignedSince.IsZero() && span > r.opts.MaxUnsigned:
+		r.findings.add(Finding{Kind: LogUnsigned, Log: log, Detail: fmt.Sprintf(
+			"no signature that a given key has made covers the last %d entries, which were recorded from %s to %s: nothing proves them. Either no notary ran for so long, or its checkpoints were removed, or a key is missing that signed them",
+			h.total-h.proven, event.FormatTime(h.unsignedSince), event.FormatTime(h.newest))}.within(h.proven, h.total))
+	}
+}

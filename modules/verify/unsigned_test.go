@@ -1,0 +1,52 @@
+package verify_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"audittrail/modules/event"
+	"audittrail/modules/store"
+	"audittrail/modules/verify"
+)
+
+// TestUnsignedTail: behind the last checkpoint there may be what was recorded within minutes, whenever
+// that was, and no more.
+func TestUnsignedTail(t *testing.T) {
+	h := newHistory(t)
+	now := time.Date(2024, 5, 1, 12, 0, 0, 0, time.UTC) // long ago: a backup
+	h.append = store.NewAppender(store.AppenderOptions{Pool: h.pool, Now: func() time.Time { return now }})
+	h.grow(t, 10)
+	h.sign(t)
+	report := h.verify(t)
+	require.True(t, report.Intact, show(report))
+	require.Empty(t, report.Logs[0].UnsignedSince)
+
+	now = now.Add(24 * time.Hour)
+	h.grow(t, 10)
+	since := event.FormatTime(now)
+	now = now.Add(verify.MaxUnsigned)
+	h.grow(t, 10)
+	report = h.verify(t)
+	require.True(t, report.Intact, show(report))
+	require.Equal(t, since, report.Logs[0].UnsignedSince)
+	require.Empty(t, report.Logs[1].UnsignedSince)
+
+	now = now.Add(time.Second)
+	h.grow(t, 10)
+	report = h.verify(t)
+	unsigned := found(report, verify.LogUnsigned)
+	require.Len(t, unsigned, 1, show(report))
+	require.EqualValues(t, 1, report.Total)
+	require.Contains(t, unsigned[0].Detail, "the last 30 entries, which were recorded from "+since)
+	require.Equal(t, []int64{10, 40}, []int64{*unsigned[0].Position, *unsigned[0].End})
+	require.Equal(t, since, report.Logs[0].UnsignedSince)
+	require.True(t, h.verify(t, func(o *verify.Options) { o.MaxUnsigned = verify.MaxUnsigned + time.Second }).Intact)
+
+	h.sign(t)
+	require.True(t, h.verify(t).Intact)
+	// All checkpoints above a size are removed, so that what they covered can be rewritten.
+	h.tamper(t, `DELETE FROM ledger_checkpoints WHERE size > 10`)
+	require.Len(t, found(h.verify(t), verify.LogUnsigned), 1)
+}
