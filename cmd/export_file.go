@@ -23,8 +23,9 @@ type exportFile struct {
 // createExport begins a file beside the name, readable to its owner alone: what it holds is anybody's
 // business events.
 func createExport(name string) (*exportFile, error) {
-	if info, err := os.Stat(name); err == nil && info.IsDir() {
-		return nil, wrongUsage("--out %s is a folder", name)
+	// The file takes the name's place in the end: of a device or a pipe nothing would be left.
+	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
+		return nil, wrongUsage("--out %s is a folder, a device or a pipe; leave --out away to write to standard output", name)
 	}
 	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*.partial")
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"compress/gzip"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -164,6 +165,10 @@ func TestExportTellsWhatTheAPIRefuses(t *testing.T) {
 
 func TestWrongUseOfExport(t *testing.T) {
 	queries := exportAPI(t, "", false)
+	socket := filepath.Join(t.TempDir(), "socket")
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "unix", socket)
+	require.NoError(t, err)
+	defer listener.Close()
 	for says, args := range map[string][]string{
 		"--event-type must not be empty": {"--event-type", ""},
 		"--out must not be empty":        {"--out", ""},
@@ -171,6 +176,7 @@ func TestWrongUseOfExport(t *testing.T) {
 		"--order must be asc or desc":    {"--order", "up"},
 		"must be one of bundle, ndjson":  {"--format", "csv"},
 		"is a folder":                    {"--out", t.TempDir()},
+		"a device or a pipe":             {"--out", socket},
 		"client.url must be":             {"--client.url", "localhost:8080"},
 	} {
 		t.Run(says, func(t *testing.T) {
@@ -181,6 +187,9 @@ func TestWrongUseOfExport(t *testing.T) {
 		})
 	}
 	require.Empty(t, *queries, "nothing was asked")
+	info, err := os.Lstat(socket)
+	require.NoError(t, err)
+	require.NotZero(t, info.Mode()&os.ModeSocket, "it is what it was")
 	_, errs, status := call(t, "export", "--out", filepath.Join(t.TempDir(), "no", "such", "folder.json"))
 	require.Equal(t, statusFailed, status)
 	require.Contains(t, errs, "create --out")
