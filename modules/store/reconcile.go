@@ -57,6 +57,9 @@ type Discrepancy struct {
 // maxDiscrepancies bounds the memory of a Reconcile over tables that were torn to pieces.
 const maxDiscrepancies = 1000
 
+// maxPartitions is more than Kafka has. Somebody may have filled ingest_offsets.
+const maxPartitions = 1 << 20
+
 // TransactionStarter begins transactions: a *pgx.Conn or a *pgxpool.Pool.
 type TransactionStarter interface {
 	BeginTx(ctx context.Context, opts pgx.TxOptions) (pgx.Tx, error)
@@ -134,7 +137,9 @@ func (r *Reconciliation) account(ctx context.Context, tx pgx.Tx) error {
 		}
 		p.Offsets = p.NextOffset - p.FirstOffset
 		r.Total.add(p.Account)
-		r.Partitions = append(r.Partitions, p)
+		if len(r.Partitions) < maxPartitions {
+			r.Partitions = append(r.Partitions, p)
+		}
 	}
 	return rows.Err()
 }
