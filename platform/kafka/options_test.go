@@ -9,7 +9,7 @@ import (
 func valid() Options {
 	return Options{
 		Brokers: []string{"127.0.0.1:9092"}, Topics: []string{"orders", "^shop\\."}, Group: "audittrail",
-		SessionTimeout: 9 * time.Second, MetadataMaxAge: 30 * time.Second,
+		SessionTimeout: 6 * time.Second, MetadataMaxAge: 30 * time.Second,
 	}
 }
 
