@@ -20,8 +20,9 @@ func newKeysCmd() *cobra.Command {
 Whoever verifies needs its verifier keys, one for each log. They are public; give them to auditors on
 another way than the evidence.
 
-Keys are printed as golang.org/x/mod/sumdb/note prints them. Lines that begin with # are comments, so
-that the output may be kept as it is in a file for 'audittrail verify --key FILE'.`,
+Keys are printed as golang.org/x/mod/sumdb/note prints them. Lines that begin with # are comments. What
+'keys public' prints, and the other commands with --out, may be kept as it is in a file for 'audittrail
+verify --key FILE'. Without --out the signing key is in it, which belongs to nobody who verifies.`,
 		Args: subcommandOnly,
 		RunE: showHelp,
 	}
@@ -57,7 +58,7 @@ can make another history that verifies.`,
 		if err != nil {
 			return err
 		}
-		return printKeys(c, output.value, *out, keyList{
+		return printKeys(c, output.value, out.path, keyList{
 			title: "Signing key of " + key.Origin() + ", a secret: ledger.signing_key takes it.",
 			keys:  []ledger.SigningKey{key},
 		})
@@ -105,7 +106,7 @@ printed.`,
 		if err != nil {
 			return err
 		}
-		return printKeys(c, output.value, *out, list)
+		return printKeys(c, output.value, out.path, list)
 	}
 	return c
 }
@@ -160,8 +161,29 @@ func configuredKeys(c *cobra.Command) ([]ledger.SigningKey, error) {
 	return cfg.Ledger.Keys()
 }
 
-func addOut(c *cobra.Command) *string {
-	return c.Flags().String("out", "", "write the signing key to this new file, of mode 0600, instead of printing it")
+func addOut(c *cobra.Command) *secretFile {
+	f := &secretFile{}
+	c.Flags().Var(f, "out", "write the signing key to this new file, of mode 0600, instead of printing it")
+	return f
+}
+
+// secretFile is the value of --out: where the signing key goes, "" where it is printed. Whoever gives
+// --out wants it anywhere but there, also where a script's variable turns out to be empty.
+type secretFile struct{ path string }
+
+func (f *secretFile) String() string { return f.path }
+
+func (f *secretFile) Type() string { return "string" }
+
+func (f *secretFile) Set(s string) error {
+	switch {
+	case s == "":
+		return wrongUsage("must name a new file; without --out the signing key is printed")
+	case ledger.HoldsPrivateKey(s):
+		return wrongUsage("must name a new file, and is a signing key")
+	}
+	f.path = s
+	return nil
 }
 
 // keyList is keys to be shown: the secret under a title, or without a title the verifier keys alone.

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"crypto/rand"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -92,12 +93,44 @@ func TestKeysGeneratePrints(t *testing.T) {
 	require.Contains(t, stdout, "\nPRIVATE+KEY+"+testOrigin+"+")
 }
 
+// Keys of two ledgers are not listed under the name of one.
+func TestKeysPublicOfTwoLedgers(t *testing.T) {
+	var keys []string
+	for _, origin := range []string{testOrigin, "audit.example.com/other"} {
+		k, err := ledger.GenerateKey(origin, rand.Reader)
+		require.NoError(t, err)
+		keys = append(keys, k.Secret())
+	}
+	t.Setenv("AUDITTRAIL_LEDGER_SIGNING_KEY", strings.Join(keys, ","))
+	status, stdout, stderr := invoke(t, "keys", "public")
+	require.Equal(t, statusUsage, status)
+	require.Contains(t, stderr, `key 2 is named "audit.example.com/other", but key 1 is named "`+testOrigin+`"`)
+	require.Empty(t, stdout)
+}
+
+// What the help says of output that is kept: with --out it is a file for --key, without it is none.
+func TestKeysOutputForVerifying(t *testing.T) {
+	dir := t.TempDir()
+	_, stdout, _ := invoke(t, "keys", "generate", "--ledger.origin", testOrigin, "--out", filepath.Join(dir, "signing.key"))
+	kept := writeFile(t, "keys.txt", stdout)
+	_, stderr, status := call(t, "verify", evidence+"events.json", "--key", kept)
+	require.Equal(t, statusTampering, status, "the keys are read, and are others: %s", stderr)
+	_, stdout, _ = invoke(t, "keys", "generate", "--ledger.origin", testOrigin)
+	_, stderr, status = call(t, "verify", evidence+"events.json", "--key", writeFile(t, "all.txt", stdout))
+	require.Equal(t, statusUsage, status)
+	require.Contains(t, stderr, "private signing key")
+}
+
 func TestKeysWrongUsage(t *testing.T) {
 	for want, args := range map[string][]string{
 		"ledger.origin must be given":      {"generate"},
 		"ledger.origin must be a name":     {"generate", "--ledger.origin=a b"},
 		"ledger.signing_key must be given": {"public"},
 		"say what is to be rotated":        {"rotate"},
+		"name a new file; without":         {"generate", "--ledger.origin", testOrigin, "--out", ""},
+		`argument "" for "--out"`:          {"rotate", "--ledger", "--end", "--ledger.origin", testOrigin, "--out="},
+		"no # in front":                    {"generate", "--ledger.origin=#x"},
+		"letters, digits and punctuation":  {"generate", "--ledger.origin=a\u202eb"},
 	} {
 		status, stdout, stderr := invoke(t, append([]string{"keys"}, args...)...)
 		require.Equal(t, statusUsage, status, want)

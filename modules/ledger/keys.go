@@ -32,21 +32,35 @@ const (
 
 // What is wrong with keys. None quotes a key.
 var (
-	errOrigin     = errors.New("must be a name such as audit.example.com/shop: 1 to 255 bytes, no space, no +, no control character, no slash at either end")
-	errSigningKey = errors.New("is not a note signing key: PRIVATE+KEY+<name>+<8 hexadecimal digits>+<base64>, of type Ed25519")
+	errOrigin     = errors.New("must be a name such as audit.example.com/shop: 1 to 255 bytes, no space, + or comma, no characters but letters, digits and punctuation, no slash at either end, no # in front")
+	errSigningKey = errors.New("is not a note signing key: PRIVATE+KEY+ and then <name>+<8 hexadecimal digits>+<base64>, of type Ed25519")
 	errNoKey      = errors.New("holds no key")
 	errManyKeys   = errors.New("holds more keys than anybody has")
 	errKeyTwice   = errors.New("holds the same key twice")
 )
 
-// CheckOrigin checks a base origin, ledger.origin: what logs' origins and keys' names begin with.
+// CheckOrigin checks a base origin, ledger.origin: what logs' origins and keys' names begin with. C2SP
+// signed-note forbids spaces and + in names. The rest is for people, who compare names by eye, and for
+// the files that they keep keys in, where a line that begins with # is a comment. Whoever verifies takes
+// any name that the specification allows.
 func CheckOrigin(origin string) error {
-	odd := func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) || r == '+' || r == ',' }
-	if origin == "" || len(origin) > maxOrigin || !utf8.ValidString(origin) || strings.ContainsFunc(origin, odd) ||
-		strings.HasPrefix(origin, "/") || strings.HasSuffix(origin, "/") {
+	if origin == "" || len(origin) > maxOrigin || !utf8.ValidString(origin) || strings.ContainsFunc(origin, oddInOrigin) ||
+		strings.HasPrefix(origin, "/") || strings.HasSuffix(origin, "/") || strings.HasPrefix(origin, "#") {
 		return errOrigin
 	}
 	return nil
+}
+
+// oddInOrigin tells the characters that no origin has: of ASCII what can't be printed or parts keys, and
+// beyond it all but letters, digits and punctuation that can be seen.
+func oddInOrigin(r rune) bool {
+	switch {
+	case r <= unicode.MaxASCII:
+		return r <= ' ' || r == 0x7f || r == '+' || r == ','
+	case unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector):
+		return true
+	}
+	return !unicode.In(r, unicode.L, unicode.M, unicode.N, unicode.P)
 }
 
 // GenerateKey makes a signing key named origin out of 32 bytes of rand.
@@ -62,8 +76,8 @@ func GenerateKey(origin string, rand io.Reader) (SigningKey, error) {
 }
 
 // ParseSigningKeys reads ledger.signing_key: one key, or several with commas or on lines of their own
-// (while keys are rotated, all of them sign; the first is the current one). All MUST be named origin,
-// unless origin is "". The error does not quote the text.
+// (while keys are rotated, all of them sign; the first is the current one). All MUST be named origin; where
+// that is "", as the first one is. The error does not quote the text.
 func ParseSigningKeys(text, origin string) ([]SigningKey, error) {
 	if len(text) > maxKeyText {
 		return nil, errManyKeys
@@ -74,8 +88,11 @@ func ParseSigningKeys(text, origin string) ([]SigningKey, error) {
 		if err != nil {
 			return nil, fmt.Errorf("key %d %w", len(keys)+1, err)
 		}
-		if origin != "" && k.origin != origin {
+		switch {
+		case origin != "" && k.origin != origin:
 			return nil, fmt.Errorf("key %d is named %q, but ledger.origin is %q", len(keys)+1, k.origin, origin)
+		case len(keys) > 0 && k.origin != keys[0].origin:
+			return nil, fmt.Errorf("key %d is named %q, but key 1 is named %q: all must be one ledger's", len(keys)+1, k.origin, keys[0].origin)
 		}
 		for _, other := range keys {
 			if other == k {

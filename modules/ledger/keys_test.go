@@ -69,6 +69,7 @@ func TestBadSigningKeysAreNamedAndNotQuoted(t *testing.T) {
 		{"another origin", secret, `key 1 is named "audit.example.com/shop", but ledger.origin is "other.example.com"`},
 		{"twice", secret + "," + secret, "holds the same key twice"},
 		{"second bad", secret + ",x", "key 2 is not"},
+		{"of two ledgers", secret + "," + named(t, "other.example.com").Secret(), `key 2 is named "other.example.com", but key 1 is named "audit.example.com/shop"`},
 	} {
 		of := ""
 		if c.name == "another origin" {
@@ -81,6 +82,15 @@ func TestBadSigningKeysAreNamedAndNotQuoted(t *testing.T) {
 	}
 }
 
+func named(t *testing.T, origin string) ledger.SigningKey {
+	t.Helper()
+	k, err := ledger.GenerateKey(origin, bytes.NewReader(make([]byte, 32)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
 func TestPrintingASigningKeyShowsItsNameOnly(t *testing.T) {
 	k := testKey(t, 'Z')
 	for _, format := range []string{"%v", "%+v", "%#v", "%s"} {
@@ -91,12 +101,13 @@ func TestPrintingASigningKeyShowsItsNameOnly(t *testing.T) {
 }
 
 func TestOrigins(t *testing.T) {
-	for _, good := range []string{"a", origin, "größe.example/日本"} {
+	for _, good := range []string{"a", origin, "größe.example/日本", "gro\u0308ße", "a#", "~$^|<=>`a", "हिन्दी", "a–b"} {
 		if err := ledger.CheckOrigin(good); err != nil {
 			t.Errorf("%s: %v", good, err)
 		}
 	}
-	for _, bad := range []string{"", "a b", "a+b", "a,b", "/a", "a/", "a\n", "a\x00", "a\u00a0b", "\xff", strings.Repeat("a", 256)} {
+	for _, bad := range []string{"", "a b", "a+b", "a,b", "/a", "a/", "a\n", "a\x00", "a\u00a0b", "\xff", "#a", "#", "a\u202eb", "a\u200bb", "a\u200db", "\u2060",
+		"a\u009bb", "a\u00adb", "a\u3164b", "a\ufe0fb", "a\U000e0041b", "a\ue000b", "a\u0378b", "a\ufffdb", "a\x7fb", strings.Repeat("a", 256)} {
 		if ledger.CheckOrigin(bad) == nil {
 			t.Errorf("took %q", bad)
 		}
@@ -157,6 +168,8 @@ func TestParseKeys(t *testing.T) {
 		{"comments only", "# none\n", "holds no key"},
 		{"a name", "keys.txt", "key 1 is not a verifier key"},
 		{"a private key", a.Secret(), "key 1 is a private signing key"},
+		{"a private key behind others", a.VerifierKey(ledger.Events) + "\n\t" + a.Secret() + "\n", "key 1 is a private signing key"},
+		{"a private key inside", `{"signingKey":"` + a.Secret() + `"}`, "key 1 is a private signing key"},
 		{"a changed key", strings.Replace(a.VerifierKey(ledger.Events), "shop", "shed", 1), "key 1 is not a verifier key"},
 		{"a huge text", strings.Repeat("#\n", 1<<16), "key 1 holds more keys"},
 	} {
@@ -164,7 +177,8 @@ func TestParseKeys(t *testing.T) {
 			t.Errorf("%s: %v", c.name, err)
 		}
 	}
-	if !ledger.IsKeyText(a.VerifierKey(ledger.Events)+"\n") || !ledger.IsKeyText(a.Secret()) || ledger.IsKeyText("keys/shop+1.txt") {
+	if !ledger.IsKeyText(a.VerifierKey(ledger.Events)+"\n") || !ledger.IsKeyText(a.Secret()) ||
+		!ledger.IsKeyText(" "+a.Secret()) || !ledger.IsKeyText("# a secret\n"+a.Secret()) || ledger.IsKeyText("keys/shop+1.txt") {
 		t.Error("keys are not told from files")
 	}
 }

@@ -23,7 +23,7 @@ type verifierKey struct {
 // What is wrong with verifier keys.
 var (
 	errVerifier  = errors.New("is not a verifier key: <name>+<8 hexadecimal digits>+<base64>, of type Ed25519")
-	errPrivate   = errors.New("is a private signing key; give its verifier key, and treat the private one as disclosed if others could read it here")
+	errPrivate   = errors.New("is a private signing key, or has one in it; give its verifier key, and treat the private one as disclosed if others could read it here")
 	errAmbiguous = errors.New("has the name and the id of another key, but is another")
 )
 
@@ -56,17 +56,21 @@ func ParseKeys(texts ...string) (Keys, error) {
 	return keys, nil
 }
 
-// IsKeyText tells a key from the name of a file that holds keys.
+// HoldsPrivateKey tells whether a text has a signing key in it, whole or not, wherever it begins.
+func HoldsPrivateKey(s string) bool { return strings.Contains(s, privatePrefix) }
+
+// IsKeyText tells a key from the name of a file that holds keys. What has a signing key in it is no name:
+// nobody should look for such a file, and tell its name.
 func IsKeyText(s string) bool {
-	if strings.HasPrefix(s, privatePrefix) {
-		return true // so that nobody looks for a file of that name, and tells the name
+	if HoldsPrivateKey(s) {
+		return true
 	}
 	_, err := note.NewVerifier(strings.TrimSpace(s))
 	return err == nil
 }
 
 func (k *Keys) add(text string) error {
-	if strings.HasPrefix(text, privatePrefix) {
+	if HoldsPrivateKey(text) {
 		return errPrivate
 	}
 	verifier, err := note.NewVerifier(text)
