@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -79,11 +80,21 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return statusDone
 	}
 	status := statusOf(err, begun)
-	_, _ = fmt.Fprintln(stderr, "audittrail:", config.MaskPasswords(err.Error()))
+	_, _ = fmt.Fprintln(stderr, "audittrail:", printableError(err))
 	if status == statusUsage && !begun {
 		_, _ = fmt.Fprintf(stderr, "See '%s --help'.\n", called.CommandPath())
 	}
 	return status
+}
+
+// printableError is an error's text without secrets that were given by mistake, and without what a file's
+// name could do to the terminal. Its lines stay: an error may be several.
+func printableError(err error) string {
+	lines := strings.Split(config.MaskPasswords(err.Error()), "\n")
+	for i, line := range lines {
+		lines[i] = visible(line)
+	}
+	return strings.Join(lines, "\n")
 }
 
 // markBegin notes that a command's own code has begun: an error before that is cobra's, about flags

@@ -1,9 +1,13 @@
 package cmd
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"regexp"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -82,7 +86,7 @@ func readVerifierKeys(given []string) (ledger.Keys, error) {
 		}
 		text, err := readKeyFile(k)
 		if err != nil {
-			return ledger.Keys{}, wrongUsage("--key is neither a key (<name>+<8 hexadecimal digits>+<base64>) nor a file that can be read: %w", err)
+			return ledger.Keys{}, noKeyFile(k, err)
 		}
 		texts[i] = text
 	}
@@ -91,6 +95,25 @@ func readVerifierKeys(given []string) (ledger.Keys, error) {
 		return ledger.Keys{}, wrongUsage("--key: %w", err)
 	}
 	return keys, nil
+}
+
+// likeKey is what a key has in it, and hardly a file's name: its id, its first word, or its last part.
+var likeKey = regexp.MustCompile(`[+][0-9A-Fa-f]{8}[+]|(?i:key)[+]|A[Q-Za-f][0-9A-Za-z+/]{42}$`)
+
+// noKeyFile says why a value of --key is neither a key nor a file. What may be a key by its looks is not
+// shown: it may be a private one that was cut.
+func noKeyFile(given string, err error) error {
+	const neither = "--key is neither a key (<name>+<8 hexadecimal digits>+<base64>) nor a file that can be read: "
+	var inPath *fs.PathError
+	switch {
+	case strings.ContainsAny(given, "\r\n"):
+		return wrongUsage(neither + "it has several lines; to give several keys, name the file that holds them, or repeat --key")
+	case likeKey.MatchString(given) && errors.As(err, &inPath):
+		return wrongUsage(neither+"it is not shown, since it looks like a key: %w", inPath.Err)
+	case likeKey.MatchString(given):
+		return wrongUsage(neither + "it is not shown, since it looks like a key")
+	}
+	return wrongUsage(neither+"%w", err)
 }
 
 func readKeyFile(name string) (string, error) {

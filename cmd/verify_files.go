@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync/atomic"
 
 	"github.com/spf13/cobra"
@@ -49,6 +50,9 @@ func (v *verdict) status() fileStatus {
 
 // runVerifyFiles checks each file, and reports on all of them.
 func runVerifyFiles(c *cobra.Command, names, keys []string, output string) error {
+	if slices.ContainsFunc(names, ledger.HoldsPrivateKey) {
+		return wrongUsage("a FILE is a private signing key, and no file's name; treat the key as disclosed if others could read it here")
+	}
 	trusted, err := readVerifierKeys(keys)
 	if err != nil {
 		return err

@@ -367,17 +367,21 @@ configuration: kafka.brokers must be given, or kafka.password (flag --kafka.brok
 
 func TestMaskPasswords(t *testing.T) {
 	for in, want := range map[string]string{
-		"dial postgres://u:p@h/d failed":        "dial postgres://u:********@h/d failed",
-		"host=h password=p sslmode=disable":     "host=h password=******** sslmode=disable",
-		"host=h password='p q' x":               "host=h password=******** x",
-		"redis://:p@h":                          "redis://:********@h",
-		"http://h:8080/a and b@c":               "http://h:8080/a and b@c",
-		"https://h/a?sslpassword=p&sslmode=off": "https://h/a?sslpassword=********&sslmode=off",
-		"https://h/jwks?v=1&token=t/+%41&x=2#f": "https://h/jwks?v=1&token=********&x=2#f",
-		`Get "https://h/k?api_key=k": refused`:  `Get "https://h/k?api_key=********": refused`,
-		"https://h/?key=k&SECRET=s&Signature=g": "https://h/?key=********&SECRET=********&Signature=********",
-		"https://h/?sig=g&X-Amz-Credential=c":   "https://h/?sig=********&X-Amz-Credential=********",
-		"token=t and https://h/a?page=2&view=b": "token=t and https://h/a?page=2&view=b",
+		"dial postgres://u:p@h/d failed":                     "dial postgres://u:********@h/d failed",
+		"host=h password=p sslmode=disable":                  "host=h password=******** sslmode=disable",
+		"host=h password='p q' x":                            "host=h password=******** x",
+		"redis://:p@h":                                       "redis://:********@h",
+		"http://h:8080/a and b@c":                            "http://h:8080/a and b@c",
+		"https://h/a?sslpassword=p&sslmode=off":              "https://h/a?sslpassword=********&sslmode=off",
+		"https://h/jwks?v=1&token=t/+%41&x=2#f":              "https://h/jwks?v=1&token=********&x=2#f",
+		`Get "https://h/k?api_key=k": refused`:               `Get "https://h/k?api_key=********": refused`,
+		"https://h/?key=k&SECRET=s&Signature=g":              "https://h/?key=********&SECRET=********&Signature=********",
+		"https://h/?sig=g&X-Amz-Credential=c":                "https://h/?sig=********&X-Amz-Credential=********",
+		"token=t and https://h/a?page=2&view=b":              "token=t and https://h/a?page=2&view=b",
+		"open PRIVATE+KEY+h/s+0a1b2c3d+AY/k+=: no such file": "open PRIVATE+KEY+********: no such file",
+		`"# a\nPRIVATE+KEY+h/日+0a1b2c3d+AYk=\nb" is no name`: `"# a\nPRIVATE+KEY+********" is no name`,
+		"(PRIVATE+KEY+h+0a), PRIVATE+KEY+h+0a1b2c3d+AYk=.":   "(PRIVATE+KEY+********), PRIVATE+KEY+********.",
+		"a key begins with PRIVATE+KEY+":                     "a key begins with PRIVATE+KEY+",
 	} {
 		require.Equal(t, want, MaskPasswords(in))
 	}
