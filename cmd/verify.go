@@ -46,7 +46,7 @@ of an export, incomplete, count, hash.
 
 Exit status 0 if all is proven (an export: complete), 3 if something does not prove what it says (it was
 changed, cut, or belongs to another key), 1 if something can't be read or is no JSON. Where a file can't
-be read to its end, what was found wrong before counts.`,
+be read to its end, or the report can't be written, what was found wrong before counts.`,
 		Example: `  audittrail verify evidence.json --key audit.example.com/shop/events+5ab3c0de+ATNgq1…
   audittrail verify *.json.gz --key keys.txt --output json | jq '.files[].faults'
   curl -s "$AUDITTRAIL/v1/events/$ID/proof" -H "Authorization: Bearer $TOKEN" | audittrail verify - --key keys.txt

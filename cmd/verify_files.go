@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"bufio"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"errors"
@@ -48,7 +49,8 @@ func (v *verdict) status() fileStatus {
 	return statusProven
 }
 
-// runVerifyFiles checks each file, and reports on all of them.
+// runVerifyFiles checks each file, and reports on all of them. What was found is the exit status, also where
+// the report can't be written or the rest is not looked at any more.
 func runVerifyFiles(c *cobra.Command, names, keys []string, output string) error {
 	if slices.ContainsFunc(names, ledger.HoldsPrivateKey) {
 		return wrongUsage("a FILE is a private signing key, and no file's name; treat the key as disclosed if others could read it here")
@@ -59,10 +61,11 @@ func runVerifyFiles(c *cobra.Command, names, keys []string, output string) error
 	}
 	report := newFilesReport(output, c.OutOrStdout())
 	var altered, unreadable int
+	var unsaid error
 	for _, name := range names {
 		v, err := verifyFile(c, name, trusted)
 		if err != nil {
-			return err
+			return alsoSaying(err, outcomeOfFiles(len(names), altered, 0))
 		}
 		switch v.status() {
 		case statusUnreadable:
@@ -70,14 +73,25 @@ func runVerifyFiles(c *cobra.Command, names, keys []string, output string) error
 		case statusNotProven:
 			altered++
 		}
-		if err := report.file(v); err != nil {
-			return err
+		if unsaid == nil {
+			unsaid = report.file(v)
 		}
 	}
-	if err := report.end(); err != nil {
-		return err
+	if unsaid == nil {
+		unsaid = report.end()
 	}
-	return outcomeOfFiles(len(names), altered, unreadable)
+	if unsaid != nil {
+		unsaid = fmt.Errorf("the report can't be written: %w", unsaid)
+	}
+	return alsoSaying(unsaid, outcomeOfFiles(len(names), altered, unreadable))
+}
+
+// alsoSaying puts what went wrong in front of what was found, whose status stays; either may be nil.
+func alsoSaying(wrong, found error) error {
+	if wrong == nil || found == nil {
+		return cmp.Or(wrong, found)
+	}
+	return fmt.Errorf("%w; %w", wrong, found)
 }
 
 // outcomeOfFiles is the exit status. What was changed weighs more than what can't be read.

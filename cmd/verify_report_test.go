@@ -1,0 +1,119 @@
+package cmd
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/mod/sumdb/note"
+
+	"audittrail/modules/ledger"
+)
+
+// fullDisk takes nothing.
+type fullDisk struct{ tried int }
+
+func (d *fullDisk) Write([]byte) (int, error) {
+	d.tried++
+	return 0, errors.New("no space left on device")
+}
+
+// altered is a file of evidence that somebody changed.
+func altered(t *testing.T) string {
+	t.Helper()
+	return writeFile(t, "altered.json", strings.Replace(readEvidence(t, "events.json"), `"eventType":"`, `"eventType":"X`, 1))
+}
+
+// What was found is not lowered by a report that can't be written, however much of it.
+func TestVerifyKeepsWhatItFoundWhereTheReportIsLost(t *testing.T) {
+	genuine, keys := evidence+"events.json", evidence+"keys.txt"
+	for name, c := range map[string]struct {
+		files  []string
+		status int
+		says   string
+	}{
+		"altered":            {[]string{altered(t)}, statusTampering, "the file does not prove what it says"},
+		"altered at the end": {[]string{genuine, altered(t)}, statusTampering, "1 of 2 files do not prove"},
+		"genuine":            {[]string{genuine}, statusFailed, ""},
+		"missing":            {[]string{"none"}, statusFailed, "can't be read"},
+	} {
+		for _, output := range []string{"text", "json"} {
+			t.Run(name+" as "+output, func(t *testing.T) {
+				var errs bytes.Buffer
+				disk := &fullDisk{}
+				status := run(t.Context(), append([]string{"verify", "--key", keys, "--output", output}, c.files...), disk, &errs)
+				require.Equal(t, c.status, status, errs.String())
+				require.Contains(t, errs.String(), c.says)
+				require.Contains(t, errs.String(), "the report can't be written: no space left on device")
+				require.Equal(t, 1, disk.tried)
+			})
+		}
+	}
+}
+
+// Whoever ends it while it looks at the second file is told what the first one is.
+func TestVerifyInterruptedKeepsWhatItFound(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	var errs bytes.Buffer
+	status := run(ctx, []string{"verify", altered(t), altered(t), "--key", evidence + "keys.txt"}, cancelling{cancel}, &errs)
+	require.Equal(t, statusTampering, status)
+	require.Contains(t, errs.String(), "interrupted; 1 of 2 files do not prove what they say")
+	status = run(ctx, []string{"verify", altered(t), "--key", evidence + "keys.txt"}, &bytes.Buffer{}, &errs)
+	require.Equal(t, statusFailed, status)
+}
+
+// cancelling ends the work when the first report is written.
+type cancelling struct{ cancel func() }
+
+func (c cancelling) Write(b []byte) (int, error) {
+	c.cancel()
+	return len(b), nil
+}
+
+// A file whose name is no text is answered all the same, and hides no other.
+func TestVerifyAnswersForAnyName(t *testing.T) {
+	dir := t.TempDir()
+	odd := filepath.Join(dir, "a\xff\u009b2J\x1b[1m\u202e.json")
+	require.NoError(t, os.WriteFile(odd, []byte(readEvidence(t, "events.json")), 0o600))
+	out, errs, status := call(t, "verify", "--output", "json", odd, altered(t), odd+"none", "--key", evidence+"keys.txt")
+	require.Equal(t, statusTampering, status, errs)
+	require.Equal(t, -1, strings.IndexFunc(strings.ReplaceAll(out, "\n", ""), harmful), "%q", out)
+	var report struct {
+		Files []struct{ File, Status, Error string }
+	}
+	require.NoError(t, json.Unmarshal([]byte(out), &report))
+	require.Equal(t, filepath.Join(dir, "a\ufffd\u009b2J\x1b[1m\u202e.json"), report.Files[0].File)
+	require.Equal(t, "proven", report.Files[0].Status)
+	require.Equal(t, "not_proven", report.Files[1].Status)
+	require.Contains(t, report.Files[2].Error, "no such file")
+}
+
+// A log may have a name that misleads, where its key was made by another program: it is genuine, and shown
+// safely.
+func TestVerifyShowsNamesOfLogsSafely(t *testing.T) {
+	const name = "audit\u202e\u200b.example/events"
+	secret, public, err := note.GenerateKey(rand.Reader, name)
+	require.NoError(t, err)
+	signer, err := note.NewSigner(secret)
+	require.NoError(t, err)
+	signed, err := ledger.Checkpoint{Origin: name, Root: ledger.EmptyRoot()}.Sign(signer)
+	require.NoError(t, err)
+	var bundle bytes.Buffer
+	w, err := ledger.NewBundleWriter(&bundle, ledger.Events, signed)
+	require.NoError(t, err)
+	require.NoError(t, w.Close())
+	file := writeFile(t, "x.json", bundle.String())
+	for _, output := range []string{"text", "json"} {
+		out, errs, status := call(t, "verify", file, "--key", public, "--output", output)
+		require.Equal(t, statusDone, status, errs)
+		require.Contains(t, out, `audit\u202e\u200b.example/events`)
+		require.Equal(t, -1, strings.IndexFunc(strings.ReplaceAll(out+errs, "\n", ""), harmful), "%q", out)
+	}
+}
