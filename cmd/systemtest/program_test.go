@@ -169,6 +169,18 @@ func (p *program) ready(ctx context.Context) error {
 	return err
 }
 
+// says waits until the process has logged a text.
+func (p *program) says(text string, within time.Duration) {
+	p.t.Helper()
+	eventually(p.t, within, fmt.Sprintf("%s says %q", p.name, text), func(context.Context) error {
+		log, err := os.ReadFile(p.log)
+		if err == nil && !bytes.Contains(log, []byte(text)) {
+			err = errors.New("it has not said so yet")
+		}
+		return err
+	})
+}
+
 // peakMemory is the most resident memory that the process has had, in bytes; 0 where the system does
 // not tell.
 func (p *program) peakMemory() int64 {

@@ -54,6 +54,9 @@ func TestStalledInMidCopy(t *testing.T) {
 	s.caughtUp(time.Minute, zombie) // it owns all partitions
 	heir := s.ingest("heir")
 	eventually(t, 30*time.Second, "the heir is ready", heir.ready)
+	// A member that is stopped while it hands partitions over is waited for as long as handing over may
+	// take, by some brokers: here it stops at its daily work.
+	heir.says("reading partition", 30*time.Second)
 	stalls.arm(func() { zombie.signal(syscall.SIGSTOP) })
 	stop := f.load(50, 40*time.Millisecond) // little: the time until all go on is to be the stall's, not the backlog's
 	select {
