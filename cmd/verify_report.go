@@ -108,7 +108,7 @@ func tellFaults(b *strings.Builder, name string, v *verdict) {
 		b.WriteString("  Until that key is given, nothing that the file shows can be relied on. Get it from whoever runs the log,\n" +
 			"  and not together with the file.\n")
 	case r.Form != ledger.FormExport:
-		b.WriteString("  Without a genuine checkpoint nothing that the file shows can be relied on.\n")
+		b.WriteString("  No checkpoint in it could be verified, so nothing that the file shows can be relied on.\n")
 	}
 }
 

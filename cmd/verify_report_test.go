@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"os"
@@ -115,5 +116,37 @@ func TestVerifyShowsNamesOfLogsSafely(t *testing.T) {
 		require.Equal(t, statusDone, status, errs)
 		require.Contains(t, out, `audit\u202e\u200b.example/events`)
 		require.Equal(t, -1, strings.IndexFunc(strings.ReplaceAll(out+errs, "\n", ""), harmful), "%q", out)
+	}
+}
+
+// A genuine checkpoint is said to be one, in every form of evidence, whatever became of the entry beside
+// it; and nothing is said of it where it could not be looked at.
+func TestVerifySaysWhatIsKnownOfTheCheckpoint(t *testing.T) {
+	proof := readEvidence(t, "event.tlog-proof")
+	extra, rest, found := strings.Cut(strings.TrimPrefix(proof, "c2sp.org/tlog-proof@v1\nextra "), "\n")
+	require.True(t, found)
+	entry, err := base64.StdEncoding.DecodeString(extra)
+	require.NoError(t, err)
+	with := func(entry string) string {
+		return "c2sp.org/tlog-proof@v1\nextra " + base64.StdEncoding.EncodeToString([]byte(entry)) + "\n" + rest
+	}
+	const genuine, none = "Its signature is genuine, by the key ", "No checkpoint in it could be verified"
+	for name, c := range map[string]struct{ text, says, not string }{
+		"another type":   {with(strings.Replace(string(entry), `"eventType":"`, `"eventType":"X`, 1)), genuine, none},
+		"a member more":  {with(strings.Replace(string(entry), `{`, `{"a":1,`, 1)), genuine, none},
+		"no entry":       {with("nothing"), genuine, none},
+		"a bundle":       {strings.Replace(readEvidence(t, "events.json"), `"eventType":"`, `"eventType":"X`, 1), genuine, none},
+		"no proof":       {"c2sp.org/tlog-proof@v1\n" + "nothing", none, genuine},
+		"its checkpoint": {strings.Replace(proof, "/events\n1", "/events\n2", 1), none, genuine},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := writeFile(t, "x", c.text)
+			out, _, status := call(t, "verify", file, "--key", evidence+"keys.txt")
+			require.Equal(t, statusTampering, status, out)
+			require.Contains(t, out, c.says)
+			require.NotContains(t, out, c.not)
+			report := verifyJSON(t, statusTampering, file, "--key", evidence+"keys.txt").Files[0]
+			require.Equal(t, c.says == genuine, report.Checkpoint != nil)
+		})
 	}
 }

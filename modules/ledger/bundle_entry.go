@@ -110,8 +110,10 @@ func (e *bundleEntry) verify(c *Checkpoint) *Fault {
 	case e.index >= c.Size:
 		return &Fault{Kind: WrongIndex, Detail: fmt.Sprintf("the checkpoint speaks for the positions below %d only", c.Size)}
 	case VerifyInclusion(e.leaf, e.index, c.Size, e.proof, c.Root) != nil:
-		return &Fault{Kind: NotIncluded, Detail: "what is shown here is not what the log holds at this position: " +
-			"the entry or its proof was changed after the checkpoint was signed"}
+		// Which of the three is another can't be told: a genuine entry with its proof and a later checkpoint
+		// looks like a changed one.
+		return &Fault{Kind: NotIncluded, Detail: "its proof does not lead from what is shown here to this checkpoint: " +
+			"the entry or the proof was changed, or they belong to another checkpoint"}
 	}
 	return nil
 }

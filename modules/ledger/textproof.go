@@ -1,12 +1,12 @@
 package ledger
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/base64"
 	"errors"
 	"io"
 	"strconv"
-	"strings"
 
 	"audittrail/modules/event"
 )
@@ -26,6 +26,9 @@ const (
 	extraPrefix     = "extra "
 	indexPrefix     = "index "
 )
+
+// strictBase64 takes the one spelling that an encoder makes, but for line breaks.
+var strictBase64 = base64.StdEncoding.Strict()
 
 var errTextProof = errors.New("is not a C2SP tlog-proof: a header, extra data, an index, hashes in base64, an empty line and a checkpoint")
 
@@ -55,93 +58,139 @@ func ParseTextProof(text []byte) (TextProof, error) {
 		return TextProof{}, errTextProof
 	}
 	p := TextProof{Checkpoint: checkpoint}
-	lines := strings.Split(string(head), "\n")
-	if extra, ok := strings.CutPrefix(lines[0], extraPrefix); ok {
-		var err error
-		if p.Extra, err = base64.StdEncoding.DecodeString(extra); err != nil {
+	line, head, more := bytes.Cut(head, []byte{'\n'})
+	if extra, ok := bytes.CutPrefix(line, []byte(extraPrefix)); ok {
+		var err error // the decoder passes over returns
+		if p.Extra, err = strictBase64.AppendDecode([]byte{}, extra); err != nil || !more || bytes.ContainsRune(extra, '\r') {
 			return TextProof{}, errTextProof
 		}
-		lines = lines[1:]
+		line, head, more = bytes.Cut(head, []byte{'\n'})
 	}
-	if len(lines) == 0 || len(lines) > 1+MaxProof {
+	index, ok := bytes.CutPrefix(line, []byte(indexPrefix))
+	if p.Index = parseIndex(index); p.Index < 0 || !ok {
 		return TextProof{}, errTextProof
 	}
-	index, _ := strings.CutPrefix(lines[0], indexPrefix)
-	if p.Index = parseIndex([]byte(index)); p.Index < 0 {
-		return TextProof{}, errTextProof
-	}
-	for _, line := range lines[1:] {
-		h, err := ParseHash(line)
-		if err != nil {
+	for more {
+		line, head, more = bytes.Cut(head, []byte{'\n'})
+		h, err := ParseHash(string(line))
+		if err != nil || len(p.Proof) == MaxProof {
 			return TextProof{}, errTextProof
 		}
 		p.Proof = append(p.Proof, h)
-	}
-	if !bytes.Equal(p.Append(nil), text) {
-		return TextProof{}, errTextProof
 	}
 	return p, nil
 }
 
 // Verify checks that the leaf, which the caller MUST have computed from the entry itself, is in the log
-// of a checkpoint that one of keys has signed. The error is a *NotProvenError.
+// of a checkpoint that one of keys has signed. The error is a *NotProvenError. The checkpoint is answered
+// also where it is genuine and the leaf is not in it; it is zero where it can't be trusted.
 func (p TextProof) Verify(leaf Hash, log Log, keys Keys) (Signed, error) {
 	signed, fault := openFor(log, p.Checkpoint, keys)
 	if fault == nil {
-		e := bundleEntry{shown{leaf: leaf, position: p.Index}, p.Index, p.Proof}
-		if fault = e.verify(&signed.Checkpoint); fault != nil {
-			fault.Entry, fault.Index = 1, p.Index
-		}
+		fault = p.leads(leaf, &signed.Checkpoint)
 	}
 	if fault != nil {
-		return Signed{}, &NotProvenError{Faults: []*Fault{fault}, Count: 1}
+		fault.Entry, fault.Index = 1, p.Index
+		return signed, notProven(fault)
 	}
 	return signed, nil
 }
 
+// leads checks that the proof leads from the leaf to a checkpoint that is trusted.
+func (p TextProof) leads(leaf Hash, c *Checkpoint) *Fault {
+	e := bundleEntry{shown{leaf: leaf, position: p.Index}, p.Index, p.Proof}
+	return e.verify(c)
+}
+
 // verifyText reads a textual proof and verifies the entry that it carries.
-func verifyText(r io.Reader, keys Keys, each func(Entry)) (Report, error) {
+func verifyText(r *bufio.Reader, keys Keys, each func(Entry)) (Report, error) {
 	report := Report{Form: FormTextProof}
-	text, err := io.ReadAll(r)
+	text, err := readTextProof(r)
 	switch {
 	case errors.Is(err, errMeter):
 		return report, notProven(malformed("the proof is larger than any entry can be"))
+	case errors.Is(err, errTextProof):
 	case err != nil:
 		return report, &UnreadableError{Detail: "the file can't be read", Cause: err}
 	}
-	p, err := ParseTextProof(text)
+	var p TextProof
+	if err == nil {
+		p, err = ParseTextProof(text)
+	}
 	if err != nil {
 		return report, notProven(malformed("the file begins as a proof, and %s", err.Error()))
 	}
 	report.Entries, report.Distinct = 1, true
-	shows, fault := p.shows(&report)
-	if fault == nil {
-		if report.Checkpoint, err = p.Verify(shows.leaf, report.Log, keys); err == nil {
-			report.Proven = 1
-			each(Entry{Number: 1, Index: p.Index, ID: shows.id})
-			return report, nil
+	e := Entry{Number: 1, Index: p.Index}
+	if e.ID, e.Fault = p.verify(&report, keys); e.Fault != nil {
+		e.Fault.Entry, e.Fault.Index, e.Fault.ID = e.Number, e.Index, e.ID
+		each(e)
+		return report, notProven(e.Fault)
+	}
+	report.Proven = 1
+	each(e)
+	return report, nil
+}
+
+// readTextProof reads what could be a textual proof, and stops where it can't be one any more: so that the
+// memory is taken by an entry, and not by anything that begins like one.
+func readTextProof(r *bufio.Reader) ([]byte, error) {
+	const (
+		most     = 3 + MaxProof // lines up to the empty one: the header, extra, the index, the proof
+		mostLine = 100          // bytes of each that is not extra
+	)
+	var text []byte
+	for n := 0; ; n++ {
+		start := len(text)
+		for {
+			part, err := r.ReadSlice('\n')
+			text = append(text, part...)
+			if err == nil {
+				break
+			}
+			switch {
+			case errors.Is(err, io.EOF):
+				return nil, errTextProof
+			case !errors.Is(err, bufio.ErrBufferFull):
+				return nil, err
+			case n != 1 || !bytes.HasPrefix(text[start:], []byte(extraPrefix)):
+				return nil, errTextProof
+			}
 		}
-		var e *NotProvenError
-		if errors.As(err, &e) {
-			fault = e.Faults[0]
+		line := text[start:]
+		switch {
+		case len(line) == 1:
+			checkpoint, err := io.ReadAll(io.LimitReader(r, MaxCheckpoint+1))
+			return append(text, checkpoint...), err
+		case n == most, len(line) > mostLine && (n != 1 || !bytes.HasPrefix(line, []byte(extraPrefix))):
+			return nil, errTextProof
 		}
 	}
-	fault.Entry, fault.Index, fault.ID = 1, p.Index, shows.id
-	each(Entry{Number: 1, Index: p.Index, ID: shows.id, Fault: fault})
-	return report, notProven(fault)
 }
 
 func notProven(f *Fault) *NotProvenError { return &NotProvenError{Faults: []*Fault{f}, Count: 1} }
 
-// shows computes the leaf of the entry that the proof carries. The log is the one that the checkpoint
-// names; whether the checkpoint may speak for it is verified later.
-func (p TextProof) shows(report *Report) (shown, *Fault) {
+// verify opens the checkpoint, computes the leaf of the entry that the proof carries, and goes from there to
+// the checkpoint. The log is the one that the checkpoint names.
+func (p TextProof) verify(report *Report, keys Keys) (id string, fault *Fault) {
 	origin, _, _ := bytes.Cut(p.Checkpoint, []byte{'\n'})
 	log, ok := LogOf(string(origin))
 	if !ok {
-		return shown{}, &Fault{Kind: WrongLog, Detail: "its checkpoint is of " + printable(string(origin)) + ", which is no log of events or of accesses"}
+		return "", &Fault{Kind: WrongLog, Detail: "its checkpoint is of " + printable(string(origin)) + ", which is no log of events or of accesses"}
 	}
 	report.Log = log
+	if report.Checkpoint, fault = openFor(log, p.Checkpoint, keys); fault != nil {
+		return "", fault
+	}
+	shows, fault := p.shows(log)
+	if fault == nil {
+		fault = p.leads(shows.leaf, &report.Checkpoint.Checkpoint)
+	}
+	return shows.id, fault
+}
+
+// shows computes the leaf of the entry that the proof carries.
+func (p TextProof) shows(log Log) (shown, *Fault) {
 	if len(p.Extra) < len("{}") || p.Extra[0] != '{' {
 		return shown{}, &Fault{Kind: Malformed, Detail: "the proof does not carry its entry"}
 	}

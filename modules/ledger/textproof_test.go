@@ -93,8 +93,12 @@ func TestChangedTextProofsDoNotVerify(t *testing.T) {
 		{"no index", "index 9\n", "", ledger.Malformed},
 		{"a hash", hash, numbered(1)[0].String(), ledger.NotIncluded},
 		{"a hash less", hash + "\n", "", ledger.NotIncluded},
+		{"as many as there may be", hash + "\n", strings.Repeat(hash+"\n", 58), ledger.NotIncluded},
+		{"one more than that", hash + "\n", strings.Repeat(hash+"\n", 59), ledger.Malformed},
 		{"a hundred more", hash + "\n", strings.Repeat(hash+"\n", 101), ledger.Malformed},
 		{"returns", "\nindex 9\n", "\r\nindex 9\r\n", ledger.Malformed},
+		{"a return in extra", "extra ey", "extra e\ry", ledger.Malformed},
+		{"no word for the index", "\nindex 9\n", "\n9\n", ledger.Malformed},
 		{"extra cut", "\nindex 9\n", "=\nindex 9\n", ledger.Malformed},
 		{"the header", "@v1\n", "@v1\n\n", ledger.Malformed},
 		{"the size", "\n70\n", "\n71\n", ledger.BadSignature},
@@ -110,6 +114,96 @@ func TestChangedTextProofsDoNotVerify(t *testing.T) {
 			t.Errorf("%s: %v", c.name, err)
 		}
 	}
+}
+
+// Where the checkpoint is genuine the report has it, whatever became of the entry: as of a bundle.
+func TestTextProofsAreReportedWithTheirCheckpoint(t *testing.T) {
+	h := newHistory(t, 70)
+	keys := trusting(t, h.key)
+	p, err := ledger.ParseTextProof([]byte(h.textProof(9)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if signed, err := p.Verify(h.tree.leaves[8], ledger.Events, keys); err == nil || signed.Size != 70 {
+		t.Errorf("%+v, %v", signed, err)
+	}
+	if signed, err := p.Verify(h.tree.leaves[9], ledger.Events, trusting(t, testKey(t, 2))); err == nil || signed.Origin != "" {
+		t.Errorf("%+v, %v", signed, err)
+	}
+	for name, extra := range map[string][]byte{
+		"another entry": h.events[8].Canonical(),
+		"no entry":      []byte("{}"),
+		"no JSON":       []byte("{"),
+		"nothing":       nil,
+	} {
+		p.Extra = extra
+		report, err := verify(string(p.Append(nil)), keys)
+		var e *ledger.NotProvenError
+		if !errors.As(err, &e) || report.Checkpoint.Size != 70 || report.Entries != 1 || e.Faults[0].Entry != 1 || e.Faults[0].Index != 9 {
+			t.Errorf("%s: %+v, %v", name, report, err)
+		}
+	}
+}
+
+// A genuine entry and proof beside another genuine checkpoint: it is not said that either was changed.
+func TestAnEntryBesideAnotherCheckpoint(t *testing.T) {
+	h := newHistory(t, 70)
+	keys := trusting(t, h.key)
+	later := sign(t, ledger.Events, 60, h.tree.root(60), h.key)
+	proof := h.tree.inclusion(70, 9)[0]
+	var bundle bytes.Buffer
+	w, err := ledger.NewBundleWriter(&bundle, ledger.Events, later)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(w.Event(&h.events[9], proof), w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{bundle.String(), string(ledger.EventTextProof(&h.events[9], proof, later).Append(nil))} {
+		_, err := verify(text, keys)
+		var e *ledger.NotProvenError
+		if !errors.As(err, &e) || e.Faults[0].Kind != ledger.NotIncluded || !strings.Contains(e.Faults[0].Detail, "or they belong to another checkpoint") {
+			t.Errorf("%v", err)
+		}
+	}
+}
+
+// What begins like a proof and goes on without end is not read to the end.
+func TestTextProofsThatCantBeAreNotRead(t *testing.T) {
+	key := trusting(t, testKey(t, 1))
+	const header, index = "c2sp.org/tlog-proof@v1\n", "index 1\n"
+	for name, c := range map[string]struct{ start, again string }{
+		"short lines":         {header, "a\n"},
+		"one line":            {header, "a"},
+		"the extra again":     {header, "extra e30=\n"},
+		"hashes":              {header + index, numbered(1)[0].String() + "\n"},
+		"a long hash":         {header + index, "A"},
+		"checkpoint":          {header + index + "\n", "A"},
+		"lines of checkpoint": {header + index + "\n", "a\n"},
+	} {
+		read := &endless{start: c.start, again: c.again}
+		_, err := ledger.Verify(read, key, nil)
+		var e *ledger.NotProvenError
+		if !errors.As(err, &e) || read.given > 2*ledger.MaxCheckpoint {
+			t.Errorf("%s: %v after %d bytes", name, err, read.given)
+		}
+	}
+}
+
+// endless is a text, and then another again and again.
+type endless struct {
+	start, again string
+	given        int
+}
+
+func (e *endless) Read(b []byte) (int, error) {
+	if e.start == "" {
+		e.start = strings.Repeat(e.again, 1+100/len(e.again))
+	}
+	n := copy(b, e.start)
+	e.start = e.start[n:]
+	e.given += n
+	return n, nil
 }
 
 func TestMutatedTextProofsNeverVerifyAsAnother(t *testing.T) {
