@@ -25,6 +25,9 @@ import (
 // the answer have room.
 const maxAnswer = 64 << 20
 
+// maxRefusal bounds what is read of any other answer than the one that was asked for.
+const maxRefusal = 256 << 10
+
 // Client asks one API. It is safe for concurrent use.
 type Client struct {
 	base  *url.URL
@@ -114,6 +117,9 @@ func unwrapURL(err error) error {
 }
 
 func (c *Client) read(resp *http.Response) (jsontext.Value, error) {
+	if resp.StatusCode != http.StatusOK || kindOf(resp) != kindJSON {
+		return nil, c.refusal(resp)
+	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	if err != nil {
 		return nil, fmt.Errorf("the answer from %s was cut off: %w", c.base, err)
@@ -121,16 +127,22 @@ func (c *Client) read(resp *http.Response) (jsontext.Value, error) {
 	if len(body) > maxAnswer {
 		return nil, fmt.Errorf("the answer from %s is longer than %d MiB; ask with a smaller limit", c.base, maxAnswer>>20)
 	}
-	if resp.StatusCode == http.StatusOK && kindOf(resp) == kindJSON {
-		return body, nil
+	return body, nil
+}
+
+// refusal reads an answer that is not what was asked for: a *Problem where the API made it.
+func (c *Client) refusal(resp *http.Response) error {
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxRefusal)) // of a longer one the rest is missing, so it is no JSON
+	if err != nil {
+		return fmt.Errorf("the answer from %s was cut off: %w", c.base, err)
 	}
 	var p Problem
 	if kindOf(resp) != kindProblem || json.Unmarshal(body, &p) != nil {
-		return nil, fmt.Errorf("%s answered %d (%s), which is not how audittrail answers; is client.url right?",
+		return fmt.Errorf("%s answered %d (%s), which is not how audittrail answers; is client.url right?",
 			c.base, resp.StatusCode, http.StatusText(resp.StatusCode))
 	}
 	p.Status = resp.StatusCode
-	return nil, &p
+	return &p
 }
 
 // Problem is an answer that refuses (RFC 9457).
@@ -146,22 +158,25 @@ type Problem struct {
 	CorrelationID string `json:"correlationId"`
 }
 
+// Error is the problem in lines for people. What the API sent of it stays on the line where it stands, so
+// that it can't pass for another; it may hold anything else.
 func (p *Problem) Error() string {
+	oneLine := strings.NewReplacer("\n", `\n`, "\r", `\r`).Replace
 	var b strings.Builder
-	fmt.Fprintf(&b, "the API refused (%d %s)", p.Status, p.Code)
+	fmt.Fprintf(&b, "the API refused (%d %s)", p.Status, oneLine(p.Code))
 	if p.Detail != "" {
-		b.WriteString(": " + p.Detail)
+		b.WriteString(": " + oneLine(p.Detail))
 	}
 	for _, e := range p.Errors {
 		if part := e.Field + ": " + e.Detail; part != p.Detail {
-			b.WriteString("\n  " + part)
+			b.WriteString("\n  " + oneLine(part))
 		}
 	}
 	if p.Status == http.StatusUnauthorized {
 		b.WriteString("\n  give a valid token: AUDITTRAIL_CLIENT_TOKEN, or AUDITTRAIL_CLIENT_TOKEN_FILE with the path of a file")
 	}
 	if p.CorrelationID != "" {
-		b.WriteString("\n  correlation id " + p.CorrelationID)
+		b.WriteString("\n  correlation id " + oneLine(p.CorrelationID))
 	}
 	return b.String()
 }

@@ -1,7 +1,9 @@
 package client
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"maps"
@@ -74,8 +76,8 @@ func (l *List) page(ctx context.Context, given int) ([]jsontext.Value, error) {
 		return nil, err
 	}
 	var page struct {
-		Items      []jsontext.Value `json:"items"`
-		NextCursor *string          `json:"nextCursor"`
+		Items      jsontext.Value `json:"items"`
+		NextCursor *string        `json:"nextCursor"`
 	}
 	if err := json.Unmarshal(body, &page); err != nil {
 		return nil, fmt.Errorf("the answer of %s is no list: %w", l.path, err)
@@ -83,5 +85,33 @@ func (l *List) page(ctx context.Context, given int) ([]jsontext.Value, error) {
 	if l.next = ""; page.NextCursor != nil {
 		l.next = *page.NextCursor
 	}
-	return page.Items, nil
+	items, err := split(page.Items, size)
+	if err != nil {
+		return nil, fmt.Errorf("the answer of %s is no list: %w", l.path, err)
+	}
+	return items, nil
+}
+
+// split takes a JSON array apart, into most items at most: an answer of many millions that are tiny would take
+// far more memory than its bytes.
+func split(array jsontext.Value, most int) ([]jsontext.Value, error) {
+	if array.Kind() != '[' {
+		return nil, errors.New("items is no array")
+	}
+	d := jsontext.NewDecoder(bytes.NewReader(array))
+	if _, err := d.ReadToken(); err != nil {
+		return nil, err
+	}
+	var items []jsontext.Value
+	for d.PeekKind() != ']' {
+		if len(items) == most {
+			return nil, errors.New("it has more items than were asked for")
+		}
+		item, err := d.ReadValue()
+		if err != nil {
+			return nil, err
+		}
+		items = append(items, item.Clone())
+	}
+	return items, nil
 }

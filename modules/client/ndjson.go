@@ -11,20 +11,18 @@ import (
 // CopyNDJSON copies an NDJSON export while it arrives, of any length, and makes sure that it is whole: its
 // last line is a trailer whose count and hash are those of what came before. So one that was cut is an
 // error whatever a proxy made of the cut. It proves nothing. each is called for every event that has
-// passed; dst has got all of what was read when CopyNDJSON returns.
+// passed; dst has got all of what was read when CopyNDJSON returns. It holds one line at a time, of
+// ledger.MaxEntry at most.
 func CopyNDJSON(dst io.Writer, src io.Reader, each func()) error {
-	r := ledger.NewExportReader(io.TeeReader(src, dst))
+	from := &copying{src: src, dst: dst}
+	r := ledger.NewExportReader(from)
 	for {
 		_, err := r.Next()
 		if errors.Is(err, io.EOF) {
 			break
 		}
-		var fault *ledger.Fault
-		switch {
-		case errors.As(err, &fault) && fault.Kind == ledger.Incomplete:
-			return fmt.Errorf("the API's answer was cut off behind event %d; it is of no use", r.Count())
-		case err != nil:
-			return fmt.Errorf("the API's answer is no export: %w", err)
+		if err != nil {
+			return explainExport(err, from, r.Count())
 		}
 		each()
 	}
@@ -32,4 +30,16 @@ func CopyNDJSON(dst io.Writer, src io.Reader, each func()) error {
 		return fmt.Errorf("the API's answer was damaged on its way; it is of no use: %w", fault)
 	}
 	return nil
+}
+
+func explainExport(err error, from *copying, events int64) error {
+	where := fmt.Sprintf("behind event %d", events)
+	if failure := from.failure(where); failure != nil {
+		return failure
+	}
+	var fault *ledger.Fault
+	if errors.As(err, &fault) && fault.Kind == ledger.Incomplete {
+		return cutOff(where)
+	}
+	return fmt.Errorf("the API's answer is no export: %w", err)
 }

@@ -40,8 +40,7 @@ func (c *Client) Open(ctx context.Context, path string, query url.Values) (io.Re
 	if resp.StatusCode == http.StatusOK && (kindOf(resp) == kindJSON || kindOf(resp) == kindNDJSON) {
 		return s, nil
 	}
-	_, err = c.read(resp)
-	return nil, errors.Join(err, s.Close())
+	return nil, errors.Join(c.refusal(resp), s.Close())
 }
 
 // stream is the body of an answer that must go on arriving while it is read.
