@@ -70,7 +70,7 @@ func (p *jsonPrinter) end(nextCursor string) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(p.out, "%s  \"nextCursor\": %s\n}\n", text, b)
+	_, err = fmt.Fprintf(p.out, "%s  \"nextCursor\": %s\n}\n", text, visibleJSON(nil, b))
 	return err
 }
 

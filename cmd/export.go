@@ -36,10 +36,14 @@ NDJSON is the same events without their proofs, one a line, for other programs t
 {"complete":true,"count":N,"sha256":"…","checkpoint":"…"}, tells a whole file from a cut or damaged
 one; it is no event. It proves nothing: nobody signs it.
 
-FILE appears under its name when it is complete, in place of one that was there. Until then there is only
-a hidden file beside it that ends in .partial; when the export fails, or what arrived is not whole, that
-is removed. Where the name ends in .gz it is compressed. Standard output gets what arrives as it arrives:
-look at the exit status.`,
+FILE appears under its name when it is complete, in place of one that was there; where the name is a
+link, in place of what it leads to. A file that may not be written is left alone. Until then there is only
+a hidden file beside it that ends in .partial; when the export fails, or what arrived is not whole or of
+another form, that is removed. Where the name ends in .gz it is compressed. Standard output gets what
+arrives as it arrives: look at the exit status.
+
+Export asks for no key and verifies nothing: whoever answers at client.url may answer anything of the
+right form. 'audittrail verify' tells.`,
 		Example: `  audittrail export --out history.json.gz
   audittrail export --aggregate-type Order --aggregate-id SO-1001 --out SO-1001.json
   audittrail export --event-type PaymentRefunded --from 720h | audittrail verify - --key keys.txt
@@ -73,12 +77,16 @@ func runExport(c *cobra.Command, f exportFlags) error {
 	if err != nil {
 		return err
 	}
-	form := exportForm{client.CopyBundle, "events with their evidence"}
+	form := exportForm{client.CopyBundle, "events with their evidence", true}
 	if f.format.value == "ndjson" {
-		form = exportForm{client.CopyNDJSON, "events"}
+		form = exportForm{client.CopyNDJSON, "events", false}
 	}
 	if f.out == "" {
-		_, err := download(c, api, query, c.OutOrStdout(), form)
+		out := c.OutOrStdout()
+		if isTerminal(out) {
+			out = &visibleWriter{out: out}
+		}
+		_, err := download(c, api, query, out, form)
 		return err
 	}
 	file, err := createExport(f.out)
@@ -93,14 +101,19 @@ func runExport(c *cobra.Command, f exportFlags) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(c.ErrOrStderr(), "%s %s are in %s (%s)\n", grouped(events), form.holds, visible(f.out), mebibytes(size))
+	text := fmt.Sprintf("%s %s are in %s (%s)\n", grouped(events), form.holds, visible(f.out), mebibytes(size))
+	if form.proofs {
+		text += "Nothing in it was verified yet: audittrail verify " + visible(f.out) + " --key K\n"
+	}
+	_, err = io.WriteString(c.ErrOrStderr(), text)
 	return err
 }
 
 // exportForm is how one form of export is told from a part of it.
 type exportForm struct {
-	copy  func(dst io.Writer, src io.Reader, each func()) error // fails where src is not whole
-	holds string
+	copy   func(dst io.Writer, src io.Reader, each func()) error // fails where src is not whole, or not of that form
+	holds  string
+	proofs bool // there is something to verify
 }
 
 // download writes what the API streams, and answers how many events it holds.

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"compress/gzip"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -13,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -62,6 +64,7 @@ func TestExportWritesWhatVerifyAccepts(t *testing.T) {
 		require.Equal(t, statusDone, status, errs)
 		require.Empty(t, out)
 		require.Regexp(t, `^[1-9]\d* events with their evidence are in `, errs)
+		require.Contains(t, errs, "verified yet: audittrail verify "+file+" --key K\n")
 		_, errs, status = call(t, "verify", file, "--key", evidence+"keys.txt")
 		require.Equal(t, statusDone, status, errs)
 	}
@@ -90,6 +93,7 @@ func TestExportNDJSON(t *testing.T) {
 		require.Equal(t, statusDone, status, errs)
 		require.Empty(t, out)
 		require.Contains(t, errs, "3 events are in ")
+		require.NotContains(t, errs, "verify", "it proves nothing")
 	}
 	plain, err := os.ReadFile(filepath.Join(dir, "plain.ndjson"))
 	require.NoError(t, err)
@@ -129,6 +133,8 @@ func TestExportThatIsCutLeavesNothing(t *testing.T) {
 		"a list":                   {`[]`, false, "no evidence bundle"},
 		"with something behind":    {bundle + "{}", false, "no evidence bundle"},
 		"entries that are no list": {`{"entries":{}}`, false, "no evidence bundle"},
+		"entries alone":            {`{"entries":[]}`, false, "no evidence bundle"},
+		"entries alone, twice":     {`{"entries":[],"entries":[]}`, false, "no evidence bundle"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			exportAPI(t, c.text, c.cut)
@@ -161,6 +167,112 @@ func TestExportTellsWhatTheAPIRefuses(t *testing.T) {
 	require.Contains(t, errs, "503 not_yet_signed")
 	require.Contains(t, errs, "c-9")
 	requireFiles(t, dir)
+}
+
+// A link stays, and what it leads to gets the export, there or not.
+func TestExportFollowsLinks(t *testing.T) {
+	bundle := readEvidence(t, "events.json")
+	exportAPI(t, bundle, false)
+	dir := t.TempDir()
+	for _, name := range []string{"a/b", "c"} {
+		require.NoError(t, os.MkdirAll(filepath.Join(dir, name), 0o700))
+	}
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "c", "old.json"), []byte("an older one"), 0o600))
+	for link, to := range map[string]string{
+		"latest.json": "c/old.json", "twice.json": "latest.json", "new.json": "c/new.json", "absolute.json": filepath.Join(dir, "c", "absolute.json"),
+		"c/b": "../a/b", "up.json": "c/b/../up.json", // that is a/up.json
+	} {
+		require.NoError(t, os.Symlink(to, filepath.Join(dir, link)))
+	}
+	for link, file := range map[string]string{
+		"latest.json": "c/old.json", "twice.json": "c/old.json", "new.json": "c/new.json", "absolute.json": "c/absolute.json",
+		"up.json": "a/up.json", "c/b/plain.json": "a/b/plain.json",
+	} {
+		t.Run(link, func(t *testing.T) {
+			before, err := os.Readlink(filepath.Join(dir, link))
+			_, errs, status := call(t, "export", "--out", filepath.Join(dir, link))
+			require.Equal(t, statusDone, status, errs)
+			after, _ := os.Readlink(filepath.Join(dir, link))
+			require.Equal(t, before, after, "the link is what it was (%v)", err)
+			info, err := os.Lstat(filepath.Join(dir, file))
+			require.NoError(t, err)
+			require.True(t, info.Mode().IsRegular())
+			got, err := os.ReadFile(filepath.Join(dir, file))
+			require.NoError(t, err)
+			require.Equal(t, bundle, string(got))
+		})
+	}
+	requireFiles(t, filepath.Join(dir, "c"), "old.json", "new.json", "absolute.json", "b")
+
+	t.Chdir(dir)
+	_, errs, status := call(t, "export", "--out", "latest.json")
+	require.Equal(t, statusDone, status, errs)
+	require.NoError(t, os.Symlink("round.json", filepath.Join(dir, "round.json")))
+	_, errs, status = call(t, "export", "--out", "round.json")
+	require.Equal(t, statusFailed, status)
+	require.Contains(t, errs, "--out: ")
+	require.NoError(t, os.Symlink("no/such/folder.json", filepath.Join(dir, "nowhere.json")))
+	_, errs, status = call(t, "export", "--out", "nowhere.json")
+	require.Equal(t, statusFailed, status)
+	require.Contains(t, errs, "--out: ")
+}
+
+// Who made a file read-only wants to keep it.
+func TestExportLeavesAReadOnlyFileAlone(t *testing.T) {
+	queries := exportAPI(t, readEvidence(t, "events.json"), false)
+	dir := t.TempDir()
+	file := filepath.Join(dir, "kept.json")
+	require.NoError(t, os.WriteFile(file, []byte("an older one"), 0o400))
+	require.NoError(t, os.Symlink(file, filepath.Join(dir, "link.json")))
+	for _, name := range []string{"kept.json", "link.json"} {
+		_, errs, status := call(t, "export", "--out", filepath.Join(dir, name))
+		require.Equal(t, statusUsage, status)
+		require.Contains(t, errs, "is read-only")
+	}
+	kept, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.Equal(t, "an older one", string(kept))
+	require.Empty(t, *queries)
+	requireFiles(t, dir, "kept.json", "link.json")
+}
+
+// A server's refusal may hold anything; what reaches the terminal obeys nobody.
+func TestRefusalsAreSafeOnATerminal(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.WriteHeader(http.StatusBadRequest)
+		text, err := json.Marshal(hostile)
+		assert.NoError(t, err)
+		fmt.Fprintf(w, `{"code":%s,"detail":%[1]s,"errors":[{"field":%[1]s,"detail":%[1]s}],"correlationId":%[1]s}`, text)
+	}))
+	t.Cleanup(s.Close)
+	t.Setenv("AUDITTRAIL_CLIENT_URL", s.URL)
+	for _, args := range [][]string{{"export"}, {"events"}, {"events", "--id", "0199c82c-c000-7c4f-be77-7053b0b76e5b"}} {
+		out, errs, status := call(t, args...)
+		require.Equal(t, statusFailed, status)
+		require.Empty(t, out)
+		require.Contains(t, errs, `\x1b[31mred`)
+		require.Equal(t, 3, strings.Count(errs, "\n"), "the text makes no lines of its own: %q", errs)
+		for _, r := range strings.ReplaceAll(errs, "\n", "") {
+			require.False(t, harmful(r), "%U passed", r)
+		}
+	}
+}
+
+// An export that goes to a terminal is shown as the other commands show events, wherever its parts are cut.
+func TestVisibleWriter(t *testing.T) {
+	const text = "[\"\u009b2J 東京\U000e0041 \x1b]0;t\a\"]\n"
+	for size := 1; size <= len(text); size++ {
+		var out strings.Builder
+		w := &visibleWriter{out: &out}
+		for from := 0; from < len(text); from += size {
+			part := text[from:min(from+size, len(text))]
+			n, err := io.WriteString(w, part)
+			require.NoError(t, err)
+			require.Equal(t, len(part), n)
+		}
+		require.Equal(t, "[\"\\u009b2J 東京\\udb40\\udc41 \\u001b]0;t\\u0007\"]\n", out.String())
+	}
 }
 
 func TestWrongUseOfExport(t *testing.T) {
