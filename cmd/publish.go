@@ -158,7 +158,7 @@ func openSource(ctx context.Context, name string, stdin io.Reader) (*source, err
 	if name == "-" {
 		return &source{Reader: interruptible(ctx, stdin)}, nil
 	}
-	f, err := os.Open(name)
+	f, err := openInterruptibly(name)
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// openInterruptibly opens a file for reading. A named pipe that nobody writes to would be waited for in the
+// opening; so it is waited for in interruptible's reads.
+func openInterruptibly(name string) (*os.File, error) {
+	return os.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK, 0)
+}
+
 // interruptible makes reads of a terminal or pipe end with ctx. A read that waits for input can't be
 // called back, so none is begun before there is something to read.
 func interruptible(ctx context.Context, in io.Reader) io.Reader {
