@@ -7,8 +7,10 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"math"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"testing"
 
@@ -149,4 +151,20 @@ func TestVerifySaysWhatIsKnownOfTheCheckpoint(t *testing.T) {
 			require.Equal(t, c.says == genuine, report.Checkpoint != nil)
 		})
 	}
+}
+
+// Not parallel: the limit is the whole process's.
+func TestVerifySparesMemory(t *testing.T) {
+	given := debug.SetMemoryLimit(-1)
+	defer debug.SetMemoryLimit(given)
+	debug.SetMemoryLimit(math.MaxInt64)
+	restore := sparingMemory()
+	require.Less(t, debug.SetMemoryLimit(-1), int64(1<<30))
+	restore()
+	require.EqualValues(t, math.MaxInt64, debug.SetMemoryLimit(-1))
+	debug.SetMemoryLimit(2 << 30) // as GOMEMLIMIT does
+	restore = sparingMemory()
+	require.EqualValues(t, 2<<30, debug.SetMemoryLimit(-1))
+	restore()
+	require.EqualValues(t, 2<<30, debug.SetMemoryLimit(-1))
 }

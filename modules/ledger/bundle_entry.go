@@ -31,7 +31,8 @@ func malformedEntry(format string, args ...any) *Fault {
 // readEntry reads an entry, which is JSON. What could be read of it is answered beside a fault too, so
 // that the fault can name it.
 func readEntry(log Log, raw jsontext.Value) (bundleEntry, *Fault) {
-	r := entryReader{log: log, d: jsontext.NewDecoder(bytes.NewReader(raw), jsontext.AllowDuplicateNames(true))}
+	// Of a Buffer, unlike any other reader, the decoder takes no copy.
+	r := entryReader{log: log, d: jsontext.NewDecoder(bytes.NewBuffer(raw), jsontext.AllowDuplicateNames(true))}
 	r.entry.index = -1
 	if raw.Kind() != '{' {
 		return r.entry, malformedEntry("it is not an object")
@@ -79,7 +80,7 @@ func readProof(value jsontext.Value) (Proof, *Fault) {
 	if value.Kind() != '[' {
 		return nil, malformedEntry("its proof is not a list")
 	}
-	d := jsontext.NewDecoder(bytes.NewReader(value), jsontext.AllowDuplicateNames(true))
+	d := jsontext.NewDecoder(bytes.NewBuffer(value), jsontext.AllowDuplicateNames(true))
 	_, _ = d.ReadToken()
 	var p Proof
 	for d.PeekKind() != ']' {

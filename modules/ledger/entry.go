@@ -76,7 +76,7 @@ func badEntry(err error) *Fault {
 
 // eventID is the id that an object shows, for naming it only; "" where it shows none.
 func eventID(object []byte) string {
-	d := jsontext.NewDecoder(bytes.NewReader(object), jsontext.AllowDuplicateNames(true))
+	d := jsontext.NewDecoder(bytes.NewBuffer(object), jsontext.AllowDuplicateNames(true))
 	if token, err := d.ReadToken(); err != nil || token.Kind() != '{' {
 		return ""
 	}
