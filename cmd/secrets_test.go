@@ -13,6 +13,8 @@ import (
 // A signing key that is given where something else belongs is shown nowhere: neither whole nor its last
 // part, which is the secret.
 func TestSigningKeysGivenByMistakeAreNotShown(t *testing.T) {
+	trusted, err := filepath.Abs(evidence + "keys.txt")
+	require.NoError(t, err)
 	t.Chdir(t.TempDir())
 	status, full, stderr := invoke(t, "keys", "generate", "--ledger.origin", "shop") // no slash: it could be a file's name
 	require.Equal(t, statusDone, status, stderr)
@@ -21,8 +23,7 @@ func TestSigningKeysGivenByMistakeAreNotShown(t *testing.T) {
 	key := "PRIVATE+KEY+" + strings.SplitN(rest, "\n", 2)[0]
 	secret := key[strings.LastIndex(key, "+")-8:] // the base64 may hold a + itself
 	secret = secret[len(secret)-20:]
-	file, err := filepath.Abs("evidence.json")
-	require.NoError(t, err)
+	const file = "evidence.json" // the key is looked at first
 	for name, args := range map[string][]string{
 		"verify --key":                       {"verify", file, "--key", key},
 		"verify --key, all that was printed": {"verify", file, "--key", full},
@@ -31,10 +32,10 @@ func TestSigningKeysGivenByMistakeAreNotShown(t *testing.T) {
 		"verify --key, a letter cut":         {"verify", file, "--key", key[1:]},
 		"verify --key, its last part":        {"verify", file, "--key", key[len(key)-44:]},
 		"verify --key, in lines":             {"verify", file, "--key", strings.Join(strings.Split(key, "+"), "+\n")},
-		"verify":                             {"verify", key, "--key", "keys.txt"},
-		"verify, in lines":                   {"verify", full, "--key", "keys.txt", "--output", "json"},
-		"verify --output":                    {"verify", file, "--key", "keys.txt", "--output", key},
-		"verify --checkpoint":                {"verify", "--database", "--key", "keys.txt", "--checkpoint", key},
+		"verify":                             {"verify", key, "--key", trusted},
+		"verify, in lines":                   {"verify", full, "--key", trusted, "--output", "json"},
+		"verify --output":                    {"verify", file, "--key", trusted, "--output", key},
+		"verify --checkpoint":                {"verify", "--database", "--key", trusted, "--checkpoint", key},
 		"keys":                               {"keys", key},
 		"keys public":                        {"keys", "public", key},
 		"keys public --output":               {"keys", "public", "--output", key},
