@@ -105,9 +105,15 @@ func runVerifyDatabase(c *cobra.Command, keys []string, output string) error {
 	} else {
 		err = printVerification(c.OutOrStdout(), report, words)
 	}
+	if err != nil {
+		err = fmt.Errorf("the report can't be written: %w", err)
+	}
+	return alsoSaying(err, outcomeOfDatabase(report, failed))
+}
+
+// outcomeOfDatabase is the exit status. What was found weighs more than that something failed.
+func outcomeOfDatabase(report *verify.Report, failed error) error {
 	switch {
-	case err != nil:
-		return err
 	case report.Total == 0:
 		return failed
 	case failed != nil:

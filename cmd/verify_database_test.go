@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -115,6 +116,11 @@ func TestVerifyDatabaseNamesWhatItFinds(t *testing.T) {
 	require.EqualValues(t, 1, report.Counts["key_without_event"])
 	require.Equal(t, "key_without_event", report.Findings[0].Kind)
 	require.Len(t, report.Logs, 2)
+
+	var said bytes.Buffer
+	status = run(t.Context(), []string{"verify", "--database", "--key", key, "--postgres.url", url}, &fullDisk{}, &said)
+	require.Equal(t, 3, status, said.String())
+	require.Contains(t, said.String(), "the report can't be written: no space left on device")
 }
 
 // TestVerifyDatabaseThatCantBeFinished: what was found until then is told, and decides on the exit status.
