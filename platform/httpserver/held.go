@@ -38,6 +38,7 @@ type heldWriter struct {
 	below   http.ResponseWriter    // where a stream writes to
 	begin   func(status int) error // lets a stream's head go
 	pace    time.Duration          // how long one write of a stream may wait for its reader
+	least   streamRate             // what a stream's reader must take
 	stream  *Stream                // what leaves while it is made; nil for an answer that is held
 	failure error                  // why a stream did not come to its end
 }

@@ -56,3 +56,13 @@ func TestMatchesETag(t *testing.T) {
 		require.Equal(t, matches, MatchesETag(header, etag), header)
 	}
 }
+
+func TestConditionsOfSeveralLines(t *testing.T) {
+	h := http.Header{"If-None-Match": {`"a"`, `"b", W/"c"`}, "Accept": {"x", "y"}}
+	joinConditions(h)
+	require.Equal(t, []string{`"a", "b", W/"c"`}, h.Values("If-None-Match"))
+	require.Len(t, h.Values("Accept"), 2)
+	none := http.Header{}
+	joinConditions(none)
+	require.Empty(t, none)
+}

@@ -36,6 +36,7 @@ type Server struct {
 	hooks   []Hook
 	drain   time.Duration
 	pace    time.Duration // streamPace, but in tests
+	least   streamRate    // of leastBytes, but in tests
 	echo    *echo.Echo
 	seconds *prometheus.HistogramVec
 	slots   chan struct{} // one for each request under way
@@ -48,7 +49,7 @@ func New(opts Options, deps Deps) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		opts: opts, log: deps.Log, hooks: deps.Hooks, drain: deps.Drain, pace: streamPace,
+		opts: opts, log: deps.Log, hooks: deps.Hooks, drain: deps.Drain, pace: streamPace, least: streamRate{leastBytes, leastWithin},
 		echo: echo.New(), seconds: newRequestSeconds(deps.Metrics),
 		slots: make(chan struct{}, opts.MaxRequests),
 	}
@@ -72,7 +73,7 @@ func (s *Server) Echo() *echo.Echo { return s.echo }
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x, r := newExchange(r)
 	held := newHeldWriter(&s.held)
-	held.below, held.pace, held.bodiless = w, s.pace, r.Method == http.MethodHead
+	held.below, held.pace, held.least, held.bodiless = w, s.pace, s.least, r.Method == http.MethodHead
 	held.begin = func(status int) error { return s.startStream(held, x, status) }
 	defer held.reset()
 	select {
@@ -105,6 +106,7 @@ func (s *Server) answer(held *heldWriter, x *Exchange, r *http.Request) {
 	if r.Body != nil {
 		r.Body = http.MaxBytesReader(nil, r.Body, maxBodyBytes)
 	}
+	joinConditions(r.Header)
 	r.URL.RawPath = canonicalPath(r.URL)
 	s.echo.ServeHTTP(held, routed(r))
 	allowHead(held.Header())

@@ -5,16 +5,38 @@ import (
 	"fmt"
 	"net/http"
 	"time"
+
+	"audittrail/platform/errs"
 )
 
 // streamPace is how long one write of a stream may wait for its reader: a reader that takes nothing for so
 // long has gone, or holds a slot for nothing. It takes the place of the answer's own time limit.
 const streamPace = 30 * time.Second
 
+// What a stream's reader must take, 16 KiB a second: a slower one would hold the stream's slot, and the memory
+// behind it, for hours.
+const (
+	leastBytes  = 960 << 10
+	leastWithin = time.Minute
+)
+
+// streamRate is how many bytes must leave within so much time that the stream waits for its reader, on
+// average over at least that time. The time between its writes is the handler's.
+type streamRate struct {
+	bytes  int64
+	within time.Duration
+}
+
+// above says whether it is more than what was sent in the time.
+func (r streamRate) above(sent int64, waited time.Duration) bool {
+	return float64(r.bytes)/r.within.Seconds() > float64(sent)/waited.Seconds()
+}
+
 var (
-	errNotHeld  = errors.New("only an answer of this server can be streamed")
-	errStreamed = errors.New("the answer is being streamed already")
-	errHeadOnly = errors.New("HEAD wants no more than the stream's head")
+	errSlowReader = errs.New(errs.Unavailable, "unavailable", "the reader is too slow")
+	errNotHeld    = errors.New("only an answer of this server can be streamed")
+	errStreamed   = errors.New("the answer is being streamed already")
+	errHeadOnly   = errors.New("HEAD wants no more than the stream's head")
 )
 
 // Stream is the body of an answer that leaves while it is made, because it is larger than what is held.
@@ -27,6 +49,9 @@ var (
 type Stream struct {
 	w    *heldWriter
 	lost bool // the reader has gone, or takes nothing any more
+
+	waited time.Duration // for the reader, since its rate was looked at last
+	sent   int64         // bytes that left meanwhile
 }
 
 // StartStream asks the release hooks, in the phase [PhaseStart], and sends status and headers. w is the
@@ -55,25 +80,34 @@ func (s *Stream) Write(p []byte) (int, error) {
 	if s.w.bodiless {
 		return 0, errHeadOnly
 	}
-	if err := s.limit(s.w.pace); err != nil {
-		return 0, err
-	}
-	n, err := s.w.below.Write(p)
-	if err != nil {
-		s.lost = true
-		return n, err
-	}
-	return n, s.limit(0)
+	n := 0
+	err := s.wait(func() (err error) {
+		n, err = s.w.below.Write(p)
+		s.sent += int64(n)
+		return err
+	})
+	return n, err
 }
 
 // Flush makes what was written leave now.
-func (s *Stream) Flush() error {
+func (s *Stream) Flush() error { return s.wait(http.NewResponseController(s.w.below).Flush) }
+
+// wait does what waits for the reader, and ends the stream of one that is slow.
+func (s *Stream) wait(send func() error) error {
 	if err := s.limit(s.w.pace); err != nil {
 		return err
 	}
-	if err := http.NewResponseController(s.w.below).Flush(); err != nil {
+	begun := time.Now()
+	if err := send(); err != nil {
 		s.lost = true
 		return err
+	}
+	// A reader takes much at once and then nothing for a while: only the average over some time tells.
+	if s.waited += time.Since(begun); s.waited >= s.w.least.within {
+		if s.w.least.above(s.sent, s.waited) {
+			return errSlowReader
+		}
+		s.waited, s.sent = 0, 0
 	}
 	return s.limit(0)
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"audittrail/platform/httpserver"
@@ -215,4 +217,57 @@ func TestAStreamsReaderMustRead(t *testing.T) {
 	}
 	require.EqualValues(t, 24<<20, n)
 	require.NoError(t, <-ended)
+}
+
+// A reader that takes too little over some time is cut off, and the log says so; one that takes enough is
+// served to the end, however often its rate was looked at.
+func TestAStreamsReaderMustKeepARate(t *testing.T) {
+	var log bytes.Buffer
+	ended := make(chan error, 1)
+	s := newServer(t, httpserver.Options{}, &log)
+	s.SetStreamRate(100<<10, 200*time.Millisecond) // 512 KiB/s
+	s.Echo().GET("/stream", func(c echo.Context) error {
+		err := streaming(8<<10, nil)(c)
+		ended <- err
+		return err
+	})
+	listening := httptest.NewUnstartedServer(s)
+	listening.Config.ConnState = func(c net.Conn, state http.ConnState) {
+		if state == http.StateNew { // what the system holds is no reader
+			assert.NoError(t, c.(*net.TCPConn).SetWriteBuffer(256<<10))
+		}
+	}
+	listening.Start()
+	t.Cleanup(listening.Close)
+	small := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c, err := new(net.Dialer).DialContext(ctx, network, addr)
+		if err == nil {
+			err = c.(*net.TCPConn).SetReadBuffer(64 << 10)
+		}
+		return c, err
+	}}}
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, listening.URL+"/stream", nil)
+	require.NoError(t, err)
+	response, err := small.Do(request)
+	require.NoError(t, err)
+	defer response.Body.Close()
+	drip := time.NewTicker(20 * time.Millisecond)
+	defer drip.Stop()
+	n := int64(0)
+	for len(ended) == 0 && err == nil { // 50 KiB/s
+		<-drip.C
+		_, err = io.CopyN(io.Discard, response.Body, 1<<10)
+		n += 1 << 10
+	}
+	require.Less(t, n, int64(8<<20))
+	require.ErrorIs(t, <-ended, httpserver.ErrSlowReader)
+	_, err = io.Copy(io.Discard, response.Body)
+	require.ErrorIs(t, err, io.ErrUnexpectedEOF, "it can't take it for whole")
+
+	whole, err := read(t, listening.URL+"/stream")
+	require.NoError(t, err)
+	require.Len(t, whole.body, 8<<20)
+	require.NoError(t, <-ended)
+	listening.Close()
+	require.Contains(t, log.String(), "the reader is too slow")
 }
