@@ -466,7 +466,7 @@ type Name = string
 
 // Problem A problem of RFC 9457.
 //
-// Example: {"code":"invalid_parameter","correlationId":"4bf92f3577b34da6a3ce929d0e0e4736","detail":"limit: must be a whole number from 1 to 1000","errors":[{"detail":"must be a whole number from 1 to 1000","field":"limit"}],"status":400,"title":"Bad Request","type":"about:blank"}
+// Example: {"code":"invalid_parameter","correlationId":"4bf92f3577b34da6a3ce929d0e0e4736","detail":"limit: must be a whole number from 1 to 1000, without leading zeros","errors":[{"detail":"must be a whole number from 1 to 1000","field":"limit","without leading zeros":null}],"status":400,"title":"Bad Request","type":"about:blank"}
 type Problem struct {
 	// Code Stable; made for programs.
 	//
@@ -574,7 +574,7 @@ type To = Moment
 
 // BadRequest A problem of RFC 9457.
 //
-// Example: {"code":"invalid_parameter","correlationId":"4bf92f3577b34da6a3ce929d0e0e4736","detail":"limit: must be a whole number from 1 to 1000","errors":[{"detail":"must be a whole number from 1 to 1000","field":"limit"}],"status":400,"title":"Bad Request","type":"about:blank"}
+// Example: {"code":"invalid_parameter","correlationId":"4bf92f3577b34da6a3ce929d0e0e4736","detail":"limit: must be a whole number from 1 to 1000, without leading zeros","errors":[{"detail":"must be a whole number from 1 to 1000","field":"limit","without leading zeros":null}],"status":400,"title":"Bad Request","type":"about:blank"}
 type BadRequest = Problem
 
 // EventPage defines model for EventPage.
@@ -582,32 +582,32 @@ type EventPage = EventList
 
 // InternalError A problem of RFC 9457.
 //
-// Example: {"code":"invalid_parameter","correlationId":"4bf92f3577b34da6a3ce929d0e0e4736","detail":"limit: must be a whole number from 1 to 1000","errors":[{"detail":"must be a whole number from 1 to 1000","field":"limit"}],"status":400,"title":"Bad Request","type":"about:blank"}
+// Example: {"code":"invalid_parameter","correlationId":"4bf92f3577b34da6a3ce929d0e0e4736","detail":"limit: must be a whole number from 1 to 1000, without leading zeros","errors":[{"detail":"must be a whole number from 1 to 1000","field":"limit","without leading zeros":null}],"status":400,"title":"Bad Request","type":"about:blank"}
 type InternalError = Problem
 
 // NotFound A problem of RFC 9457.
 //
-// Example: {"code":"invalid_parameter","correlationId":"4bf92f3577b34da6a3ce929d0e0e4736","detail":"limit: must be a whole number from 1 to 1000","errors":[{"detail":"must be a whole number from 1 to 1000","field":"limit"}],"status":400,"title":"Bad Request","type":"about:blank"}
+// Example: {"code":"invalid_parameter","correlationId":"4bf92f3577b34da6a3ce929d0e0e4736","detail":"limit: must be a whole number from 1 to 1000, without leading zeros","errors":[{"detail":"must be a whole number from 1 to 1000","field":"limit","without leading zeros":null}],"status":400,"title":"Bad Request","type":"about:blank"}
 type NotFound = Problem
 
 // NotYetSigned A problem of RFC 9457.
 //
-// Example: {"code":"invalid_parameter","correlationId":"4bf92f3577b34da6a3ce929d0e0e4736","detail":"limit: must be a whole number from 1 to 1000","errors":[{"detail":"must be a whole number from 1 to 1000","field":"limit"}],"status":400,"title":"Bad Request","type":"about:blank"}
+// Example: {"code":"invalid_parameter","correlationId":"4bf92f3577b34da6a3ce929d0e0e4736","detail":"limit: must be a whole number from 1 to 1000, without leading zeros","errors":[{"detail":"must be a whole number from 1 to 1000","field":"limit","without leading zeros":null}],"status":400,"title":"Bad Request","type":"about:blank"}
 type NotYetSigned = Problem
 
 // TooExpensive A problem of RFC 9457.
 //
-// Example: {"code":"invalid_parameter","correlationId":"4bf92f3577b34da6a3ce929d0e0e4736","detail":"limit: must be a whole number from 1 to 1000","errors":[{"detail":"must be a whole number from 1 to 1000","field":"limit"}],"status":400,"title":"Bad Request","type":"about:blank"}
+// Example: {"code":"invalid_parameter","correlationId":"4bf92f3577b34da6a3ce929d0e0e4736","detail":"limit: must be a whole number from 1 to 1000, without leading zeros","errors":[{"detail":"must be a whole number from 1 to 1000","field":"limit","without leading zeros":null}],"status":400,"title":"Bad Request","type":"about:blank"}
 type TooExpensive = Problem
 
 // Unauthenticated A problem of RFC 9457.
 //
-// Example: {"code":"invalid_parameter","correlationId":"4bf92f3577b34da6a3ce929d0e0e4736","detail":"limit: must be a whole number from 1 to 1000","errors":[{"detail":"must be a whole number from 1 to 1000","field":"limit"}],"status":400,"title":"Bad Request","type":"about:blank"}
+// Example: {"code":"invalid_parameter","correlationId":"4bf92f3577b34da6a3ce929d0e0e4736","detail":"limit: must be a whole number from 1 to 1000, without leading zeros","errors":[{"detail":"must be a whole number from 1 to 1000","field":"limit","without leading zeros":null}],"status":400,"title":"Bad Request","type":"about:blank"}
 type Unauthenticated = Problem
 
 // Unavailable A problem of RFC 9457.
 //
-// Example: {"code":"invalid_parameter","correlationId":"4bf92f3577b34da6a3ce929d0e0e4736","detail":"limit: must be a whole number from 1 to 1000","errors":[{"detail":"must be a whole number from 1 to 1000","field":"limit"}],"status":400,"title":"Bad Request","type":"about:blank"}
+// Example: {"code":"invalid_parameter","correlationId":"4bf92f3577b34da6a3ce929d0e0e4736","detail":"limit: must be a whole number from 1 to 1000, without leading zeros","errors":[{"detail":"must be a whole number from 1 to 1000","field":"limit","without leading zeros":null}],"status":400,"title":"Bad Request","type":"about:blank"}
 type Unavailable = Problem
 
 // ListAggregateEventsParams defines parameters for ListAggregateEvents.
@@ -705,13 +705,13 @@ type ExportEventsParamsOrder string
 
 // GetEventParams defines parameters for GetEvent.
 type GetEventParams struct {
-	// IfNoneMatch Entity tags of answers that the caller has already, or `*`.
+	// IfNoneMatch Entity tags of answers that the caller has already, or `*`. It may be repeated.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 }
 
 // GetEventProofParams defines parameters for GetEventProof.
 type GetEventProofParams struct {
-	// IfNoneMatch Entity tags of answers that the caller has already, or `*`.
+	// IfNoneMatch Entity tags of answers that the caller has already, or `*`. It may be repeated.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 }
 
@@ -729,7 +729,7 @@ type ReadFeedParams struct {
 
 // GetCheckpointParams defines parameters for GetCheckpoint.
 type GetCheckpointParams struct {
-	// IfNoneMatch Entity tags of answers that the caller has already, or `*`.
+	// IfNoneMatch Entity tags of answers that the caller has already, or `*`. It may be repeated.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 }
 
@@ -740,6 +740,9 @@ type GetConsistencyParams struct {
 
 	// To The larger size.
 	To int64 `form:"to" json:"to"`
+
+	// IfNoneMatch Entity tags of answers that the caller has already, or `*`. It may be repeated.
+	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 }
 
 // Getter for additional properties for Event_Metadata. Returns the specified
@@ -1331,6 +1334,23 @@ func (w *ServerInterfaceWrapper) GetConsistency(ctx echo.Context) error {
 	err = runtime.BindQueryParameterWithOptions("form", true, true, "to", ctx.QueryParams(), &params.To, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
 	if err != nil {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter to: %s", err))
+	}
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-None-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-None-Match")]; found {
+		var IfNoneMatch IfNoneMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-None-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-None-Match", valueList[0], &IfNoneMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-None-Match: %s", err))
+		}
+
+		params.IfNoneMatch = &IfNoneMatch
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
@@ -3058,6 +3078,7 @@ type GetConsistencyResponseObject interface {
 
 type GetConsistency200ResponseHeaders struct {
 	CacheControl   *string
+	ETag           *string
 	XCorrelationId *string
 }
 
@@ -3076,12 +3097,35 @@ func (response GetConsistency200JSONResponse) VisitGetConsistencyResponse(w http
 	if response.Headers.CacheControl != nil {
 		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
 	}
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
 	if response.Headers.XCorrelationId != nil {
 		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
 	}
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
+}
+
+type GetConsistency304ResponseHeaders struct {
+	ETag           *string
+	XCorrelationId *string
+}
+
+type GetConsistency304Response struct {
+	Headers GetConsistency304ResponseHeaders
+}
+
+func (response GetConsistency304Response) VisitGetConsistencyResponse(w http.ResponseWriter) error {
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(304)
+	return nil
 }
 
 type GetConsistency400ApplicationProblemPlusJSONResponse struct {

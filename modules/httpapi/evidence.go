@@ -6,7 +6,6 @@ import (
 
 	"github.com/labstack/echo/v4"
 
-	"audittrail/modules/ledger"
 	"audittrail/platform/httpserver"
 )
 
@@ -90,12 +89,27 @@ func (e Unchanged) VisitGetCheckpointResponse(w http.ResponseWriter) error {
 }
 
 // Consistency is a consistency proof.
-type Consistency struct{ Proof ledger.Proof }
+type Consistency struct {
+	Body []byte // JSON
+	ETag string
+}
 
 // VisitGetConsistencyResponse writes the proof.
 func (c Consistency) VisitGetConsistencyResponse(w http.ResponseWriter) error {
-	cacheFor(w.Header(), cacheImmutable)
-	return send(w, append(c.Proof.AppendJSON([]byte(`{"proof":`)), '}'))
+	immutableHead(w.Header(), c.ETag)
+	return send(w, c.Body)
+}
+
+// VisitGetConsistencyResponse writes the head, which is all there is.
+func (e Unchanged) VisitGetConsistencyResponse(w http.ResponseWriter) error {
+	immutableHead(w.Header(), e.ETag)
+	w.WriteHeader(http.StatusNotModified)
+	return nil
+}
+
+func immutableHead(h http.Header, etag string) {
+	h.Set("ETag", etag)
+	cacheFor(h, cacheImmutable)
 }
 
 // Export is an answer that is written while it is read. Write begins the stream itself, when it has

@@ -85,9 +85,10 @@ func integerRule(schema *openapi3.Schema) rule {
 		most = int64(*schema.Max)
 		wording = fmt.Sprintf("must be a whole number from %d to %d", least, most)
 	}
-	return rule{wording: wording, one: func(value string) bool {
+	return rule{wording: wording + ", without leading zeros", one: func(value string) bool {
 		n, err := strconv.ParseInt(value, 10, 64)
-		return err == nil && value[0] != '+' && n >= least && n <= most
+		// One spelling alone: caches know what never changes by its URL.
+		return err == nil && strconv.FormatInt(n, 10) == value && n >= least && n <= most
 	}}
 }
 

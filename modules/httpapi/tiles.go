@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"net/http"
+	"net/url"
 
 	"github.com/labstack/echo/v4"
 
@@ -31,17 +32,34 @@ func mountTiles(server *httpserver.Server, tiles Tiles, checks ...echo.Middlewar
 			return errNoTile
 		}
 		id, width, err := ledger.ParseTilePath(c.Param("*"))
-		if err != nil {
+		if err != nil || !sentPlainly(c.Request()) {
 			return errNoTile
 		}
 		hashes, err := tiles.Tile(c.Request().Context(), log, id, width)
 		if err != nil {
 			return err
 		}
-		cacheFor(c.Response().Header(), cacheImmutable)
-		return sendAs(c.Response(), echo.MIMEOctetStream, ledger.AppendHashes(nil, hashes))
+		return sendTile(c, ledger.AppendHashes(nil, hashes))
 	}, checks...)
-	server.Expect("/v1/ledger/{log}/tile/*", http.MethodGet, http.StatusOK, http.StatusNotFound)
+	server.Expect("/v1/ledger/{log}/tile/*", http.MethodGet, http.StatusOK, http.StatusNotModified, http.StatusNotFound)
+}
+
+// sendTile sends a tile, or only that it is as the caller has it. The tag is made from the hashes, not from
+// the path: a log that was begun anew under the same name has other tiles.
+func sendTile(c echo.Context, hashes []byte) error {
+	etag := httpserver.ETag(hashes)
+	immutableHead(c.Response().Header(), etag)
+	if httpserver.MatchesETag(c.Request().Header.Get("If-None-Match"), etag) {
+		return c.NoContent(http.StatusNotModified)
+	}
+	return sendAs(c.Response(), echo.MIMEOctetStream, hashes)
+}
+
+// sentPlainly says whether a path came without percent-encoding that it does not need, and without a ?: caches
+// must know a tile by one name.
+func sentPlainly(r *http.Request) bool {
+	sent, err := url.ParseRequestURI(r.RequestURI)
+	return err == nil && sent.EscapedPath() == r.URL.EscapedPath() && !sent.ForceQuery
 }
 
 var errNoTile = errs.New(errs.NotFound, "not_found", "there is no such tile: paths are as tile/0/x001/234 or tile/1/005.p/17")

@@ -66,6 +66,11 @@ func TestAnEventThatTheCallerHas(t *testing.T) {
 			require.Empty(t, got.body)
 		}
 	}
+	for status, lines := range map[int][]string{304: {`"other"`, `"another", ` + etag}, 200: {`"other"`, `"another"`}} {
+		r := a.request(t, "/v1/events/"+id(1))
+		r.Header["If-None-Match"] = lines
+		require.Equal(t, status, a.send(t, r).status, "a list may come on several lines")
+	}
 	r := a.request(t, "/v1/events/"+id(2))
 	r.Header.Set("If-None-Match", "*")
 	a.send(t, r).refused(t, 404, "not_found", "")

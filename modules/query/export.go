@@ -9,20 +9,11 @@ import (
 	"audittrail/modules/event"
 	"audittrail/modules/httpapi"
 	"audittrail/modules/store"
-	"audittrail/platform/errs"
 	"audittrail/platform/httpserver"
 )
 
-const (
-	// maxExports is how many exports one process streams at once: each holds a page of events and some
-	// thousand hashes, about 30 MiB where events are large.
-	maxExports = 8
-
-	// exportBuffer is how many bytes leave at once.
-	exportBuffer = 64 << 10
-)
-
-var errManyExports = errs.New(errs.Unavailable, "unavailable", "too many exports are under way; try again later")
+// exportBuffer is how many bytes leave at once.
+const exportBuffer = 64 << 10
 
 // ExportEvents streams all events that fit, in the form that was asked for. The checkpoint and the first
 // page are read, and that is proven, before anything leaves, so that most of what can fail is told by a
@@ -39,12 +30,11 @@ func (h *Handlers) ExportEvents(ctx context.Context, r httpapi.ExportEventsReque
 		answer, begin = httpapi.Export{File: "events.ndjson", Type: httpapi.NDJSONType}, h.beginNDJSON
 	}
 	answer.Write = func(start func() (httpapi.ExportStream, error)) error {
-		select {
-		case h.exports <- struct{}{}:
-			defer func() { <-h.exports }()
-		default:
-			return errManyExports
+		giveBack, err := h.exports.take(httpserver.ExchangeOf(ctx).Principal)
+		if err != nil {
+			return err
 		}
+		defer giveBack()
 		size, open, err := begin(ctx)
 		if err != nil {
 			return err

@@ -235,21 +235,39 @@ func cutExport(t *testing.T, format string) {
 	a.get(t, "/v1/events/export?format="+format).refused(t, http.StatusInternalServerError, "internal_error", "")
 }
 
-// So many exports run at once and no more. A reader that leaves gives its place back.
+// So many exports run at once and no more, and half of them for one caller. A reader that leaves gives its
+// place back.
 func TestExportsAtOnce(t *testing.T) {
 	a := newAPI(t)
 	bulk(t, a, 0, 3000, 8<<10)
 	a.sign(t)
-	ctx, leave := context.WithCancel(t.Context())
-	for range 8 {
-		response := a.export(ctx, t, "")
-		require.Equal(t, http.StatusOK, response.StatusCode)
-		defer response.Body.Close()
+	as := func(caller, filters string) *http.Request {
+		r := a.request(t, "/v1/events/export?format=bundle"+filters)
+		r.Header.Set("Authorization", "Bearer "+a.issuer.Token(map[string]any{"sub": caller}))
+		return r
 	}
-	a.get(t, "/v1/events/export?format=bundle").refused(t, http.StatusServiceUnavailable, "unavailable", "")
+	leave := map[string]func(){}
+	for _, caller := range []string{"one", "two"} {
+		ctx, cancel := context.WithCancel(t.Context())
+		leave[caller] = cancel
+		for range 4 {
+			response, err := a.client.Do(as(caller, "").WithContext(ctx))
+			require.NoError(t, err)
+			require.Equal(t, http.StatusOK, response.StatusCode)
+			defer response.Body.Close()
+		}
+		p := a.send(t, as(caller, "")).refused(t, http.StatusServiceUnavailable, "unavailable", "")
+		require.Contains(t, p.Detail, "you have 4 exports under way")
+	}
+	p := a.send(t, as("three", "")).refused(t, http.StatusServiceUnavailable, "unavailable", "")
+	require.Contains(t, p.Detail, "too many exports")
 	require.Equal(t, http.StatusOK, a.get(t, "/v1/events?limit=1").status, "others go on: a waiting export holds no connection")
-	leave()
-	require.Eventually(t, func() bool { return a.get(t, "/v1/events/export?format=bundle&eventType=None").status == http.StatusOK },
+	leave["one"]()
+	require.Eventually(t, func() bool { return a.send(t, as("three", "&eventType=None")).status == http.StatusOK },
+		10*time.Second, 10*time.Millisecond)
+	require.Equal(t, http.StatusServiceUnavailable, a.send(t, as("two", "&eventType=None")).status, "its own are still under way")
+	leave["two"]()
+	require.Eventually(t, func() bool { return a.send(t, as("two", "&eventType=None")).status == http.StatusOK },
 		10*time.Second, 10*time.Millisecond)
 }
 

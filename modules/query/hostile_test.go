@@ -30,6 +30,7 @@ func TestParametersThatAreRefused(t *testing.T) {
 		"/v1/events?limit=99999999999999999999999":                     "limit",
 		"/v1/events?limit=%2B5":                                        "limit",
 		"/v1/events?limit=5.0":                                         "limit",
+		"/v1/events?limit=05":                                          "limit",
 		"/v1/events?limit=0x10":                                        "limit",
 		"/v1/events?limit=":                                            "limit",
 		"/v1/events?limit":                                             "limit",

@@ -49,7 +49,12 @@ func (h *Handlers) GetConsistency(ctx context.Context, r httpapi.GetConsistencyR
 	if err != nil {
 		return nil, err
 	}
-	return httpapi.Consistency{Proof: proof}, nil
+	answer := httpapi.Consistency{Body: append(proof.AppendJSON([]byte(`{"proof":`)), '}')}
+	answer.ETag = httpserver.ETag(answer.Body)
+	if r.Params.IfNoneMatch != nil && httpserver.MatchesETag(*r.Params.IfNoneMatch, answer.ETag) {
+		return httpapi.Unchanged{ETag: answer.ETag}, nil
+	}
+	return answer, nil
 }
 
 // Tile answers a tile's hashes, up to what the latest checkpoint covers.

@@ -151,6 +151,7 @@ func TestConsistencyOfAnySizes(t *testing.T) {
 	}
 	for query, field := range map[string]string{
 		"from=0&to=5": "from", "from=5&to=4": "from", "from=-1&to=4": "from", "from=1": "to", "to=1": "from", "": "from",
+		"from=01&to=2": "from", "from=1&to=02": "to", "from=-0&to=2": "from", "from=%2B1&to=2": "from",
 		"from=9223372036854775808&to=9": "from", "from=1&to=1.5": "to", "from=1&from=2&to=3": "from", "from=1&to=2&x=3": "x", "from=1&to=0": "to",
 	} {
 		a.get(t, "/v1/ledger/events/consistency?"+query).refused(t, http.StatusBadRequest, "invalid_parameter", field)
@@ -180,6 +181,7 @@ func TestTilesThatAreNotThere(t *testing.T) {
 		"1/000", "1/000.p/3", "1/001", "2/000", "2/000.p/1", "7/000.p/1", "8/000.p/1", "63/000.p/1", "-1/000", "00/000", "+0/000", "0/0", "0/00", "0/0000", "0/-01", "0/x000/000",
 		"0/x9223372036854775807/000", "0/x999/x999/x999/x999/x999/x999/x999/999", "99999999999999999999/000", "0/" + strings.Repeat("x999/", 500) + "999",
 		"entries/000", "entries/000.p/1", "entries", "data/000", "8/0/000", "0/000/", "0//000", "0/000.p/1/1", "0%2F000", "0/000%00", "0/%ff",
+		"0/%30%30%30", "%30/000", "0/00%30", "0/002%2Ep/1", "0/002.%70/1", "0/000?",
 		"..", "../checkpoint", "0/../0/000", "%2e%2e/checkpoint", "..%2f..%2fcheckpoint", "0/000?x", "0/ 000", "x/000", "0/００0",
 	} {
 		if path == "0/000?x" {
@@ -255,4 +257,37 @@ func TestACheckpointThatTheCallerHas(t *testing.T) {
 	bulk(t, a, 3, 3, 1)
 	a.sign(t)
 	require.Equal(t, http.StatusOK, a.send(t, r).status)
+}
+
+// What never changes has a tag that never changes, and is not sent again to whoever has it.
+func TestTilesAndProofsThatTheCallerHas(t *testing.T) {
+	a := newAPI(t)
+	bulk(t, a, 0, 300, 1)
+	a.sign(t)
+	tags := map[string]string{}
+	for _, path := range []string{"tile/0/000", "tile/0/000.p/3", "tile/1/000.p/1", "consistency?from=2&to=300", "consistency?from=300&to=300"} {
+		path = "/v1/ledger/events/" + path
+		first := a.get(t, path)
+		require.Equal(t, http.StatusOK, first.status, string(first.body))
+		tags[path] = first.header.Get("ETag")
+		require.Regexp(t, `^"[0-9a-f]{32}"$`, tags[path], "a strong one")
+	}
+	bulk(t, a, 300, 300, 1)
+	a.sign(t)
+	for path, etag := range tags {
+		for status, lines := range map[int][]string{304: {`"other"`, "W/" + etag}, 200: {`"other"`}} {
+			r := a.request(t, path)
+			r.Header["If-None-Match"] = lines
+			got := a.send(t, r)
+			require.Equal(t, status, got.status, path)
+			require.Equal(t, etag, got.header.Get("ETag"))
+			require.Equal(t, "private, max-age=31536000, immutable", got.header.Get("Cache-Control"))
+			require.Equal(t, status == 304, len(got.body) == 0)
+		}
+		require.Equal(t, 304, a.headLike(t, path, func(r *http.Request) { r.Header.Set("If-None-Match", etag) }))
+		require.Equal(t, 200, a.headLike(t, path))
+	}
+	r := a.request(t, "/v1/ledger/events/tile/0/009")
+	r.Header.Set("If-None-Match", "*")
+	a.send(t, r).refused(t, http.StatusNotFound, "not_found", "")
 }

@@ -24,8 +24,8 @@ type Handlers struct {
 	reader  *store.Reader
 	head    *headWatch
 	spec    httpapi.RawJSON
-	index   []byte        // the page of /docs
-	exports chan struct{} // one for each export under way
+	index   []byte // the page of /docs
+	exports exportSlots
 	waits   chan struct{} // one for each feed that waits
 	faults  evidenceFaults
 }
@@ -39,7 +39,7 @@ func NewHandlers(reader *store.Reader, spec *httpapi.Spec, maxWaits int, metrics
 	}
 	return &Handlers{
 		reader: reader, head: newHeadWatch(reader), spec: spec.JSON, index: docsIndex(),
-		exports: make(chan struct{}, maxExports), waits: make(chan struct{}, maxWaits), faults: faults,
+		waits: make(chan struct{}, maxWaits), faults: faults,
 	}, nil
 }
 
