@@ -48,6 +48,10 @@ func TestWaitingForAPipesWriterCanBeEnded(t *testing.T) {
 	require.ErrorIs(t, <-read, context.Canceled)
 	status := run(ctx, []string{"verify", pipe, "--key", evidence + "keys.txt"}, &bytes.Buffer{}, &bytes.Buffer{})
 	require.Equal(t, statusFailed, status)
+	var errs bytes.Buffer
+	status = run(ctx, []string{"verify", evidence + "events.json", "--key", pipe}, &bytes.Buffer{}, &errs)
+	require.Equal(t, statusFailed, status)
+	require.Contains(t, errs.String(), "interrupted")
 }
 
 // What is written to a named pipe is verified, however late it comes.

@@ -1,11 +1,11 @@
 package cmd
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"regexp"
 	"strings"
 
@@ -77,14 +77,17 @@ be read to its end, or the report can't be written, what was found wrong before 
 const maxKeyFile = 64 << 10
 
 // readVerifierKeys reads what --key was given: each a key, or the name of a file of keys.
-func readVerifierKeys(given []string) (ledger.Keys, error) {
+func readVerifierKeys(ctx context.Context, given []string) (ledger.Keys, error) {
 	texts := make([]string, len(given))
 	for i, k := range given {
 		texts[i] = k
 		if ledger.IsKeyText(k) {
 			continue
 		}
-		text, err := readKeyFile(k)
+		text, err := readKeyFile(ctx, k)
+		if ctx.Err() != nil {
+			return ledger.Keys{}, errors.New("interrupted")
+		}
 		if err != nil {
 			return ledger.Keys{}, noKeyFile(k, err)
 		}
@@ -116,13 +119,13 @@ func noKeyFile(given string, err error) error {
 	return wrongUsage(neither+"%w", err)
 }
 
-func readKeyFile(name string) (string, error) {
-	f, err := os.Open(name)
+func readKeyFile(ctx context.Context, name string) (string, error) {
+	f, err := openInterruptibly(name)
 	if err != nil {
 		return "", err
 	}
 	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxKeyFile+1))
+	text, err := io.ReadAll(io.LimitReader(interruptible(ctx, f), maxKeyFile+1))
 	if err != nil {
 		return "", err
 	}

@@ -70,7 +70,7 @@ func addVerifyDatabaseFlags(c *cobra.Command) {
 
 // runVerifyDatabase checks the event store at postgres.url against its checkpoints.
 func runVerifyDatabase(c *cobra.Command, keys []string, output string) error {
-	trusted, err := readVerifierKeys(keys)
+	trusted, err := readVerifierKeys(c.Context(), keys)
 	if err != nil {
 		return err
 	}

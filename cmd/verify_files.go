@@ -57,7 +57,7 @@ func runVerifyFiles(c *cobra.Command, names, keys []string, output string) error
 	if slices.ContainsFunc(names, ledger.HoldsPrivateKey) {
 		return wrongUsage("a FILE is a private signing key, and no file's name; treat the key as disclosed if others could read it here")
 	}
-	trusted, err := readVerifierKeys(keys)
+	trusted, err := readVerifierKeys(c.Context(), keys)
 	if err != nil {
 		return err
 	}
