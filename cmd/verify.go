@@ -24,6 +24,11 @@ keys given: it checks the signature of the checkpoint, computes the fingerprint 
 from what the file shows, and follows the proof that leads from it to the checkpoint. So what passes
 was in the log, exactly so and at that position, when the checkpoint was signed.
 
+A checkpoint alone, as GET /v1/ledger/{log}/checkpoint of the API answers it, is checked too. And --since
+answers whether history was rewritten: it names a checkpoint, or evidence, that you kept from an earlier
+time, --consistency the file that GET /v1/ledger/{log}/consistency?from=N&to=M answered for the two
+checkpoints' sizes. What passes is the same log, which only grew.
+
 An export as NDJSON has no proofs. Of it verify checks that it is complete: that its last line is there,
 and that count and SHA-256 in it fit the events; and that the checkpoint in it is signed by a key given,
 with no event later than that. This shows that the file is undamaged, and not that it is genuine, since
@@ -37,12 +42,14 @@ keys, as after a rotation. Files may be larger than memory.
 
 With --output json, files are answered as
   {"passed", "proven", "files": [{"file", "status", "form", "error", "log", "entries", "proven",
-   "distinct", "checkpoint": {"origin", "size", "root", "signedBy"}, "faultCount",
+   "distinct", "checkpoint": {"origin", "size", "root", "signedBy"},
+   "grewFrom": {"origin", "size", "root"}, "faultCount",
    "faults": [{"kind", "entry", "index", "eventId", "detail", "keyIds"}]}]}
-where "status" is proven, complete (an export), not_proven or unreadable, "form" is bundle, tlog-proof or
-export, "passed" goes with exit status 0, and "kind" is one of malformed, bad_signature, unknown_key
-(whose "keyIds" say which key is missing), wrong_log, bad_entry, wrong_index, not_included, repeated and,
-of an export, incomplete, count, hash.
+where "status" is proven, complete (an export), not_proven or unreadable, "form" is bundle, tlog-proof,
+checkpoint or export, "passed" goes with exit status 0, "grewFrom" is there once --since was shown, and
+"kind" is one of malformed, bad_signature, unknown_key (whose "keyIds" say which key is missing),
+wrong_log, bad_entry, wrong_index, not_included, repeated, not_consistent and, of an export, incomplete,
+count, hash.
 
 Exit status 0 if all is proven (an export: complete), 3 if something does not prove what it says (it was
 changed, cut, or belongs to another key), 1 if something can't be read or is no JSON. Where a file can't
@@ -50,12 +57,14 @@ be read to its end, or the report can't be written, what was found wrong before 
 		Example: `  audittrail verify evidence.json --key audit.example.com/shop/events+5ab3c0de+ATNgq1…
   audittrail verify *.json.gz --key keys.txt --output json | jq '.files[].faults'
   curl -s "$AUDITTRAIL/v1/events/$ID/proof" -H "Authorization: Bearer $TOKEN" | audittrail verify - --key keys.txt
+  audittrail verify today.json --since kept.txt --consistency proof.json --key keys.txt
   audittrail verify --database --key keys.txt --postgres.url "$DATABASE_URL"`,
 		Args: cobra.ArbitraryArgs,
 	}
 	keys := c.Flags().StringArray("key", nil, "public key of the log, or a file that holds keys; may be repeated")
 	database := c.Flags().Bool("database", false, "check the event store at postgres.url instead of files")
 	addVerifyDatabaseFlags(c)
+	addVerifyGrowthFlags(c)
 	output := addOutput(c, "text", "json")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		switch {
@@ -63,10 +72,17 @@ be read to its end, or the report can't be written, what was found wrong before 
 			return wrongUsage("--key is missing: the log's public key, or the name of a file that holds it")
 		case *database && len(args) > 0:
 			return wrongUsage("--database checks no files: leave them out, or --database")
+		case *database && c.Flags().Changed(sinceFlag):
+			return wrongUsage("--database compares with earlier checkpoints that --checkpoint names, not with --since")
 		case *database:
 			return runVerifyDatabase(c, *keys, output.value)
 		case len(args) == 0:
 			return wrongUsage("give the files to check, '-' for standard input, or --database")
+		}
+		for _, name := range []string{workersFlag, findingsFlag, checkpointFlag, unsignedFlag} {
+			if c.Flags().Changed(name) {
+				return wrongUsage("--%s is for --database; of files it would change nothing", name)
+			}
 		}
 		return runVerifyFiles(c, args, *keys, output.value)
 	}

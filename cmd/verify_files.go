@@ -25,6 +25,8 @@ type verdict struct {
 	faults []*ledger.Fault // the first of them
 	count  int64           // of all faults
 	err    error           // why it could not be read, or not to its end; nil where it could
+
+	grewFrom *ledger.Checkpoint // the earlier one that its log was shown to be, and more; nil where none was asked for
 }
 
 // fileStatus is what is to be said of a file as a whole.
@@ -54,6 +56,13 @@ func (v *verdict) status() fileStatus {
 // runVerifyFiles checks each file, and reports on all of them. What was found is the exit status, also where
 // the report can't be written or the rest is not looked at any more.
 func runVerifyFiles(c *cobra.Command, names, keys []string, output string) error {
+	grown, err := growthAsked(c, names)
+	if err != nil {
+		return err
+	}
+	if grown.since != "" {
+		names = []string{grown.since, names[0]}
+	}
 	if slices.ContainsFunc(names, ledger.HoldsPrivateKey) {
 		return wrongUsage("a FILE is a private signing key, and no file's name; treat the key as disclosed if others could read it here")
 	}
@@ -65,11 +74,16 @@ func runVerifyFiles(c *cobra.Command, names, keys []string, output string) error
 	report := newFilesReport(output, c.OutOrStdout())
 	var altered, unreadable int
 	var unsaid error
-	for _, name := range names {
+	var before *verdict
+	for i, name := range names {
 		v, err := verifyFile(c, name, trusted)
+		if err == nil && i == 1 && grown.since != "" {
+			err = grown.compare(c, before, v)
+		}
 		if err != nil {
 			return alsoSaying(err, outcomeOfFiles(len(names), altered, 0))
 		}
+		before = v
 		switch v.status() {
 		case statusUnreadable:
 			unreadable++

@@ -41,13 +41,17 @@ func (t filesText) file(v *verdict) error {
 	default:
 		tellProven(&b, name, r)
 	}
+	tellGrowth(&b, v)
 	_, err := io.WriteString(t.w, b.String())
 	return err
 }
 
 // tellProven says what a file proves.
 func tellProven(b *strings.Builder, name string, r ledger.Report) {
-	if r.Entries == 0 {
+	if r.Form == ledger.FormCheckpoint {
+		fmt.Fprintf(b, "%s: proven\n  It is a genuine checkpoint. It shows no %s itself: it vouches for evidence that was made of the same log.\n",
+			name, nouns(r.Log, 0))
+	} else if r.Entries == 0 {
 		fmt.Fprintf(b, "%s: proven, but it holds no %s\n", name, nouns(r.Log, 0))
 	} else {
 		fmt.Fprintf(b, "%s: proven\n  %s %s exactly as the log recorded: nothing was altered, and each stands at the position that it shows.\n"+
@@ -84,7 +88,7 @@ func (filesText) end() error { return nil }
 // tellFaults names what does not hold.
 func tellFaults(b *strings.Builder, name string, v *verdict) {
 	r := v.report
-	if r.Form == ledger.FormExport {
+	if r.Form == ledger.FormExport && v.faults[0].Kind != ledger.NotConsistent {
 		fmt.Fprintf(b, "%s: NOT COMPLETE, OR CHANGED\n", name)
 	} else {
 		fmt.Fprintf(b, "%s: NOT PROVEN\n", name)
@@ -117,6 +121,20 @@ func tellCheckpoint(b *strings.Builder, r ledger.Report) {
 	c := r.Checkpoint
 	fmt.Fprintf(b, "  Checked against the checkpoint of %s, which speaks for its first %s entries.\n", visible(c.Origin), grouped(c.Size))
 	fmt.Fprintf(b, "  Its signature is genuine, by the key %s.\n", visible(strings.Join(c.Keys, " and ")))
+}
+
+// tellGrowth says what was shown of the time between two checkpoints.
+func tellGrowth(b *strings.Builder, v *verdict) {
+	if v.grewFrom == nil {
+		return
+	}
+	before, now, log := v.grewFrom.Size, v.report.Checkpoint.Size, v.report.Log
+	if before == now {
+		b.WriteString("  The log is the same as at the earlier checkpoint, and nothing was added since.\n")
+		return
+	}
+	fmt.Fprintf(b, "  Since the earlier checkpoint the log only grew: its first %s %s as they were then, and %s came after them.\n",
+		grouped(before), areNouns(log, before), grouped(now-before))
 }
 
 func nouns(log ledger.Log, n int64) string {

@@ -22,6 +22,7 @@ type fileJSON struct {
 	Error      string          `json:"error,omitzero"` // why it could not be read, or not to its end
 	Log        ledger.Log      `json:"log,omitzero"`
 	Checkpoint *checkpointJSON `json:"checkpoint,omitzero"`
+	GrewFrom   *checkpointJSON `json:"grewFrom,omitzero"` // of --since: shown to be the same log, at an earlier time
 	Entries    int64           `json:"entries"`
 	Proven     int64           `json:"proven"`
 	Distinct   bool            `json:"distinct"` // no entry stands in it twice
@@ -33,7 +34,7 @@ type checkpointJSON struct {
 	Origin   string   `json:"origin"`
 	Size     int64    `json:"size"`
 	Root     string   `json:"root"`
-	SignedBy []string `json:"signedBy"`
+	SignedBy []string `json:"signedBy,omitempty"`
 }
 
 type faultJSON struct {
@@ -58,6 +59,9 @@ func (j *filesJSON) file(v *verdict) error {
 	j.Proven = j.Proven && f.Status == statusProven
 	if c := r.Checkpoint; c.Origin != "" {
 		f.Checkpoint = &checkpointJSON{c.Origin, c.Size, c.Root.String(), c.Keys}
+	}
+	if c := v.grewFrom; c != nil {
+		f.GrewFrom = &checkpointJSON{Origin: c.Origin, Size: c.Size, Root: c.Root.String()}
 	}
 	for _, fault := range v.faults {
 		shown := faultJSON{Kind: fault.Kind, Entry: fault.Entry, EventID: fault.ID, Detail: fault.Detail, KeyIDs: fault.Keys}

@@ -19,9 +19,10 @@ type Form string
 
 // The forms.
 const (
-	FormBundle    Form = "bundle"     // an evidence bundle
-	FormTextProof Form = "tlog-proof" // a textual proof (C2SP tlog-proof)
-	FormExport    Form = "export"     // NDJSON with a trailer, which shows completeness, and proves nothing
+	FormBundle     Form = "bundle"     // an evidence bundle
+	FormTextProof  Form = "tlog-proof" // a textual proof (C2SP tlog-proof)
+	FormExport     Form = "export"     // NDJSON with a trailer, which shows completeness, and proves nothing
+	FormCheckpoint Form = "checkpoint" // a signed checkpoint alone, without any entry
 )
 
 // Report is what was verified.
@@ -45,7 +46,7 @@ type Entry struct {
 }
 
 // Verify checks evidence against the keys that its reader trusts: an evidence bundle, a textual proof
-// (C2SP tlog-proof) that carries its entry, or an export. each, unless it is nil, is told of every entry
+// (C2SP tlog-proof) that carries its entry, an export, or a checkpoint alone. each, unless it is nil, is told of every entry
 // in order.
 //
 // The error is nil when every entry is in the log, as it is shown, at its index; of an export, which has
@@ -65,6 +66,9 @@ func verify(r io.Reader, keys Keys, each func(Entry), most int64) (Report, error
 	b := bufio.NewReader(m)
 	if start, _ := b.Peek(len(textProofHeader)); string(start) == textProofHeader {
 		return verifyText(b, keys, each)
+	}
+	if isCheckpoint(b) {
+		return verifyCheckpoint(b, keys)
 	}
 	if isExport(b) {
 		v := exportVerifier{lines: newExportReader(m, b), keys: keys, each: each}

@@ -12,17 +12,18 @@ type FaultKind string
 
 // The kinds of faults.
 const (
-	Malformed    FaultKind = "malformed"     // JSON or text, but not of this format
-	BadSignature FaultKind = "bad_signature" // the checkpoint or its signature was changed
-	UnknownKey   FaultKind = "unknown_key"   // nobody who is trusted signed the checkpoint
-	WrongLog     FaultKind = "wrong_log"     // the checkpoint is another log's
-	BadEntry     FaultKind = "bad_entry"     // what is shown can't have been stored so
-	WrongIndex   FaultKind = "wrong_index"   // the entry's index is not its position, or beyond the checkpoint
-	NotIncluded  FaultKind = "not_included"  // the entry is not in the log at its index as it is shown
-	Repeated     FaultKind = "repeated"      // the entry is in the file twice
-	Incomplete   FaultKind = "incomplete"    // the export was cut: its trailer is missing
-	WrongCount   FaultKind = "count"         // the export has not as many lines as its trailer says
-	WrongHash    FaultKind = "hash"          // the export's lines are not those that its trailer was made for
+	Malformed     FaultKind = "malformed"      // JSON or text, but not of this format
+	BadSignature  FaultKind = "bad_signature"  // the checkpoint or its signature was changed
+	UnknownKey    FaultKind = "unknown_key"    // nobody who is trusted signed the checkpoint
+	WrongLog      FaultKind = "wrong_log"      // the checkpoint is another log's
+	BadEntry      FaultKind = "bad_entry"      // what is shown can't have been stored so
+	WrongIndex    FaultKind = "wrong_index"    // the entry's index is not its position, or beyond the checkpoint
+	NotIncluded   FaultKind = "not_included"   // the entry is not in the log at its index as it is shown
+	Repeated      FaultKind = "repeated"       // the entry is in the file twice
+	NotConsistent FaultKind = "not_consistent" // the log is not shown to be that of an earlier checkpoint, and more
+	Incomplete    FaultKind = "incomplete"     // the export was cut: its trailer is missing
+	WrongCount    FaultKind = "count"          // the export has not as many lines as its trailer says
+	WrongHash     FaultKind = "hash"           // the export's lines are not those that its trailer was made for
 )
 
 // Fault is one thing that evidence does not prove, in words for people.
