@@ -16,6 +16,7 @@ func newServeCmd() *cobra.Command {
   ingest    reads the topics of kafka.topics, and stores each event exactly once
   api       answers questions about the history at http.addr
   maintain  makes partitions ahead of time and keeps the indexes fast
+  notary    signs a checkpoint of the ledger whenever it has grown (wants ledger.origin, ledger.signing_key)
 
 Any number of processes may run the same roles. Serve never changes the schema: a role waits until
 'audittrail migrate up' has brought it up to date, and while PostgreSQL or Kafka is away; /readyz of

@@ -52,11 +52,12 @@ wrong_log, bad_entry, wrong_index, not_included, repeated, not_consistent and, o
 count, hash.
 
 Exit status 0 if all is proven (an export: complete), 3 if something does not prove what it says (it was
-changed, cut, or belongs to another key), 1 if something can't be read or is no JSON. Where a file can't
+changed, an export was cut, or it belongs to another key), 1 if something can't be read or is no JSON, as
+a bundle that was cut. Where a file can't
 be read to its end, or the report can't be written, what was found wrong before counts.`,
 		Example: `  audittrail verify evidence.json --key audit.example.com/shop/events+5ab3c0de+ATNgq1…
   audittrail verify *.json.gz --key keys.txt --output json | jq '.files[].faults'
-  curl -s "$AUDITTRAIL/v1/events/$ID/proof" -H "Authorization: Bearer $TOKEN" | audittrail verify - --key keys.txt
+  curl -sf "$AUDITTRAIL/v1/events/$ID/proof" -H "Authorization: Bearer $TOKEN" | audittrail verify - --key keys.txt
   audittrail verify today.json --since kept.txt --consistency proof.json --key keys.txt
   audittrail verify --database --key keys.txt --postgres.url "$DATABASE_URL"`,
 		Args: cobra.ArbitraryArgs,
@@ -97,6 +98,9 @@ func readVerifierKeys(ctx context.Context, given []string) (ledger.Keys, error) 
 	texts := make([]string, len(given))
 	for i, k := range given {
 		texts[i] = k
+		if k == "" {
+			return ledger.Keys{}, wrongUsage("--key is empty: give the log's public key, or the name of a file that holds it")
+		}
 		if ledger.IsKeyText(k) {
 			continue
 		}

@@ -88,7 +88,7 @@ func (filesText) end() error { return nil }
 // tellFaults names what does not hold.
 func tellFaults(b *strings.Builder, name string, v *verdict) {
 	r := v.report
-	if r.Form == ledger.FormExport && v.faults[0].Kind != ledger.NotConsistent {
+	if r.Form == ledger.FormExport && isOfTheFile(v.faults[0].Kind) {
 		fmt.Fprintf(b, "%s: NOT COMPLETE, OR CHANGED\n", name)
 	} else {
 		fmt.Fprintf(b, "%s: NOT PROVEN\n", name)
@@ -114,6 +114,12 @@ func tellFaults(b *strings.Builder, name string, v *verdict) {
 	case r.Form != ledger.FormExport:
 		b.WriteString("  No checkpoint in it could be verified, so nothing that the file shows can be relied on.\n")
 	}
+}
+
+// isOfTheFile reports whether a fault means that a file is not as it was made; others are of the checkpoint,
+// or of the key that it was verified with.
+func isOfTheFile(kind ledger.FaultKind) bool {
+	return kind != ledger.NotConsistent && kind != ledger.UnknownKey && kind != ledger.WrongLog
 }
 
 // tellCheckpoint says against what was checked.

@@ -79,7 +79,7 @@ func integerRule(schema *openapi3.Schema) rule {
 	wording := "must be a whole number"
 	if schema.Min != nil {
 		least = int64(*schema.Min)
-		wording += fmt.Sprintf(" of at least %d", least)
+		wording += fmt.Sprintf(" of at least %d and below 2^63", least)
 	}
 	if schema.Max != nil {
 		most = int64(*schema.Max)

@@ -73,6 +73,8 @@ func malformed(format string, args ...any) *Fault {
 func (v *bundleVerifier) text(name string) error {
 	_, twice := v.texts[name]
 	switch {
+	case len(v.texts) == 0 && (name == "type" || name == "title"): // RFC 9457
+		return malformed("this tells of an error, as the API answers one, and is no evidence")
 	case name != "format" && name != "log" && name != "checkpoint":
 		return malformed("the bundle has a member %s, which is none of this format", printable(name))
 	case twice:
