@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"audittrail/modules/ledger"
@@ -33,11 +34,26 @@ func (d *dev) openLedger() error {
 	if err != nil {
 		return fmt.Errorf("ledger.signing_key: %w; --fresh makes a new key, and a new history", err)
 	}
-	var text strings.Builder
+	return writeVerifierKeys(d.folder.Path(devstack.FolderVerifierKeys), keys)
+}
+
+// writeVerifierKeys puts the verifier keys before those that the file has already: what was signed before a
+// rotation keeps its key.
+func writeVerifierKeys(path string, keys []ledger.SigningKey) error {
+	var lines []string
 	for _, v := range (keyList{keys: keys}).printed().VerifierKeys {
-		fmt.Fprintln(&text, v.Key)
+		lines = append(lines, v.Key)
 	}
-	return devstack.WritePublic(d.folder.Path(devstack.FolderVerifierKeys), []byte(text.String()))
+	before, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	for line := range strings.Lines(string(before)) {
+		if line = strings.TrimSpace(line); line != "" && !slices.Contains(lines, line) {
+			lines = append(lines, line)
+		}
+	}
+	return devstack.WritePublic(path, []byte(strings.Join(lines, "\n")+"\n"))
 }
 
 // signingKey reads the folder's signing key, or makes it where there is none.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -79,13 +80,13 @@ then the present ones. It changes nothing itself.
      first round: so a log that does not grow has a checkpoint of both keys, too.
   2. Give the new verifier keys to everybody who verifies. They keep the old ones as well: older
      checkpoints carry the old key's signature only, for ever.
-  3. When all have them, and GET /v1/ledger/{log}/checkpoint shows the new key's signature for both logs,
-     end the overlap: 'audittrail keys rotate --ledger --end' prints the new key alone. Restart the
-     notaries with it, and destroy the old key.
+  3. When all have them, end the overlap: 'audittrail keys rotate --ledger --end' prints the new key alone.
+     Before, make sure that the newest checkpoint of each log that has entries is signed by the new key
+     ('audittrail verify' passes what GET /v1/ledger/{log}/checkpoint answers with that key alone), and that
+     each notary with a state file of its own has run with both keys: one that has not does not start
+     without the old key any more. Then restart the notaries with the new key, and destroy the old one.
 
-A notary that did not run during the overlap has a state file that only the old key signed. It says so,
-and begins once with both keys. With --out the list is written to a new file of mode 0600, and not
-printed.`,
+With --out the list is written to a new file of mode 0600, and not printed.`,
 		Example: `  AUDITTRAIL_LEDGER_SIGNING_KEY_FILE=signing.key audittrail keys rotate --ledger --ledger.origin audit.example.com/shop --out overlap.key
   AUDITTRAIL_LEDGER_SIGNING_KEY_FILE=overlap.key audittrail keys rotate --ledger --end --ledger.origin audit.example.com/shop --out new.key`,
 		Args: cobra.NoArgs,
@@ -261,6 +262,10 @@ func writeNewSecret(path, text string) error {
 	err = errors.Join(err, f.Sync(), f.Close())
 	if err != nil {
 		return errors.Join(err, os.Remove(path))
+	}
+	// The name has to last, too: a key that has signed and is lost is not made again. Not all systems can.
+	if dir, err := os.Open(filepath.Dir(path)); err == nil {
+		_ = errors.Join(dir.Sync(), dir.Close())
 	}
 	return nil
 }

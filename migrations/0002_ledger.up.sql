@@ -36,7 +36,7 @@ CREATE TABLE ledger_checkpoints (
     signed_at timestamptz NOT NULL,
     log       text        COLLATE "C" NOT NULL CHECK (log IN ('events', 'access')),
     root      bytea       NOT NULL CHECK (octet_length(root) = 32),
-    note      text        COLLATE "C" NOT NULL, -- C2SP tlog-checkpoint, signed
+    note      text        COLLATE "C" NOT NULL CHECK (octet_length(note) <= 262144), -- C2SP tlog-checkpoint, signed
     PRIMARY KEY (log, size)
 );
 

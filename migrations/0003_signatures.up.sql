@@ -10,7 +10,7 @@ CREATE TABLE ledger_signatures (
     signed_at timestamptz NOT NULL,
     log       text        COLLATE "C" NOT NULL,
     signer    text        COLLATE "C" NOT NULL, -- the key: <name>+<id>
-    line      text        COLLATE "C" NOT NULL CHECK (line LIKE '— %' AND strpos(line, E'\n') = 0), -- C2SP signed-note
+    line      text        COLLATE "C" NOT NULL CHECK (line LIKE '— %' AND strpos(line, E'\n') = 0 AND octet_length(line) <= 1000), -- C2SP signed-note
     PRIMARY KEY (log, size, signer),
     FOREIGN KEY (log, size) REFERENCES ledger_checkpoints
 );

@@ -4,13 +4,14 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 
 	"audittrail/modules/ledger"
 	"audittrail/modules/store"
 )
 
-// page is how many checkpoints are read at a time.
-const page = 1000
+// page is how many checkpoints are read at a time: of hostile ones each takes 256 KiB.
+const page = 100
 
 // look proves that a log is still what was signed, and catches up with checkpoints that another notary
 // has signed with our keys meanwhile. It reads what is new, and the edge of the tree that it grows from.
@@ -61,6 +62,8 @@ func (w *watch) compare(ctx context.Context, l *watched) error {
 		return err
 	case ok && kept.Size == l.head.Size:
 		return w.compareKept(ctx, l, kept)
+	case l.seen == l.head.Size:
+		return refuse(l.log, checkpoints, "the checkpoint of %d entries was kept, and the database has it no more", l.head.Size)
 	case kept.Size < l.head.previous: // 0 where there is none
 		return refuse(l.log, checkpoints, "checkpoints of %d and %d entries were signed, but the database keeps none after %d", l.head.previous, l.head.Size, kept.Size)
 	}
@@ -78,13 +81,12 @@ func (w *watch) compareKept(ctx context.Context, l *watched, kept store.Checkpoi
 	case kept.Root != l.head.Root || signed.Text() != l.head.Text():
 		return refuse(l.log, checkpoints, "the checkpoint that is kept of %d entries says something else than the one that was signed", kept.Size)
 	}
-	l.kept = signed
+	l.kept, l.seen = signed, kept.Size
 	if !slices.ContainsFunc(signed.Keys, func(id string) bool { return !slices.Contains(l.head.Keys, id) }) {
 		return nil
 	}
 	l.head.Signed = signed
-	_, err = w.save(ctx)
-	return err
+	return w.remember(ctx)
 }
 
 // frontier reads the frontier at the last checkpoint, and proves that it is the one that was signed.
@@ -125,7 +127,7 @@ func (w *watch) catchUp(ctx context.Context, l *watched) error {
 			after = c.Size
 		}
 		if caught += len(list); l.head.Size > 0 {
-			if _, err := w.save(ctx); err != nil { // so that the next start goes on from here
+			if err := w.remember(ctx); err != nil { // so that the next start goes on from here
 				return err
 			}
 		}
@@ -161,13 +163,13 @@ func (l *watched) adopt(ctx context.Context, f *frontier, c store.Checkpoint, be
 	var bad *ledger.CheckpointError
 	switch {
 	case errors.As(err, &bad) && bad.Kind == ledger.UnknownKey:
-		return bad.Detail, nil
+		return strings.Join(bad.Keys, " and "), nil
 	case err != nil:
 		return "", refuse(l.log, checkpoints, "the checkpoint that is kept of %d entries is not one: %v", c.Size, err)
 	case signed.Size != c.Size || signed.Root != c.Root:
 		return "", refuse(l.log, checkpoints, "the checkpoint that is kept of %d entries says something else", c.Size)
 	}
 	l.head = head{Signed: signed, previous: before, signedAt: c.SignedAt}
-	l.kept = signed
+	l.kept, l.seen = signed, c.Size
 	return "", nil
 }

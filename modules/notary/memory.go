@@ -52,7 +52,8 @@ func (r *Role) verify(s State) (map[ledger.Log]head, error) {
 	return heads, nil
 }
 
-// save writes what is remembered of all logs; ahead tells that another process has put more into the file.
+// save writes what is remembered of all logs. ahead tells that another process has put more into the file
+// than this one knew of; nothing is written then.
 func (w *watch) save(ctx context.Context) (ahead bool, err error) {
 	s := State{Format: stateFormat, Origin: w.role.origin, Logs: []LogState{}}
 	for _, l := range w.logs {
@@ -60,7 +61,7 @@ func (w *watch) save(ctx context.Context) (ahead bool, err error) {
 			s.Logs = append(s.Logs, LogState{Log: l.log, Checkpoint: string(l.head.Note), Previous: l.head.previous, SignedAt: l.head.signedAt})
 		}
 	}
-	if ahead, err = w.role.memory.Save(ctx, s); err == nil {
+	if ahead, err = w.role.memory.Save(ctx, w.role.known, s); err == nil && !ahead {
 		w.role.known = s
 	}
 	return ahead, err

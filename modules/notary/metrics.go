@@ -76,8 +76,12 @@ func (m metrics) age(log ledger.Log) prometheus.Collector {
 	}, func() float64 { return max(0, m.now().Sub(time.Unix(0, covered.Load())).Seconds()) })
 }
 
-// cover notes that the newest checkpoint covered the whole log at this time.
+// cover notes that the newest checkpoint covered the whole log at this time. A time that is still to come,
+// of a clock that was wrong, would keep the age at 0 until then.
 func (m metrics) cover(log ledger.Log, at time.Time) {
+	if now := m.now(); at.After(now) {
+		at = now
+	}
 	if last := m.covered[log]; at.After(time.Unix(0, last.Load())) {
 		last.Store(at.UnixNano())
 	}

@@ -34,7 +34,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -53,6 +52,10 @@ const (
 
 	// closeTimeout bounds the farewell to the server when the role is stopped.
 	closeTimeout = 2 * time.Second
+
+	// stuckAfter is how long a round may take before the role is not ready: with a server that does not
+	// answer, or a commit that waits for a standby, nothing is signed. Nor is it while it catches up.
+	stuckAfter = 30 * time.Second
 
 	minInterval, maxInterval = 10 * time.Millisecond, 24 * time.Hour
 )
@@ -103,9 +106,11 @@ type Role struct {
 	known    State     // what is in the memory, or was: see recall
 	began    bool      // has looked for the first time
 	observed time.Time // when it last looked while it waited
+	led      bool      // was the last one that led, as far as it knows
 
 	mu     sync.Mutex
 	health error
+	noted  time.Time // when health was found
 }
 
 // errStarting is the health before the first round.
@@ -117,7 +122,7 @@ func New(o Options, deps Dependencies) (*Role, error) {
 	if len(deps.Keys) == 0 {
 		return nil, errors.New("notary: no key to sign with")
 	}
-	path, err := filepath.Abs(o.StateFile)
+	path, err := resolved(o.StateFile)
 	if err != nil {
 		return nil, fmt.Errorf("notary.state_file: %w", err)
 	}
@@ -149,6 +154,9 @@ func (r *Role) Name() string { return "notary" }
 func (r *Role) Health(context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if since := r.now().Sub(r.noted); r.health == nil && since > stuckAfter {
+		return fmt.Errorf("the notary has been at one step for %s: nothing is signed meanwhile", since.Truncate(time.Second))
+	}
 	return r.health
 }
 
@@ -176,7 +184,7 @@ func (r *Role) attend(ctx context.Context, tick <-chan time.Time, ready func()) 
 		if now.Sub(r.observed) < r.pace-r.pace/4 {
 			return
 		}
-		r.observed = now
+		r.observed, r.led = now, false
 		err = r.observe(ctx)
 	}
 	if err != nil || !lead {
@@ -219,7 +227,7 @@ func (r *Role) note(ctx context.Context, err error) {
 	}
 	r.mu.Lock()
 	before := r.health
-	r.health = err
+	r.health, r.noted = err, r.now()
 	r.mu.Unlock()
 	refusals, others := split(err)
 	for _, one := range refusals {

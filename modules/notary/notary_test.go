@@ -3,6 +3,7 @@ package notary
 import (
 	"context"
 	"os"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -126,4 +127,45 @@ func TestOneSigns(t *testing.T) {
 	again := d.notary(first.file, key(t, 1))
 	again.start()
 	again.eventually("waits", func() bool { return again.Health(context.Background()) == nil })
+}
+
+// TestAStepThatDoesNotEnd, for the server does not answer, is to be seen.
+func TestAStepThatDoesNotEnd(t *testing.T) {
+	d := newDatabase(t)
+	n := d.notary(tempState(t), key(t, 1))
+	var skew atomic.Int64
+	n.now = func() time.Time { return time.Now().Add(time.Duration(skew.Load())) }
+	n.start()
+	n.eventually("ready", func() bool { return n.Health(t.Context()) == nil })
+	d.exec(`BEGIN`)
+	d.exec(`LOCK TABLE ledger_batches`)
+	time.Sleep(100 * time.Millisecond) // the step before may have ended after this one began
+	skew.Store(int64(stuckAfter))
+	require.ErrorContains(t, n.Health(t.Context()), "at one step for 3")
+	skew.Store(0)
+	d.exec(`ROLLBACK`)
+	n.eventually("ready", func() bool { return n.Health(t.Context()) == nil })
+}
+
+// TestAClockThatWasAhead does not keep the age at 0 until its time has come.
+func TestAClockThatWasAhead(t *testing.T) {
+	now := time.Now()
+	m, err := newMetrics(nil, func() time.Time { return now })
+	require.NoError(t, err)
+	m.cover(ledger.Events, now.Add(24*time.Hour))
+	now = now.Add(time.Minute)
+	require.InDelta(t, 60, testutil.ToFloat64(m.age(ledger.Events)), 1)
+}
+
+// TestARefusalToSignEnds when the log fits again, however long the interval.
+func TestARefusalToSignEnds(t *testing.T) {
+	d := newDatabase(t)
+	n := d.notary(tempState(t), key(t, 1))
+	n.interval = time.Hour
+	d.grow(ledger.Events, 1, 300)
+	d.exec(`INSERT INTO ledger_tiles (log, level, tile, first, hashes) VALUES ('events', 1, 7, 0, decode(repeat('ab', 32), 'hex'))`)
+	n.start()
+	n.refuses(ledger.Events, tiles)
+	d.tamper(`DELETE FROM ledger_tiles WHERE tile = 7`)
+	n.signs(d, ledger.Events, 300)
 }

@@ -363,12 +363,12 @@ type faultyMemory struct {
 	witness *witness
 }
 
-func (m *faultyMemory) Save(ctx context.Context, s State) (ahead bool, err error) {
+func (m *faultyMemory) Save(ctx context.Context, known, s State) (ahead bool, err error) {
 	err = m.fault.do("save", func() error {
 		for _, l := range s.Logs {
 			m.witness.see(l.Checkpoint)
 		}
-		ahead, err = m.memory.Save(ctx, s)
+		ahead, err = m.memory.Save(ctx, known, s)
 		return err
 	})
 	return ahead, err

@@ -129,7 +129,7 @@ func firstOf(a, b error) error {
 }
 
 // TestStandbyCatchesUp: a notary without a file, and one with an old one, go on from the checkpoints that
-// another one kept; many of them, over more than a page.
+// another one kept; many of them, over several pages.
 func TestStandbyCatchesUp(t *testing.T) {
 	d := newDatabase(t)
 	d.grow(ledger.Events, 1, 3)
@@ -138,7 +138,7 @@ func TestStandbyCatchesUp(t *testing.T) {
 	behind.signs(d, ledger.Events, 3)
 	stop()
 	// As a notary would have kept them, one for each entry.
-	d.grow(ledger.Events, 1, page+200)
+	d.grow(ledger.Events, 1, 3*page)
 	signer, err := key(t, 1).Signer(ledger.Events)
 	require.NoError(t, err)
 	var f frontier
@@ -156,18 +156,18 @@ func TestStandbyCatchesUp(t *testing.T) {
 		n := d.notary(file, key(t, 1))
 		stop := n.start()
 		n.eventually("catches up", func() bool {
-			return n.remembers()[ledger.Events].Size == page+203
+			return n.remembers()[ledger.Events].Size == 3*page+3
 		})
 		stop()
-		require.EqualValues(t, page+202, n.remembers()[ledger.Events].previous)
+		require.EqualValues(t, 3*page+2, n.remembers()[ledger.Events].previous)
 		require.Zero(t, refusals(t, n))
 	}
 
 	// One that was forged in between is found on the way.
-	d.tamper(`UPDATE ledger_checkpoints SET root = set_byte(root, 0, get_byte(root, 0) # 1) WHERE size = 500`)
+	d.tamper(`UPDATE ledger_checkpoints SET root = set_byte(root, 0, get_byte(root, 0) # 1) WHERE size = 250`)
 	n := d.notary(tempState(t), key(t, 1))
 	n.start()
-	require.Contains(t, n.refuses(ledger.Events, forked), "at 500 entries")
+	require.Contains(t, n.refuses(ledger.Events, forked), "at 250 entries")
 }
 
 // TestStateFilesThatDoNotFit: what is wrong with a file is said before anything runs.
@@ -202,7 +202,7 @@ func TestStateFilesThatDoNotFit(t *testing.T) {
 	// The note of the events' log does not pass for the access log's.
 	state.Logs[0].Log = ledger.Access
 	path := tempState(t)
-	_, err = stateFile(path).Save(t.Context(), state)
+	_, err = stateFile(path).Save(t.Context(), State{}, state)
 	require.NoError(t, err)
 	_, err = d.tryNotary(path, key(t, 1))
 	require.ErrorContains(t, err, "notary.state_file")

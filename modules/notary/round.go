@@ -37,7 +37,10 @@ func (r *Role) open(ctx context.Context, s session) (*term, error) {
 	for _, l := range w.logs {
 		t.led = append(t.led, &logTerm{watched: l, db: s.Ledger(l.log), patrol: patrol{lap: r.lap}})
 	}
-	r.log.InfoContext(ctx, "this process signs the checkpoints", "origin", r.origin, "keys", t.logs[0].keys.IDs())
+	if !r.led { // once, however often a term fails
+		r.log.InfoContext(ctx, "this process signs the checkpoints", "origin", r.origin, "keys", t.logs[0].keys.IDs())
+		r.led = true
+	}
 	return t, nil
 }
 
@@ -56,20 +59,21 @@ func (t *term) round(ctx context.Context) error {
 		err = errors.Join(err, t.walk(ctx, paced))
 	}
 	if err == nil {
-		err = t.advance(ctx, began)
+		err = t.advance(ctx, began, paced)
 	}
 	return errors.Join(t.unnumbered, err)
 }
 
-// advance brings the checkpoints up to the logs, all of which fit.
-func (t *term) advance(ctx context.Context, began time.Time) error {
+// advance brings the checkpoints up to the logs, all of which fit. What was refused is tried again with each
+// pace, however long the interval: a refusal ends when the log fits again.
+func (t *term) advance(ctx context.Context, began time.Time, paced bool) error {
 	// A ticker is never quite even.
 	least := t.role.interval - min(t.role.interval, t.role.pace)/4
 	for _, l := range t.led {
 		if err := t.settle(ctx, l); err != nil {
 			return asRefusal(l.log, err)
 		}
-		if l.size > l.head.Size && began.Sub(l.began) >= least {
+		if l.size > l.head.Size && (began.Sub(l.began) >= least || l.refusal != nil && paced) {
 			l.began = began
 			if l.refusal = asRefusal(l.log, t.sign(ctx, l)); fails(l.refusal) {
 				return l.refusal

@@ -32,7 +32,7 @@ import (
 //   - Where COMMIT's answer is lost the term ends, and the next one finds the row or keeps it then.
 //   - A term that was lost without knowing it can't write rows, since they go through its session. Nor can
 //     it put back a memory that it shares with its successor: that only ever grows, and who finds more in
-//     it than it knew ends its term.
+//     it than it knew, be it less than what it signs now, ends its term. The next one begins with that.
 //
 // Two roots for one size would need two leaves for one position; both would have to be read from rows
 // that are never changed. Who changes them is refused, since the remembered root is compared with the one
@@ -50,11 +50,8 @@ func (t *term) sign(ctx context.Context, l *logTerm) error {
 		return err
 	}
 	l.head = head{Signed: signed, previous: l.head.Size, signedAt: t.role.now().UTC().Truncate(time.Microsecond)}
-	switch ahead, err := t.save(ctx); {
-	case err != nil:
+	if err := t.remember(ctx); err != nil {
 		return err
-	case ahead:
-		return errAhead
 	}
 	if err := l.keep(ctx, l.head); err != nil {
 		return err
@@ -63,6 +60,15 @@ func (t *term) sign(ctx context.Context, l *logTerm) error {
 	t.role.metrics.signed.WithLabelValues(string(l.log)).Inc()
 	t.role.log.DebugContext(ctx, "checkpoint signed", "log", l.log, "size", l.size, "root", root)
 	return nil
+}
+
+// remember is save, where more in the file is an error.
+func (w *watch) remember(ctx context.Context) error {
+	ahead, err := w.save(ctx)
+	if err == nil && ahead {
+		err = errAhead
+	}
+	return err
 }
 
 // errAhead ends the term of who does not know what was signed last.
@@ -94,7 +100,11 @@ func (t *term) settle(ctx context.Context, l *logTerm) error {
 
 // keep makes the checkpoint visible, for ever.
 func (l *logTerm) keep(ctx context.Context, h head) error {
-	return l.db.KeepCheckpoint(ctx, store.Checkpoint{Size: h.Size, Root: h.Root, Note: string(h.Note), SignedAt: h.signedAt})
+	err := l.db.KeepCheckpoint(ctx, store.Checkpoint{Size: h.Size, Root: h.Root, Note: string(h.Note), SignedAt: h.signedAt})
+	if err == nil {
+		l.seen = h.Size
+	}
+	return err
 }
 
 // prove answers the root at size. It is computed from the frontier that was signed and the leaves since;

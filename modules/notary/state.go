@@ -74,6 +74,48 @@ func (s State) merge(other State) (merged State, ahead bool, err error) {
 	return merged, ahead, nil
 }
 
+// outruns reports whether a file's state has of a log more than was known when there was last a look at it,
+// and not just what is to be saved now: another process has put that there. It is an error where the two
+// are of one size, and differ.
+func (s State) outruns(known, saving State) (bool, error) {
+	if _, ahead, err := known.merge(s); err != nil || !ahead {
+		return false, err
+	}
+	for _, there := range s.Logs {
+		c, _, err := there.parse()
+		if err != nil {
+			return false, err
+		}
+		before, err := known.sizeOf(there.Log)
+		if err != nil {
+			return false, err
+		}
+		if c.Size <= before {
+			continue
+		}
+		if mine, ok := saving.of(there.Log); ok {
+			if m, _, err := mine.parse(); err != nil || m.Text() == c.Text() {
+				if err != nil {
+					return false, err
+				}
+				continue
+			}
+		}
+		return true, nil
+	}
+	return false, nil
+}
+
+// sizeOf is the size of a log's checkpoint; 0 where there is none.
+func (s State) sizeOf(log ledger.Log) (int64, error) {
+	l, ok := s.of(log)
+	if !ok {
+		return 0, nil
+	}
+	c, _, err := l.parse()
+	return c.Size, err
+}
+
 func (l LogState) merge(other LogState) (merged LogState, ahead bool, err error) {
 	mine, lines, err := l.parse()
 	if err != nil {

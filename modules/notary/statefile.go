@@ -25,10 +25,12 @@ const (
 )
 
 // memory keeps a State. Save MUST be durable, and all or nothing, before it returns, and it MUST never go
-// back: whatever is there already and is more than s of a log stays, and ahead tells so.
+// back. Where there is of a log more than known, what the caller found there or saved last, somebody else
+// has put it there, and the caller can't tell whether what it saves is an extension of that: then nothing
+// is saved, and ahead tells so.
 type memory interface {
 	Load() (State, error) // fs.ErrNotExist where nothing was ever saved
-	Save(ctx context.Context, s State) (ahead bool, err error)
+	Save(ctx context.Context, known, s State) (ahead bool, err error)
 }
 
 // stateFile is the path of a state file. Several processes may share it.
@@ -47,6 +49,12 @@ func (p stateFile) Load() (State, error) {
 }
 
 func (p stateFile) read() (State, []byte, error) {
+	// A pipe would be waited for, and a device may never end.
+	if info, err := os.Stat(string(p)); err != nil {
+		return State{}, nil, err
+	} else if !info.Mode().IsRegular() {
+		return State{}, nil, fmt.Errorf("%s is no file", p)
+	}
 	f, err := os.Open(string(p))
 	if err != nil {
 		return State{}, nil, err
@@ -68,14 +76,14 @@ func (p stateFile) read() (State, []byte, error) {
 // Save implements memory: under a lock it adds s to what the file holds; the new state lies beside the old
 // one, on the disk, before it takes its place. A file that can't be read, or is of another origin, is
 // left as it is. The lock's file stays: who removed it would let two processes hold a lock each.
-func (p stateFile) Save(ctx context.Context, s State) (ahead bool, err error) {
-	if ahead, err = p.save(ctx, s); err != nil {
+func (p stateFile) Save(ctx context.Context, known, s State) (ahead bool, err error) {
+	if ahead, err = p.save(ctx, known, s); err != nil {
 		return false, fmt.Errorf("notary.state_file: %w", err)
 	}
 	return ahead, nil
 }
 
-func (p stateFile) save(ctx context.Context, s State) (ahead bool, err error) {
+func (p stateFile) save(ctx context.Context, known, s State) (ahead bool, err error) {
 	if err := os.MkdirAll(filepath.Dir(string(p)), 0o750); err != nil {
 		return false, err
 	}
@@ -94,7 +102,10 @@ func (p stateFile) save(ctx context.Context, s State) (ahead bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	merged, ahead, err := s.merge(there)
+	if ahead, err := there.outruns(known, s); err != nil || ahead {
+		return ahead, err
+	}
+	merged, _, err := s.merge(there)
 	if err != nil {
 		return false, err
 	}
@@ -103,9 +114,9 @@ func (p stateFile) save(ctx context.Context, s State) (ahead bool, err error) {
 		return false, err
 	}
 	if text = append(text, '\n'); bytes.Equal(text, before) {
-		return ahead, syncDir(filepath.Dir(string(p))) // the one who wrote it may have failed to
+		return false, syncDir(filepath.Dir(string(p))) // the one who wrote it may have failed to
 	}
-	return ahead, replace(string(p), text)
+	return false, replace(string(p), text)
 }
 
 // lock holds a lock on a file until unlock is called, or the process ends. It waits a while for others.
@@ -134,7 +145,7 @@ func replace(path string, text []byte) error {
 	dir := filepath.Dir(path)
 	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+"-*") // of mode 0600, and nobody else's
 	if err != nil {
-		return err
+		return beside(path, err)
 	}
 	_, err = f.Write(text)
 	err = errors.Join(err, f.Sync(), f.Close())
@@ -142,9 +153,36 @@ func replace(path string, text []byte) error {
 		err = os.Rename(f.Name(), path)
 	}
 	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
+		return errors.Join(beside(path, err), beside(path, os.Remove(f.Name())))
 	}
 	return syncDir(dir)
+}
+
+// beside leaves the temporary file's name out of an error: it is another each time, and what goes on for
+// long, as a full disk, is told once.
+func beside(path string, err error) error {
+	var in *fs.PathError
+	if errors.As(err, &in) {
+		return fmt.Errorf("%s beside %s: %w", in.Op, path, in.Err)
+	}
+	return err
+}
+
+// resolved is the path of a state file without links: it is replaced by another, and not the link to it.
+// The processes that share it find one file then, and one lock.
+func resolved(path string) (string, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	target, err := filepath.EvalSymlinks(path)
+	if err == nil {
+		return target, nil
+	}
+	if info, err := os.Lstat(path); err == nil && info.Mode()&fs.ModeSymlink != 0 {
+		return "", fmt.Errorf("%s is a link to nothing: name the file itself", path)
+	}
+	return path, nil // there is none yet
 }
 
 // syncDir makes the new name durable.

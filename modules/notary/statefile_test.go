@@ -78,8 +78,19 @@ func TestAFileNeverGoesBack(t *testing.T) {
 		all.Go(func() {
 			for i := range saves {
 				events, access := int64(saver+i*savers), int64(saves*savers-i*savers-saver)
-				if _, err := path.Save(t.Context(), stateAt(t, events, access, key(t, 1))); err != nil {
-					t.Error(err)
+				for ahead := true; ahead; { // as a process that ends its term, and looks again
+					known, err := path.Load()
+					if errors.Is(err, fs.ErrNotExist) {
+						known, err = State{}, nil
+					}
+					if err != nil {
+						t.Error(err)
+					}
+					e, a := sizesOf(known)
+					if ahead, err = path.Save(t.Context(), known, stateAt(t, max(e, events), max(a, access), key(t, 1))); err != nil {
+						t.Error(err)
+						return
+					}
 				}
 				s, err := path.Load()
 				if err != nil {
@@ -107,17 +118,26 @@ func TestAFileNeverGoesBack(t *testing.T) {
 // TestSavingTellsWhatIsAhead: who saves less than there is learns it, and two roots of a size never pass.
 func TestSavingTellsWhatIsAhead(t *testing.T) {
 	path := stateFile(tempState(t))
-	save := func(events, access int64, keys ...ledger.SigningKey) bool {
+	save := func(known, s State) bool {
 		t.Helper()
-		ahead, err := path.Save(t.Context(), stateAt(t, events, access, keys...))
+		ahead, err := path.Save(t.Context(), known, s)
 		require.NoError(t, err)
 		return ahead
 	}
-	require.False(t, save(5, 0, key(t, 1)))
-	require.False(t, save(6, 3, key(t, 1)))
-	require.True(t, save(7, 2, key(t, 1)), "of one log")
-	require.True(t, save(7, 0, key(t, 1)), "a log that is not named")
-	require.False(t, save(7, 3, key(t, 2)), "the same by another key")
+	at := func(events, access int64) State { return stateAt(t, events, access, key(t, 1)) }
+	require.False(t, save(State{}, at(5, 0)))
+	require.False(t, save(at(5, 0), at(6, 3)))
+	written, err := os.ReadFile(string(path))
+	require.NoError(t, err)
+	require.True(t, save(at(5, 0), at(7, 3)), "less than what is saved, and not known")
+	require.True(t, save(at(6, 0), at(7, 0)), "a log that is not named")
+	require.True(t, save(at(6, 2), at(7, 2)), "of one log")
+	require.True(t, save(State{}, at(7, 4)))
+	unchanged, err := os.ReadFile(string(path))
+	require.NoError(t, err)
+	require.Equal(t, string(written), string(unchanged))
+	require.False(t, save(at(6, 3), at(7, 3)))
+	require.False(t, save(at(6, 3), stateAt(t, 7, 3, key(t, 2))), "the same by another key")
 	s, err := path.Load()
 	require.NoError(t, err)
 	for _, l := range s.Logs {
@@ -135,7 +155,9 @@ func TestSavingTellsWhatIsAhead(t *testing.T) {
 		require.NoError(t, err)
 		fork.Logs[i].Checkpoint = string(signed.Note)
 	}
-	_, err = path.Save(t.Context(), fork)
+	_, err = path.Save(t.Context(), at(7, 3), fork)
+	require.ErrorContains(t, err, "two checkpoints of the log")
+	_, err = path.Save(t.Context(), fork, at(8, 3))
 	require.ErrorContains(t, err, "two checkpoints of the log")
 	after, err := os.ReadFile(string(path))
 	require.NoError(t, err)
@@ -157,7 +179,7 @@ func TestAFileThatIsNotOursStays(t *testing.T) {
 		}
 		path := stateFile(filepath.Join(t.TempDir(), "notary.json"))
 		require.NoError(t, os.WriteFile(string(path), []byte(text), 0o600))
-		_, err := path.Save(t.Context(), stateAt(t, 5, 0, key(t, 1)))
+		_, err := path.Save(t.Context(), State{}, stateAt(t, 5, 0, key(t, 1)))
 		require.ErrorContains(t, err, want)
 		require.ErrorContains(t, err, "notary.state_file")
 		kept, err := os.ReadFile(string(path))
@@ -177,4 +199,51 @@ func TestAFrozenProcessIsNotWaitedForForEver(t *testing.T) {
 	unlock, err = lock(t.Context(), path, time.Second)
 	require.NoError(t, err)
 	unlock()
+}
+
+// TestWhatIsNoFile is refused at once, and not waited for.
+func TestWhatIsNoFile(t *testing.T) {
+	for _, path := range []string{t.TempDir(), os.DevNull} {
+		_, err := stateFile(path).Load()
+		require.ErrorContains(t, err, "is no file")
+		_, err = stateFile(path).Save(t.Context(), State{}, stateAt(t, 5, 0, key(t, 1)))
+		require.ErrorContains(t, err, "is no file")
+	}
+}
+
+// TestLinksAreFollowed: the file that is replaced is the one that others name, too.
+func TestLinksAreFollowed(t *testing.T) {
+	d := newDatabase(t)
+	target := tempState(t)
+	state := stateAt(t, 5, 0, key(t, 1))
+	_, err := stateFile(target).Save(t.Context(), State{}, state)
+	require.NoError(t, err)
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(target, link); err != nil {
+		t.Skip("no links here: ", err)
+	}
+	n := d.notary(link, key(t, 1))
+	_, err = n.memory.Save(t.Context(), state, stateAt(t, 6, 0, key(t, 1)))
+	require.NoError(t, err)
+	s, err := ReadState(target)
+	require.NoError(t, err)
+	size, err := s.sizeOf(ledger.Events)
+	require.NoError(t, err)
+	require.EqualValues(t, 6, size)
+	info, err := os.Lstat(link)
+	require.NoError(t, err)
+	require.NotZero(t, info.Mode()&fs.ModeSymlink)
+
+	require.NoError(t, os.Remove(target))
+	_, err = d.tryNotary(link, key(t, 1))
+	require.ErrorContains(t, err, "is a link to nothing")
+}
+
+// TestAFailureThatStaysHasOneText, so that it is told once.
+func TestAFailureThatStaysHasOneText(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "gone", "notary.json")
+	first, second := replace(path, []byte("{}")), replace(path, []byte("{}"))
+	require.ErrorIs(t, first, fs.ErrNotExist)
+	require.Equal(t, first.Error(), second.Error())
+	require.Contains(t, first.Error(), path)
 }

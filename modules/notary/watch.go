@@ -22,6 +22,8 @@ type watched struct {
 	rows reader
 	head head // what is remembered: the last checkpoint that was signed, of size 0 before the first one
 
+	seen int64 // the size of head, if this term has seen it kept in the database; else 0, or an earlier size
+
 	// What the last look found.
 	size   int64         // of the log
 	kept   ledger.Signed // the checkpoint of head's size as the database keeps it; of size 0 where it does not
@@ -61,7 +63,11 @@ func (r *Role) observe(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return w.examine(ctx)
+	err = w.examine(ctx)
+	if errors.Is(err, errAhead) {
+		return nil // another waiting process that shares the file was quicker: the next look begins with what it saved
+	}
+	return err
 }
 
 // examine looks at all logs, so that each refusal is told. All fit what was signed where it answers nil.

@@ -233,12 +233,53 @@ func TestALeaderThatIsBehindItsFile(t *testing.T) {
 	n := d.notary(tempState(t), key(t, 1))
 	n.start()
 	n.signs(d, ledger.Events, 300)
-	_, err := stateFile(n.file).Save(t.Context(), stateAt(t, 600, 0, key(t, 1)))
+	known, err := stateFile(n.file).Load()
+	require.NoError(t, err)
+	_, err = stateFile(n.file).Save(t.Context(), known, stateAt(t, 600, 0, key(t, 1)))
 	require.NoError(t, err)
 	d.grow(ledger.Events, 1, 10)
 	n.refuses(ledger.Events, rolledBack)
 	require.EqualValues(t, 1, d.count(`SELECT count(*) FROM ledger_checkpoints`))
 	require.EqualValues(t, 600, n.remembers()[ledger.Events].Size)
+}
+
+// TestALeaderSignsNoOtherHistoryThanItsFile, though its log is longer than what the file has: two databases
+// that were one, after a failover or in a drill, and notaries that share a file.
+func TestALeaderSignsNoOtherHistoryThanItsFile(t *testing.T) {
+	file := tempState(t)
+	here, there := newDatabase(t), newDatabase(t)
+	for _, d := range []*database{here, there} {
+		d.grow(ledger.Events, 1, 100)
+		n := d.notary(file, key(t, 1))
+		stop := n.start()
+		n.signs(d, ledger.Events, 100)
+		stop()
+	}
+	n := here.notary(file, key(t, 1))
+	n.start()
+	n.signs(here, ledger.Events, 100)
+	other := there.notary(file, key(t, 1))
+	stop := other.start()
+	there.grow(ledger.Events, 9, 50)
+	other.signs(there, ledger.Events, 150)
+	other.eventually("remembered", func() bool { return other.remembers()[ledger.Events].Size == 150 })
+	stop()
+	here.grow(ledger.Events, 1, 60)
+	n.refuses(ledger.Events, forked)
+	require.EqualValues(t, 150, n.remembers()[ledger.Events].Size)
+	require.EqualValues(t, 100, here.count(`SELECT max(size) FROM ledger_checkpoints`))
+}
+
+// TestAKeptCheckpointThatVanishes is refused, and not put back, by who has seen it in the database.
+func TestAKeptCheckpointThatVanishes(t *testing.T) {
+	d := newDatabase(t)
+	d.grow(ledger.Events, 1, 100)
+	n := d.notary(tempState(t), key(t, 1))
+	n.start()
+	n.signs(d, ledger.Events, 100)
+	d.tamper(`DELETE FROM ledger_checkpoints`)
+	n.refuses(ledger.Events, checkpoints)
+	require.Zero(t, d.count(`SELECT count(*) FROM ledger_checkpoints`))
 }
 
 // TestBeginsWithoutMemory: it is to be seen that a process could not tell whether the database was rolled

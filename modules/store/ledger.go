@@ -169,9 +169,11 @@ type Signature struct {
 
 const (
 	// The note of ledger_checkpoints AS c, with the signatures that were added: one look into
-	// ledger_signatures' primary key. Those that come later are appended.
-	checkpointNote = `note || coalesce((SELECT string_agg(s.line || E'\n', '' ORDER BY s.signed_at, s.signer)
-		FROM ledger_signatures AS s WHERE s.log = c.log AND s.size = c.size), '')`
+	// ledger_signatures' primary key. Those that come later are appended. No note has more than 262,144
+	// bytes (ledger.MaxCheckpoint) or a hundred signatures; what has is cut so that it does not open.
+	checkpointNote = `left(note, 262145) || coalesce((SELECT string_agg(a.line || E'\n', '' ORDER BY a.signed_at, a.signer)
+		FROM (SELECT left(s.line, 1000) AS line, s.signed_at, s.signer FROM public.ledger_signatures AS s
+			WHERE s.log = c.log AND s.size = c.size ORDER BY s.signed_at, s.signer LIMIT 50) AS a), '')`
 	checkpointColumns = `size, root, ` + checkpointNote + `, signed_at`
 
 	// By ledger_checkpoints' primary key.

@@ -30,8 +30,17 @@ func LeadNotary(ctx context.Context, pool *pgxpool.Pool) (*Notary, bool, error) 
 		}
 		return nil, false, err
 	}
-	return &Notary{conn: pooled.Hijack()}, true, nil
+	conn := pooled.Hijack()
+	if _, err := conn.Exec(ctx, leaderIdleSQL); err != nil {
+		_ = conn.Close(ctx)
+		return nil, false, fmt.Errorf("notary: %w", err)
+	}
+	return &Notary{conn: conn}, true, nil
 }
+
+// A process that is frozen keeps its connection, and with it the lead: the kernel answers for it. One that
+// works asks something each second.
+const leaderIdleSQL = `SET idle_session_timeout = '15s'`
 
 // Ledger is a log's rows, to be written in this session.
 func (n *Notary) Ledger(log ledger.Log) *Ledger { return &Ledger{db: n.conn, log: log} }

@@ -49,3 +49,24 @@ func TestOneNotary(t *testing.T) {
 		return next.Close(t.Context()) == nil
 	}, 10*time.Second, 10*time.Millisecond)
 }
+
+// TestAFrozenLeadEnds: a process that is stopped, and whose kernel goes on to answer for it, does not keep
+// the others from signing.
+func TestAFrozenLeadEnds(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes 15 s")
+	}
+	t.Parallel()
+	s := newStore(t)
+	pool := openPool(t, s.url, "audittrail_notary")
+	frozen, ok, err := store.LeadNotary(t.Context(), pool)
+	require.NoError(t, err)
+	require.True(t, ok)
+	require.Eventually(t, func() bool {
+		next, ok, err := store.LeadNotary(t.Context(), pool)
+		return err == nil && ok && next.Close(t.Context()) == nil
+	}, 25*time.Second, 100*time.Millisecond)
+	_, err = frozen.NumberPending(t.Context())
+	require.Error(t, err)
+	require.True(t, frozen.Lost())
+}
