@@ -56,30 +56,45 @@ func scanEvent(rows pgx.Rows) (row, error) {
 func scanRow(rows pgx.Rows, more ...any) (row, error) {
 	var (
 		r                 row
-		e                 = &r.stored
-		id                [16]byte
-		salt              []byte
 		payload, metadata []byte
 	)
-	targets := [...]any{&r.id, &e.Timestamp, &e.RecordedAt, &id, &e.Type, &e.AggregateType, &e.AggregateID, &e.Version,
-		&e.Kafka.Topic, &e.Kafka.Partition, &e.Kafka.Offset, &salt, &payload, &metadata}
-	if err := rows.Scan(append(targets[:], more...)...); err != nil {
+	salt, err := r.scanColumns(rows, append([]any{&payload, &metadata}, more...))
+	if err != nil {
 		return row{}, err
+	}
+	return r, r.fill(salt, payload, metadata)
+}
+
+// scanColumns reads all columns but the documents, which targets are for, with what is behind them.
+func (r *row) scanColumns(rows pgx.Rows, targets []any) (salt []byte, err error) {
+	var (
+		e  = &r.stored
+		id [16]byte
+	)
+	first := [...]any{&r.id, &e.Timestamp, &e.RecordedAt, &id, &e.Type, &e.AggregateType, &e.AggregateID, &e.Version,
+		&e.Kafka.Topic, &e.Kafka.Partition, &e.Kafka.Offset, &salt}
+	if err := rows.Scan(append(first[:], targets...)...); err != nil {
+		return nil, err
 	}
 	e.ID = event.ID(id)
 	e.Timestamp, e.RecordedAt = utc(e.Timestamp), utc(e.RecordedAt)
+	return salt, nil
+}
+
+// fill makes of a row's columns an event's members. Its error wraps errCorrupt.
+func (r *row) fill(salt, payload, metadata []byte) (err error) {
+	e := &r.stored
 	if len(salt) != len(e.Salt) {
-		return r, fmt.Errorf("event row %d: %w: its salt has %d bytes", r.id, errCorrupt, len(salt))
+		return fmt.Errorf("event row %d: %w: its salt has %d bytes", r.id, errCorrupt, len(salt))
 	}
 	copy(e.Salt[:], salt)
-	var err error
 	if e.Payload, err = event.Canonicalize(nil, payload); err != nil {
-		return r, fmt.Errorf("event row %d: payload: %w: %w", r.id, errCorrupt, err)
+		return fmt.Errorf("event row %d: payload: %w: %w", r.id, errCorrupt, err)
 	}
 	if e.Metadata, err = event.Canonicalize(nil, metadata); err != nil {
-		return r, fmt.Errorf("event row %d: metadata: %w: %w", r.id, errCorrupt, err)
+		return fmt.Errorf("event row %d: metadata: %w: %w", r.id, errCorrupt, err)
 	}
-	return r, nil
+	return nil
 }
 
 func utc(t time.Time) time.Time { return t.UTC() }

@@ -13,7 +13,7 @@ const accountSQL = `
 SELECT coalesce(o.topic, ''), coalesce(o.partition, -1), coalesce(o.first_offset, 0), coalesce(o.next_offset, 0),
        coalesce(sum(r.stored), 0)::bigint, coalesce(sum(r.duplicates), 0)::bigint, coalesce(sum(r.dead_lettered), 0)::bigint,
        greatest(least(coalesce(sum(r.absent), 0), 9223372036854775807), -9223372036854775808)::bigint
-FROM ingest_offsets o LEFT JOIN ingest_ranges r USING (topic_id, partition)
+FROM public.ingest_offsets o LEFT JOIN public.ingest_ranges r USING (topic_id, partition)
 GROUP BY o.topic_id, o.topic, o.partition, o.first_offset, o.next_offset
 ORDER BY o.topic, o.partition, o.first_offset`
 
@@ -37,33 +37,33 @@ WITH walk AS (
     SELECT topic_id, partition, from_offset, to_offset,
            max(to_offset) OVER (PARTITION BY topic_id, partition ORDER BY from_offset
                                 ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS reached
-    FROM ingest_ranges
+    FROM public.ingest_ranges
 ), ends AS (
     SELECT topic_id, partition, min(from_offset) AS first, max(to_offset) AS next
-    FROM ingest_ranges GROUP BY topic_id, partition
+    FROM public.ingest_ranges GROUP BY topic_id, partition
 )
 SELECT CASE WHEN w.from_offset > w.reached THEN 'range_gap' ELSE 'range_overlap' END,
        o.topic, w.partition, least(w.from_offset, w.reached), greatest(w.from_offset, least(w.reached, w.to_offset)),
        NULL::bigint, NULL::bigint, w.reached::text, w.from_offset::text,
        'a range begins where the one before it ends'
-FROM walk w LEFT JOIN ingest_offsets o USING (topic_id, partition)
+FROM walk w LEFT JOIN public.ingest_offsets o USING (topic_id, partition)
 WHERE w.from_offset <> w.reached
 UNION ALL
 SELECT 'range_first', o.topic, o.partition, least(o.first_offset, e.first), greatest(o.first_offset, e.first),
        NULL, NULL, o.first_offset::text, e.first::text,
        'the first range begins at the partition''s first offset'
-FROM ingest_offsets o JOIN ends e USING (topic_id, partition)
+FROM public.ingest_offsets o JOIN ends e USING (topic_id, partition)
 WHERE e.first IS DISTINCT FROM o.first_offset
 UNION ALL
 SELECT 'range_last', o.topic, o.partition, least(o.next_offset, coalesce(e.next, o.first_offset)),
        greatest(o.next_offset, coalesce(e.next, o.first_offset)), NULL, NULL, o.next_offset::text, e.next::text,
        'the last range ends at the partition''s next offset'
-FROM ingest_offsets o LEFT JOIN ends e USING (topic_id, partition)
+FROM public.ingest_offsets o LEFT JOIN ends e USING (topic_id, partition)
 WHERE coalesce(e.next, o.first_offset) IS DISTINCT FROM o.next_offset OR o.next_offset IS NULL
 UNION ALL
 SELECT 'range_unknown_partition', NULL, e.partition, e.first, e.next, NULL, NULL,
        'a row in ingest_offsets', NULL, format('ranges belong to a partition that is read; topic id %s', e.topic_id)
-FROM ends e LEFT JOIN ingest_offsets o USING (topic_id, partition)
+FROM ends e LEFT JOIN public.ingest_offsets o USING (topic_id, partition)
 WHERE o.topic_id IS NULL
 ORDER BY 2, 3, 4`
 
@@ -74,7 +74,7 @@ SELECT 'range_sum', o.topic, r.partition, r.from_offset, r.to_offset, r.batch, N
             THEN format('%s, %s, %s and %s', r.stored, r.duplicates, r.dead_lettered, r.absent)
             ELSE (r.stored::numeric + r.duplicates + r.dead_lettered + r.absent)::text END,
        'stored, duplicates, dead-lettered and absent add up to the range''s offsets'
-FROM ingest_ranges r LEFT JOIN ingest_offsets o USING (topic_id, partition)
+FROM public.ingest_ranges r LEFT JOIN public.ingest_offsets o USING (topic_id, partition)
 WHERE (r.to_offset::numeric - r.from_offset = r.stored::numeric + r.duplicates + r.dead_lettered + r.absent
        AND least(r.stored, r.duplicates, r.dead_lettered, r.absent) >= 0) IS NOT TRUE
 ORDER BY 2, 3, 4`
@@ -90,7 +90,7 @@ WITH event_parts AS MATERIALIZED (
            min(timestamp) AS earliest, max(timestamp) AS latest,
            min(created_at) AS recorded_first, max(created_at) AS recorded_last,
            bit_xor(timestamp_hash_extended(timestamp AT TIME ZONE 'UTC', uuid_hash_extended(event_id, 0))) AS ids
-    FROM events GROUP BY 1, 2, 3
+    FROM public.events GROUP BY 1, 2, 3
 ), in_events AS MATERIALIZED (
     SELECT batch, sum(n)::bigint AS n, min(low) AS low, max(high) AS high, sum(indexes) AS indexes,
            min(earliest) AS earliest, max(latest) AS latest,
@@ -99,13 +99,13 @@ WITH event_parts AS MATERIALIZED (
 ), in_keys AS MATERIALIZED (
     SELECT batch, count(*) AS n,
            bit_xor(timestamp_hash_extended(timestamp AT TIME ZONE 'UTC', uuid_hash_extended(event_id, 0))) AS ids
-    FROM event_keys GROUP BY batch
+    FROM public.event_keys GROUP BY batch
 ), in_ranges AS MATERIALIZED (
     SELECT r.batch, o.topic, r.partition, sum(r.stored)::bigint AS n, min(r.from_offset) AS first, max(r.to_offset) AS next
-    FROM ingest_ranges r LEFT JOIN ingest_offsets o USING (topic_id, partition)
+    FROM public.ingest_ranges r LEFT JOIN public.ingest_offsets o USING (topic_id, partition)
     WHERE r.stored > 0 GROUP BY 1, 2, 3
 ), in_ledger AS MATERIALIZED (
-    SELECT batch, first_position, count AS n, recorded_at, earliest, latest FROM ledger_batches WHERE log = 'events'
+    SELECT batch, first_position, count AS n, recorded_at, earliest, latest FROM public.ledger_batches WHERE log = 'events'
 )
 SELECT 'range_events', coalesce(r.topic, e.topic), coalesce(r.partition, e.partition),
        coalesce(r.first, e.first), coalesce(r.next, least(e.last, 9223372036854775806) + 1), coalesce(r.batch, e.batch), NULL::bigint,
@@ -114,7 +114,7 @@ FROM in_ranges r FULL JOIN event_parts e ON r.batch = e.batch AND r.topic = e.to
 WHERE coalesce(r.n, 0) <> coalesce(e.n, 0)
 UNION ALL
 SELECT 'range_event_offsets', r.topic, r.partition, least(r.first, e.first), greatest(r.next, least(e.last, 9223372036854775806) + 1), r.batch, NULL,
-       r.first || ' to ' || r.next::numeric - 1, e.first || ' to ' || e.last, 'a range''s events have its offsets'
+       r.first::text || ' to '::text || (r.next::numeric - 1)::text, e.first::text || ' to '::text || e.last::text, 'a range''s events have its offsets'
 FROM in_ranges r JOIN event_parts e ON r.batch = e.batch AND r.topic = e.topic AND r.partition = e.partition
 WHERE e.first < r.first OR e.last >= r.next
 UNION ALL
@@ -134,7 +134,7 @@ FROM in_events e JOIN in_keys k USING (batch) LEFT JOIN in_ledger l USING (batch
 WHERE e.n = k.n AND e.ids IS DISTINCT FROM k.ids
 UNION ALL
 SELECT 'event_indexes', NULL, NULL, NULL, NULL, e.batch, l.first_position,
-       '0 to ' || e.n - 1, e.low || ' to ' || e.high || ' (sum ' || e.indexes || ')',
+       '0 to '::text || (e.n - 1)::text, e.low::text || ' to '::text || e.high::text || ' (sum '::text || e.indexes::text || ')'::text,
        'events of a batch are numbered from 0 without gaps'
 FROM in_events e JOIN in_ledger l USING (batch)
 WHERE e.n = l.n AND (e.low <> 0 OR e.high <> e.n - 1 OR e.indexes <> e.n * (e.n - 1) / 2)
@@ -158,9 +158,9 @@ ORDER BY 6, 1, 2, 3`
 const deadLettersSQL = `
 SELECT 'range_dead_letters' AS "check", o.topic, r.partition, r.from_offset, r.to_offset, NULL::bigint, NULL::bigint,
        r.dead_lettered::text, d.n::text, 'a range''s dead letters are in dead_letters'
-FROM ingest_ranges r LEFT JOIN ingest_offsets o USING (topic_id, partition)
+FROM public.ingest_ranges r LEFT JOIN public.ingest_offsets o USING (topic_id, partition)
 CROSS JOIN LATERAL (
-    SELECT count(*) AS n FROM dead_letters d
+    SELECT count(*) AS n FROM public.dead_letters d
     WHERE d.topic_id = r.topic_id AND d.partition = r.partition
       AND d."offset" >= r.from_offset AND d."offset" < r.to_offset
 ) d
@@ -168,9 +168,9 @@ WHERE d.n <> r.dead_lettered
 UNION ALL
 SELECT 'dead_letter_range', d.topic, d.partition, d."offset", least(d."offset", 9223372036854775806) + 1, NULL, NULL, '0', '1',
        'a dead letter''s offset lies in a range'
-FROM dead_letters d
+FROM public.dead_letters d
 LEFT JOIN LATERAL (
-    SELECT r.to_offset FROM ingest_ranges r
+    SELECT r.to_offset FROM public.ingest_ranges r
     WHERE r.topic_id = d.topic_id AND r.partition = d.partition AND r.from_offset <= d."offset"
     ORDER BY r.from_offset DESC LIMIT 1
 ) r ON true
@@ -178,7 +178,7 @@ WHERE r.to_offset IS NULL OR r.to_offset <= d."offset"
 UNION ALL
 SELECT 'dead_letter_outbox', d.topic, d.partition, d."offset", least(d."offset", 9223372036854775806) + 1, NULL, NULL, '1', '0',
        'a dead letter is queued for its dead-letter topic'
-FROM dead_letters d LEFT JOIN dead_letter_outbox b ON b.dead_letter_id = d.id
+FROM public.dead_letters d LEFT JOIN public.dead_letter_outbox b ON b.dead_letter_id = d.id
 WHERE b.dead_letter_id IS NULL
 ORDER BY 2, 3, 4`
 
@@ -189,7 +189,7 @@ SELECT 'positions', NULL::text, NULL::integer, NULL::bigint, NULL::bigint, batch
 FROM (
     SELECT log, batch, first_position,
            coalesce(lag(first_position::numeric + count) OVER (PARTITION BY log ORDER BY first_position), 0) AS expected
-    FROM ledger_batches
+    FROM public.ledger_batches
 ) b
 WHERE first_position IS DISTINCT FROM expected
 ORDER BY 7`

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/jackc/pgx/v5"
@@ -25,13 +27,14 @@ type View struct {
 
 // Whoever may alter a role or a database may give its sessions other settings, so that names mean other
 // tables, texts other times, or an error ends the connection: what makes a difference to an answer is set
-// here. The catalogue comes first among the schemas, and temporary tables last (OddTables looks whether
-// our tables' names lead to them). Row security stays on: where it hides rows, that is reported, and an
-// error instead would hide all of them.
+// here. Names are looked up in the catalogue alone: a function of another schema that takes exactly what a
+// statement gives it would win over one of the catalogue's that takes more. So the statements of views
+// name our tables with their schema, public (Untrusted looks at the catalogue itself). Row security stays
+// on: where it hides rows, that is reported, and an error instead would hide all of them.
 //
 // And the planner is kept to the plans that a walk over everything wants: workers are ours, not the
-// server's, and compiling a statement takes longer than any of ours.
-const viewSettingsSQL = `SET LOCAL search_path = pg_catalog, public, pg_temp;
+// server's, compiling a statement takes longer than any of ours, and no check constraint is believed.
+const viewSettingsSQL = `SET LOCAL search_path = pg_catalog, pg_temp;
 	SET LOCAL exit_on_error = off;
 	SET LOCAL client_encoding = 'UTF8';
 	SET LOCAL timezone = 'UTC';
@@ -43,9 +46,25 @@ const viewSettingsSQL = `SET LOCAL search_path = pg_catalog, public, pg_temp;
 	SET LOCAL lock_timeout = 0;
 	SET LOCAL statement_timeout = 0;
 	SET LOCAL idle_in_transaction_session_timeout = 0;
-	SELECT set_config(name, '0', true) FROM pg_settings WHERE name = 'transaction_timeout'; -- from PostgreSQL 17 on
+	SET LOCAL quote_all_identifiers = off;
+	SET LOCAL constraint_exclusion = off;
+	SET LOCAL enable_seqscan = on;
+	SET LOCAL enable_indexscan = on;
+	SET LOCAL enable_indexonlyscan = on;
+	SET LOCAL enable_bitmapscan = on;
+	SET LOCAL enable_tidscan = on;
+	SET LOCAL enable_sort = on;
+	SET LOCAL enable_hashagg = on;
+	SET LOCAL enable_hashjoin = on;
+	SET LOCAL enable_mergejoin = on;
+	SET LOCAL enable_nestloop = on;
+	SET LOCAL enable_material = on;
+	SET LOCAL enable_partition_pruning = on;
 	SET LOCAL max_parallel_workers_per_gather = 0;
 	SET LOCAL jit = off`
+
+// From PostgreSQL 17 on.
+const transactionTimeoutSQL = `SET LOCAL transaction_timeout = 0`
 
 // Behind it lies all that a view reads, so that a statement that failed is undone without the snapshot.
 // It is made once, and a statement costs nothing for it.
@@ -91,10 +110,21 @@ func openView(ctx context.Context, connect func(context.Context) (*pgx.Conn, err
 	if err == nil {
 		_, err = v.tx.Exec(ctx, viewSettingsSQL)
 	}
+	if err == nil && atLeast17(conn) {
+		_, err = v.tx.Exec(ctx, transactionTimeoutSQL)
+	}
 	if err != nil {
 		return nil, errors.Join(err, v.close())
 	}
 	return v, nil
+}
+
+// atLeast17 goes by what the server said as it was connected to: no function is asked.
+func atLeast17(conn *pgx.Conn) bool {
+	version := conn.PgConn().ParameterStatus("server_version") // 16.4, 17beta1, 18.0 (Debian …)
+	digits := len(version) - len(strings.TrimLeft(version, "0123456789"))
+	major, err := strconv.Atoi(version[:digits])
+	return err == nil && major >= 17
 }
 
 // Views are the connections.

@@ -58,12 +58,12 @@ const batchColumns = `coalesce(b.first_position, -1), coalesce(b.batch, -1), coa
 	CASE WHEN isfinite(b.recorded_at) THEN b.recorded_at ELSE '0001-01-01Z' END`
 
 // By ledger_batches' primary key.
-const ledgerBatchesSQL = `SELECT ` + batchColumns + ` FROM ledger_batches AS b WHERE log = $1::text ORDER BY first_position`
+const ledgerBatchesSQL = `SELECT ` + batchColumns + ` FROM public.ledger_batches AS b WHERE log = $1::text ORDER BY first_position`
 
 // By ledger_batches' primary key, from the batch on that the position lies in.
-const batchesFromSQL = `SELECT ` + batchColumns + ` FROM ledger_batches AS b
+const batchesFromSQL = `SELECT ` + batchColumns + ` FROM public.ledger_batches AS b
 	WHERE log = $1::text AND first_position >= coalesce((
-		SELECT max(first_position) FROM ledger_batches WHERE log = $1::text AND first_position <= $2::bigint), 0)
+		SELECT max(first_position) FROM public.ledger_batches WHERE log = $1::text AND first_position <= $2::bigint), 0)
 	ORDER BY first_position`
 
 // Batches reads all batches of a log, in the order of positions.
@@ -107,10 +107,10 @@ func (v *View) Leaves(ctx context.Context, log ledger.Log, from, to int64, read 
 const verifyLeavesSQL = `SELECT first_position, substring(leaves
 		FROM 1 + 32 * (greatest(first_position, $2::bigint) - first_position)::int
 		FOR 32 * (least(count, $3::bigint - first_position) - (greatest(first_position, $2::bigint) - first_position))::int)
-	FROM ledger_batches
+	FROM public.ledger_batches
 	WHERE log = $1::text AND first_position < $3::bigint AND first_position >= 0 AND count BETWEEN 1 AND 16384 AND first_position > $2::bigint - count
 		AND first_position >= coalesce((
-			SELECT first_position FROM ledger_batches WHERE log = $1::text AND first_position <= $2::bigint
+			SELECT first_position FROM public.ledger_batches WHERE log = $1::text AND first_position <= $2::bigint
 			ORDER BY first_position DESC LIMIT 1), $2::bigint)
 	ORDER BY first_position`
 
@@ -136,7 +136,7 @@ type BatchLeaves struct {
 // (Strays reports the others).
 const batchSlicesSQL = `SELECT ` + batchColumns + `, substring(b.leaves FROM 1 + 32 * w.low FOR 32 * (w.high - w.low + 1))
 	FROM unnest($1::bigint[], $2::int[], $3::int[]) AS w (batch, low, high)
-	CROSS JOIN LATERAL (SELECT * FROM ledger_batches WHERE log = 'events' AND batch = w.batch ORDER BY first_position LIMIT 1) AS b`
+	CROSS JOIN LATERAL (SELECT * FROM public.ledger_batches WHERE log = 'events' AND batch = w.batch ORDER BY first_position LIMIT 1) AS b`
 
 // BatchLeaves reads slices of batches of events, in no order. Batches that are unknown are left out. In
 // memory they are 32 bytes an index.
@@ -188,7 +188,7 @@ func (v *View) Checkpoints(ctx context.Context, log ledger.Log, after int64, lim
 		list = append(list, c)
 		return nil
 	}, `SELECT size, substring(root FOR 33), coalesce(left(`+checkpointNote+`, 262145), ''), CASE WHEN isfinite(signed_at) THEN signed_at ELSE '0001-01-01Z' END
-		FROM ledger_checkpoints AS c WHERE log = $1::text AND size > $2::bigint ORDER BY size LIMIT $3`, string(log), after, limit)
+		FROM public.ledger_checkpoints AS c WHERE log = $1::text AND size > $2::bigint ORDER BY size LIMIT $3`, string(log), after, limit)
 	if errors.Is(err, errEnough) {
 		err = nil
 	}
@@ -203,7 +203,7 @@ func (v *View) CheckpointAfter(ctx context.Context, log ledger.Log, after int64)
 	err = v.each(ctx, "read the size of a checkpoint", func(rows pgx.Rows) error {
 		ok = true
 		return rows.Scan(&size)
-	}, `SELECT size FROM ledger_checkpoints WHERE log = $1::text AND size > $2::bigint ORDER BY size LIMIT 1`, string(log), after)
+	}, `SELECT size FROM public.ledger_checkpoints WHERE log = $1::text AND size > $2::bigint ORDER BY size LIMIT 1`, string(log), after)
 	return size, ok, err
 }
 
@@ -222,14 +222,14 @@ func (v *View) TileParts(ctx context.Context, log ledger.Log, ids []ledger.TileI
 	}
 	return v.tileParts(ctx, read, `SELECT t.level, t.tile, coalesce(t.first, -1), substring(t.hashes FOR 8192)
 		FROM unnest($2::smallint[], $3::bigint[]) AS w (level, tile)
-		JOIN ledger_tiles AS t ON t.log = $1::text AND t.level = w.level AND t.tile = w.tile
+		JOIN public.ledger_tiles AS t ON t.log = $1::text AND t.level = w.level AND t.tile = w.tile
 		ORDER BY t.level, t.tile, t.first`, string(log), levels, tiles)
 }
 
 // TilePartsBeyond reads which parts of tiles have hashes that a log of this size does not have, at most
 // limit of them. It walks over all tiles.
 func (v *View) TilePartsBeyond(ctx context.Context, log ledger.Log, size int64, limit int, read func(TilePart) error) error {
-	return v.tileParts(ctx, read, `SELECT level, tile, first, NULL::bytea FROM ledger_tiles
+	return v.tileParts(ctx, read, `SELECT level, tile, first, NULL::bytea FROM public.ledger_tiles
 		WHERE log = $1::text AND level BETWEEN 1 AND 7 AND tile IS NOT NULL AND first IS NOT NULL
 			AND 256 * tile::numeric + first + octet_length(hashes) / 32 > $2::bigint >> (8 * level)
 		ORDER BY level, tile, first LIMIT $3`, string(log), size, limit)

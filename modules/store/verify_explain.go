@@ -14,7 +14,7 @@ import (
 // What is read of single rows once it is known that something is wrong with them.
 
 // By events' primary key, in the one partition that the timestamp's literal names.
-const suspectSQL = `SELECT ` + verifyColumns + ` FROM events, ` + verifyTexts + ` WHERE timestamp = '%s' AND id = $1::bigint`
+const suspectSQL = `SELECT ` + verifyColumns + ` FROM public.events, ` + verifyDocuments + ` WHERE timestamp = '%s' AND id = $1::bigint`
 
 // Suspect reads one row of events as it stands; ok is false where it is no event.
 func (v *View) Suspect(ctx context.Context, timestamp time.Time, id int64) (e event.Stored, ok bool, err error) {
@@ -29,7 +29,7 @@ func (v *View) Suspect(ctx context.Context, timestamp time.Time, id int64) (e ev
 	return e, ok, err
 }
 
-const eventsOfSQL = `SELECT ` + verifyColumns + ` FROM events, ` + verifyTexts + ` WHERE id BETWEEN $1::bigint AND $2::bigint`
+const eventsOfSQL = `SELECT ` + verifyColumns + ` FROM public.events, ` + verifyDocuments + ` WHERE id BETWEEN $1::bigint AND $2::bigint`
 
 // RowsOf reads the rows of the batches from low to high, with high, and hashes them: by the index of ids
 // (BRIN). Both MUST be such as a batch has.
@@ -58,7 +58,7 @@ func (v *View) RangesOf(ctx context.Context, batch int64) ([]StoredRange, error)
 		ranges = append(ranges, r)
 		return nil
 	}, `SELECT coalesce(left(o.topic, 1000), ''), r.partition, r.from_offset, r.to_offset
-		FROM ingest_ranges r LEFT JOIN ingest_offsets o USING (topic_id, partition)
+		FROM public.ingest_ranges r LEFT JOIN public.ingest_offsets o USING (topic_id, partition)
 		WHERE r.batch = $1::bigint AND r.stored > 0 AND r.partition IS NOT NULL AND r.from_offset IS NOT NULL AND r.to_offset IS NOT NULL
 		LIMIT $2`, batch, rangesMost)
 	return ranges, err

@@ -87,7 +87,7 @@ func (v *View) Lines(ctx context.Context, p Pages) ([]Line, error) {
 		line.to, line.EventID = line.from+1, event.ID(eventID)
 		lines = append(lines, line)
 		return err
-	}, fmt.Sprintf(`SELECT ctid, %s, coalesce(event_id, '00000000-0000-0000-0000-000000000000') FROM %s WHERE %s`, id, p.table(), p.condition()))
+	}, fmt.Sprintf(`SELECT ctid, %s, coalesce(event_id, '00000000-0000-0000-0000-000000000000') FROM public.%s WHERE %s`, id, p.table(), p.condition()))
 	return lines, err
 }
 
@@ -108,11 +108,11 @@ const partitionPagesSQL = `
 	SELECT name, kind, parted, bound ~ $r$^FOR VALUES FROM \(('[^']*'|MINVALUE)\) TO \(('[^']*'|MAXVALUE)\)$$r$,
 	       substring(bound FROM $$FROM \('([^']*)'\)$$)::timestamptz,
 	       substring(bound FROM $$TO \('([^']*)'\)$$)::timestamptz, oid,
-	       coalesce(pg_relation_size(oid), 0) / current_setting('block_size')::bigint
-	FROM (SELECT c.oid, c.oid::regclass::text AS name, c.relkind::text AS kind, coalesce(pg_get_expr(c.relpartbound, c.oid), '') AS bound,
+	       coalesce(pg_relation_size(oid::regclass, 'main'::text), 0) / current_setting('block_size')::bigint
+	FROM (SELECT c.oid, c.relname::text AS name, c.relkind::text AS kind, coalesce(pg_get_expr(c.relpartbound, c.oid), '') AS bound,
 	             EXISTS (SELECT FROM pg_inherits b WHERE b.inhparent = c.oid) AS parted
 	      FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-	      WHERE i.inhparent = 'events'::regclass AND NOT i.inhdetachpending) AS partitions
+	      WHERE i.inhparent = 'public.events'::regclass AND NOT i.inhdetachpending) AS partitions
 	ORDER BY 5 NULLS FIRST`
 
 // EventTables are all children of events.
@@ -164,7 +164,7 @@ func (v *View) KeyPages(ctx context.Context) (list []Pages, err error) {
 		err := rows.Scan(&pages)
 		list = appendPages(list, span{}, pages)
 		return err
-	}, `SELECT coalesce(pg_relation_size('event_keys'), 0) / current_setting('block_size')::bigint`)
+	}, `SELECT coalesce(pg_relation_size('public.event_keys'::regclass, 'main'::text), 0) / current_setting('block_size')::bigint`)
 	return list, err
 }
 

@@ -33,23 +33,25 @@ func (r *EventRow) Index() int { return int(r.ID & indexMask) }
 
 // By the table's pages (Tid Range Scan) of the one partition that the literals leave. Through the parent,
 // since nobody has rights on partitions.
-const eventPagesSQL = `SELECT ` + verifyColumns + ` FROM events, ` + verifyTexts + ` WHERE %s`
+const eventPagesSQL = `SELECT ` + verifyColumns + ` FROM public.events, ` + verifyDocuments + ` WHERE %s`
 
 // verifyColumns are eventColumns in a shape that Go can hold, whatever somebody wrote there: what
 // PostgreSQL calls infinite no time of Go's is, and memory is for what an event can be. What is cut does
-// not give the event's leaf any more.
+// not give the event's leaf any more. Each function is called with exactly the types that it is made for
+// (verify_trust.go).
 const verifyColumns = `id,
 	CASE WHEN isfinite(timestamp) THEN timestamp ELSE '0001-01-01Z' END,
 	CASE WHEN isfinite(created_at) THEN created_at ELSE '0001-01-01Z' END,
-	event_id, left(event_type, 1000), left(aggregate_type, 1000), left(aggregate_id, 1000), version,
-	left(kafka_topic, 1000), kafka_partition, kafka_offset, substring(salt FOR 100), payload_text, metadata_text`
+	event_id, left(event_type::text, 1000), left(aggregate_type::text, 1000), left(aggregate_id::text, 1000), version,
+	left(kafka_topic, 1000), kafka_partition, kafka_offset, substring(salt FOR 100), payload_sent, metadata_sent`
 
-// verifyTexts spells both documents once (OFFSET 0), and leaves out those that no record can have become:
-// a few kilobytes of jsonb may be numbers that take a gigabyte. An event's record has 64 MiB at most; the
-// spaces that PostgreSQL puts in do not double it.
-const verifyTexts = `LATERAL (SELECT CASE WHEN octet_length(p) <= 268435456 THEN p END AS payload_text,
-		CASE WHEN octet_length(m) <= 268435456 THEN m END AS metadata_text
-	FROM (SELECT payload::text AS p, metadata::text AS m OFFSET 0) AS spelled) AS texts`
+// verifyDocuments spells both documents once (OFFSET 0), as PostgreSQL sends jsonb: a cast to text could be
+// one of somebody's own. It leaves out those that no record can have become: a few kilobytes of jsonb may
+// be numbers that take a gigabyte. An event's record has 64 MiB at most; the spaces that PostgreSQL puts in
+// do not double it.
+const verifyDocuments = `LATERAL (SELECT CASE WHEN octet_length(p) <= 268435456 THEN p END AS payload_sent,
+		CASE WHEN octet_length(m) <= 268435456 THEN m END AS metadata_sent
+	FROM (SELECT jsonb_send(payload) AS p, jsonb_send(metadata) AS m OFFSET 0) AS spelled) AS documents`
 
 // Rows reads the rows of some pages and hashes each.
 func (v *View) Rows(ctx context.Context, p Pages, read func(*EventRow) error) error {
@@ -67,11 +69,12 @@ func (v *View) rows(ctx context.Context, what string, read func(*EventRow) error
 	}, sql, args...)
 }
 
-// scanAnyRow is scanRow for rows in which somebody may have put NULL.
+// scanAnyRow is scanRow for rows in which somebody may have put NULL, and for documents as jsonb_send
+// spells them.
 func scanAnyRow(rows pgx.Rows) (row, error) {
 	null := slices.IndexFunc(rows.RawValues(), func(value []byte) bool { return value == nil })
 	if null < 0 {
-		return scanRow(rows)
+		return scanSentRow(rows)
 	}
 	var (
 		r       = row{id: -1}
@@ -90,7 +93,28 @@ func scanAnyRow(rows pgx.Rows) (row, error) {
 	}
 	r.stored.Timestamp, r.stored.RecordedAt = utc(r.stored.Timestamp), utc(r.stored.RecordedAt)
 	return r, fmt.Errorf("event row %d: %w: it holds nothing, or too much, as its %s", r.id, errCorrupt,
-		strings.TrimSuffix(rows.FieldDescriptions()[null].Name, "_text"))
+		strings.TrimSuffix(rows.FieldDescriptions()[null].Name, "_sent"))
+}
+
+// jsonbVersion is the byte before the text of a document that was sent.
+const jsonbVersion = 1
+
+func scanSentRow(rows pgx.Rows) (row, error) {
+	var (
+		r                 row
+		payload, metadata []byte
+	)
+	salt, err := r.scanColumns(rows, []any{&payload, &metadata})
+	if err != nil {
+		return row{}, err
+	}
+	for _, document := range []*[]byte{&payload, &metadata} {
+		if len(*document) == 0 || (*document)[0] != jsonbVersion {
+			return r, fmt.Errorf("event row %d: %w: a document is not spelled as jsonb is", r.id, errCorrupt)
+		}
+		*document = (*document)[1:]
+	}
+	return r, r.fill(salt, payload, metadata)
 }
 
 // hashRow computes what a row says about itself. Years that a time of ours can't have are made one that
@@ -130,13 +154,13 @@ const keyColumns = `coalesce(event_id, '00000000-0000-0000-0000-000000000000'), 
 
 // Keys reads the keys of some pages.
 func (v *View) Keys(ctx context.Context, p Pages, read func(*Key) error) error {
-	return v.keys(ctx, read, `SELECT `+keyColumns+` FROM event_keys WHERE `+p.condition())
+	return v.keys(ctx, read, `SELECT `+keyColumns+` FROM public.event_keys WHERE `+p.condition())
 }
 
 // KeysOf reads the keys of batches, by a walk over all keys. Somebody may have given a batch more keys
 // than it has events.
 func (v *View) KeysOf(ctx context.Context, batches []int64, read func(*Key) error) error {
-	return v.keys(ctx, read, `SELECT `+keyColumns+` FROM event_keys WHERE batch = ANY ($1::bigint[])`, batches)
+	return v.keys(ctx, read, `SELECT `+keyColumns+` FROM public.event_keys WHERE batch = ANY ($1::bigint[])`, batches)
 }
 
 // KeysByID reads the keys of some event ids: event_keys' primary key.
@@ -145,7 +169,7 @@ func (v *View) KeysByID(ctx context.Context, ids []event.ID, read func(*Key) err
 	for i, id := range ids {
 		list[i] = id
 	}
-	return v.keys(ctx, read, `SELECT `+keyColumns+` FROM event_keys WHERE event_id = ANY ($1::uuid[])`, list)
+	return v.keys(ctx, read, `SELECT `+keyColumns+` FROM public.event_keys WHERE event_id = ANY ($1::uuid[])`, list)
 }
 
 func (v *View) keys(ctx context.Context, read func(*Key) error, sql string, args ...any) error {

@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -17,48 +19,52 @@ func verifiedTables() map[string]string {
 }
 
 // By pg_class' indexes.
-const oddTablesSQL = `SELECT w.name, coalesce(c.relkind::text, ''), coalesce(n.nspname::text, ''),
-		coalesce(c.relrowsecurity OR c.relforcerowsecurity, false),
-		c.relkind = 'r' AND EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = c.oid)
-	FROM unnest($1::text[]) AS w (name)
-	LEFT JOIN pg_class c ON c.oid = to_regclass(w.name) LEFT JOIN pg_namespace n ON n.oid = c.relnamespace
-	ORDER BY 1`
+const oddTablesSQL = `SELECT c.relname::text, c.relkind::text, c.relrowsecurity OR c.relforcerowsecurity, c.relhasrules,
+		c.relkind = 'r' AND EXISTS (SELECT FROM pg_inherits AS i WHERE i.inhparent = c.oid)
+	FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+	WHERE n.nspname = 'public' ORDER BY 1`
 
 // OddTables says of which tables what is read is not all that is there, or not what is there: another
-// relation stands in their place, or row security may hide rows from the role that reads. It believes the
-// catalogue: whoever changes the server itself can make it answer anything.
+// relation stands in their place, columns are others than the migrations made, or row security may hide
+// rows from the role that reads. It believes the catalogue: whoever changes the server itself can make it
+// answer anything.
 func (v *View) OddTables(ctx context.Context) (odd []string, err error) {
-	tables := verifiedTables()
-	names := make([]string, 0, len(tables))
-	for name := range tables {
-		names = append(names, name)
-	}
+	missing := verifiedTables()
 	err = v.each(ctx, "read the catalogue", func(rows pgx.Rows) error {
 		var (
-			name, kind, schema string
-			secured, inherited *bool
+			name, kind               string
+			secured, ruled, parental bool
 		)
-		if err := rows.Scan(&name, &kind, &schema, &secured, &inherited); err != nil {
+		if err := rows.Scan(&name, &kind, &secured, &ruled, &parental); err != nil {
 			return err
 		}
-		switch {
-		case kind == "":
-			odd = append(odd, "the table "+name+" is gone")
+		want, ours := missing[name]
+		if !ours {
 			return nil
-		case schema != "public":
-			odd = append(odd, fmt.Sprintf("in place of the table %s one of the schema %s is read", name, schema))
-		case kind != tables[name]:
+		}
+		delete(missing, name)
+		if kind != want {
 			odd = append(odd, fmt.Sprintf("%s is not the table that it was made as, but %s", name, relationKind(kind)))
 		}
-		if secured != nil && *secured {
+		if secured {
 			odd = append(odd, "the table "+name+" has row security: a policy may hide rows from whoever reads")
 		}
-		if inherited != nil && *inherited {
+		if ruled && kind == want {
+			odd = append(odd, "the table "+name+" has a rule: something else may be read in its place")
+		}
+		if parental {
 			odd = append(odd, "other tables inherit from "+name+": their rows pass for its own")
 		}
 		return nil
-	}, oddTablesSQL, names)
-	return odd, err
+	}, oddTablesSQL)
+	for _, name := range slices.Sorted(maps.Keys(missing)) {
+		odd = append(odd, "the table "+name+" is gone")
+	}
+	if err != nil {
+		return odd, err
+	}
+	columns, err := v.oddColumns(ctx)
+	return append(odd, columns...), err
 }
 
 // relationKind is pg_class.relkind in words.
@@ -94,34 +100,34 @@ const strayKept = 100
 const (
 	strayBatchesSQL = `
 		SELECT coalesce(log, ''), format('batch %s of log %s: no log is named so', batch, log)
-		FROM ledger_batches WHERE log IS NULL OR log NOT IN ('events', 'access')
+		FROM public.ledger_batches WHERE log IS NULL OR log NOT IN ('events', 'access')
 		UNION ALL
 		SELECT coalesce(log, ''), format('batch %s of log %s is there %s times', batch, log, count(*))
-		FROM ledger_batches GROUP BY log, batch HAVING count(*) > 1
+		FROM public.ledger_batches GROUP BY log, batch HAVING count(*) > 1
 		LIMIT $1`
 
 	strayTilesSQL = `
 		SELECT coalesce(log, ''), format('tile %s/%s of log %s, from hash %s on, is of a place or length that no tile is of', level, tile, log, first)
-		FROM ledger_tiles
+		FROM public.ledger_tiles
 		WHERE (log IN ('events', 'access') AND level BETWEEN 1 AND 7 AND tile >= 0 AND first BETWEEN 0 AND 255
 			AND octet_length(hashes) % 32 = 0 AND octet_length(hashes) BETWEEN 32 AND 32 * (256 - first)) IS NOT TRUE
 		UNION ALL
 		SELECT coalesce(log, ''), format('tile %s/%s of log %s, from hash %s on, is there %s times', level, tile, log, first, count(*))
-		FROM ledger_tiles GROUP BY log, level, tile, first HAVING count(*) > 1
+		FROM public.ledger_tiles GROUP BY log, level, tile, first HAVING count(*) > 1
 		LIMIT $1`
 
 	strayCheckpointsSQL = `
 		SELECT coalesce(log, ''), format('a checkpoint of log %s is of size %s', log, size)
-		FROM ledger_checkpoints WHERE (log IN ('events', 'access') AND size >= 0) IS NOT TRUE
+		FROM public.ledger_checkpoints WHERE (log IN ('events', 'access') AND size >= 0) IS NOT TRUE
 		UNION ALL
 		SELECT coalesce(log, ''), format('the checkpoint of log %s and size %s is there %s times', log, size, count(*))
-		FROM ledger_checkpoints GROUP BY log, size HAVING count(*) > 1
+		FROM public.ledger_checkpoints GROUP BY log, size HAVING count(*) > 1
 		LIMIT $1`
 
 	straySignaturesSQL = `
 		SELECT coalesce(log, ''), format('the signature of %s for size %s of log %s belongs to no checkpoint, or is none', signer, size, log)
-		FROM ledger_signatures AS s
-		WHERE line IS NULL OR NOT EXISTS (SELECT FROM ledger_checkpoints AS c WHERE c.log = s.log AND c.size = s.size)
+		FROM public.ledger_signatures AS s
+		WHERE line IS NULL OR NOT EXISTS (SELECT FROM public.ledger_checkpoints AS c WHERE c.log = s.log AND c.size = s.size)
 		LIMIT $1`
 )
 

@@ -1,0 +1,4 @@
+package store
+
+// FunctionsCalled is for tests.
+var FunctionsCalled = functionsCalled
