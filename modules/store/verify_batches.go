@@ -61,8 +61,8 @@ const batchColumns = `coalesce(b.first_position, -1), coalesce(b.batch, -1), coa
 const ledgerBatchesSQL = `SELECT ` + batchColumns + ` FROM public.ledger_batches AS b WHERE log = $1::text ORDER BY first_position`
 
 // By ledger_batches' primary key, from the batch on that the position lies in.
-const batchesFromSQL = `SELECT ` + batchColumns + ` FROM public.ledger_batches AS b
-	WHERE log = $1::text AND first_position >= coalesce((
+const batchesBetweenSQL = `SELECT ` + batchColumns + ` FROM public.ledger_batches AS b
+	WHERE log = $1::text AND first_position < $3::bigint AND first_position >= coalesce((
 		SELECT max(first_position) FROM public.ledger_batches WHERE log = $1::text AND first_position <= $2::bigint), 0)
 	ORDER BY first_position`
 
@@ -71,9 +71,10 @@ func (v *View) Batches(ctx context.Context, log ledger.Log, read func(LedgerBatc
 	return v.batches(ctx, read, ledgerBatchesSQL, string(log))
 }
 
-// BatchesFrom reads the batches of a log from the one on that has the position.
-func (v *View) BatchesFrom(ctx context.Context, log ledger.Log, position int64, read func(LedgerBatch) error) error {
-	return v.batches(ctx, read, batchesFromSQL, string(log), position)
+// BatchesBetween reads the batches of a log from the one on that has position from, as far as they begin
+// before to.
+func (v *View) BatchesBetween(ctx context.Context, log ledger.Log, from, to int64, read func(LedgerBatch) error) error {
+	return v.batches(ctx, read, batchesBetweenSQL, string(log), from, to)
 }
 
 func (v *View) batches(ctx context.Context, read func(LedgerBatch) error, sql string, args ...any) error {

@@ -69,8 +69,8 @@ func viewStatements(t *testing.T, s testStore) []string {
 		"KeysByID":  func() error { return v.KeysByID(ctx, []event.ID{{1}}, func(*store.Key) error { return nil }) },
 		"Lines":     func() error { _ = only(v.Lines(ctx, keys[0])); return only(v.Lines(ctx, rows[0])) },
 		"Batches":   func() error { return v.Batches(ctx, ledger.Events, func(store.LedgerBatch) error { return nil }) },
-		"BatchesFrom": func() error {
-			return v.BatchesFrom(ctx, ledger.Events, 1, func(store.LedgerBatch) error { return nil })
+		"BatchesBetween": func() error {
+			return v.BatchesBetween(ctx, ledger.Events, 1, 2, func(store.LedgerBatch) error { return nil })
 		},
 		"Leaves": func() error {
 			return v.Leaves(ctx, ledger.Events, 0, 1, func(int64, []ledger.Hash) error { return nil })

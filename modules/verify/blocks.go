@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"audittrail/modules/event"
+	"audittrail/modules/ledger"
 )
 
 // blockWidth is how many positions a block is of: few, so that rows which were strewn over all positions
@@ -19,7 +20,8 @@ const (
 )
 
 // blocks is what is remembered of all rows: a bit a position, and for each 1,024 positions a sum over
-// rows and one over keys. It is about 200 bytes for a thousand events, and grows with what is there, not
+// rows and one over keys, which have to be the same, and so have one over the leaves that the log's root was
+// computed from and one over those that rows fit. It is about 200 bytes for a thousand events, and grows with what is there, not
 // with what the ledger claims. It is safe for concurrent use.
 type blocks struct {
 	seed maphash.Seed // new for each verification, so that nobody can make two sums equal
@@ -33,6 +35,8 @@ type block struct {
 	fits       *bitmap // a row is there that gives the leaf
 	misfits    *bitmap // a row is there that does not
 	rows, keys tally
+	// leaves are those that a root was computed from, matched those of rows that fit, one for a position.
+	leaves, matched tally
 }
 
 type bitmap [blockWidth / 64]uint64
@@ -59,6 +63,13 @@ func (b *blocks) sum(id event.ID, batch int64, timestamp time.Time, digest []byt
 	return maphash.Bytes(b.seed, append(text, digest...))
 }
 
+// leafSum is a number for a leaf and its place.
+func (b *blocks) leafSum(position int64, leaf ledger.Hash) uint64 {
+	var space [8 + ledger.HashSize]byte
+	text := binary.BigEndian.AppendUint64(space[:0], uint64(position))
+	return maphash.Bytes(b.seed, append(text, leaf[:]...))
+}
+
 // at is a block, which is made where there was none. The caller holds mu.
 func (b *blocks) at(number int64) *block {
 	found := b.list[number]
@@ -74,6 +85,7 @@ type placed struct {
 	position int64 // -1 for keys, whose position is not known
 	first    int64 // of its batch
 	sum      uint64
+	leaf     uint64 // leafSum of the leaf that it gives
 	fits     bool
 }
 
@@ -88,9 +100,40 @@ func (b *blocks) addRows(rows []placed) (again []int) {
 			set(&block.misfits, p.position)
 		} else if set(&block.fits, p.position) {
 			again = append(again, i)
+		} else {
+			block.matched.add(p.leaf)
 		}
 	}
 	return again
+}
+
+// addLeaves notes leaves that follow on each other, as the log's root is computed from them.
+func (b *blocks) addLeaves(position int64, leaves []ledger.Hash) {
+	for len(leaves) > 0 {
+		n := min(int64(len(leaves)), blockWidth-position%blockWidth)
+		var part tally
+		for i, leaf := range leaves[:n] {
+			part.add(b.leafSum(position+int64(i), leaf))
+		}
+		b.mu.Lock()
+		sum := &b.at(position >> blockBits).leaves
+		sum.count += part.count
+		sum.sum += part.sum
+		b.mu.Unlock()
+		position, leaves = position+n, leaves[n:]
+	}
+}
+
+// twofold are the numbers of the blocks of which each position has a row that fits, and still the leaves
+// that rows fit are not those that the root was computed from. Sorted.
+func (b *blocks) twofold() (numbers []int64) {
+	for number, block := range b.list {
+		if block.leaves.count == block.matched.count && block.leaves != block.matched {
+			numbers = append(numbers, number)
+		}
+	}
+	slices.Sort(numbers)
+	return numbers
 }
 
 func (b *blocks) addKeys(keys []placed) {

@@ -39,6 +39,9 @@ func (r *run) explain(ctx context.Context, v *store.View) error {
 	}
 	x.missing()
 	x.keyDifferences()
+	if err := r.findTwofold(ctx, v); err != nil {
+		return err
+	}
 	r.explainRest()
 	return nil
 }

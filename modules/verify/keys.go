@@ -167,11 +167,9 @@ func (k *keyFindings) findKeyless(ctx context.Context, v *store.View) error {
 	return err
 }
 
-// digestDiffers: a digest that was erased, or is of a scheme that we can't compute, tells nothing.
+// digestDiffers: nothing of this version erases an event, so a digest that says so was changed, too.
 func digestDiffers(key *store.Key, row *store.EventRow) bool {
-	plain := len(key.Digest) > 0 && key.Digest[0] == event.SchemePlain
-	erased := len(key.Digest) > 0 && key.Digest[0] == event.SchemeErased
-	return !erased && (!plain || string(key.Digest) != string(row.Digest[:]))
+	return string(key.Digest) != string(row.Digest[:])
 }
 
 // keyDifferences reports rows that give their leaf, but have another key or none, and keys that have no

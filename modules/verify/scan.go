@@ -109,6 +109,7 @@ func (r *run) compare(ctx context.Context, v *store.View, rows []store.EventRow,
 				sum:  r.blocks.sum(row.EventID, b.Batch, row.Timestamp, row.Digest[:]),
 				fits: row.Corrupt == nil && (b.unread || row.Leaf == b.Leaves[leaf]),
 			}
+			p.leaf = r.blocks.leafSum(p.position, row.Leaf)
 			places, of = append(places, p), append(of, at)
 			if !p.fits {
 				suspects = append(suspects, suspect{row: *row, position: p.position})

@@ -7,9 +7,17 @@ import (
 	"audittrail/modules/store"
 )
 
-// schema looks whether the tables are what the migrations made, since rows can also be hidden by what
-// they lie in. It answers the children of events.
+// schema looks whether the catalogue leads statements to functions that are not PostgreSQL's, and whether
+// the tables are what the migrations made, since rows can also be hidden by what they lie in. It answers the
+// children of events.
 func (r *run) schema(ctx context.Context, v *store.View) ([]store.EventTable, error) {
+	untrusted, err := v.Untrusted(ctx)
+	if err := r.unread(err, Finding{Kind: SchemaAltered, Detail: "the catalogue of functions and types can't be read"}); err != nil {
+		return nil, err
+	}
+	for _, what := range untrusted {
+		r.findings.add(Finding{Kind: SchemaAltered, Detail: what})
+	}
 	odd, err := v.OddTables(ctx)
 	if err := r.unread(err, Finding{Kind: SchemaAltered, Detail: "the catalogue can't be read"}); err != nil {
 		return nil, err

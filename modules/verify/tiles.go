@@ -15,7 +15,13 @@ type tiles struct {
 	full []madeTile
 	// short is, of each level, the first tile that is stored in part only. What lies behind it must not be
 	// stored then, since tiles are written in order.
-	short [8]*ledger.TileID
+	short [8]*shortTile
+}
+
+// shortTile is a tile of which only so many hashes are stored.
+type shortTile struct {
+	ledger.TileID
+	reached int
 }
 
 // madeTile is a tile as the leaves give it.
@@ -98,12 +104,27 @@ func (t *tiles) comparePart(made *madeTile, p store.TilePart) {
 // finish looks at a tile once all of its parts were compared.
 func (t *tiles) finish(made *madeTile) {
 	if short := t.short[made.Level]; short != nil && made.parts > 0 {
-		t.report(*short, 0, ledger.TileWidth, "a part of the tile is gone, though tiles behind it are there")
+		t.report(short.TileID, 0, ledger.TileWidth, "a part of the tile is gone, though tiles behind it are there")
 		t.short[made.Level] = nil
 	}
 	if !made.broken && made.reached < len(made.hashes) && t.short[made.Level] == nil {
-		id := made.TileID
-		t.short[made.Level] = &id
+		t.short[made.Level] = &shortTile{made.TileID, made.reached}
+	}
+}
+
+// lacking reports tiles that are not stored, though a checkpoint was signed over them: the notary writes
+// them before it signs.
+func (t *tiles) lacking() {
+	for level, short := range t.short {
+		if short == nil {
+			continue
+		}
+		from := short.Index*ledger.TileWidth + int64(short.reached)
+		if signed := t.walk.head.proven >> (ledger.TileHeight * level); from < signed {
+			span := int64(1) << (ledger.TileHeight * level)
+			t.walk.report(Finding{Kind: TileAltered, Detail: fmt.Sprintf(
+				"tiles of level %d from %d/%d on are gone, or a part of them: they were written before the checkpoint over them was signed", level, level, short.Index)}.within(from*span, signed*span))
+		}
 	}
 }
 

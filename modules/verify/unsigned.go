@@ -3,6 +3,7 @@ package verify
 import (
 	"context"
 	"fmt"
+	"math"
 	"time"
 
 	"audittrail/modules/event"
@@ -29,7 +30,7 @@ func (w *walk) findUnsigned(ctx context.Context) error {
 	if h.proven >= h.total {
 		return nil
 	}
-	err := w.view.BatchesFrom(ctx, w.log, h.proven, func(b store.LedgerBatch) error {
+	err := w.view.BatchesBetween(ctx, w.log, h.proven, math.MaxInt64, func(b store.LedgerBatch) error {
 		if !b.Placed() || b.End() <= h.proven || b.Timeless() {
 			return nil
 		}

@@ -145,6 +145,9 @@ func (w *walk) step(ctx context.Context, end int64) (reached int64, err error) {
 		if gap = gap || position != w.tree.size; gap {
 			return nil
 		}
+		if w.instead == nil && w.log == ledger.Events {
+			w.run.blocks.addLeaves(position, leaves)
+		}
 		for i := range leaves {
 			leaf := leaves[i]
 			if other, ok := w.instead[position+int64(i)]; ok {
@@ -214,6 +217,7 @@ func (w *walk) finish(ctx context.Context) error {
 	if err := w.tiles.compare(ctx, true); err != nil {
 		return err
 	}
+	w.tiles.lacking()
 	if err := w.tiles.beyond(ctx); err != nil {
 		return err
 	}
