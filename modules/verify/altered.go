@@ -40,6 +40,13 @@ func (x *explainer) altered(ctx context.Context, s *suspect) (Finding, error) {
 	}
 	a := attempt{event: e, leaf: b.Leaves[s.row.Index()]}
 	key, known := x.byID[e.ID]
+	taken := false
+	if known && len(x.keys.orphans[s.row.Batch()]) > 0 {
+		if taken, err = x.standsElsewhere(ctx, s, &key); err != nil {
+			return f, err
+		}
+		known = !taken
+	}
 	a.differs(fieldRecordedAt, !e.RecordedAt.Equal(b.RecordedAt), "it was "+event.FormatTime(b.RecordedAt), func(e *event.Stored) { e.RecordedAt = b.RecordedAt })
 	if known {
 		at := key.Timestamp
@@ -56,11 +63,14 @@ func (x *explainer) altered(ctx context.Context, s *suspect) (Finding, error) {
 			return f, err
 		}
 	}
-	if found {
+	switch {
+	case found:
 		f.Fields, f.Detail = a.fields, a.text()
-		return f, nil
+	case taken:
+		x.named(&f, &a, s)
+	default:
+		f.Fields, f.Detail = remaining(&a, key, known)
 	}
-	f.Fields, f.Detail = remaining(&a, key, known)
 	return f, nil
 }
 
@@ -102,6 +112,36 @@ func (x *explainer) wasOtherID(a *attempt, s *suspect) bool {
 		return true
 	}
 	return false
+}
+
+// standsElsewhere says whether the event of this id and key stands where it was stored, so that the suspect
+// is another one that took its id.
+func (x *explainer) standsElsewhere(ctx context.Context, s *suspect, key *store.Key) (stands bool, err error) {
+	b, err := x.batch(ctx, key.Batch)
+	if err != nil || b == nil || !b.Placed() {
+		return false, err
+	}
+	err = x.view.RowsOf(ctx, key.Batch, key.Batch, func(row *store.EventRow) error {
+		at := row.Index()
+		stands = stands || row.EventID == s.row.EventID && row.Corrupt == nil && at < len(b.Leaves) && row.Leaf == b.Leaves[at]
+		return nil
+	})
+	return stands, passable(err)
+}
+
+// named tells of a row with another event's id which event it was, by elimination: of which the row is gone
+// and the key is not.
+func (x *explainer) named(f *Finding, a *attempt, s *suspect) {
+	orphans := x.keys.orphans[s.row.Batch()]
+	f.Fields = append(a.fields, fieldEventID, fieldContent)
+	if len(orphans) != 1 {
+		f.Detail = fmt.Sprintf("its event id was changed to that of another event, and more of it was changed, too; it was one of %d events of its batch that are not there any more", len(orphans))
+		return
+	}
+	was := orphans[0].EventID.String()
+	f.Detail = fmt.Sprintf("its event id was changed to %s, which another event has, and more of it was changed, too; by elimination it was %s", f.EventID, was)
+	f.EventID = was
+	delete(x.keys.orphans, s.row.Batch())
 }
 
 // guesses bounds how many offsets are tried for one row: some ten milliseconds.

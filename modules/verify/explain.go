@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"audittrail/modules/event"
@@ -12,12 +11,14 @@ import (
 	"audittrail/modules/store"
 )
 
-// explainedMost bounds how many rows that do not fit are looked at one by one.
+// explainedMost bounds how many rows that do not fit are looked at one by one, of each list.
 const explainedMost = 1000
 
 // explain turns what the passes saw into findings.
 func (r *run) explain(ctx context.Context, v *store.View) error {
-	slices.SortFunc(r.suspects, byPosition)
+	for _, list := range r.suspects.lists() {
+		list.sort()
+	}
 	gone, err := r.findMissing(ctx, v)
 	if err != nil {
 		return err
@@ -62,16 +63,17 @@ func (r *run) explainRest() {
 
 // explainUnfinished reports what was seen until the verification had to end.
 func (r *run) explainUnfinished() {
-	slices.SortFunc(r.suspects[r.told:], byPosition)
-	for ; r.told < min(len(r.suspects), explainedMost); r.told++ {
-		s := &r.suspects[r.told]
-		kind := EventAltered
-		if s.position < 0 || s.again {
-			kind = EventInserted
+	for kind, list := range r.suspects.lists() {
+		list.sort()
+		for ; list.told < min(len(list.kept), explainedMost); list.told++ {
+			s, is := &list.kept[list.told], kind
+			if s.again {
+				is = EventInserted
+			}
+			r.findings.add(eventFinding(is, s.row.EventID.String(), "its row does not fit; it could not be looked at more closely").at(s.position))
 		}
-		r.findings.add(eventFinding(kind, s.row.EventID.String(), "its row does not fit; it could not be looked at more closely").at(s.position))
+		r.findings.count(kind, list.count-int64(list.told))
 	}
-	r.findings.count(EventAltered, r.misfits-int64(r.told))
 	r.explainRest()
 }
 
@@ -80,11 +82,12 @@ func (r *run) explainUnfinished() {
 // position that is so.
 func (r *run) tryRowsForLeaves(ctx context.Context, v *store.View) (proven int64, err error) {
 	h := r.heads[ledger.Events]
-	if h.wrongCount == 0 || len(r.suspects) == 0 || int64(len(r.suspects)) < r.misfits {
+	placed := &r.suspects.placed
+	if h.wrongCount == 0 || int64(len(placed.kept)) < placed.count {
 		return 0, nil
 	}
 	instead := map[int64]ledger.Hash{}
-	for _, s := range r.suspects {
+	for _, s := range placed.kept {
 		if s.position >= h.proven && s.row.Corrupt == nil && !s.again {
 			instead[s.position] = s.row.Leaf
 		}
@@ -115,10 +118,22 @@ type explainer struct {
 
 // rows explains the rows that do not fit.
 func (x *explainer) rows(ctx context.Context) error {
-	list := x.run.suspects[:min(len(x.run.suspects), explainedMost)]
-	ids := make([]event.ID, len(list))
-	for i := range list {
-		ids[i] = list[i].row.EventID
+	for _, kind := range []Kind{EventAltered, EventInserted} {
+		list := x.run.suspects.lists()[kind]
+		if err := x.listed(ctx, list); err != nil {
+			return err
+		}
+		x.run.findings.count(kind, list.count-int64(list.told))
+		list.count = int64(list.told)
+	}
+	return nil
+}
+
+func (x *explainer) listed(ctx context.Context, list *suspectList) error {
+	kept := list.kept[:min(len(list.kept), explainedMost)]
+	ids := make([]event.ID, len(kept))
+	for i := range kept {
+		ids[i] = kept[i].row.EventID
 	}
 	x.byID = map[event.ID]store.Key{}
 	err := x.view.KeysByID(ctx, ids, func(k *store.Key) error {
@@ -128,14 +143,12 @@ func (x *explainer) rows(ctx context.Context) error {
 	if err := passable(err); err != nil {
 		return err
 	}
-	for i := range list {
-		if err := x.row(ctx, &list[i]); err != nil {
+	for i := range kept {
+		if err := x.row(ctx, &kept[i]); err != nil {
 			return err
 		}
-		x.run.told++
+		list.told++
 	}
-	x.run.findings.count(EventAltered, x.run.misfits-int64(len(list)))
-	x.run.misfits = int64(len(list))
 	return nil
 }
 

@@ -33,6 +33,10 @@ type keyDifference struct {
 	key store.Key
 }
 
+func (d *keyDifference) differs() bool {
+	return d.key.Batch != d.row.Batch() || !d.key.Timestamp.Equal(d.row.Timestamp) || digestDiffers(&d.key, &d.row)
+}
+
 func newKeyFindings() *keyFindings {
 	return &keyFindings{complete: true, orphans: map[int64][]store.Key{}, more: map[Kind]int64{}, first: map[int64]int64{}}
 }
@@ -117,8 +121,10 @@ func (k *keyFindings) compareRows(ctx context.Context, v *store.View, batches []
 			switch {
 			case !ok:
 				k.addKeyless(row)
-			case key.Batch != row.Batch() || !key.Timestamp.Equal(row.Timestamp) || digestDiffers(&key, row):
-				k.addUnlike(keyDifference{*row, key})
+			default:
+				if d := (keyDifference{*row, key}); d.differs() {
+					k.addUnlike(d)
+				}
 			}
 			delete(keys, row.EventID)
 			return nil
@@ -159,7 +165,9 @@ func (k *keyFindings) findKeyless(ctx context.Context, v *store.View) error {
 	}
 	elsewhere := map[event.ID]bool{}
 	err := v.KeysByID(ctx, ids, func(key *store.Key) error {
-		k.addUnlike(keyDifference{rows[key.EventID], *key})
+		if d := (keyDifference{rows[key.EventID], *key}); d.differs() {
+			k.addUnlike(d)
+		} // else a row that pretends to be this event was met first
 		elsewhere[key.EventID] = true
 		return nil
 	})
@@ -176,8 +184,10 @@ func digestDiffers(key *store.Key, row *store.EventRow) bool {
 // row and never had. What is signed tells which of row and key was changed.
 func (x *explainer) keyDifferences() {
 	suspects := map[int64]bool{}
-	for i := range x.run.suspects {
-		suspects[x.run.suspects[i].row.ID] = true
+	for _, list := range x.run.suspects.lists() {
+		for i := range list.kept {
+			suspects[list.kept[i].row.ID] = true
+		}
 	}
 	for _, d := range x.keys.unlike {
 		if !suspects[d.row.ID] {

@@ -18,14 +18,44 @@ type suspect struct {
 
 func (s *suspect) unreadable() bool { return s.row.Corrupt != nil }
 
-// suspectsKept bounds how many are remembered; all are counted.
+// suspects are rows that do not fit: those of positions that the ledger has apart from those of none, of
+// which anybody can make as many as they like to hide the others among them.
+type suspects struct {
+	placed, placeless suspectList
+}
+
+type suspectList struct {
+	kept  []suspect // suspectsKept at most
+	count int64     // how many there are
+	told  int       // how many of kept have become findings
+}
+
+// suspectsKept bounds how many of a list are remembered; all are counted.
 const suspectsKept = 20_000
+
+func (l *suspectList) add(s suspect) {
+	if l.count++; len(l.kept) < suspectsKept {
+		l.kept = append(l.kept, s)
+	}
+}
+
+func (l *suspectList) sort() { slices.SortFunc(l.kept[l.told:], byPosition) }
+
+// lists are the two with the kind of finding that rows are which are not looked at closely.
+func (s *suspects) lists() map[Kind]*suspectList {
+	return map[Kind]*suspectList{EventAltered: &s.placed, EventInserted: &s.placeless}
+}
 
 func (r *run) suspect(list []suspect) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.misfits += int64(len(list))
-	r.suspects = append(r.suspects, list[:min(len(list), suspectsKept-len(r.suspects))]...)
+	for _, s := range list {
+		if s.position < 0 {
+			r.suspects.placeless.add(s)
+		} else {
+			r.suspects.placed.add(s)
+		}
+	}
 }
 
 // scanRows hashes the rows of some pages and compares each with its leaf.

@@ -73,12 +73,10 @@ type run struct {
 	blind   atomic.Bool  // some rows could not be looked at
 
 	mu         sync.Mutex
-	suspects   []suspect // rows that don't fit, suspectsKept at most
-	misfits    int64     // how many there are
-	lostTimes  []int64   // of uncovered[i]: how many keys' events lie in it
+	suspects   suspects
+	lostTimes  []int64 // of uncovered[i]: how many keys' events lie in it
 	accounting *store.Reconciliation
 	heads      map[ledger.Log]*head
-	told       int // how many suspects have become findings
 	notices    []Notice
 
 	unreadBatches map[int64]bool // that were reported
