@@ -88,11 +88,15 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 }
 
 // printableError is an error's text without secrets that were given by mistake, and without what a file's
-// name could do to the terminal. Its lines stay: an error may be several.
+// name could do to the terminal. Its lines stay, since an error may be several; all but the first are
+// indented, so that none which a server has put into its message passes for one of ours.
 func printableError(err error) string {
 	lines := strings.Split(config.MaskPasswords(err.Error()), "\n")
 	for i, line := range lines {
-		lines[i] = visible(line)
+		lines[i] = visible(strings.ReplaceAll(line, "\t", " "))
+		if i > 0 {
+			lines[i] = "  " + strings.TrimLeft(lines[i], " ")
+		}
 	}
 	return strings.Join(lines, "\n")
 }

@@ -74,7 +74,7 @@ func TestErrorsShowNamesSafely(t *testing.T) {
 			require.Equal(t, -1, strings.IndexFunc(strings.ReplaceAll(stdout+stderr, "\n", ""), harmful), "%q", stdout+stderr)
 		})
 	}
-	require.Equal(t, "two\nlines", printableError(errors.New("two\nlines")))
+	require.Equal(t, "two\n  lines, a b", printableError(errors.New("two\nlines, a\tb")))
 }
 
 // A name that does not look like a key is shown, so that its mistake can be seen.

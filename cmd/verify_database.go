@@ -1,12 +1,12 @@
 package cmd
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -40,16 +40,18 @@ must be of one ledger: that of the notary's memory; else that of --checkpoint; e
 
 With --output json, --database answers
   {"intact", "complete", "events", "workers", "seconds", "total", "counts": {KIND: N},
-   "origin", "stateFile": "compared" | "absent" | "other_origin", "outsideCheckpoints": N,
-   "logs": [{"log", "size", "signed", "notYetSigned", "unsignedSince", "checkpoints"}],
-   "findings": [{"kind", "log", "eventId", "position", "end", "fields": ["payload", …], "detail"}],
+   "origin", "stateFile": "compared" | "absent" | "other_origin" | "refused", "outsideCheckpoints": N,
+   "logs": [{"log", "size", "signed", "notYetSigned", "unsignedSince", "checkpoints", "complete"}],
+   "findings": [{"kind", "log", "eventId", "position", "end", "fields": ["timestamp", …], "detail"}],
    "notices": [{"log", "detail"}]}
 where "complete" is false if the verification had to end early (the connection was lost, or it was
 stopped; what was found until then is listed), "origin" is the ledger, "stateFile" what became of the
-notary's memory, "outsideCheckpoints" how many checkpoints from outside of the database were compared,
-the notary's included, "signed" is how many entries a good checkpoint covers, "unsignedSince" when the
-oldest other one was recorded, "end" is behind the last position where a finding is of several, and KIND
-is one of log_rolled_back, log_altered, log_unsigned, ledger_gap, partition_gone, event_altered,
+notary's memory ("refused": no given key has signed it), "outsideCheckpoints" how many checkpoints from
+outside of the database were compared, the notary's included, "signed" is how many entries a good
+checkpoint covers, "unsignedSince" when the oldest other one was recorded, "fields" are members of the
+event that differ, where "content" stands for those that one digest is over (eventType, aggregateId,
+aggregateType, version, payload, metadata), "end" is behind the last position where a finding is of
+several, and KIND is one of log_rolled_back, log_altered, log_unsigned, ledger_gap, partition_gone, event_altered,
 event_moved, event_removed, event_inserted, event_unreadable, leaf_altered, key_altered, key_missing,
 key_without_event, tile_altered, checkpoint_untrusted, checkpoint_forked, accounting, schema_altered.`
 
@@ -97,6 +99,9 @@ func runVerifyDatabase(c *cobra.Command, keys []string, output string) error {
 	if report == nil {
 		return failed
 	}
+	if memory == memoryCompared && remembered(opts) && !slices.Contains(report.Outside, stateFileSource) {
+		memory, words = memoryRefused, "What the notary's state file ("+cfg.Notary.StateFile+") remembers could not be compared."
+	}
 	if output == "json" {
 		err = printJSON(c.OutOrStdout(), struct {
 			*verify.Report
@@ -111,15 +116,27 @@ func runVerifyDatabase(c *cobra.Command, keys []string, output string) error {
 	return alsoSaying(err, outcomeOfDatabase(report, failed))
 }
 
+// remembered says whether the notary's memory has anything to compare.
+func remembered(opts verify.Options) bool {
+	return slices.ContainsFunc(opts.Outside, func(o verify.Outside) bool { return o.Source == stateFileSource })
+}
+
 // outcomeOfDatabase is the exit status. What was found weighs more than that something failed.
 func outcomeOfDatabase(report *verify.Report, failed error) error {
 	switch {
 	case report.Total == 0:
 		return failed
 	case failed != nil:
-		return &statusError{statusTampering, fmt.Errorf("the event store is not what was signed: %s findings before the verification had to end: %w", grouped(report.Total), failed)}
+		return &statusError{statusTampering, fmt.Errorf("the event store is not what was signed: %s before the verification had to end: %w", countedFindings(report.Total), failed)}
 	}
-	return &statusError{statusTampering, fmt.Errorf("the event store is not what was signed: %s findings", grouped(report.Total))}
+	return &statusError{statusTampering, fmt.Errorf("the event store is not what was signed: %s", countedFindings(report.Total))}
+}
+
+func countedFindings(n int64) string {
+	if n == 1 {
+		return "1 finding"
+	}
+	return grouped(n) + " findings"
 }
 
 func verifyFlags(c *cobra.Command, opts *verify.Options) (err error) {
@@ -147,7 +164,7 @@ func verifyFlags(c *cobra.Command, opts *verify.Options) (err error) {
 		return err
 	}
 	for _, name := range files {
-		text, err := readCheckpointFile(name)
+		text, err := readCheckpointFile(c.Context(), name)
 		if err != nil {
 			return wrongUsage("--checkpoint: %w", err)
 		}
@@ -156,13 +173,22 @@ func verifyFlags(c *cobra.Command, opts *verify.Options) (err error) {
 	return nil
 }
 
-func readCheckpointFile(name string) ([]byte, error) {
-	f, err := os.Open(name)
+// readCheckpointFile reads a signed note. Who gives another file has mistaken it, and nothing is found by it.
+func readCheckpointFile(ctx context.Context, name string) ([]byte, error) {
+	f, err := openInterruptibly(name)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, ledger.MaxCheckpoint+1))
+	text, err := io.ReadAll(io.LimitReader(interruptible(ctx, f), ledger.MaxCheckpoint+1))
+	if err != nil {
+		return nil, err
+	}
+	body, _, signed := bytes.Cut(text, []byte("\n\n"))
+	if _, err := ledger.ParseCheckpoint(string(body) + "\n"); err != nil || !signed {
+		return nil, fmt.Errorf("%s is no checkpoint as GET /v1/ledger/{log}/checkpoint answers it", name)
+	}
+	return text, nil
 }
 
 // What became of the notary's memory.
@@ -170,7 +196,11 @@ const (
 	memoryCompared = "compared"
 	memoryAbsent   = "absent"
 	memoryOther    = "other_origin"
+	memoryRefused  = "refused"
 )
+
+// stateFileSource is the notary's memory in findings.
+const stateFileSource = "the notary's state file"
 
 // notaryMemory adds what the notary remembers, and says what became of that, also in words.
 func notaryMemory(path string, keys ledger.Keys, opts *verify.Options) (what, words string, err error) {
@@ -178,7 +208,7 @@ func notaryMemory(path string, keys ledger.Keys, opts *verify.Options) (what, wo
 	state, err := notary.ReadState(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if len(opts.Outside) > 0 {
-			return memoryAbsent, "", nil
+			return memoryAbsent, "The notary's state file is not here (" + path + ").", nil
 		}
 		return memoryAbsent, "The notary's state file is not here (" + path + "), " + without + ".", nil
 	}
@@ -194,7 +224,7 @@ func notaryMemory(path string, keys ledger.Keys, opts *verify.Options) (what, wo
 	opts.Origin = state.Origin
 	for _, l := range state.Logs {
 		if l.Checkpoint != "" {
-			opts.Outside = append(opts.Outside, verify.Outside{Source: "the notary's state file", Note: []byte(l.Checkpoint)})
+			opts.Outside = append(opts.Outside, verify.Outside{Source: stateFileSource, Note: []byte(l.Checkpoint)})
 		}
 	}
 	return memoryCompared, "The notary's state file (" + path + ") was compared too.", nil

@@ -3,6 +3,7 @@ package cmd
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,16 +31,19 @@ func printVerification(w io.Writer, r *verify.Report, memory string) error {
 		b.WriteByte('\n')
 	}
 	every := "every row was read, and its fingerprint"
-	if !r.Complete {
+	if !r.Complete || r.Counts[verify.SchemaAltered]+r.Counts[verify.EventUnreadable] > 0 {
 		every = "so many rows were read, and their fingerprints"
 	}
 	fmt.Fprintf(&b, "%s %s: %s computed anew, in %s.\n", grouped(r.Events), nouns(ledger.Events, r.Events), every,
 		time.Duration(r.Seconds*float64(time.Second)).Round(10*time.Millisecond))
-	if r.Origin != "" {
+	if r.Origin != "" && (r.Intact || slices.ContainsFunc(r.Logs, func(l verify.LogReport) bool { return l.Signed > 0 })) {
 		fmt.Fprintf(&b, "The ledger is that of %s.\n", visible(r.Origin))
 	}
 	for _, l := range r.Logs {
 		tellLog(&b, l)
+	}
+	if kept := slices.DeleteFunc(slices.Clone(r.Outside), func(source string) bool { return source == stateFileSource }); len(kept) > 0 {
+		fmt.Fprintf(&b, "Compared with what was kept elsewhere, too: %s.\n", visible(strings.Join(kept, ", ")))
 	}
 	if memory != "" {
 		b.WriteString(visible(memory) + "\n")
@@ -62,6 +66,9 @@ func unsignedEntries(r *verify.Report) (n int64) {
 // tellLog says how far one log is proven.
 func tellLog(b *strings.Builder, l verify.LogReport) {
 	switch {
+	case !l.Complete:
+		fmt.Fprintf(b, "The %s log was not looked at to its end.\n", l.Log)
+		return
 	case l.Size == 0:
 		fmt.Fprintf(b, "The %s log is empty.\n", l.Log)
 		return

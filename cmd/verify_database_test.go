@@ -62,6 +62,17 @@ func TestVerifyDatabaseSaysWhatItComparedWith(t *testing.T) {
 	}
 }
 
+// TestVerifyDatabaseSaysWhatItCouldNotCompare: a memory that no given key has signed was not compared.
+func TestVerifyDatabaseSaysWhatItCouldNotCompare(t *testing.T) {
+	mine, err := ledger.GenerateKey("audit.example.com/test", rand.Reader)
+	require.NoError(t, err)
+	_, key := verifierKey(t)
+	out, _, status := call(t, "verify", "--database", "--key", key, "--postgres.url", migratetest.Database(t), "--notary.state_file", stateFile(t, mine, 0))
+	require.Equal(t, 3, status)
+	require.Contains(t, out, "remembers could not be compared")
+	require.NotContains(t, out, "was compared too")
+}
+
 // stateFile is the memory of a notary that has signed an empty log, or one of that many entries.
 func stateFile(t *testing.T, key ledger.SigningKey, size int64) string {
 	t.Helper()
@@ -187,6 +198,7 @@ func TestVerifyDatabaseRefuses(t *testing.T) {
 		"workers":         {[]string{"--key", key, "--postgres.url", "postgres://127.0.0.1:1/x", "--workers", "-1"}, 2, "--workers"},
 		"unsigned":        {[]string{"--key", key, "--postgres.url", "postgres://127.0.0.1:1/x", "--max-unsigned", "-1s"}, 2, "--max-unsigned"},
 		"no checkpoint":   {[]string{"--key", key, "--postgres.url", "postgres://127.0.0.1:1/x", "--checkpoint", "nowhere"}, 2, "--checkpoint"},
+		"another file":    {[]string{"--key", key, "--postgres.url", "postgres://127.0.0.1:1/x", "--checkpoint", "verify_database_test.go"}, 2, "is no checkpoint"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, errs, status := call(t, append([]string{"verify", "--database"}, test.args...)...)
@@ -201,7 +213,7 @@ func TestVerifyDatabaseRefuses(t *testing.T) {
 func TestPrintVerificationTellsWhatIsNoFinding(t *testing.T) {
 	var b strings.Builder
 	require.NoError(t, printVerification(&b, &verify.Report{Intact: true, Complete: true, Events: 30,
-		Logs:    []verify.LogReport{{Log: ledger.Events, Size: 30, Signed: 20, NotYetSigned: 10, UnsignedSince: "2026-01-01T00:00:00.000000Z", Checkpoints: 2}},
+		Logs:    []verify.LogReport{{Log: ledger.Events, Size: 30, Signed: 20, NotYetSigned: 10, UnsignedSince: "2026-01-01T00:00:00.000000Z", Checkpoints: 2, Complete: true}},
 		Notices: []verify.Notice{{Log: ledger.Access, Detail: "one checkpoint\x1b is signed by another"}},
 	}, ""))
 	require.Contains(t, b.String(), "INTACT as far as it is signed")

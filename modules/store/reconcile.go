@@ -154,7 +154,7 @@ func (a *Account) add(b Account) {
 
 // run lists what one check finds; all checks answer with the same columns.
 func (r *Reconciliation) run(ctx context.Context, tx pgx.Tx, sql string) error {
-	rows, err := tx.Query(ctx, sql)
+	rows, err := tx.Query(ctx, discrepanciesSQL+`(`+sql+`) AS found (what, topic, partition, first, next, batch, position, expected, found, detail)`)
 	if err != nil {
 		return err
 	}

@@ -8,9 +8,12 @@ package store
 // row a range or a batch, not a row an event. Somebody may have written NULL, or numbers that no sum can
 // hold: a comparison that is not true is a discrepancy, and sums that may overflow are numeric.
 
+// discrepanciesSQL is what comes before each of them: somebody may have written texts of many megabytes.
+const discrepanciesSQL = `SELECT what, left(topic, 300), partition, first, next, batch, position, left(expected, 1000), left(found, 1000), left(detail, 1000) FROM `
+
 // accountSQL: by the primary key of ingest_ranges.
 const accountSQL = `
-SELECT coalesce(o.topic, ''), coalesce(o.partition, -1), coalesce(o.first_offset, 0), coalesce(o.next_offset, 0),
+SELECT left(coalesce(o.topic, ''), 300), coalesce(o.partition, -1), coalesce(o.first_offset, 0), coalesce(o.next_offset, 0),
        coalesce(sum(r.stored), 0)::bigint, coalesce(sum(r.duplicates), 0)::bigint, coalesce(sum(r.dead_lettered), 0)::bigint,
        greatest(least(coalesce(sum(r.absent), 0), 9223372036854775807), -9223372036854775808)::bigint
 FROM public.ingest_offsets o LEFT JOIN public.ingest_ranges r USING (topic_id, partition)

@@ -43,7 +43,7 @@ const viewSettingsSQL = `SET LOCAL search_path = pg_catalog, pg_temp;
 	SET LOCAL standard_conforming_strings = on;
 	SET LOCAL transform_null_equals = off;
 	SET LOCAL row_security = on;
-	SET LOCAL lock_timeout = 0;
+	SET LOCAL lock_timeout = '60s'; -- whoever holds a table for longer is named by the error's class, and not waited for
 	SET LOCAL statement_timeout = 0;
 	SET LOCAL idle_in_transaction_session_timeout = 0;
 	SET LOCAL quote_all_identifiers = off;

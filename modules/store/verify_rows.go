@@ -49,8 +49,8 @@ const verifyColumns = `id,
 // one of somebody's own. It leaves out those that no record can have become: a few kilobytes of jsonb may
 // be numbers that take a gigabyte. An event's record has 64 MiB at most; the spaces that PostgreSQL puts in
 // do not double it.
-const verifyDocuments = `LATERAL (SELECT CASE WHEN octet_length(p) <= 268435456 THEN p END AS payload_sent,
-		CASE WHEN octet_length(m) <= 268435456 THEN m END AS metadata_sent
+const verifyDocuments = `LATERAL (SELECT CASE WHEN octet_length(p) + octet_length(m) <= 134217728 THEN p END AS payload_sent,
+		CASE WHEN octet_length(p) + octet_length(m) <= 134217728 THEN m END AS metadata_sent
 	FROM (SELECT jsonb_send(payload) AS p, jsonb_send(metadata) AS m OFFSET 0) AS spelled) AS documents`
 
 // Rows reads the rows of some pages and hashes each.

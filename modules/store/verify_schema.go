@@ -99,33 +99,33 @@ const strayKept = 100
 // constraints.
 const (
 	strayBatchesSQL = `
-		SELECT coalesce(log, ''), format('batch %s of log %s: no log is named so', batch, log)
+		SELECT left(coalesce(log, ''), 100), format('batch %s of log %s: no log is named so', batch, left(log, 100))
 		FROM public.ledger_batches WHERE log IS NULL OR log NOT IN ('events', 'access')
 		UNION ALL
-		SELECT coalesce(log, ''), format('batch %s of log %s is there %s times', batch, log, count(*))
+		SELECT left(coalesce(log, ''), 100), format('batch %s of log %s is there %s times', batch, left(log, 100), count(*))
 		FROM public.ledger_batches GROUP BY log, batch HAVING count(*) > 1
 		LIMIT $1`
 
 	strayTilesSQL = `
-		SELECT coalesce(log, ''), format('tile %s/%s of log %s, from hash %s on, is of a place or length that no tile is of', level, tile, log, first)
+		SELECT left(coalesce(log, ''), 100), format('tile %s/%s of log %s, from hash %s on, is of a place or length that no tile is of', level, tile, left(log, 100), first)
 		FROM public.ledger_tiles
 		WHERE (log IN ('events', 'access') AND level BETWEEN 1 AND 7 AND tile >= 0 AND first BETWEEN 0 AND 255
 			AND octet_length(hashes) % 32 = 0 AND octet_length(hashes) BETWEEN 32 AND 32 * (256 - first)) IS NOT TRUE
 		UNION ALL
-		SELECT coalesce(log, ''), format('tile %s/%s of log %s, from hash %s on, is there %s times', level, tile, log, first, count(*))
+		SELECT left(coalesce(log, ''), 100), format('tile %s/%s of log %s, from hash %s on, is there %s times', level, tile, left(log, 100), first, count(*))
 		FROM public.ledger_tiles GROUP BY log, level, tile, first HAVING count(*) > 1
 		LIMIT $1`
 
 	strayCheckpointsSQL = `
-		SELECT coalesce(log, ''), format('a checkpoint of log %s is of size %s', log, size)
+		SELECT left(coalesce(log, ''), 100), format('a checkpoint of log %s is of size %s', left(log, 100), size)
 		FROM public.ledger_checkpoints WHERE (log IN ('events', 'access') AND size >= 0) IS NOT TRUE
 		UNION ALL
-		SELECT coalesce(log, ''), format('the checkpoint of log %s and size %s is there %s times', log, size, count(*))
+		SELECT left(coalesce(log, ''), 100), format('the checkpoint of log %s and size %s is there %s times', left(log, 100), size, count(*))
 		FROM public.ledger_checkpoints GROUP BY log, size HAVING count(*) > 1
 		LIMIT $1`
 
 	straySignaturesSQL = `
-		SELECT coalesce(log, ''), format('the signature of %s for size %s of log %s belongs to no checkpoint, or is none', signer, size, log)
+		SELECT left(coalesce(log, ''), 100), format('the signature of %s for size %s of log %s belongs to no checkpoint, or is none', left(signer, 300), size, left(log, 100))
 		FROM public.ledger_signatures AS s
 		WHERE line IS NULL OR NOT EXISTS (SELECT FROM public.ledger_checkpoints AS c WHERE c.log = s.log AND c.size = s.size)
 		LIMIT $1`

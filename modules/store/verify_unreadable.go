@@ -23,7 +23,7 @@ func (e *UnreadableError) Unwrap() error { return e.err }
 func (e *UnreadableError) Reason() string {
 	var refused *pgconn.PgError
 	if errors.As(e.err, &refused) {
-		return refused.Message + " (SQLSTATE " + refused.Code + ")"
+		return refused.Message[:min(len(refused.Message), 1000)] + " (SQLSTATE " + refused.Code + ")"
 	}
 	return e.err.Error()
 }
@@ -45,7 +45,8 @@ func unreadable(err error) bool {
 	case "58P01": // undefined_file: a table's file is gone
 		return true
 	}
-	for _, class := range []string{"08", "25", "40", "53", "57", "58"} {
+	// 26 and 72: a pooler that mixes sessions, and a snapshot that the server gave up.
+	for _, class := range []string{"08", "25", "26", "40", "53", "57", "58", "72"} {
 		if strings.HasPrefix(refused.Code, class) {
 			return false
 		}

@@ -1,6 +1,7 @@
 package verify_test
 
 import (
+	"crypto/rand"
 	"fmt"
 	"testing"
 
@@ -116,4 +117,26 @@ func TestDigestsThatWereTaken(t *testing.T) {
 		names(t, report, verify.KeyAltered, 217, "digest")
 		require.EqualValues(t, 1, report.Total, show(report))
 	}
+}
+
+// TestTextsWithoutEnd are read as far as anybody has to read them.
+func TestTextsWithoutEnd(t *testing.T) {
+	h := standard(t)
+	h.tamper(t, `ALTER TABLE ledger_tiles DROP CONSTRAINT ledger_tiles_pkey, DROP CONSTRAINT ledger_tiles_check, DROP CONSTRAINT IF EXISTS ledger_tiles_log_check`,
+		`INSERT INTO ledger_tiles (log, level, tile, first, hashes) VALUES (repeat('x', 1000000), 1, 0, 0, '')`,
+		`UPDATE ingest_offsets SET topic = repeat('y', 1000000), next_offset = next_offset + 1`)
+	report := h.verify(t)
+	require.Positive(t, report.Counts[verify.TileAltered], show(report))
+	require.Positive(t, report.Counts[verify.Accounting], show(report))
+	require.Less(t, len(show(report)), 20_000)
+}
+
+// TestAnotherLedgersDatabase is told in one line, and not in one for each checkpoint.
+func TestAnotherLedgersDatabase(t *testing.T) {
+	h := standard(t)
+	other, err := ledger.GenerateKey("other.example.com/test", rand.Reader)
+	require.NoError(t, err)
+	report := h.verify(t, func(o *verify.Options) { o.Keys = keysOf(t, other) })
+	require.Len(t, found(report, verify.CheckpointUntrusted), 1, show(report))
+	require.Contains(t, found(report, verify.CheckpointUntrusted)[0].Detail, "3 checkpoints of sizes from 100 to 630 are signed for another ledger: "+origin)
 }

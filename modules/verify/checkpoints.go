@@ -92,6 +92,9 @@ func (w *walk) nextCheckpoints(ctx context.Context) ([]trusted, error) {
 			list = append(list, unknown)
 			continue
 		}
+		if w.head.noteForeign(c.Size, err) {
+			continue
+		}
 		w.report(Finding{Kind: CheckpointUntrusted, Detail: fmt.Sprintf("the checkpoint of size %d can't be trusted: %v", c.Size, err)})
 	}
 	w.head.checkpoints += int64(len(rows))

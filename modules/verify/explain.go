@@ -96,7 +96,7 @@ func (r *run) tryRowsForLeaves(ctx context.Context, v *store.View) (proven int64
 		return 0, nil
 	}
 	r.progress.phase("trying the rows in place of their leaf hashes")
-	tried := &head{unknown: map[string]*unknownKey{}}
+	tried := newHead()
 	if err := r.walk(ctx, v, ledger.Events, tried, instead); err != nil {
 		return 0, err
 	}
@@ -258,6 +258,7 @@ func (x *explainer) batch(ctx context.Context, number int64) (*store.BatchLeaves
 func (r *run) explainHead(log ledger.Log, h *head) {
 	r.explainUnsigned(log, h)
 	r.explainUnknown(log, h)
+	r.explainForeign(log, h)
 	var behind, altered int64
 	for _, c := range h.wrong {
 		name := "the checkpoint"

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"audittrail/modules/ledger"
@@ -91,7 +93,44 @@ func (r *run) checkOrigin(log ledger.Log, origin string) error {
 		return errOtherLog
 	}
 	if r.origin != "" && base != r.origin {
-		return fmt.Errorf("it is signed for another ledger: %s, and not %s", base, r.origin)
+		return &otherLedgerError{base: base, want: r.origin}
 	}
 	return nil
+}
+
+// otherLedgerError is of a checkpoint that was signed for another ledger.
+type otherLedgerError struct{ base, want string }
+
+func (e *otherLedgerError) Error() string {
+	return fmt.Sprintf("it is signed for another ledger: %s, and not %s", e.base, e.want)
+}
+
+// noteForeign counts a checkpoint of another ledger, and says whether err is that.
+func (h *head) noteForeign(size int64, err error) bool {
+	var other *otherLedgerError
+	if !errors.As(err, &other) {
+		return false
+	}
+	sizes := h.foreign[other.base]
+	if sizes == nil && len(h.foreign) < unknownKept {
+		sizes = &unknownSizes{}
+		h.foreign[other.base] = sizes
+	}
+	if sizes != nil {
+		sizes.add(size)
+	}
+	return sizes != nil
+}
+
+// explainForeign reports the checkpoints of each other ledger in one finding: a database that was exchanged
+// has nothing else.
+func (r *run) explainForeign(log ledger.Log, h *head) {
+	for _, base := range slices.Sorted(maps.Keys(h.foreign)) {
+		sizes := h.foreign[base]
+		detail := fmt.Sprintf("the checkpoint of size %d is", sizes.last)
+		if sizes.count > 1 {
+			detail = fmt.Sprintf("%d checkpoints of sizes from %d to %d are", sizes.count, sizes.first, sizes.last)
+		}
+		r.findings.add(Finding{Kind: CheckpointUntrusted, Log: log, Detail: fmt.Sprintf("%s signed for another ledger: %s, and not %s. Either this is another ledger's database, or they were put into this one", detail, base, r.origin)})
+	}
 }

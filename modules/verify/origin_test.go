@@ -38,7 +38,7 @@ func TestCheckpointsOfAnotherLedger(t *testing.T) {
 	h.tamper(t, fmt.Sprintf(`UPDATE ledger_checkpoints SET note = $n$%s$n$ WHERE size = 20`, theirs))
 	report = with()
 	require.Len(t, found(report, verify.CheckpointUntrusted), 1, show(report))
-	require.Contains(t, found(report, verify.CheckpointUntrusted)[0].Detail, "it is signed for another ledger: "+other)
+	require.Contains(t, found(report, verify.CheckpointUntrusted)[0].Detail, "is signed for another ledger: "+other)
 	require.EqualValues(t, 10, report.Logs[0].Signed, "it proves nothing here")
 
 	// The first one decides, unless something outside of the database does.

@@ -15,8 +15,10 @@ type Report struct {
 	// not come to.
 	Complete bool   `json:"complete"`
 	Origin   string `json:"origin,omitzero"` // the ledger whose checkpoints were trusted
-	// OutsideCheckpoints is how many checkpoints from outside of the database were compared.
+	// OutsideCheckpoints is how many checkpoints from outside of the database were compared; Outside names
+	// where they were from, without those that could not be trusted.
 	OutsideCheckpoints int            `json:"outsideCheckpoints"`
+	Outside            []string       `json:"-"`
 	Events             int64          `json:"events"` // rows that were read and hashed
 	Logs               []LogReport    `json:"logs"`
 	Findings           []Finding      `json:"findings"` // the first of each kind
@@ -36,6 +38,7 @@ type LogReport struct {
 	// UnsignedSince is when the oldest of the rest was recorded, in RFC 3339; "" where there is none.
 	UnsignedSince string `json:"unsignedSince,omitzero"`
 	Checkpoints   int64  `json:"checkpoints"` // how many were checked
+	Complete      bool   `json:"complete"`    // it was looked at to its end
 }
 
 // Notice is something to know that is no finding.
@@ -117,6 +120,9 @@ func (f Finding) within(from, end int64) Finding {
 	return f
 }
 
+// detailMost is how many bytes of a finding's words are kept.
+const detailMost = 2000
+
 // findings gathers what was found: all are counted, and some of each kind kept, so that a flood of one
 // kind hides no other. It is safe for concurrent use.
 type findings struct {
@@ -134,7 +140,8 @@ func (l *findings) add(f Finding) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.counts[f.Kind]++
-	f.Detail = strings.ToValidUTF8(f.Detail, "\uFFFD") // it may quote what somebody wrote into the database
+	// It may quote what somebody wrote into the database.
+	f.Detail = strings.ToValidUTF8(f.Detail[:min(len(f.Detail), detailMost)], "\uFFFD")
 	if len(l.kept[f.Kind]) < l.most {
 		l.kept[f.Kind] = append(l.kept[f.Kind], f)
 	}

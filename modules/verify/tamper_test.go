@@ -439,7 +439,7 @@ func TestAccessLog(t *testing.T) {
 	h.signLog(t, ledger.Access, h.key)
 	report := h.verify(t)
 	require.True(t, report.Intact, show(report))
-	require.Equal(t, verify.LogReport{Log: ledger.Access, Size: 300, Signed: 300, Checkpoints: 1}, report.Logs[1])
+	require.Equal(t, verify.LogReport{Log: ledger.Access, Size: 300, Signed: 300, Checkpoints: 1, Complete: true}, report.Logs[1])
 
 	h.tamper(t, `UPDATE ledger_batches SET leaves = set_byte(leaves, 77, 2) WHERE batch = 2`)
 	report = h.verify(t)

@@ -98,7 +98,7 @@ func Run(ctx context.Context, opts Options) (*Report, error) {
 	began := time.Now()
 	r := &run{opts: opts, blocks: newBlocks(), findings: newFindings(opts.Findings), heads: map[ledger.Log]*head{}, unreadBatches: map[int64]bool{}}
 	for _, log := range ledger.Logs() {
-		r.heads[log] = &head{unknown: map[string]*unknownKey{}}
+		r.heads[log] = newHead()
 	}
 	r.progress.tell = opts.Progress
 	r.progress.began = began
@@ -206,8 +206,13 @@ func (r *run) report(complete bool) *Report {
 	report := &Report{Complete: complete, Origin: r.origin, Events: r.progress.rows.Load(), Workers: r.opts.Workers, Notices: r.notices}
 	for _, log := range ledger.Logs() {
 		report.OutsideCheckpoints += len(r.outside[log])
+		for _, o := range r.outside[log] {
+			if !slices.Contains(report.Outside, o.source) {
+				report.Outside = append(report.Outside, o.source)
+			}
+		}
 		h := r.heads[log]
-		l := LogReport{Log: log, Size: h.total, Signed: h.proven, NotYetSigned: h.total - h.proven, Checkpoints: h.checkpoints}
+		l := LogReport{Log: log, Size: h.total, Signed: h.proven, NotYetSigned: h.total - h.proven, Checkpoints: h.checkpoints, Complete: h.done}
 		if !h.unsignedSince.IsZero() {
 			l.UnsignedSince = event.FormatTime(h.unsignedSince)
 		}

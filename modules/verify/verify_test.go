@@ -17,8 +17,8 @@ func TestAnUntouchedStoreIsClean(t *testing.T) {
 	require.NotEmpty(t, report.Logs[0].UnsignedSince)
 	report.Logs[0].UnsignedSince = ""
 	require.Equal(t, []verify.LogReport{
-		{Log: ledger.Events, Size: 650, Signed: 630, NotYetSigned: 20, Checkpoints: 3},
-		{Log: ledger.Access},
+		{Log: ledger.Events, Size: 650, Signed: 630, NotYetSigned: 20, Checkpoints: 3, Complete: true},
+		{Log: ledger.Access, Complete: true},
 	}, report.Logs)
 }
 

@@ -22,9 +22,14 @@ type head struct {
 	newest        time.Time // of the times at which batches were recorded
 	unsignedSince time.Time // the oldest of them behind proven; zero where there is none
 	unknown       map[string]*unknownKey
+	foreign       map[string]*unknownSizes // checkpoints of other ledgers, by their base origin
 
 	wrong      []unfit // trusted checkpoints that do not fit, in order; wrongKept at most
 	wrongCount int64
+}
+
+func newHead() *head {
+	return &head{unknown: map[string]*unknownKey{}, foreign: map[string]*unknownSizes{}}
 }
 
 // unfit is a trusted checkpoint that does not fit.
