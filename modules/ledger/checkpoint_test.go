@@ -116,6 +116,18 @@ func TestRotation(t *testing.T) {
 	}
 }
 
+// respelled has a signature that decodes to the same bytes, and is not what an encoder writes: of the last
+// letter before the padding, some bits are nobody's.
+func respelled(t *testing.T, signed string) string {
+	t.Helper()
+	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+	at := len(signed) - len("=\n") - 1
+	if signed[at+1] != '=' || signed[at] == '=' {
+		t.Fatalf("its padding is another: %q", signed[at-3:])
+	}
+	return signed[:at] + string(letters[strings.IndexByte(letters, signed[at])^1]) + signed[at+1:]
+}
+
 func TestOpenCheckpointSaysWhatIsWrong(t *testing.T) {
 	k, other := testKey(t, 1), testKey(t, 2)
 	root := numbered(1)[0]
@@ -140,6 +152,7 @@ func TestOpenCheckpointSaysWhatIsWrong(t *testing.T) {
 	}{
 		{"another size", strings.Replace(good, "1234", "1235", 1), trusting(t, k), ledger.BadSignature},
 		{"another origin", strings.Replace(good, "shop/events\n", "shed/events\n", 1), trusting(t, k), ledger.BadSignature},
+		{"a signature with other left-over bits", respelled(t, good), trusting(t, k), ledger.Malformed},
 		{"cut", good[:len(good)-1], trusting(t, k), ledger.Malformed},
 		{"cut in the middle", good[:len(good)/2], trusting(t, k), ledger.Malformed},
 		{"empty", "", trusting(t, k), ledger.Malformed},

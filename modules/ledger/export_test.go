@@ -124,6 +124,7 @@ func TestChangedExportsDoNotVerify(t *testing.T) {
 		{"an event twice", resummed(first+first, note), []ledger.FaultKind{ledger.Repeated}},
 		{"no time", resummed(strings.Replace(first, `"recordedAt"`, `"recorded"`, 1), note), []ledger.FaultKind{ledger.BadEntry}},
 		{"later than the checkpoint", resummed(strings.Join(lines[:3], ""), string(other.signed)), []ledger.FaultKind{ledger.WrongIndex}},
+		{"at the checkpoint's end", resummed(strings.Join(lines[:3], ""), string(sign(t, ledger.Events, 6, h.tree.root(6), h.key))), []ledger.FaultKind{ledger.WrongIndex}},
 		{"the other log's checkpoint", resummed(first, string(newAccessHistory(t, 60).signed)), []ledger.FaultKind{ledger.WrongLog}},
 		{"a stranger's checkpoint", resummed(first, string(sign(t, ledger.Events, 60, h.tree.root(60), testKey(t, 2)))), []ledger.FaultKind{ledger.UnknownKey}},
 	} {

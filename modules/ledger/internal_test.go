@@ -14,3 +14,6 @@ func NewInclusionCheck(size int64, root Hash) *InclusionCheck {
 func (c *InclusionCheck) Verify(leaf Hash, index int64, p Proof) bool {
 	return c.verify(leaf, index, p)
 }
+
+// ErrProofLong is errProofLong for tests.
+var ErrProofLong = errProofLong

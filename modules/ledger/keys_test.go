@@ -156,6 +156,26 @@ func TestKeysAreNoteKeys(t *testing.T) {
 	}
 }
 
+// TestTooManySigningKeys: sixteen are more than any rotation needs.
+func TestTooManySigningKeys(t *testing.T) {
+	var texts []string
+	for seed := range byte(17) {
+		texts = append(texts, testKey(t, seed).Secret())
+	}
+	if keys, err := ledger.ParseSigningKeys(strings.Join(texts[:16], ","), origin); err != nil || len(keys) != 16 {
+		t.Errorf("sixteen: %v", err)
+	}
+	if _, err := ledger.ParseSigningKeys(strings.Join(texts, ","), origin); err == nil {
+		t.Error("took seventeen")
+	}
+}
+
+// capitals is a verifier key whose id is spelled in capital letters.
+func capitals(key string) string {
+	parts := strings.SplitN(key, "+", 3)
+	return parts[0] + "+" + strings.ToUpper(parts[1]) + "+" + parts[2]
+}
+
 func TestParseKeys(t *testing.T) {
 	a, b := testKey(t, 1), testKey(t, 2)
 	file := "# keys of the shop\n\n" + a.VerifierKey(ledger.Events) + "\r\n  " + a.VerifierKey(ledger.Access) + "\n"
@@ -171,6 +191,8 @@ func TestParseKeys(t *testing.T) {
 		{"a private key behind others", a.VerifierKey(ledger.Events) + "\n\t" + a.Secret() + "\n", "key 1 is a private signing key"},
 		{"a private key inside", `{"signingKey":"` + a.Secret() + `"}`, "key 1 is a private signing key"},
 		{"a changed key", strings.Replace(a.VerifierKey(ledger.Events), "shop", "shed", 1), "key 1 is not a verifier key"},
+		{"an id in capitals", capitals(a.VerifierKey(ledger.Events)), "key 1 is not a verifier key"},
+		{"a return within", a.VerifierKey(ledger.Events)[:len(a.VerifierKey(ledger.Events))-4] + "\r" + a.VerifierKey(ledger.Events)[len(a.VerifierKey(ledger.Events))-4:], "key 1 is not a verifier key"},
 		{"a huge text", strings.Repeat("#\n", 1<<16), "key 1 holds more keys"},
 	} {
 		if _, err := ledger.ParseKeys(c.text); err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), a.Secret()[50:]) {
