@@ -41,7 +41,7 @@ func (d *dev) banner(up map[string]string) string {
 	}
 	line("\nProve that history was not changed, with the ledger's public keys in %s:\n", d.short(devstack.FolderVerifierKeys))
 	if api != "" && d.token != "" {
-		line("  %s | %s verify - --key %s", d.curl(api, "/v1/events/EVENT_ID/proof"), self(), quoted(d.short(devstack.FolderVerifierKeys)))
+		line("  %s | %s verify - --key %s", strings.Replace(d.curl(api, "/v1/events/EVENT_ID/proof"), "curl", "curl -sf", 1), self(), quoted(d.short(devstack.FolderVerifierKeys)))
 	}
 	if d.postgres != nil {
 		line("  AUDITTRAIL_POSTGRES_URL_FILE=%s %s verify --database --key %s --notary.state_file %s",

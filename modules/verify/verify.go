@@ -2,7 +2,8 @@
 // fit: events that were altered, removed, inserted or moved, keys, leaves, tiles and checkpoints that
 // were edited, a history that was exchanged for another. It stands behind `audittrail verify --database`.
 //
-// It trusts nothing in the database but what a given key has signed. A leaf is computed from its row; the
+// It trusts nothing that the tables hold but what a given key has signed; that the server reads them by
+// PostgreSQL's own functions it does trust, and reports what in the catalogue stands against it. A leaf is computed from its row; the
 // root at every signed size from the leaves; the keys of events and the accounting, which no signature
 // covers, are compared with the rows. Where something does not fit, other places of the database mostly
 // still tell what it was (explain.go).

@@ -73,8 +73,12 @@ func (s *Schema) Require(of any, keys ...string) error {
 			given = given || !v.IsZero() && (v.Kind() != reflect.Slice || v.Len() > 0)
 		}
 		if !given {
-			problems = append(problems, Invalid(names[0], "must be given%s (flag --%s or environment variable %s)",
-				orElse(names[1:]), names[0], s.Env(names[0])))
+			key := s.keys[s.byName[names[0]]]
+			way := "flag --" + names[0] + " or environment variable " + s.Env(names[0])
+			if key.Secret == Secret { // everybody on the machine sees the flags of a process
+				way = "environment variable " + s.Env(names[0]) + fileSuffix + " with a file's name, or " + s.Env(names[0])
+			}
+			problems = append(problems, Invalid(names[0], "must be given%s (%s)", orElse(names[1:]), way))
 		}
 	}
 	if len(problems) > 0 {
