@@ -139,7 +139,9 @@ func TestAStepThatDoesNotEnd(t *testing.T) {
 	n.eventually("ready", func() bool { return n.Health(t.Context()) == nil })
 	d.exec(`BEGIN`)
 	d.exec(`LOCK TABLE ledger_batches`)
-	time.Sleep(100 * time.Millisecond) // the step before may have ended after this one began
+	n.eventually("it waits", func() bool {
+		return d.count(`SELECT count(*) FROM pg_locks WHERE relation = 'ledger_batches'::regclass AND NOT granted`) > 0
+	})
 	skew.Store(int64(stuckAfter))
 	require.ErrorContains(t, n.Health(t.Context()), "at one step for 3")
 	skew.Store(0)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -44,8 +46,7 @@ func TestWhatCantBeReadHidesNothing(t *testing.T) {
 			h.tamper(t, test.sql...)
 			report := h.verify(t)
 			require.True(t, report.Complete)
-			require.NotEmpty(t, found(report, test.kind), show(report))
-			require.Contains(t, found(report, test.kind)[0].Detail, test.says, show(report))
+			require.True(t, slices.ContainsFunc(found(report, test.kind), func(f verify.Finding) bool { return strings.Contains(f.Detail, test.says) }), show(report))
 			require.Positive(t, report.Counts[verify.EventAltered]+report.Counts[verify.EventInserted], show(report))
 			if name == "a row" || name == "a column of another type" {
 				require.Equal(t, id(40), found(report, test.kind)[0].EventID)
