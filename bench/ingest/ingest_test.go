@@ -66,7 +66,7 @@ func TestMedian(t *testing.T) {
 }
 
 func TestHalfDuplicatesRepeatsEachRecordOnceLater(t *testing.T) {
-	w, err := newWorkload(50_000, t.TempDir())
+	w, err := newWorkload(benchdb.Orders(50_000), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -125,8 +125,12 @@ func open(ctx context.Context, opts options) (_ *bench, err error) {
 	if b.program, err = b.Build(ctx, "audittrail"); err != nil {
 		return nil, errors.Join(err, b.Close())
 	}
-	benchingest.Progress("making %d events", opts.Events)
-	if b.workload, err = newWorkload(opts.Events, b.Dir); err != nil {
+	records, err := opts.Records()
+	if err != nil {
+		return nil, errors.Join(err, b.Close())
+	}
+	benchingest.Progress("writing %d events for \\copy", len(records))
+	if b.workload, err = newWorkload(records, b.Dir); err != nil {
 		return nil, errors.Join(err, b.Close())
 	}
 	return b, nil

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"audittrail/bench/internal/benchdb"
 	"audittrail/modules/sample"
 )
 
@@ -36,10 +35,10 @@ type wire struct {
 	Metadata      json.RawMessage `json:"metadata"`
 }
 
-// newWorkload makes n events of a busy shop, all good and all different, of last month.
-func newWorkload(n int, dir string) (*workload, error) {
+// newWorkload is of records that are all good and all different.
+func newWorkload(records []sample.Record, dir string) (*workload, error) {
 	w := &workload{
-		records:   benchdb.Orders(n),
+		records:   records,
 		briefFile: filepath.Join(dir, "brief.copy"),
 		ownFile:   filepath.Join(dir, "own.copy"),
 	}

@@ -18,10 +18,10 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// TestAllMeasurements runs the whole benchmark with few events: it must not rot between the days on
-// which somebody needs it. Its numbers mean nothing.
+// TestAllMeasurements runs the whole benchmark with few events, real ones: it must not rot between the
+// days on which somebody needs it. Its numbers mean nothing.
 func TestAllMeasurements(t *testing.T) {
-	opts, err := parse([]string{"--events", "2000", "--rounds", "2", "--proofs", "10", "--partitions", "2", "--output", "json",
+	opts, err := parse([]string{"--file", "../../cmd/systemtest/testdata/purchase-orders-excerpt.jsonl.gz", "--rounds", "2", "--proofs", "10", "--partitions", "2", "--output", "json",
 		"--kafka-libs", "", "--kafka-brokers", ""})
 	if err != nil {
 		t.Fatal(err)
@@ -34,8 +34,8 @@ func TestAllMeasurements(t *testing.T) {
 	if err := json.Unmarshal(out.Bytes(), &got); err != nil {
 		t.Fatalf("%v in %s", err, out.Bytes())
 	}
-	if len(got.Hashed) != 2 || len(got.Unhashed) != 2 || len(got.Verify) < 2 {
-		t.Fatalf("%d and %d ingests, %d verifications", len(got.Hashed), len(got.Unhashed), len(got.Verify))
+	if got.Machine.Events != 2277 || len(got.Hashed) != 2 || len(got.Unhashed) != 2 || len(got.Verify) < 2 {
+		t.Fatalf("%d events, %d and %d ingests, %d verifications", got.Machine.Events, len(got.Hashed), len(got.Unhashed), len(got.Verify))
 	}
 	for name, value := range map[string]float64{"ingest": got.Hashed[0].Seconds, "ingest without hashing": got.Unhashed[0].Seconds, "leaf": got.LeafMicros, "tiles": got.TilesPerSecond,
 		"proofs": got.ProofsSingly, "proofs in bulk": got.ProofsInBulk, "verify": got.Verify[0].Rate} {
@@ -46,7 +46,7 @@ func TestAllMeasurements(t *testing.T) {
 }
 
 func TestParseRefuses(t *testing.T) {
-	for _, args := range [][]string{{"--events", "1"}, {"--rounds", "0"}, {"--proofs", "0"}, {"--output", "xml"}, {"more"}} {
+	for _, args := range [][]string{{"--events", "1"}, {"--file", "a", "--events", "999"}, {"--rounds", "0"}, {"--proofs", "0"}, {"--output", "xml"}, {"more"}} {
 		if _, err := parse(args); err == nil {
 			t.Errorf("%v was taken", args)
 		}

@@ -13,7 +13,6 @@ import (
 	"io"
 	"os"
 
-	"audittrail/bench/internal/benchdb"
 	"audittrail/bench/internal/benchingest"
 	"audittrail/modules/sample"
 )
@@ -54,7 +53,10 @@ type bench struct {
 // run takes all measurements and writes the report. What is read is measured first, of an ingest that is
 // not counted: the first on a server pays for files that later ones find made.
 func run(ctx context.Context, opts options, out io.Writer) (err error) {
-	b := &bench{opts: opts, records: benchdb.Orders(opts.Events)}
+	b := &bench{opts: opts}
+	if b.records, err = opts.Records(); err != nil {
+		return err
+	}
 	if b.Stage, err = benchingest.Open(ctx, opts.Options, settings()); err != nil {
 		return err
 	}

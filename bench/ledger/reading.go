@@ -51,11 +51,11 @@ func (b *bench) measureReading(ctx context.Context, r *report) (err error) {
 	if r.ProofsSingly, err = measureProofs(ctx, rows, b.opts.proofs, 1); err != nil {
 		return err
 	}
-	if r.ProofsInBulk, err = measureProofs(ctx, rows, b.opts.Events, 512); err != nil {
+	if r.ProofsInBulk, err = measureProofs(ctx, rows, len(b.records), 512); err != nil {
 		return err
 	}
 	for workers := 1; workers <= max(2, runtime.NumCPU()); workers *= 2 {
-		rate, err := measureVerify(ctx, url, key, workers, b.opts)
+		rate, err := b.measureVerify(ctx, url, key, workers)
 		if err != nil {
 			return err
 		}
@@ -129,20 +129,20 @@ func measureProofs(ctx context.Context, rows *store.Ledger, n, atATime int) (rat
 }
 
 // measureVerify verifies the whole database, as often as there are rounds, and answers the median.
-func measureVerify(ctx context.Context, url string, key ledger.SigningKey, workers int, opts options) (float64, error) {
+func (b *bench) measureVerify(ctx context.Context, url string, key ledger.SigningKey, workers int) (float64, error) {
 	keys, err := ledger.ParseKeys(key.VerifierKey(ledger.Events))
 	if err != nil {
 		return 0, err
 	}
 	var rates []float64
-	for range opts.Rounds {
+	for range b.opts.Rounds {
 		report, err := verify.Run(ctx, verify.Options{Keys: keys, Workers: workers, Connect: func(ctx context.Context) (*pgx.Conn, error) {
 			return pgx.Connect(ctx, url)
 		}})
 		if err != nil {
 			return 0, err
 		}
-		if !report.Intact || report.Events != int64(opts.Events) || report.Logs[0].NotYetSigned != 0 {
+		if !report.Intact || report.Events != int64(len(b.records)) || report.Logs[0].NotYetSigned != 0 {
 			return 0, fmt.Errorf("verification of an untouched database found %+v", report.Findings)
 		}
 		rates = append(rates, float64(report.Events)/report.Seconds)

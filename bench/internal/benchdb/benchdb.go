@@ -11,7 +11,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"audittrail/modules/sample"
 	"audittrail/platform/devstack"
 )
 
@@ -96,29 +95,6 @@ func CleanPendingLists(ctx context.Context, conn *pgx.Conn) error {
 		return fmt.Errorf("empty the pending lists: %w", err)
 	}
 	return nil
-}
-
-// seed makes every run measure the same events.
-const seed = 1
-
-// span is the time over which the orders are placed. Traffic as it comes in live falls into one monthly
-// partition, with little before and after it.
-const span = 15 * 24 * time.Hour
-
-// eventsPerOrder is roughly how many a story has.
-const eventsPerOrder = 10
-
-// Orders makes n events of a busy shop, all good and all different, of last month.
-func Orders(n int) []sample.Record {
-	now := time.Now().UTC()
-	start := time.Date(now.Year(), now.Month()-1, 1, 0, 0, 0, 0, time.UTC)
-	interval := span * eventsPerOrder / time.Duration(n)
-	generator := sample.New(sample.Options{Seed: seed, Start: start, Interval: interval})
-	records := make([]sample.Record, 0, n)
-	for len(records) < n {
-		records = append(records, generator.Next())
-	}
-	return records
 }
 
 // Median is the middle of the values; 0 of none.

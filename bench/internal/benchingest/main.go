@@ -14,12 +14,18 @@ import (
 	"os/signal"
 	"syscall"
 
+	"audittrail/bench/internal/benchdb"
+	"audittrail/modules/sample"
 	"audittrail/platform/kafkatest"
 )
 
+// leastEvents are so few that nothing is measured of less.
+const leastEvents = 1000
+
 // Options are what every benchmark of ingest takes.
 type Options struct {
-	Events     int    // that wait in a topic
+	Events     int    // that are made, to wait in a topic
+	File       string // of events that are there, in their place; empty for none
 	Rounds     int    // how often measurements are taken
 	Partitions int    // of a topic
 	Output     string // table or json
@@ -33,6 +39,7 @@ type Options struct {
 func (o *Options) Flags(name string, rounds int) *flag.FlagSet {
 	flags := flag.NewFlagSet(name, flag.ContinueOnError)
 	flags.IntVar(&o.Events, "events", 300_000, "how many events each measurement is over")
+	flags.StringVar(&o.File, "file", "", "measure all the events of this file in place of made ones: NDJSON, plain or gzip, each with an id of its own")
 	flags.IntVar(&o.Rounds, "rounds", rounds, "how often all measurements are taken, one after the other")
 	flags.IntVar(&o.Partitions, "partitions", 6, "of the topic")
 	flags.StringVar(&o.Output, "output", "table", "table or json")
@@ -50,8 +57,8 @@ func (o *Options) Parse(flags *flag.FlagSet, args []string) error {
 	switch {
 	case flags.NArg() > 0:
 		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
-	case o.Events < 1000:
-		return errors.New("--events must be 1000 or more")
+	case o.Events < leastEvents:
+		return fmt.Errorf("--events must be %d or more", leastEvents)
 	case o.Rounds < 1:
 		return errors.New("--rounds must be 1 or more")
 	case o.Partitions < 1:
@@ -60,6 +67,18 @@ func (o *Options) Parse(flags *flag.FlagSet, args []string) error {
 		return errors.New("--output must be table or json")
 	}
 	return nil
+}
+
+// Records are the events that are measured.
+func (o *Options) Records() ([]sample.Record, error) {
+	if o.File == "" {
+		return benchdb.Orders(o.Events), nil
+	}
+	records, err := benchdb.File(o.File)
+	if err == nil && len(records) < leastEvents {
+		err = fmt.Errorf("%s has %d events, which is less than %d", o.File, len(records), leastEvents)
+	}
+	return records, err
 }
 
 // Main is a benchmark's main and answers the exit status. A process that was started as the simulated
