@@ -66,7 +66,7 @@ const (
 func addVerifyDatabaseFlags(c *cobra.Command) {
 	c.Flags().Int(workersFlag, 0, "with --database: connections that read at once; 0 for as many as there are cores")
 	c.Flags().Int(findingsFlag, 100, "with --database: how many findings of each kind are listed; all are counted")
-	c.Flags().Duration(unsignedFlag, verify.MaxUnsigned, "with --database: how much time the entries may span that are not signed yet")
+	c.Flags().Duration(unsignedFlag, verify.DefaultMaxUnsigned, "with --database: how much time the entries may span that are not signed yet")
 	c.Flags().StringArray(checkpointFlag, nil, "with --database: file with a signed checkpoint that was kept elsewhere; may be repeated")
 }
 

@@ -269,6 +269,8 @@ BEGIN
     EXECUTE format('ALTER TABLE public.%I ENABLE ALWAYS TRIGGER refuse_truncate', child);
     EXECUTE format('ALTER TABLE public.%I ATTACH PARTITION public.%I FOR VALUES FROM (%L) TO (%L)',
                    parent, child, lower, upper);
+    -- For verify, which must see what a partition's pages hold, whatever its indexes and bounds say.
+    EXECUTE format('GRANT SELECT ON public.%I TO audittrail_maintain', child);
     RETURN child;
 END
 $$;
@@ -283,7 +285,8 @@ SELECT ensure_partition('events', m::date)
 FROM generate_series(date_trunc('year', now() AT TIME ZONE 'UTC'),
                      date_trunc('month', now() AT TIME ZONE 'UTC') + interval '3 months', interval '1 month') AS m;
 
--- Who may do what. Nothing is granted on partitions: they are reached through their parent.
+-- Who may do what. Partitions are reached through their parent; nothing but what ensure_partition says is
+-- granted on them.
 GRANT SELECT ON installation, events, event_keys, ledger_batches, ingest_topics, ingest_offsets,
                 ingest_ranges, dead_letters, dead_letter_outbox
     TO audittrail_ingest, audittrail_api, audittrail_replay, audittrail_maintain, audittrail_notary;

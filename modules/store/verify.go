@@ -60,6 +60,11 @@ const viewSettingsSQL = `SET LOCAL search_path = pg_catalog, pg_temp;
 	SET LOCAL enable_nestloop = on;
 	SET LOCAL enable_material = on;
 	SET LOCAL enable_partition_pruning = on;
+	SET LOCAL seq_page_cost = 1;
+	SET LOCAL random_page_cost = 4;
+	SET LOCAL cpu_tuple_cost = 0.01;
+	SET LOCAL cpu_index_tuple_cost = 0.005;
+	SET LOCAL cpu_operator_cost = 0.0025;
 	SET LOCAL max_parallel_workers_per_gather = 0;
 	SET LOCAL jit = off`
 
@@ -151,8 +156,8 @@ func (v *View) BeginTx(ctx context.Context, _ pgx.TxOptions) (pgx.Tx, error) { r
 func (v *View) Reconcile(ctx context.Context) (*Reconciliation, error) { return Reconcile(ctx, v, nil) }
 
 // each reads the rows of a statement with at most a row in memory. Parameters are cast in the statement, so
-// that it is PostgreSQL that refuses to compare them with a column of another type. An *UnreadableError says that it failed
-// on what it read; read may have been called before, and the view is as good as it was.
+// that it is PostgreSQL that refuses to compare them with a column of another type. An *UnreadableError says
+// that it failed on what it read; read may have been called before, and the view is as good as it was.
 func (v *View) each(ctx context.Context, what string, read func(pgx.Rows) error, sql string, args ...any) error {
 	err := v.query(ctx, read, sql, args...)
 	if err == nil {

@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -15,8 +14,10 @@ import (
 // Pages is a run of neighbouring pages of one partition of events, or of event_keys: a piece of work
 // that one View reads at a time. Where reading them fails they are halved, down to a page and its lines.
 type Pages struct {
-	from, to tid  // without to
-	span     span // the partition; zero for event_keys
+	from, to tid // without to
+	table    string
+	relation string  // table in SQL
+	within   Stretch // the partition's; zero for event_keys
 }
 
 // tid is a place in a table: its page, and the line there.
@@ -27,17 +28,18 @@ const lineBits = 12
 
 func (t tid) String() string { return fmt.Sprintf("(%d,%d)", t>>lineBits, t&(1<<lineBits-1)) }
 
-// condition is the pages in SQL: a Tid Range Scan.
-func (p Pages) condition() string {
-	return fmt.Sprintf("%s AND ctid >= '%s' AND ctid < '%s'", p.span.condition(), p.from, p.to)
+// source is the pages in SQL, behind FROM and WHERE: a Tid Range Scan, or of a small table a Seq Scan. The
+// table is read itself, and no condition is on a column, so that no index can answer: what one does not
+// know is read too, and so is what lies outside the partition's bounds.
+func (p Pages) source() (from, where string) {
+	return "ONLY " + p.relation, fmt.Sprintf("ctid >= '%s' AND ctid < '%s'", p.from, p.to)
 }
 
-func (p Pages) table() string {
-	if p.span.partition == 0 {
-		return "event_keys"
-	}
-	return "events"
-}
+// Holds says whether an event of this time belongs where the pages are.
+func (p Pages) Holds(t time.Time) bool { return p.within.Holds(t) }
+
+// Table is the name of the table that the pages are of.
+func (p Pages) Table() string { return p.table }
 
 // Halves are two parts of the pages; ok is false where they are one page, or a line of one.
 func (p Pages) Halves() (first, second Pages, ok bool) {
@@ -49,17 +51,13 @@ func (p Pages) Halves() (first, second Pages, ok bool) {
 
 // Place says which pages they are, for people.
 func (p Pages) Place() string {
-	text := fmt.Sprintf("pages %d to %d of %s", p.from>>lineBits, p.to>>lineBits-1, p.table())
 	switch {
 	case p.to == p.from+1:
-		text = fmt.Sprintf("line %s of %s", p.from, p.table())
+		return fmt.Sprintf("line %s of %s", p.from, p.table)
 	case p.to == p.from+1<<lineBits:
-		text = fmt.Sprintf("page %d of %s", p.from>>lineBits, p.table())
+		return fmt.Sprintf("page %d of %s", p.from>>lineBits, p.table)
 	}
-	if within, ok := strings.CutPrefix(p.span.condition(), "true AND "); ok {
-		text += ", the partition with " + within
-	}
-	return text
+	return fmt.Sprintf("pages %d to %d of %s", p.from>>lineBits, p.to>>lineBits-1, p.table)
 }
 
 // Line is a row of a page, as far as its id and its event's can be read: -1 and zeros where they can't.
@@ -71,10 +69,11 @@ type Line struct {
 
 // Lines are the rows of one page, for when the page can't be read in one go.
 func (v *View) Lines(ctx context.Context, p Pages) ([]Line, error) {
-	id := "-1"
-	if p.table() == "events" {
-		id = "coalesce(id, -1)"
+	id := "coalesce(id, -1)"
+	if p.table == keysTable {
+		id = "-1"
 	}
+	from, where := p.source()
 	var lines []Line
 	err := v.each(ctx, "read "+p.Place(), func(rows pgx.Rows) error {
 		var (
@@ -87,7 +86,7 @@ func (v *View) Lines(ctx context.Context, p Pages) ([]Line, error) {
 		line.to, line.EventID = line.from+1, event.ID(eventID)
 		lines = append(lines, line)
 		return err
-	}, fmt.Sprintf(`SELECT ctid, %s, coalesce(event_id, '00000000-0000-0000-0000-000000000000') FROM public.%s WHERE %s`, id, p.table(), p.condition()))
+	}, fmt.Sprintf(`SELECT ctid, %s, coalesce(event_id, '00000000-0000-0000-0000-000000000000') FROM %s WHERE %s`, id, from, where))
 	return lines, err
 }
 
@@ -99,41 +98,47 @@ const pagesAtATime = 512
 type EventTable struct {
 	Name string
 	Odd  string // why its rows can't be read as those of a partition of ours; "" where they can
-	span span
-	size int64 // pages
+
+	relation string // in SQL
+	span     span
+	size     int64 // pages
 }
 
 // By pg_inherits' indexes. A partition of ours is a table, and its bounds are two times.
 const partitionPagesSQL = `
-	SELECT name, kind, parted, bound ~ $r$^FOR VALUES FROM \(('[^']*'|MINVALUE)\) TO \(('[^']*'|MAXVALUE)\)$$r$,
+	SELECT name, schema, kind, parted, hides, bound ~ $r$^FOR VALUES FROM \(('[^']*'|MINVALUE)\) TO \(('[^']*'|MAXVALUE)\)$$r$,
 	       substring(bound FROM $$FROM \('([^']*)'\)$$)::timestamptz,
 	       substring(bound FROM $$TO \('([^']*)'\)$$)::timestamptz, oid,
 	       coalesce(pg_relation_size(oid::regclass, 'main'::text), 0) / current_setting('block_size')::bigint
-	FROM (SELECT c.oid, c.relname::text AS name, c.relkind::text AS kind, coalesce(pg_get_expr(c.relpartbound, c.oid), '') AS bound,
+	FROM (SELECT c.oid, c.relname::text AS name, n.nspname::text AS schema, c.relkind::text AS kind,
+	             c.relrowsecurity OR c.relforcerowsecurity OR c.relhasrules AS hides, coalesce(pg_get_expr(c.relpartbound, c.oid), '') AS bound,
 	             EXISTS (SELECT FROM pg_inherits b WHERE b.inhparent = c.oid) AS parted
-	      FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+	      FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 	      WHERE i.inhparent = 'public.events'::regclass AND NOT i.inhdetachpending) AS partitions
-	ORDER BY 5 NULLS FIRST`
+	ORDER BY 7 NULLS FIRST`
 
 // EventTables are all children of events.
 func (v *View) EventTables(ctx context.Context) ([]EventTable, error) {
 	var list []EventTable
 	err := v.each(ctx, "read partitions", func(rows pgx.Rows) error {
 		var (
-			p             EventTable
-			kind          string
-			parted, plain bool
-			lower, upper  pgtype.Timestamptz
+			p                    EventTable
+			schema, kind         string
+			parted, hides, plain bool
+			lower, upper         pgtype.Timestamptz
 		)
-		if err := rows.Scan(&p.Name, &kind, &parted, &plain, &lower, &upper, &p.span.partition, &p.size); err != nil {
+		if err := rows.Scan(&p.Name, &schema, &kind, &parted, &hides, &plain, &lower, &upper, &p.span.partition, &p.size); err != nil {
 			return err
 		}
+		p.relation = pgx.Identifier{schema, p.Name}.Sanitize()
 		p.span.lower, p.span.upper = bound(lower), bound(upper)
 		switch {
 		case kind != "r":
 			p.Odd = "it is no plain table, but " + relationKind(kind)
 		case parted:
 			p.Odd = "other tables inherit from it"
+		case hides:
+			p.Odd = "it has a rule or row security of its own"
 		case !plain || !inYears(p.span.lower) || !inYears(p.span.upper):
 			p.Odd = "its bounds are not two times"
 		}
@@ -151,26 +156,29 @@ func EventPages(tables []EventTable) []Pages {
 	var list []Pages
 	for _, p := range tables {
 		if p.Odd == "" {
-			list = appendPages(list, p.span, p.size)
+			list = appendPages(list, Pages{table: p.Name, relation: p.relation, within: Stretch{p.span.lower, p.span.upper}}, p.size)
 		}
 	}
 	return list
 }
+
+const keysTable = "event_keys"
 
 // KeyPages are all pages of event_keys.
 func (v *View) KeyPages(ctx context.Context) (list []Pages, err error) {
 	err = v.each(ctx, "read the size of event_keys", func(rows pgx.Rows) error {
 		var pages int64
 		err := rows.Scan(&pages)
-		list = appendPages(list, span{}, pages)
+		list = appendPages(list, Pages{table: keysTable, relation: "public." + keysTable}, pages)
 		return err
 	}, `SELECT coalesce(pg_relation_size('public.event_keys'::regclass, 'main'::text), 0) / current_setting('block_size')::bigint`)
 	return list, err
 }
 
-func appendPages(list []Pages, s span, pages int64) []Pages {
+func appendPages(list []Pages, of Pages, pages int64) []Pages {
 	for from := int64(0); from < pages; from += pagesAtATime {
-		list = append(list, Pages{from: tid(from) << lineBits, to: tid(min(from+pagesAtATime, pages)) << lineBits, span: s})
+		of.from, of.to = tid(from)<<lineBits, tid(min(from+pagesAtATime, pages))<<lineBits
+		list = append(list, of)
 	}
 	return list
 }

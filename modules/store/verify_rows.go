@@ -31,9 +31,8 @@ func (r *EventRow) Batch() int64 { return r.ID >> indexBits }
 // Index is the row's index within its batch.
 func (r *EventRow) Index() int { return int(r.ID & indexMask) }
 
-// By the table's pages (Tid Range Scan) of the one partition that the literals leave. Through the parent,
-// since nobody has rights on partitions.
-const eventPagesSQL = `SELECT ` + verifyColumns + ` FROM public.events, ` + verifyDocuments + ` WHERE %s`
+// By the pages of one partition; see Pages.source.
+const eventPagesSQL = `SELECT ` + verifyColumns + ` FROM %s, ` + verifyDocuments + ` WHERE %s`
 
 // verifyColumns are eventColumns in a shape that Go can hold, whatever somebody wrote there: what
 // PostgreSQL calls infinite no time of Go's is, and memory is for what an event can be. What is cut does
@@ -55,7 +54,8 @@ const verifyDocuments = `LATERAL (SELECT CASE WHEN octet_length(p) + octet_lengt
 
 // Rows reads the rows of some pages and hashes each.
 func (v *View) Rows(ctx context.Context, p Pages, read func(*EventRow) error) error {
-	return v.rows(ctx, "read "+p.Place(), read, fmt.Sprintf(eventPagesSQL, p.condition()))
+	from, where := p.source()
+	return v.rows(ctx, "read "+p.Place(), read, fmt.Sprintf(eventPagesSQL, from, where))
 }
 
 func (v *View) rows(ctx context.Context, what string, read func(*EventRow) error, sql string, args ...any) error {
@@ -154,7 +154,8 @@ const keyColumns = `coalesce(event_id, '00000000-0000-0000-0000-000000000000'), 
 
 // Keys reads the keys of some pages.
 func (v *View) Keys(ctx context.Context, p Pages, read func(*Key) error) error {
-	return v.keys(ctx, read, `SELECT `+keyColumns+` FROM public.event_keys WHERE `+p.condition())
+	from, where := p.source()
+	return v.keys(ctx, read, `SELECT `+keyColumns+` FROM `+from+` WHERE `+where)
 }
 
 // KeysOf reads the keys of batches, by a walk over all keys. Somebody may have given a batch more keys

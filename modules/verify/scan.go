@@ -78,7 +78,7 @@ func (r *run) scanRows(ctx context.Context, v *store.View, pages store.Pages) er
 	slices.SortFunc(rows, func(a, b store.EventRow) int { return cmp.Compare(a.ID, b.ID) })
 	for len(rows) > 0 {
 		group, slices := nextGroup(rows)
-		if err := r.compare(ctx, v, rows[:group], slices); err != nil {
+		if err := r.compare(ctx, v, pages, rows[:group], slices); err != nil {
 			return err
 		}
 		r.progress.rows.Add(int64(group))
@@ -108,8 +108,8 @@ func nextGroup(rows []store.EventRow) (n int, slices []store.BatchSlice) {
 	return n, slices
 }
 
-// compare compares rows, sorted by id, with the leaves of their batches.
-func (r *run) compare(ctx context.Context, v *store.View, rows []store.EventRow, wanted []store.BatchSlice) error {
+// compare compares rows of some pages, sorted by id, with the leaves of their batches.
+func (r *run) compare(ctx context.Context, v *store.View, pages store.Pages, rows []store.EventRow, wanted []store.BatchSlice) error {
 	low := make(map[int64]int, len(wanted))
 	for _, w := range wanted {
 		low[w.Batch] = w.Low
@@ -141,8 +141,12 @@ func (r *run) compare(ctx context.Context, v *store.View, rows []store.EventRow,
 			}
 			p.leaf = r.blocks.leafSum(p.position, row.Leaf)
 			places, of = append(places, p), append(of, at)
-			if !p.fits {
+			switch {
+			case !p.fits:
 				suspects = append(suspects, suspect{row: *row, position: p.position})
+			case !pages.Holds(row.Timestamp):
+				r.findings.add(eventFinding(EventMoved, row.EventID.String(), "its row is as it was stored at this position, but stands in "+
+					pages.Table()+", a partition of other times, where nothing that asks for its own finds it").at(p.position))
 			}
 		}
 	}

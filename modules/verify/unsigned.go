@@ -11,16 +11,16 @@ import (
 	"audittrail/modules/store"
 )
 
-// MaxUnsigned is how much time the entries behind the last signature may span unless Options say another.
-// A notary signs within seconds.
-const MaxUnsigned = 10 * time.Minute
+// DefaultMaxUnsigned is how much time the entries behind the last signature may span unless Options say
+// another. A notary signs within seconds.
+const DefaultMaxUnsigned = 10 * time.Minute
 
 // Whoever removes all checkpoints above a size may rewrite everything above it, and what is left looks
 // like a log whose last entries were not signed yet. An honest log has few such entries, so a long tail is
 // a finding.
 //
-// How long it is, is measured within the log, from the oldest unsigned entry to the newest of all, and not
-// against the clock: a backup that is looked at a year later, or a system that was stopped between an
+// How long it is, is measured among the unsigned entries, from the oldest to the newest, and not against the
+// clock or signed ones, which another clock may have stamped: a backup that is looked at a year later, or a system that was stopped between an
 // append and the next signature, has an old tail, but a short one. Whoever rewrites the tail can rewrite its
 // times too; against that only checkpoints help that were kept outside of the database.
 
@@ -37,6 +37,9 @@ func (w *walk) findUnsigned(ctx context.Context) error {
 		if h.unsignedSince.IsZero() || b.RecordedAt.Before(h.unsignedSince) {
 			h.unsignedSince = b.RecordedAt
 		}
+		if b.RecordedAt.After(h.unsignedUntil) {
+			h.unsignedUntil = b.RecordedAt
+		}
 		return nil
 	})
 	return passable(err) // measure has reported it
@@ -45,7 +48,7 @@ func (w *walk) findUnsigned(ctx context.Context) error {
 // explainUnsigned reports a log that nobody signed, or not for long. Where signed roots do not fit, that
 // is what is to be told.
 func (r *run) explainUnsigned(log ledger.Log, h *head) {
-	span := h.newest.Sub(h.unsignedSince)
+	span := h.unsignedUntil.Sub(h.unsignedSince)
 	switch {
 	case !h.done || h.total == 0:
 	case h.trusted == 0:
@@ -54,6 +57,6 @@ func (r *run) explainUnsigned(log ledger.Log, h *head) {
 	case h.proven < h.total && h.wrongCount == 0 && !h.unsignedSince.IsZero() && span > r.opts.MaxUnsigned:
 		r.findings.add(Finding{Kind: LogUnsigned, Log: log, Detail: fmt.Sprintf(
 			"no signature that a given key has made covers the last %d entries, which were recorded from %s to %s: nothing proves them. Either no notary ran for so long, or its checkpoints were removed, or a key is missing that signed them",
-			h.total-h.proven, event.FormatTime(h.unsignedSince), event.FormatTime(h.newest))}.within(h.proven, h.total))
+			h.total-h.proven, event.FormatTime(h.unsignedSince), event.FormatTime(h.unsignedUntil))}.within(h.proven, h.total))
 	}
 }

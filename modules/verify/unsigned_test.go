@@ -26,7 +26,7 @@ func TestUnsignedTail(t *testing.T) {
 	now = now.Add(24 * time.Hour)
 	h.grow(t, 10)
 	since := event.FormatTime(now)
-	now = now.Add(verify.MaxUnsigned)
+	now = now.Add(verify.DefaultMaxUnsigned)
 	h.grow(t, 10)
 	report = h.verify(t)
 	require.True(t, report.Intact, show(report))
@@ -42,11 +42,26 @@ func TestUnsignedTail(t *testing.T) {
 	require.Contains(t, unsigned[0].Detail, "the last 30 entries, which were recorded from "+since)
 	require.Equal(t, []int64{10, 40}, []int64{*unsigned[0].Position, *unsigned[0].End})
 	require.Equal(t, since, report.Logs[0].UnsignedSince)
-	require.True(t, h.verify(t, func(o *verify.Options) { o.MaxUnsigned = verify.MaxUnsigned + time.Second }).Intact)
+	require.True(t, h.verify(t, func(o *verify.Options) { o.MaxUnsigned = verify.DefaultMaxUnsigned + time.Second }).Intact)
 
 	h.sign(t)
 	require.True(t, h.verify(t).Intact)
 	// All checkpoints above a size are removed, so that what they covered can be rewritten.
 	h.tamper(t, `DELETE FROM ledger_checkpoints WHERE size > 10`)
 	require.Len(t, found(h.verify(t), verify.LogUnsigned), 1)
+}
+
+// TestAClockAheadIsNoTail: what was signed long since was recorded by another clock.
+func TestAClockAheadIsNoTail(t *testing.T) {
+	h := newHistory(t)
+	now := time.Date(2024, 5, 1, 12, 0, 0, 0, time.UTC)
+	h.append = store.NewAppender(store.AppenderOptions{Pool: h.pool, Now: func() time.Time { return now }})
+	now = now.Add(2 * verify.DefaultMaxUnsigned)
+	h.grow(t, 10)
+	h.sign(t)
+	now = now.Add(-2 * verify.DefaultMaxUnsigned)
+	h.grow(t, 1)
+	report := h.verify(t)
+	require.True(t, report.Intact, show(report))
+	require.EqualValues(t, 1, report.Logs[0].NotYetSigned)
 }

@@ -3,10 +3,10 @@
 // were edited, a history that was exchanged for another. It stands behind `audittrail verify --database`.
 //
 // It trusts nothing that the tables hold but what a given key has signed; that the server reads them by
-// PostgreSQL's own functions it does trust, and reports what in the catalogue stands against it. A leaf is computed from its row; the
-// root at every signed size from the leaves; the keys of events and the accounting, which no signature
-// covers, are compared with the rows. Where something does not fit, other places of the database mostly
-// still tell what it was (explain.go).
+// PostgreSQL's own functions it does trust, and reports what in the catalogue stands against it. A leaf is
+// computed from its row; the root at every signed size from the leaves; the keys of events and the
+// accounting, which no signature covers, are compared with the rows. Where something does not fit, other
+// places of the database mostly still tell what it was (explain.go).
 //
 // It only reads, through package store, in one snapshot that several workers share. SQL belongs there.
 package verify
@@ -41,7 +41,7 @@ type Options struct {
 	// Origin is the ledger's own name (ledger.origin), as the notary remembers it outside of the database;
 	// "" where that is not known.
 	Origin string
-	// MaxUnsigned is how much time the entries that are not signed yet may span; MaxUnsigned where it is 0.
+	// MaxUnsigned is how much time the entries that are not signed yet may span; DefaultMaxUnsigned where it is 0.
 	MaxUnsigned time.Duration
 	// Workers is how many connections read at once; as many as there are cores where it is 0. Each is one
 	// of ours and one of the server's.
@@ -94,7 +94,7 @@ func Run(ctx context.Context, opts Options) (*Report, error) {
 		opts.Findings = 100
 	}
 	if opts.MaxUnsigned <= 0 {
-		opts.MaxUnsigned = MaxUnsigned
+		opts.MaxUnsigned = DefaultMaxUnsigned
 	}
 	began := time.Now()
 	r := &run{opts: opts, blocks: newBlocks(), findings: newFindings(opts.Findings), heads: map[ledger.Log]*head{}, unreadBatches: map[int64]bool{}}

@@ -19,8 +19,8 @@ type head struct {
 	trusted     int64 // of them, and of those from outside: signed by a given key
 	proven      int64 // the largest size whose signed root the leaves give
 
-	newest        time.Time // of the times at which batches were recorded
-	unsignedSince time.Time // the oldest of them behind proven; zero where there is none
+	unsignedSince time.Time // when the oldest batch behind proven was recorded; zero where there is none
+	unsignedUntil time.Time // the newest of them
 	unknown       map[string]*unknownKey
 	foreign       map[string]*unknownSizes // checkpoints of other ledgers, by their base origin
 
@@ -117,9 +117,6 @@ func (w *walk) measure(ctx context.Context) error {
 		}
 		next = max(next, b.End())
 		w.head.total = next
-		if b.RecordedAt.After(w.head.newest) {
-			w.head.newest = b.RecordedAt
-		}
 		return nil
 	})
 	return w.unread(err, Finding{Kind: LedgerGap, Detail: "the batches from this position on can't be read"}.at(next))
