@@ -9,6 +9,8 @@ import (
 	"sync"
 
 	"github.com/jackc/pgx/v5"
+
+	"audittrail/modules/ledger"
 )
 
 // Snapshot is one state of the database, seen by several connections at once, so that workers read a
@@ -151,6 +153,15 @@ func (v *View) close() error { return v.conn.Close(context.Background()) }
 
 // BeginTx implements TransactionStarter within the snapshot: what Reconcile begins is a savepoint.
 func (v *View) BeginTx(ctx context.Context, _ pgx.TxOptions) (pgx.Tx, error) { return v.tx.Begin(ctx) }
+
+// Replicated says whether the server is a replica, which may be behind its primary, and how many entries the
+// log has on it.
+func (v *View) Replicated(ctx context.Context, log ledger.Log) (replica bool, size int64, err error) {
+	err = v.each(ctx, "read the size of the log", func(rows pgx.Rows) error { return rows.Scan(&replica, &size) },
+		`SELECT pg_is_in_recovery(), coalesce((SELECT first_position + count FROM public.ledger_batches
+			WHERE log = $1::text ORDER BY first_position DESC LIMIT 1), 0)`, string(log))
+	return replica, size, err
+}
 
 // Reconcile is the accounting, as the snapshot has it.
 func (v *View) Reconcile(ctx context.Context) (*Reconciliation, error) { return Reconcile(ctx, v, nil) }

@@ -45,7 +45,7 @@ const calledFunctions = `
 	int8inc int8larger int8le int8lt int8mi int8mul int8ne int8shr int8smaller int8xor isfinite jsonb_send lag
 	left max min nameeq nameregexeq numeric numeric_add numeric_avg_accum numeric_eq numeric_gt numeric_mul
 	numeric_ne numeric_poly_sum numeric_sub numeric_sum octet_length oideq pg_export_snapshot pg_get_expr
-	pg_relation_size string_agg string_agg_finalfn string_agg_transfn substring sum text text_lt textcat texteq
+	pg_is_in_recovery pg_relation_size string_agg string_agg_finalfn string_agg_transfn substring sum text text_lt textcat texteq
 	textne textregexeq tidge tidlt timestamp_hash_extended timestamptz_eq timestamptz_ge timestamptz_larger
 	timestamptz_le timestamptz_lt timestamptz_ne timestamptz_smaller timezone to_char to_hex unnest uuid_eq
 	uuid_hash_extended uuid_lt`

@@ -38,7 +38,12 @@ var topicID = event.TopicID{7}
 
 func newHistory(t testing.TB) *history {
 	t.Helper()
-	h := &history{url: migratetest.Database(t)}
+	return historyAt(t, migratetest.Database(t))
+}
+
+func historyAt(t testing.TB, url string) *history {
+	t.Helper()
+	h := &history{url: url}
 	h.admin = open(t, h.url)
 	h.pool = open(t, migratetest.AsRole(t, h.url, "audittrail_ingest"))
 	h.append = store.NewAppender(store.AppenderOptions{Pool: h.pool})

@@ -43,6 +43,9 @@ type Options struct {
 	Origin string
 	// MaxUnsigned is how much time the entries that are not signed yet may span; DefaultMaxUnsigned where it is 0.
 	MaxUnsigned time.Duration
+	// ReplicaWait is how long a replica may take to reach the checkpoints from outside; DefaultReplicaWait
+	// where it is 0.
+	ReplicaWait time.Duration
 	// Workers is how many connections read at once; as many as there are cores where it is 0. Each is one
 	// of ours and one of the server's.
 	Workers int
@@ -67,6 +70,8 @@ type run struct {
 	blocks   *blocks
 	findings *findings
 	progress progress
+
+	behind bool // the server is a replica, and lacks entries that were signed
 
 	uncovered []store.Stretch // of time, that no partition holds
 
@@ -96,6 +101,9 @@ func Run(ctx context.Context, opts Options) (*Report, error) {
 	if opts.MaxUnsigned <= 0 {
 		opts.MaxUnsigned = DefaultMaxUnsigned
 	}
+	if opts.ReplicaWait <= 0 {
+		opts.ReplicaWait = DefaultReplicaWait
+	}
 	began := time.Now()
 	r := &run{opts: opts, blocks: newBlocks(), findings: newFindings(opts.Findings), heads: map[ledger.Log]*head{}, unreadBatches: map[int64]bool{}}
 	for _, log := range ledger.Logs() {
@@ -104,7 +112,7 @@ func Run(ctx context.Context, opts Options) (*Report, error) {
 	r.progress.tell = opts.Progress
 	r.progress.began = began
 	r.openOutside()
-	snapshot, err := store.OpenSnapshot(ctx, opts.Workers, opts.Connect)
+	snapshot, err := r.openSnapshot(ctx)
 	if err != nil {
 		return nil, err
 	}
