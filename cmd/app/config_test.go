@@ -115,6 +115,20 @@ func TestCheckNamesWhatTheRolesMiss(t *testing.T) {
 	require.ErrorContains(t, Check(c), "roles must name at least one of")
 }
 
+func TestRetiredKeysOpenOnly(t *testing.T) {
+	lost := signingKey(t, 1)
+	c, err := load(t, "--ledger.origin="+origin, "--ledger.retired_keys="+lost.VerifierKey(ledger.Events)+", "+lost.VerifierKey(ledger.Access))
+	require.NoError(t, err)
+	keys, err := c.Ledger.RetiredKeys()
+	require.NoError(t, err)
+	require.Equal(t, []string{lost.VerifierKey(ledger.Access)}, keys.Texts(ledger.Access.Origin(origin)))
+	c, err = load(t)
+	require.NoError(t, err)
+	keys, err = c.Ledger.RetiredKeys()
+	require.NoError(t, err)
+	require.Empty(t, keys.IDs())
+}
+
 func TestSigningKeysMustBeOfTheOrigin(t *testing.T) {
 	one, other := signingKey(t, 1), signingKey(t, 2)
 	c, err := load(t, "--ledger.origin="+origin, "--ledger.signing_key="+one.Secret()+","+other.Secret())
@@ -131,6 +145,9 @@ func TestSigningKeysMustBeOfTheOrigin(t *testing.T) {
 		"ledger.signing_key key 1 is not a note": {"--ledger.origin=" + origin, "--ledger.signing_key=hunter2"},
 		`ledger.signing_key key 1 is named "aud`: {"--ledger.origin=elsewhere", "--ledger.signing_key=" + one.Secret()},
 		"ledger.signing_key holds the same key":  {"--ledger.origin=" + origin, "--ledger.signing_key=" + one.Secret() + "," + one.Secret()},
+		"ledger.retired_keys key 1 is not a ver": {"--ledger.origin=" + origin, "--ledger.retired_keys=hunter2"},
+		"ledger.retired_keys key 1 is a private": {"--ledger.origin=" + origin, "--ledger.retired_keys=" + one.Secret()},
+		"ledger.retired_keys 1 of 1 keys are of": {"--ledger.origin=elsewhere", "--ledger.retired_keys=" + one.VerifierKey(ledger.Events)},
 		"notary.interval must be from 10ms to":   {"--notary.interval=0s"},
 		"notary.state_file must name a file":     {"--notary.state_file="},
 	} {

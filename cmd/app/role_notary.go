@@ -17,5 +17,9 @@ func notaryRole(ctx context.Context, p *parts) (lifecycle.Role, error) {
 	if err != nil {
 		return nil, err
 	}
-	return notary.New(p.cfg.Notary, notary.Dependencies{Pool: pool, Keys: keys, Log: p.log.With("role", "notary"), Metrics: p.metrics})
+	retired, err := p.cfg.Ledger.RetiredKeys()
+	if err != nil {
+		return nil, err
+	}
+	return notary.New(p.cfg.Notary, notary.Dependencies{Pool: pool, Keys: keys, Retired: retired, Log: p.log.With("role", "notary"), Metrics: p.metrics})
 }

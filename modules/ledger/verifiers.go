@@ -125,4 +125,14 @@ func (k Keys) IDs() []string {
 	return ids
 }
 
+// Texts are the keys of one name, as they were read.
+func (k Keys) Texts(name string) (texts []string) {
+	for _, key := range k.list {
+		if key.Name() == name {
+			texts = append(texts, key.text)
+		}
+	}
+	return texts
+}
+
 func keyID(name string, hash uint32) string { return fmt.Sprintf("%s+%08x", printable(name), hash) }

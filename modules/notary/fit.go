@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"audittrail/modules/ledger"
 	"audittrail/modules/store"
@@ -12,6 +13,11 @@ import (
 
 // page is how many checkpoints are read at a time: of hostile ones each takes 256 KiB.
 const page = 100
+
+const (
+	saveEvery = time.Second      // while catching up
+	tellEvery = 10 * time.Second // how far it has come
+)
 
 // look proves that a log is still what was signed, and catches up with checkpoints that another notary
 // has signed with our keys meanwhile. It reads what is new, and the edge of the tree that it grows from.
@@ -106,7 +112,8 @@ func (l *watched) frontier(ctx context.Context) (*frontier, error) {
 // (of a time before a rotation) are recomputed, too, but the newest one MUST be ours.
 func (w *watch) catchUp(ctx context.Context, l *watched) error {
 	f := l.front
-	strange, caught := "", 0
+	strange, caught, unsaved := "", 0, false
+	save, tell := every{pace: saveEvery}, every{pace: tellEvery, last: w.role.now()}
 	for after := l.head.Size; ; {
 		list, err := l.rows.Checkpoints(ctx, after, page)
 		if err != nil {
@@ -120,21 +127,29 @@ func (w *watch) catchUp(ctx context.Context, l *watched) error {
 				return err
 			}
 		}
-		for _, c := range list {
-			if strange, err = l.adopt(ctx, f, c, after); err != nil {
-				return err
-			}
-			after = c.Size
+		if strange, err = l.adopt(ctx, f, list, after); err != nil {
+			return err
 		}
-		if caught += len(list); l.head.Size > 0 {
-			if err := w.remember(ctx); err != nil { // so that the next start goes on from here
+		after, caught = list[len(list)-1].Size, caught+len(list)
+		if unsaved = l.head.Size > 0; unsaved && save.due(w.role.now()) { // so that the next start goes on from here
+			if err := w.remember(ctx); err != nil {
 				return err
 			}
+			unsaved = false
+		}
+		if tell.due(w.role.now()) {
+			w.role.log.InfoContext(ctx, "the notary catches up with checkpoints in the database, and signs nothing until it has",
+				"log", l.log, "checkpoints", caught, "entries", after, "of", l.size)
+		}
+	}
+	if unsaved {
+		if err := w.remember(ctx); err != nil {
+			return err
 		}
 	}
 	if strange != "" {
 		return refuse(l.log, checkpoints, "its newest checkpoint is signed by none of the keys in ledger.signing_key, but by %s: "+
-			"while keys are rotated every notary needs the old one as well", strange)
+			"while keys are rotated every notary needs the old one as well; of a key that was lost, name the verifier key in ledger.retired_keys", strange)
 	}
 	if caught > 0 {
 		l.front = f
@@ -143,8 +158,20 @@ func (w *watch) catchUp(ctx context.Context, l *watched) error {
 	return nil
 }
 
-// adopt proves one checkpoint that is kept, and remembers it if it is ours; else it tells who signed it.
-func (l *watched) adopt(ctx context.Context, f *frontier, c store.Checkpoint, before int64) (strange string, err error) {
+// adopt proves checkpoints that are kept, in order, and remembers the last of them that is ours; it tells who
+// signed the very last one, if nobody of us did.
+func (l *watched) adopt(ctx context.Context, f *frontier, list []store.Checkpoint, before int64) (strange string, err error) {
+	leaves := &readAhead{Reader: l.rows, to: min(list[len(list)-1].Size, l.size)}
+	for _, c := range list {
+		if strange, err = l.adoptOne(ctx, f, leaves, c, before); err != nil {
+			return "", err
+		}
+		before = c.Size
+	}
+	return strange, nil
+}
+
+func (l *watched) adoptOne(ctx context.Context, f *frontier, leaves ledger.Reader, c store.Checkpoint, before int64) (strange string, err error) {
 	if c.Size > l.size { // it was signed since we looked, or the log is shorter
 		if err := l.measure(ctx); err != nil {
 			return "", err
@@ -153,7 +180,7 @@ func (l *watched) adopt(ctx context.Context, f *frontier, c store.Checkpoint, be
 			return "", refuse(l.log, rolledBack, "it has %d entries, but the database keeps a checkpoint of %d", l.size, c.Size)
 		}
 	}
-	if err := f.extend(ctx, l.rows, c.Size, nil); err != nil {
+	if err := f.extend(ctx, leaves, c.Size, nil); err != nil {
 		return "", err
 	}
 	if root := f.root(); root != c.Root {
@@ -172,4 +199,18 @@ func (l *watched) adopt(ctx context.Context, f *frontier, c store.Checkpoint, be
 	l.head = head{Signed: signed, previous: before, signedAt: c.SignedAt}
 	l.kept, l.seen = signed, c.Size
 	return "", nil
+}
+
+// every says once in a while that it is time.
+type every struct {
+	pace time.Duration
+	last time.Time
+}
+
+func (e *every) due(now time.Time) bool {
+	if now.Sub(e.last) < e.pace {
+		return false
+	}
+	e.last = now
+	return true
 }

@@ -24,7 +24,7 @@ func (r *Role) recall() (heads map[ledger.Log]head, found bool, err error) {
 	if _, err = r.verify(s); err != nil {
 		return nil, false, fmt.Errorf("notary.state_file: %w", err)
 	}
-	if s, _, err = s.merge(r.known); err != nil {
+	if s, err = s.merge(r.known); err != nil {
 		return nil, false, fmt.Errorf("notary.state_file: not what this process remembers: %w", err)
 	}
 	r.known = s
@@ -42,7 +42,7 @@ func (r *Role) verify(s State) (map[ledger.Log]head, error) {
 		signed, err := r.signers[l.Log].open([]byte(l.Checkpoint))
 		var bad *ledger.CheckpointError
 		if errors.As(err, &bad) && bad.Kind == ledger.UnknownKey {
-			err = fmt.Errorf("%w; while keys are rotated ledger.signing_key names the old one behind the new one", err)
+			err = fmt.Errorf("%w; while keys are rotated ledger.signing_key names the old one behind the new one; if it was lost, ledger.retired_keys its verifier key", err)
 		}
 		if err != nil {
 			return nil, err

@@ -83,6 +83,9 @@ type Dependencies struct {
 	Pool *pgxpool.Pool       // of the role audittrail_notary; commits MUST be durable
 	Keys []ledger.SigningKey // all sign; the first is the current one. All have the same origin
 
+	// Retired are keys of the same origin that nobody signs with any more. What they signed counts as signed.
+	Retired ledger.Keys
+
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
 }
@@ -103,10 +106,11 @@ type Role struct {
 	lap      time.Duration // least time between the starts of two patrols
 
 	// Of Run's goroutine.
-	known    State     // what is in the memory, or was: see recall
-	began    bool      // has looked for the first time
-	observed time.Time // when it last looked while it waited
-	led      bool      // was the last one that led, as far as it knows
+	patrols  map[ledger.Log]*patrol // outlive terms, so that no lost session ends a refusal
+	known    State                  // what is in the memory, or was: see recall
+	began    bool                   // has looked for the first time
+	observed time.Time              // when it last looked while it waited
+	led      bool                   // was the last one that led, as far as it knows
 
 	mu     sync.Mutex
 	health error
@@ -128,15 +132,17 @@ func New(o Options, deps Dependencies) (*Role, error) {
 	}
 	r := &Role{
 		interval: o.Interval, origin: deps.Keys[0].Origin(), signers: make(map[ledger.Log]*signer), rows: make(map[ledger.Log]reader),
-		memory: stateFile(path), path: path, now: time.Now, log: deps.Log, pace: numberEvery, lap: patrolLap, health: errStarting,
+		patrols: make(map[ledger.Log]*patrol),
+		memory:  stateFile(path), path: path, now: time.Now, log: deps.Log, pace: numberEvery, lap: patrolLap, health: errStarting,
 	}
 	for _, log := range ledger.Logs() {
-		s, err := newSigner(deps.Keys, log)
+		s, err := newSigner(deps.Keys, deps.Retired, log)
 		if err != nil {
 			return nil, err
 		}
 		r.signers[log] = s
 		r.rows[log] = store.NewLedger(deps.Pool, log)
+		r.patrols[log] = &patrol{}
 	}
 	r.lead = func(ctx context.Context) (session, bool, error) { return leadStore(ctx, deps.Pool) }
 	if _, _, err := r.recall(); err != nil {

@@ -202,10 +202,15 @@ func (d *database) notary(file string, keys ...ledger.SigningKey) *notary {
 }
 
 func (d *database) tryNotary(file string, keys ...ledger.SigningKey) (*notary, error) {
+	return d.tryNotaryAfter(file, ledger.Keys{}, keys...)
+}
+
+// tryNotaryAfter is a notary that knows retired keys.
+func (d *database) tryNotaryAfter(file string, retired ledger.Keys, keys ...ledger.SigningKey) (*notary, error) {
 	n := &notary{t: d.t, registry: prometheus.NewRegistry(), file: file, witness: &witness{}, fault: &fault{}}
 	var err error
 	n.Role, err = New(Options{Interval: 10 * time.Millisecond, StateFile: file},
-		Dependencies{Pool: d.pool, Keys: keys, Log: slog.New(slog.DiscardHandler), Metrics: n.registry})
+		Dependencies{Pool: d.pool, Keys: keys, Retired: retired, Log: slog.New(slog.DiscardHandler), Metrics: n.registry})
 	if err != nil {
 		return nil, err
 	}

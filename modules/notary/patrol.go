@@ -19,9 +19,9 @@ const (
 
 // patrol recomputes the log from its first leaf to a checkpoint, slowly, and compares all stored tiles on
 // the way: signing looks at the right edge only, so a change far behind it would stay unseen. (That the
-// leaves are those of the events is `audittrail verify --database`'s matter.)
+// leaves are those of the events is `audittrail verify --database`'s matter.) It is the process's, not a
+// term's: what it has found, and how far it is, outlives a lost session.
 type patrol struct {
-	lap    time.Duration
 	began  time.Time // of this patrol, or of the last one while none is under way
 	target head      // the checkpoint that it goes to; of size 0 while none is under way
 	at     frontier
@@ -31,12 +31,12 @@ type patrol struct {
 }
 
 // step goes on a little. done tells that a patrol has ended and found the log right.
-func (p *patrol) step(ctx context.Context, l *watched, now time.Time) (done bool, err error) {
+func (p *patrol) step(ctx context.Context, l *watched, now time.Time, lap time.Duration) (done bool, err error) {
 	if p.target.Size == 0 {
-		if l.head.Size == 0 || now.Sub(p.began) < p.lap {
+		if l.head.Size == 0 || now.Sub(p.began) < lap {
 			return false, p.fault
 		}
-		*p = patrol{lap: p.lap, began: now, target: l.head, fault: p.fault}
+		*p = patrol{began: now, target: l.head, fault: p.fault}
 	}
 	if err := p.forward(ctx, l); err != nil {
 		if err = asRefusal(l.log, err); !refused(err) {
@@ -87,12 +87,14 @@ func (p *patrol) forward(ctx context.Context, l *watched) error {
 	return nil
 }
 
-// misfit notes that a stored hash is not that of the leaves below it.
+// misfit notes that a stored hash is not that of the leaves below it. Of several, the one that ends first and
+// is narrowest tells most: hashes further up are over the same entries and more.
 func (p *patrol) misfit(log ledger.Log, id ledger.TileID, n int) {
 	height := ledger.TileHeight * id.Level
 	from := (id.Index*ledger.TileWidth + int64(n)) << height
-	if p.first.To == 0 || from < p.first.From || from == p.first.From && from+1<<height < p.first.To {
-		p.first = ledger.Range{From: from, To: from + 1<<height}
+	to := from + 1<<height
+	if p.first.To == 0 || to < p.first.To || to == p.first.To && from > p.first.From {
+		p.first = ledger.Range{From: from, To: to}
 	}
 	p.found = refuse(log, tiles, "its leaves and its tiles don't fit each other%s", p.where())
 	p.fault = p.found

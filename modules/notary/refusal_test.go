@@ -154,6 +154,8 @@ func TestRefuses(t *testing.T) {
 			standby := d.notary(tempState(t), key(t, 1))
 			standby.start()
 			standby.eventually("the standby has looked", func() bool { return !errors.Is(standby.Health(context.Background()), errStarting) })
+			so := refusals(t, n)
+			n.eventually("it has looked again, and refuses", func() bool { return refusals(t, n) >= so+2 })
 			require.True(t, refused(n.Health(t.Context())), "for this reason or another, now that it has grown")
 			require.Equal(t, kept, d.count(`SELECT count(*) FROM ledger_checkpoints`), "nothing is signed")
 			after, err := os.ReadFile(file)
@@ -195,13 +197,53 @@ func TestRefusesWhileItRuns(t *testing.T) {
 	n := d.notary(file, key(t, 1))
 	n.start()
 	n.signs(d, ledger.Events, 70_000)
-	d.tamper(`UPDATE ledger_batches SET leaves = set_byte(leaves, 7, get_byte(leaves, 7) # 1) WHERE log = 'events' AND first_position = 0`)
-	require.Contains(t, n.refuses(ledger.Events, forked), "the first difference is among the entries 0 to 255")
+	const change = `UPDATE ledger_batches SET leaves = set_byte(leaves, 7, get_byte(leaves, 7) # 1) WHERE log = 'events' AND first_position = 49152`
+	d.tamper(change)
+	require.Contains(t, n.refuses(ledger.Events, forked), "the first difference is among the entries 49152 to 49407")
 	d.grow(ledger.Access, 2, 1)
 	n.refuses(ledger.Events, forked)
 	require.Len(t, d.checkpoints(ledger.Access, trust(t, key(t, 1))), 1)
-	d.tamper(`UPDATE ledger_batches SET leaves = set_byte(leaves, 7, get_byte(leaves, 7) # 1) WHERE log = 'events' AND first_position = 0`)
+	d.tamper(change)
 	n.signs(d, ledger.Access, 11)
+}
+
+// TestARefusalOutlivesItsSession: what the patrol has found stays found when the connection is lost, so that
+// nothing is signed over it until the next patrol comes by.
+func TestARefusalOutlivesItsSession(t *testing.T) {
+	d, file := signedLog(t)
+	n := d.notary(file, key(t, 1))
+	n.start()
+	n.signs(d, ledger.Events, 70_000)
+	d.tamper(`UPDATE ledger_batches SET leaves = set_byte(leaves, 7, get_byte(leaves, 7) # 1) WHERE log = 'events' AND first_position = 49152`)
+	n.refuses(ledger.Events, forked)
+	d.grow(ledger.Events, 1, 10)
+	for range 3 {
+		d.exec(`SELECT pg_terminate_backend(pid, 10000) FROM pg_locks WHERE locktype = 'advisory' AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`)
+		so := refusals(t, n)
+		n.eventually("it refuses in another session", func() bool { return refusals(t, n) >= so+3 })
+	}
+	require.EqualValues(t, 70_000, d.count(`SELECT max(size) FROM ledger_checkpoints`))
+}
+
+// TestTilesAheadOfTheNotary: tiles that somebody wrote before the notary came to it are not signed over,
+// also where no patrol has been there.
+func TestTilesAheadOfTheNotary(t *testing.T) {
+	d := newDatabase(t)
+	file := tempState(t)
+	n := d.notary(file, key(t, 1))
+	stop := n.start()
+	d.grow(ledger.Events, 1, 100)
+	n.signs(d, ledger.Events, 100)
+	stop()
+	d.grow(ledger.Events, 1, 300)
+	d.exec(`INSERT INTO ledger_tiles (log, level, tile, first, hashes) VALUES ('events', 1, 0, 0, decode(repeat('ab', 32), 'hex'))`)
+	n = d.notary(file, key(t, 1))
+	n.lap = 1 << 60
+	n.start()
+	require.Contains(t, n.refuses(ledger.Events, tiles), "its tiles give the root")
+	so := refusals(t, n)
+	n.eventually("it has looked again", func() bool { return refusals(t, n) >= so+2 })
+	require.EqualValues(t, 100, d.count(`SELECT max(size) FROM ledger_checkpoints`))
 }
 
 // TestRefusesAnOlderCopy: a database restored from a copy, beside the file of the one that went on.

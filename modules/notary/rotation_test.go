@@ -72,6 +72,31 @@ func TestRotation(t *testing.T) {
 	require.Zero(t, refusals(t, begins))
 }
 
+// TestALostKeyIsNotTheEnd: where only the old key's verifier key is left, a new key goes on from what the old
+// one signed, with and without the memory of it, and confirms it.
+func TestALostKeyIsNotTheEnd(t *testing.T) {
+	lost, fresh := key(t, 1), key(t, 2)
+	for name, keepsFile := range map[string]bool{"with its file": true, "without": false} {
+		t.Run(name, func(t *testing.T) {
+			d, file := signedLog(t)
+			if !keepsFile {
+				file = tempState(t)
+			}
+			n, err := d.tryNotaryAfter(file, trust(t, lost), fresh)
+			require.NoError(t, err)
+			n.start()
+			n.eventually("the new key confirms the last checkpoint", func() bool {
+				return d.count(`SELECT count(*) FROM ledger_signatures WHERE size = 70000`) == 1
+			})
+			d.grow(ledger.Events, 1, 5)
+			n.signs(d, ledger.Events, 70_005)
+			require.Zero(t, refusals(t, n))
+			kept := d.checkpoints(ledger.Events, trust(t, lost, fresh))
+			require.Equal(t, n.signers[ledger.Events].ids(), kept[len(kept)-1].Keys, "the lost key signs nothing")
+		})
+	}
+}
+
 // TestRotationReachesWhoWaits: a notary that waited through the overlap goes on without the old key.
 func TestRotationReachesWhoWaits(t *testing.T) {
 	d := newDatabase(t)
@@ -102,6 +127,30 @@ func TestRotationReachesWhoWaits(t *testing.T) {
 	d.grow(ledger.Events, 1, 5)
 	alone.signs(d, ledger.Events, 105)
 	require.Zero(t, refusals(t, alone))
+}
+
+// TestCrashWhileAKeyIsAdded: who dies before or after a new key's signature of the last checkpoint is added
+// leaves one signature in the end.
+func TestCrashWhileAKeyIsAdded(t *testing.T) {
+	for _, after := range []bool{false, true} {
+		d := newDatabase(t)
+		file := tempState(t)
+		d.grow(ledger.Events, 1, 100)
+		n := d.notary(file, key(t, 1))
+		stop := n.start()
+		n.signs(d, ledger.Events, 100)
+		stop()
+		n = d.notary(file, key(t, 2), key(t, 1))
+		n.fault.arm("add", after, 0)
+		stop = n.start()
+		n.eventually("the crash", n.fault.crashed)
+		stop()
+		n = d.notary(file, key(t, 2), key(t, 1))
+		n.start()
+		n.eventually("remembers both", func() bool { return len(n.remembers()[ledger.Events].Keys) == 2 })
+		require.EqualValues(t, 1, d.count(`SELECT count(*) FROM ledger_signatures`))
+		require.Zero(t, refusals(t, n))
+	}
 }
 
 // TestNoSignatureOfAChangedLog: a new key does not confirm what is not the log that was signed.

@@ -24,7 +24,7 @@ type logTerm struct {
 	db      rows      // the session's
 	began   time.Time // when the round began in which it was last to be signed
 	refusal error     // that of this round, until it is tried again
-	patrol  patrol
+	patrol  *patrol
 }
 
 // open begins a term with what the memory holds.
@@ -35,10 +35,10 @@ func (r *Role) open(ctx context.Context, s session) (*term, error) {
 	}
 	t := &term{watch: w, session: s}
 	for _, l := range w.logs {
-		t.led = append(t.led, &logTerm{watched: l, db: s.Ledger(l.log), patrol: patrol{lap: r.lap}})
+		t.led = append(t.led, &logTerm{watched: l, db: s.Ledger(l.log), patrol: r.patrols[l.log]})
 	}
 	if !r.led { // once, however often a term fails
-		r.log.InfoContext(ctx, "this process signs the checkpoints", "origin", r.origin, "keys", t.logs[0].keys.IDs())
+		r.log.InfoContext(ctx, "this process signs the checkpoints", "origin", r.origin, "keys", t.logs[0].ids())
 		r.led = true
 	}
 	return t, nil
@@ -106,7 +106,7 @@ func (t *term) walk(ctx context.Context, paced bool) error {
 		err := l.patrol.fault
 		if paced {
 			var done bool
-			if done, err = l.patrol.step(ctx, l.watched, t.role.now()); done {
+			if done, err = l.patrol.step(ctx, l.watched, t.role.now(), t.role.lap); done {
 				t.role.metrics.patrols.WithLabelValues(string(l.log)).Inc()
 			}
 		}

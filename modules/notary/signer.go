@@ -24,12 +24,12 @@ type signer struct {
 	log     ledger.Log
 	origin  string
 	signers []note.Signer
-	keys    ledger.Keys
+	keys    ledger.Keys // of the signers, and retired ones
 }
 
-func newSigner(keys []ledger.SigningKey, log ledger.Log) (*signer, error) {
+func newSigner(keys []ledger.SigningKey, retired ledger.Keys, log ledger.Log) (*signer, error) {
 	s := &signer{log: log, origin: log.Origin(keys[0].Origin())}
-	var public []string
+	public := retired.Texts(s.origin)
 	for _, k := range keys {
 		one, err := k.Signer(log)
 		if err != nil {
@@ -61,11 +61,21 @@ func (s *signer) open(text []byte) (ledger.Signed, error) {
 	return c, err
 }
 
+// ids are the keys that sign, as people tell them apart.
+func (s *signer) ids() (ids []string) {
+	for _, one := range s.signers {
+		ids = append(ids, idOf(one))
+	}
+	return ids
+}
+
+func idOf(one note.Signer) string { return fmt.Sprintf("%s+%08x", one.Name(), one.KeyHash()) }
+
 // missing are the signatures by those of our keys that have not signed a checkpoint.
 func (s *signer) missing(c ledger.Signed) ([]store.Signature, error) {
 	var added []store.Signature
 	for _, one := range s.signers {
-		id := fmt.Sprintf("%s+%08x", one.Name(), one.KeyHash())
+		id := idOf(one)
 		if slices.Contains(c.Keys, id) {
 			continue
 		}

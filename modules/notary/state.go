@@ -49,95 +49,91 @@ func (s State) check(origin string) error {
 }
 
 // merge is s and what another state of the same origin knows beyond it: of each log the larger
-// checkpoint, and of two of the same size one with the signatures of both. ahead tells that the other one
-// has a larger one. Two roots of one size are an error: nothing may be forgotten that was signed.
-func (s State) merge(other State) (merged State, ahead bool, err error) {
-	merged = State{Format: stateFormat, Origin: s.Origin, Logs: []LogState{}}
+// checkpoint, and of two of the same size one with the signatures of both. Two roots of one size are an
+// error: nothing may be forgotten that was signed.
+func (s State) merge(other State) (State, error) {
+	merged := State{Format: stateFormat, Origin: s.Origin, Logs: []LogState{}}
 	for _, log := range ledger.Logs() {
 		mine, have := s.of(log)
 		theirs, known := other.of(log)
 		switch {
 		case !have && !known:
 			continue
-		case !known:
 		case !have:
-			mine, ahead = theirs, true
-		default:
-			var more bool
-			if mine, more, err = mine.merge(theirs); err != nil {
-				return State{}, false, err
+			mine = theirs
+		case known:
+			var err error
+			if mine, err = mine.merge(theirs); err != nil {
+				return State{}, err
 			}
-			ahead = ahead || more
 		}
 		merged.Logs = append(merged.Logs, mine)
 	}
-	return merged, ahead, nil
+	return merged, nil
 }
 
 // outruns reports whether a file's state has of a log more than was known when there was last a look at it,
 // and not just what is to be saved now: another process has put that there. It is an error where the two
 // are of one size, and differ.
 func (s State) outruns(known, saving State) (bool, error) {
-	if _, ahead, err := known.merge(s); err != nil || !ahead {
-		return false, err
-	}
 	for _, there := range s.Logs {
 		c, _, err := there.parse()
 		if err != nil {
 			return false, err
 		}
-		before, err := known.sizeOf(there.Log)
+		before, err := known.checkpoint(there.Log)
 		if err != nil {
 			return false, err
 		}
-		if c.Size <= before {
-			continue
+		mine, err := saving.checkpoint(there.Log)
+		switch {
+		case err != nil:
+			return false, err
+		case c.Size == before.Size && c.Text() != before.Text():
+			return false, twoRoots(there.Log, before, c)
+		case c.Size > before.Size && c.Text() != mine.Text():
+			return true, nil
 		}
-		if mine, ok := saving.of(there.Log); ok {
-			if m, _, err := mine.parse(); err != nil || m.Text() == c.Text() {
-				if err != nil {
-					return false, err
-				}
-				continue
-			}
-		}
-		return true, nil
 	}
 	return false, nil
 }
 
-// sizeOf is the size of a log's checkpoint; 0 where there is none.
-func (s State) sizeOf(log ledger.Log) (int64, error) {
+// checkpoint is a log's; of size 0 where there is none.
+func (s State) checkpoint(log ledger.Log) (ledger.Checkpoint, error) {
 	l, ok := s.of(log)
 	if !ok {
-		return 0, nil
+		return ledger.Checkpoint{}, nil
 	}
 	c, _, err := l.parse()
-	return c.Size, err
+	return c, err
 }
 
-func (l LogState) merge(other LogState) (merged LogState, ahead bool, err error) {
+func (l LogState) merge(other LogState) (LogState, error) {
 	mine, lines, err := l.parse()
 	if err != nil {
-		return LogState{}, false, err
+		return LogState{}, err
 	}
 	theirs, _, err := other.parse()
 	switch {
 	case err != nil:
-		return LogState{}, false, err
+		return LogState{}, err
 	case theirs.Size > mine.Size:
-		return other, true, nil
+		return other, nil
 	case theirs.Size < mine.Size:
-		return l, false, nil
+		return l, nil
 	case theirs.Text() != mine.Text():
-		return LogState{}, false, fmt.Errorf("two checkpoints of the log %s are of %d entries, one of the root %s, one of %s", l.Log, mine.Size, mine.Root, theirs.Root)
+		return LogState{}, twoRoots(l.Log, mine, theirs)
 	}
 	for line := range strings.Lines(lines) {
 		if !strings.Contains(other.Checkpoint, "\n"+line) {
 			other.Checkpoint += line
 		}
 	}
-	return other, false, nil
+	return other, nil
+}
+
+func twoRoots(log ledger.Log, a, b ledger.Checkpoint) error {
+	return fmt.Errorf("two checkpoints of the log %s are of %d entries, one of the root %s, one of %s", log, a.Size, a.Root, b.Root)
 }
 
 // parse reads the checkpoint and its signature lines, and verifies nothing.

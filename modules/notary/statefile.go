@@ -105,7 +105,7 @@ func (p stateFile) save(ctx context.Context, known, s State) (ahead bool, err er
 	if ahead, err := there.outruns(known, s); err != nil || ahead {
 		return ahead, err
 	}
-	merged, _, err := s.merge(there)
+	merged, err := s.merge(there)
 	if err != nil {
 		return false, err
 	}

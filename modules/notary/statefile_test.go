@@ -22,7 +22,7 @@ func stateAt(t *testing.T, events, access int64, keys ...ledger.SigningKey) Stat
 		if size == 0 {
 			continue
 		}
-		signer, err := newSigner(keys, log)
+		signer, err := newSigner(keys, ledger.Keys{}, log)
 		require.NoError(t, err)
 		signed, err := signer.sign(size, leaf(1, size))
 		require.NoError(t, err)
@@ -149,7 +149,7 @@ func TestSavingTellsWhatIsAhead(t *testing.T) {
 	require.NoError(t, err)
 	fork := stateAt(t, 7, 3, key(t, 1))
 	for i, l := range fork.Logs {
-		signer, err := newSigner([]ledger.SigningKey{key(t, 1)}, l.Log)
+		signer, err := newSigner([]ledger.SigningKey{key(t, 1)}, ledger.Keys{}, l.Log)
 		require.NoError(t, err)
 		signed, err := signer.sign(map[ledger.Log]int64{ledger.Events: 7, ledger.Access: 3}[l.Log], leaf(9, 1))
 		require.NoError(t, err)
@@ -227,9 +227,9 @@ func TestLinksAreFollowed(t *testing.T) {
 	require.NoError(t, err)
 	s, err := ReadState(target)
 	require.NoError(t, err)
-	size, err := s.sizeOf(ledger.Events)
+	c, err := s.checkpoint(ledger.Events)
 	require.NoError(t, err)
-	require.EqualValues(t, 6, size)
+	require.EqualValues(t, 6, c.Size)
 	info, err := os.Lstat(link)
 	require.NoError(t, err)
 	require.NotZero(t, info.Mode()&fs.ModeSymlink)

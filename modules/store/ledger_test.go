@@ -3,9 +3,11 @@ package store_test
 import (
 	"context"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"audittrail/modules/event"
@@ -155,4 +157,45 @@ func TestPendingBatchesAreNumbered(t *testing.T) {
 	require.Zero(t, s.count(t, `SELECT count(*) FROM ledger_pending`))
 	_, err = s.pool.Exec(t.Context(), `SELECT number_pending('access')`)
 	require.ErrorContains(t, err, "permission denied")
+}
+
+// TestPendingBatchesAreNumberedWhileMoreCome: callers that number at once, while others write, leave no gap
+// and no batch out.
+func TestPendingBatchesAreNumberedWhileMoreCome(t *testing.T) {
+	s := newStore(t)
+	api := openPool(t, s.url, "audittrail_api")
+	const writers, batches, callers = 2, 200, 4
+	var writing, numbering sync.WaitGroup
+	written := make(chan struct{})
+	for range writers {
+		writing.Go(func() {
+			for i := range batches {
+				_, err := api.Exec(t.Context(), `INSERT INTO ledger_pending (log, batch, count, recorded_at, earliest, latest, leaves)
+					VALUES ('access', nextval('access_batches'), $1, now(), now(), now(), $2)`, 1+i%3, make([]byte, 32*(1+i%3)))
+				assert.NoError(t, err)
+			}
+		})
+	}
+	for range callers {
+		numbering.Go(func() {
+			for done := false; !done; {
+				select {
+				case <-written:
+					done = true // one more time
+				default:
+				}
+				_, err := store.NumberPending(t.Context(), api)
+				if !assert.NoError(t, err) {
+					return
+				}
+			}
+		})
+	}
+	writing.Wait()
+	close(written)
+	numbering.Wait()
+	require.Zero(t, s.count(t, `SELECT count(*) FROM ledger_pending`))
+	require.Equal(t, writers*batches, s.count(t, `SELECT count(*) FROM ledger_batches WHERE log = 'access'`))
+	require.Zero(t, s.count(t, `SELECT count(*) FROM (SELECT first_position, lag(first_position + count, 1, 0::bigint) OVER (ORDER BY first_position) AS expected
+		FROM ledger_batches WHERE log = 'access') AS b WHERE first_position <> expected`))
 }

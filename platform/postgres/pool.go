@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -39,7 +40,8 @@ type PoolOptions struct {
 	Parameters map[string]string
 
 	// DurableCommits refuses connections whose commits may be lost by a crash, because the login, the
-	// role or the database have another synchronous_commit.
+	// role or the database have another synchronous_commit, and passes over servers that take no commits,
+	// as replicas, unless the URL says otherwise (target_session_attrs).
 	DurableCommits bool
 
 	Tracer  pgx.QueryTracer       // may be nil
@@ -84,6 +86,9 @@ func Open(ctx context.Context, opts PoolOptions) (*pgxpool.Pool, error) {
 	}
 	if opts.DurableCommits {
 		config.AfterConnect = refuseLossyCommits
+		if conn.ValidateConnect == nil {
+			conn.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
+		}
 	}
 	metrics, err := newPoolMetrics(opts.Metrics, opts.Name)
 	if err != nil {
