@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -60,6 +61,15 @@ func TestPool(t *testing.T) {
 	s := server(t)
 	url := s.URL("postgres")
 	execute(t, url, "CREATE ROLE worker", "ALTER ROLE postgres SET statement_timeout = '1s'")
+
+	t.Run("durable commits pass over servers that take none", func(t *testing.T) {
+		execute(t, url, "CREATE ROLE reader LOGIN SUPERUSER PASSWORD 'reader'", "ALTER ROLE reader SET default_transaction_read_only = on")
+		config, err := pgx.ParseConfig(url)
+		require.NoError(t, err)
+		reader := fmt.Sprintf("postgres://reader:reader@%s:%d/postgres?sslmode=disable", config.Host, config.Port)
+		require.Equal(t, "on", show(t, open(t, postgres.PoolOptions{URL: reader, Name: "reader"}), "SHOW transaction_read_only"))
+		require.ErrorContains(t, open(t, postgres.PoolOptions{URL: reader, Name: "writer", DurableCommits: true}).Ping(t.Context()), "read only connection")
+	})
 
 	t.Run("role and limits survive a reset", func(t *testing.T) {
 		pool := open(t, postgres.PoolOptions{
