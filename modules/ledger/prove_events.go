@@ -36,19 +36,29 @@ func (e *EvidenceError) Error() string {
 // verify the signature: whoever serves evidence need not have the key. The error is an *EvidenceError
 // where that is no checkpoint of the log of events.
 func NewEventProver(r Reader, signed []byte) (*EventProver, error) {
-	text := signed[:bytes.LastIndex(signed, []byte("\n\n"))+1]
-	c, err := ParseCheckpoint(string(text))
+	c, err := SignedHead(signed, Events)
 	if err != nil {
-		return nil, &EvidenceError{Detail: err.Error()}
-	}
-	if log, ok := LogOf(c.Origin); !ok || log != Events {
-		return nil, &EvidenceError{Detail: "is of " + printable(c.Origin) + ", which is not the log of events"}
+		return nil, err
 	}
 	prover, err := NewProver(r, c.Size)
 	if err != nil {
 		return nil, err
 	}
 	return &EventProver{prover, inclusionCheck{size: c.Size, root: c.Root}}, nil
+}
+
+// SignedHead is what a signed checkpoint of a log says. It does not verify the signature: whoever serves
+// evidence need not have the key. The error is an *EvidenceError.
+func SignedHead(signed []byte, log Log) (Checkpoint, error) {
+	text := signed[:bytes.LastIndex(signed, []byte("\n\n"))+1]
+	c, err := ParseCheckpoint(string(text))
+	if err != nil {
+		return Checkpoint{}, &EvidenceError{Detail: err.Error()}
+	}
+	if of, ok := LogOf(c.Origin); !ok || of != log {
+		return Checkpoint{}, &EvidenceError{Detail: "is of " + printable(c.Origin) + ", which is not the log of " + string(log)}
+	}
+	return c, nil
 }
 
 // Size is the checkpoint's: what its proofs are for.

@@ -194,13 +194,14 @@ func TestEvidenceThatDoesNotVerifyIsNotHandedOut(t *testing.T) {
 		arg       any
 		says      string
 		others    bool // other events can be proven all the same
+		log, head int  // status of a consistency proof, and of the checkpoint
 	}{
-		"an event":     {`UPDATE events SET payload = '{"n":7}' WHERE event_id = $1`, id(2), "event " + id(2) + " at position 1", true},
-		"its time":     {`UPDATE events SET created_at = created_at + interval '1 us' WHERE event_id = $1`, id(2), "event " + id(2) + " at position 1", true},
-		"leaves":       {`UPDATE ledger_batches SET leaves = $1`, bytes.Repeat([]byte{1}, 96), "at position ", false},
-		"fewer leaves": {`UPDATE ledger_batches SET leaves = $1`, bytes.Repeat([]byte{1}, 64), "not as many as were asked for", false},
-		"a checkpoint": {`UPDATE ledger_checkpoints SET note = replace(note, E'events\n3', $1)`, "events\n4", "not as many as were asked for", false},
-		"its text":     {`UPDATE ledger_checkpoints SET note = $1`, "nonsense", "the checkpoint is not a checkpoint", false},
+		"an event":     {`UPDATE events SET payload = '{"n":7}' WHERE event_id = $1`, id(2), "event " + id(2) + " at position 1", true, 200, 200},
+		"its time":     {`UPDATE events SET created_at = created_at + interval '1 us' WHERE event_id = $1`, id(2), "event " + id(2) + " at position 1", true, 200, 200},
+		"leaves":       {`UPDATE ledger_batches SET leaves = $1`, bytes.Repeat([]byte{1}, 96), "at position ", false, 500, 200},
+		"fewer leaves": {`UPDATE ledger_batches SET leaves = $1`, bytes.Repeat([]byte{1}, 64), "not as many as were asked for", false, 500, 200},
+		"a checkpoint": {`UPDATE ledger_checkpoints SET note = replace(note, E'events\n3', $1)`, "events\n4", "not as many as were asked for", false, 500, 500},
+		"its text":     {`UPDATE ledger_checkpoints SET note = $1`, "nonsense", "the checkpoint is not a checkpoint", false, 500, 500},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := newAPI(t)
@@ -222,9 +223,12 @@ func TestEvidenceThatDoesNotVerifyIsNotHandedOut(t *testing.T) {
 				require.Equal(t, http.StatusOK, a.proof(t, 3, "").status)
 			}
 
+			require.Equal(t, c.log, a.get(t, "/v1/ledger/events/consistency?from=1&to=3").status, "a consistency proof")
+			require.Equal(t, c.head, a.get(t, "/v1/ledger/events/checkpoint").status, "the checkpoint")
+			before := a.evidenceFaults(t)
 			a.get(t, "/v1/events/export?format=bundle").refused(t, http.StatusInternalServerError, "internal_error", "")
 			a.logged(t, `"level":"ERROR"`, c.says)
-			require.Equal(t, 3, a.evidenceFaults(t))
+			require.Equal(t, before+1, a.evidenceFaults(t))
 		})
 	}
 }

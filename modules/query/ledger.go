@@ -3,6 +3,7 @@ package query
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"audittrail/modules/httpapi"
 	"audittrail/modules/ledger"
@@ -41,13 +42,10 @@ func (h *Handlers) GetConsistency(ctx context.Context, r httpapi.GetConsistencyR
 	if to > latest.Size {
 		return nil, errUnsigned.InField("to")
 	}
-	prover, err := ledger.NewProver(h.reader.Ledger(ledger.Log(r.Log)), to)
+	head := ledger.Checkpoint{Size: latest.Size, Root: latest.Root}
+	proof, err := ledger.ProveConsistency(ctx, h.reader.Ledger(ledger.Log(r.Log)), head, from, to)
 	if err != nil {
-		return nil, err
-	}
-	proof, err := prover.Consistency(ctx, from)
-	if err != nil {
-		return nil, err
+		return nil, h.faults.counted(err)
 	}
 	answer := httpapi.Consistency{Body: append(proof.AppendJSON([]byte(`{"proof":`)), '}')}
 	answer.ETag = httpserver.ETag(answer.Body)
@@ -66,17 +64,25 @@ func (h *Handlers) Tile(ctx context.Context, log ledger.Log, id ledger.TileID, w
 	if width > id.WidthAt(latest.Size) {
 		return nil, errUnsigned
 	}
-	return ledger.ReadTile(ctx, h.reader.Ledger(log), id, width)
+	tile, err := ledger.ReadTile(ctx, h.reader.Ledger(log), id, width)
+	return tile, h.faults.counted(err)
 }
 
-// signed is a log's latest checkpoint. Of a log that was never signed there is nothing to see: such a path
-// does not exist yet.
+// signed is a log's latest checkpoint, whose row says what its note does. Of a log that was never signed there
+// is nothing to see: such a path does not exist yet.
 func (h *Handlers) signed(ctx context.Context, log ledger.Log) (store.Checkpoint, error) {
 	latest, err := h.reader.Ledger(log).Checkpoint(ctx)
 	if notYetSigned(err) {
 		return store.Checkpoint{}, errUnsigned
 	}
-	return latest, err
+	if err != nil {
+		return store.Checkpoint{}, err
+	}
+	says, err := ledger.SignedHead([]byte(latest.Note), log)
+	if err == nil && (says.Size != latest.Size || says.Root != latest.Root) {
+		err = &ledger.EvidenceError{Detail: fmt.Sprintf("of size %d is kept as one of size %d, or of another root", says.Size, latest.Size)}
+	}
+	return latest, h.faults.counted(err)
 }
 
 // notYetSigned says whether an error is that a log has no checkpoint.

@@ -103,11 +103,8 @@ func feedSlices(ctx context.Context, conn *pgx.Conn, after int64, limit int) ([]
 		next   = after + 1 // positions are dense: each batch begins where the one before ends
 		last   = after + int64(limit)
 	)
+	end := int64(-1) // of the batch before
 	for rows.Next() {
-		if next > last {
-			more = true
-			break
-		}
 		var (
 			s                   slice
 			first, count, batch int64
@@ -115,11 +112,19 @@ func feedSlices(ctx context.Context, conn *pgx.Conn, after int64, limit int) ([]
 		if err := rows.Scan(&first, &count, &batch, &s.earliest, &s.latest); err != nil {
 			return nil, false, err
 		}
-		if first+count <= next { // after lies beyond all that there is
-			continue
+		if end < 0 { // the first one may begin before what is asked for
+			end = min(first, next)
 		}
-		if first > next {
-			return nil, false, fmt.Errorf("ledger batch at %d, expected at %d: %w", first, next, errCorrupt)
+		if first != end {
+			return nil, false, fmt.Errorf("ledger batch at %d, expected at %d: %w", first, end, errCorrupt)
+		}
+		end = first + count
+		if next > last {
+			more = true
+			break
+		}
+		if end <= next { // after lies beyond all that there is
+			continue
 		}
 		s.first, s.last = next, min(first+count-1, last)
 		more = s.last < first+count-1

@@ -361,3 +361,45 @@ func TestReadOffsetsAddUpAsTheyGrow(t *testing.T) {
 	check(zero, other)
 	check(zero, other)
 }
+
+// TestFeedPassesNothingBy: whoever follows must not be led over positions by a batch that claims more, or
+// fewer, than it has.
+func TestFeedPassesNothingBy(t *testing.T) {
+	s := newStore(t)
+	s.begin(t, 1)
+	const at = "2026-11-23T10:00:00Z"
+	for i := range 3 {
+		n := 1 + 3*i
+		s.appendAll(t, int64(3*i), given{n: n, typ: "a", aggregate: "x", at: at}, given{n: n + 1, typ: "a", aggregate: "x", at: at}, given{n: n + 2, typ: "a", aggregate: "x", at: at})
+	}
+	r := store.NewReader(store.ReaderOptions{Pool: openPool(t, s.url, "audittrail_api")})
+	for _, count := range []int{2, 3, 5, 8, 1 << 30} {
+		_, err := s.owner.Exec(t.Context(), `ALTER TABLE ledger_batches DISABLE TRIGGER ALL`)
+		require.NoError(t, err)
+		_, err = s.owner.Exec(t.Context(), `ALTER TABLE ledger_batches DROP CONSTRAINT IF EXISTS ledger_batches_check, DROP CONSTRAINT IF EXISTS ledger_batches_count_check`)
+		require.NoError(t, err)
+		_, err = s.owner.Exec(t.Context(), `UPDATE ledger_batches SET count = $1 WHERE first_position = 3`, count)
+		require.NoError(t, err)
+		for _, limit := range []int{1, 2, 3, 4, 100} {
+			after, seen := int64(2), 0
+			for {
+				page, err := r.Feed(t.Context(), after, limit)
+				if err != nil {
+					require.NotEqual(t, 3, count)
+					break
+				}
+				seen += len(page.Items)
+				if page.ScannedTo == after {
+					break
+				}
+				after = page.ScannedTo
+			}
+			switch {
+			case count == 3:
+				require.Equal(t, 6, seen)
+			default:
+				require.LessOrEqual(t, after, int64(5), "count %d, limit %d: led beyond the batch", count, limit)
+			}
+		}
+	}
+}
