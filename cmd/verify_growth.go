@@ -48,35 +48,52 @@ func growthAsked(c *cobra.Command, names []string) (growth, error) {
 }
 
 // compare says in the later file's verdict whether its log is the earlier file's, and more. Where one of
-// them shows no checkpoint that can be trusted there is nothing to compare.
+// them did not pass there is nothing to compare.
 func (g growth) compare(c *cobra.Command, earlier, later *verdict) error {
-	from, to := &earlier.report.Checkpoint.Checkpoint, &later.report.Checkpoint.Checkpoint
-	if !earlier.status().passed() || !later.status().passed() || from.Origin == "" || to.Origin == "" {
+	if !earlier.status().passed() || !later.status().passed() {
 		return nil
 	}
-	if g.consistency == "" && from.Origin == to.Origin && from.Size < to.Size {
-		return wrongUsage("--consistency is missing: the file that GET /v1/ledger/%s/consistency?from=%d&to=%d of the API answers",
-			later.report.Log, from.Size, to.Size)
-	}
-	var p ledger.Proof
-	var err error
-	if g.consistency != "" {
-		p, err = readConsistency(c.Context(), g.consistency, c.InOrStdin())
-	}
-	var fault *ledger.Fault
+	fault, err := g.fault(c, earlier, later)
 	switch {
-	case errors.As(err, &fault):
 	case err != nil:
 		return err
-	default:
-		fault = to.GrewFrom(from, p)
-	}
-	if fault != nil {
+	case fault != nil:
 		later.faults, later.count = append(later.faults, fault), later.count+1
-	} else {
-		later.grewFrom = from
+	default:
+		later.grewFrom = &earlier.report.Checkpoint.Checkpoint
 	}
 	return nil
+}
+
+// fault says why the later file's log is not shown to be the earlier one's, and more; nil where it is. An error
+// is one of the call as a whole.
+func (g growth) fault(c *cobra.Command, earlier, later *verdict) (*ledger.Fault, error) {
+	from, to := &earlier.report.Checkpoint.Checkpoint, &later.report.Checkpoint.Checkpoint
+	switch {
+	case to.Origin == "": // an export, which is complete without one, too
+		return noCheckpoint("this file"), nil
+	case from.Origin == "":
+		return noCheckpoint("the earlier file"), nil
+	case g.consistency == "" && from.Origin == to.Origin && from.Size < to.Size:
+		return nil, wrongUsage("--consistency is missing: the file that GET /v1/ledger/%s/consistency?from=%d&to=%d of the API answers",
+			later.report.Log, from.Size, to.Size)
+	case g.consistency == "":
+		return to.GrewFrom(from, nil), nil
+	}
+	p, err := readConsistency(c.Context(), g.consistency, c.InOrStdin())
+	var fault *ledger.Fault
+	if errors.As(err, &fault) {
+		return fault, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return to.GrewFrom(from, p), nil
+}
+
+func noCheckpoint(file string) *ledger.Fault {
+	return &ledger.Fault{Kind: ledger.NotConsistent, Index: -1,
+		Detail: file + " names no signed checkpoint, so nothing shows that the log only grew"}
 }
 
 func readConsistency(ctx context.Context, name string, stdin io.Reader) (ledger.Proof, error) {

@@ -80,7 +80,51 @@ func TestVerifySince(t *testing.T) {
 	}
 }
 
-// Evidence has checkpoints, too; and of exports they tell as much.
+// Exports name checkpoints, too. One that names none is complete, and anybody can make one: it shows nothing
+// of a log's history, on either side.
+func TestVerifySinceAmongExports(t *testing.T) {
+	const signed, bundle = evidence + "export.ndjson", evidence + "events.json" // of one checkpoint
+	unsigned := writeFile(t, "unsigned.ndjson", withoutCheckpoint(t, readEvidence(t, "export.ndjson")))
+	noProof := writeFile(t, "garbage", "no proof")
+	for name, c := range map[string]struct {
+		args   []string
+		status int
+		says   string
+	}{
+		"later":                    {[]string{signed, "--since", bundle}, statusDone, "The log is the same as at the earlier checkpoint"},
+		"earlier":                  {[]string{bundle, "--since", signed}, statusDone, "The log is the same as at the earlier checkpoint"},
+		"later, unsigned":          {[]string{unsigned, "--since", bundle}, statusTampering, "this file names no signed checkpoint"},
+		"earlier, unsigned":        {[]string{bundle, "--since", unsigned}, statusTampering, "the earlier file names no signed checkpoint"},
+		"both, unsigned":           {[]string{unsigned, "--since", unsigned}, statusTampering, "names no signed checkpoint"},
+		"unsigned, with no proof":  {[]string{unsigned, "--since", bundle, "--consistency", noProof}, statusTampering, "names no signed checkpoint"},
+		"unsigned, with a missing": {[]string{unsigned, "--since", bundle, "--consistency", "nothing"}, statusTampering, "names no signed checkpoint"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			args := append([]string{"verify", "--key", evidence + "keys.txt"}, c.args...)
+			out, errs, status := call(t, args...)
+			require.Equal(t, c.status, status, out+errs)
+			require.Contains(t, out, c.says)
+			report := verifyJSON(t, c.status, args[1:]...)
+			require.Equal(t, c.status == statusDone, report.Passed)
+			if c.status != statusDone {
+				require.Contains(t, out, c.args[0]+": NOT PROVEN\n")
+				require.Equal(t, "not_consistent", report.Files[1].Faults[0].Kind)
+				require.Equal(t, 1, report.Files[1].FaultCount)
+			}
+		})
+	}
+}
+
+// withoutCheckpoint is an export as it was made before anything had been signed.
+func withoutCheckpoint(t *testing.T, export string) string {
+	t.Helper()
+	last := strings.LastIndex(export, "\n{") + 1
+	start := strings.LastIndex(export, `,"checkpoint":"`)
+	require.Greater(t, start, last)
+	return export[:start] + `,"checkpoint":""}` + "\n"
+}
+
+// Evidence has checkpoints, too.
 func TestVerifySinceAmongEvidence(t *testing.T) {
 	keys := evidence + "keys.txt"
 	bundle := evidence + "events.json"
