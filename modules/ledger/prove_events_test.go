@@ -17,7 +17,7 @@ import (
 func TestInclusionCheckAgreesWithVerifyInclusion(t *testing.T) {
 	m := newMemory(t, numbered(3000))
 	m.build(3000)
-	accepted := 0
+	accepted, all := 0, 0
 	rapid.Check(t, func(rt *rapid.T) {
 		size := rapid.Int64Range(1, 3000).Draw(rt, "size")
 		root := m.root(size)
@@ -49,13 +49,13 @@ func TestInclusionCheckAgreesWithVerifyInclusion(t *testing.T) {
 			if got := check.Verify(leaf, index, p); got != want {
 				rt.Fatalf("index %d of %d: %v, but the verifier says %v", index, size, got, want)
 			}
-			if want {
+			if all++; want {
 				accepted++
 			}
 		}
 	})
-	if accepted < 200 {
-		t.Errorf("only %d proofs were good", accepted)
+	if accepted < all/5 { // about four in nine are left as they were, whatever the number of tries
+		t.Errorf("only %d proofs of %d were good", accepted, all)
 	}
 }
 
