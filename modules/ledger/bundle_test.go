@@ -238,6 +238,38 @@ func TestChangedBundlesDoNotVerify(t *testing.T) {
 	}
 }
 
+// noObjects are JSON, and no entries.
+func noObjects() []string {
+	return []string{"7", "-7", "[]", `["position",1]`, "null", "true", `""`, `"position"`, `"{\"position\":4}"`}
+}
+
+// showing is a bundle of one entry that shows a value, whatever that is.
+func (h *history) showing(value string) string {
+	h.t.Helper()
+	var out bytes.Buffer
+	w, err := ledger.NewBundleWriter(&out, h.log, h.signed)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if err := errors.Join(w.Entry([]byte(value), 4, h.tree.inclusion(int64(len(h.tree.leaves)), 4)[0]), w.Close()); err != nil {
+		h.t.Fatal(err)
+	}
+	return out.String()
+}
+
+// An entry that is no object is refused, and whatever stands in an object's place is not read as one.
+func TestEntriesThatAreNoObjects(t *testing.T) {
+	for _, h := range []*history{newHistory(t, 9), newAccessHistory(t, 9)} {
+		for _, value := range noObjects() {
+			_, err := verify(h.showing(value), trusting(t, h.key))
+			var e *ledger.NotProvenError
+			if !errors.As(err, &e) || e.Faults[0].Kind != ledger.BadEntry || !strings.Contains(e.Faults[0].Detail, "is not an object") {
+				t.Errorf("%s, %s: %v", h.log, value, err)
+			}
+		}
+	}
+}
+
 func quoted(t *testing.T, b []byte) []byte {
 	t.Helper()
 	var out bytes.Buffer
@@ -353,6 +385,11 @@ func FuzzVerify(f *testing.F) {
 	f.Add([]byte(access.bundle(59)))
 	f.Add([]byte(h.textProof(17)))
 	f.Add([]byte(h.export(4, 7)))
+	f.Add(h.signed)
+	for _, value := range noObjects() {
+		f.Add([]byte(h.showing(value)))
+		f.Add([]byte(access.showing(value)))
+	}
 	keys := trusting(f, h.key)
 	f.Fuzz(func(t *testing.T, text []byte) {
 		told := int64(0)
