@@ -2,6 +2,7 @@ package ledger_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"strings"
 	"testing"
@@ -30,6 +31,42 @@ func keysOf(t testing.TB, texts ...string) ledger.Keys {
 		t.Fatal(err)
 	}
 	return keys
+}
+
+// Two seeds, as numbers, whose keys have one id as keys of the events: of 2³² ids some 80,000 keys are enough
+// to find such a pair, for anybody.
+const firstOfOneID, secondOfOneID = 6615, 25762
+
+// ofOneID are the verifier keys of that pair.
+func ofOneID(t testing.TB) (first, second string) {
+	t.Helper()
+	var keys [2]string
+	for i, seed := range []uint64{firstOfOneID, secondOfOneID} {
+		k, err := ledger.GenerateKey(origin, bytes.NewReader(binary.BigEndian.AppendUint64(make([]byte, 24), seed)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys[i] = k.VerifierKey(ledger.Events)
+	}
+	return keys[0], keys[1]
+}
+
+// A signature names its key by name and id. Where two keys have both, nobody knows whose it is.
+func TestTwoKeysOfOneNameAndIDAreNotTrustedTogether(t *testing.T) {
+	first, second := ofOneID(t)
+	if start := origin + "/events+d7e6ddf3+"; first == second || !strings.HasPrefix(first, start) || !strings.HasPrefix(second, start) {
+		t.Fatalf("%s and %s are no such pair", first, second)
+	}
+	for name, texts := range map[string][]string{"two": {first, second}, "a file of both": {first + "\n" + second}, "others between": {second, first, second}} {
+		if _, err := ledger.ParseKeys(texts...); err == nil || !strings.Contains(err.Error(), "has the name and the id of another key, but is another") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for _, alone := range []string{first, second} {
+		if keys, err := ledger.ParseKeys(alone, alone); err != nil || len(keys.IDs()) != 1 {
+			t.Errorf("one of them twice: %v", err)
+		}
+	}
 }
 
 // trusting are the keys of both logs.

@@ -323,23 +323,76 @@ func TestBuildTilesGoesOnAfterAFailure(t *testing.T) {
 	}
 }
 
-// short answers one leaf, or one tile, less than it was asked for.
-type short struct{ *memory }
-
-func (s short) Leaves(ctx context.Context, ranges []ledger.Range) ([][]ledger.Hash, error) {
-	leaves, err := s.memory.Leaves(ctx, ranges)
-	leaves[0] = leaves[0][1:]
-	return leaves, err
+// unfit is a reader whose answers do not fit what it was asked for.
+type unfit struct {
+	*memory
+	leaves, tiles func([][]ledger.Hash) [][]ledger.Hash // what becomes of its answers; nil for nothing
 }
 
-func TestAReaderThatAnswersTooLittleIsRefused(t *testing.T) {
-	p, err := ledger.NewProver(short{newMemory(t, numbered(300))}, 300)
+func (u unfit) Leaves(ctx context.Context, ranges []ledger.Range) ([][]ledger.Hash, error) {
+	answer, err := u.memory.Leaves(ctx, ranges)
+	if u.leaves != nil {
+		answer = u.leaves(answer)
+	}
+	return answer, err
+}
+
+func (u unfit) Tiles(ctx context.Context, ids []ledger.TileID) ([][]ledger.Hash, error) {
+	answer, err := u.memory.Tiles(ctx, ids)
+	if u.tiles != nil {
+		answer = u.tiles(answer)
+	}
+	return answer, err
+}
+
+// A reader that answers too little or too much is refused: no root is made of it, and nothing panics.
+func TestReadersThatAnswerAmissAreRefused(t *testing.T) {
+	m := newMemory(t, numbered(70_000))
+	m.build(70_000)
+	answerLess := func(answer [][]ledger.Hash) [][]ledger.Hash { return answer[:len(answer)-1] }
+	answerMore := func(answer [][]ledger.Hash) [][]ledger.Hash { return append(answer, answer[0]) }
+	hashLess := func(answer [][]ledger.Hash) [][]ledger.Hash {
+		answer[0] = answer[0][1:]
+		return answer
+	}
+	hashMore := func(answer [][]ledger.Hash) [][]ledger.Hash {
+		answer[0] = append(slices.Clip(answer[0]), make([]ledger.Hash, ledger.TileWidth)...)
+		return answer
+	}
+	for name, r := range map[string]unfit{
+		"a range less":         {m, answerLess, nil},
+		"a range more":         {m, answerMore, nil},
+		"a leaf less":          {m, hashLess, nil},
+		"leaves more":          {m, hashMore, nil},
+		"a tile less":          {m, nil, answerLess},
+		"a tile more":          {m, nil, answerMore},
+		"a tile that is wider": {m, nil, hashMore},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, err := ledger.NewProver(r, 70_000)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := p.Root(t.Context()); !errors.Is(err, ledger.ErrIncomplete) {
+				t.Errorf("its root: %v", err)
+			}
+			if _, err := p.Inclusion(t.Context(), 0, 69_999); !errors.Is(err, ledger.ErrIncomplete) {
+				t.Errorf("its proofs: %v", err)
+			}
+		})
+	}
+	// Of stored tiles there may always be less: the rest is computed.
+	p, err := ledger.NewProver(unfit{m, nil, func(answer [][]ledger.Hash) [][]ledger.Hash { return make([][]ledger.Hash, len(answer)) }}, 70_000)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := p.Root(t.Context()); err == nil {
-		t.Error("made a root of less")
+	if root, err := p.Root(t.Context()); err != nil || root != m.root(70_000) {
+		t.Error(err)
 	}
+}
+
+func TestOnlyWhatIsInTheLogIsProven(t *testing.T) {
+	p := newMemory(t, numbered(300)).prover(300)
 	if _, err := p.Inclusion(t.Context(), 300); err == nil {
 		t.Error("proved what is not there")
 	}
