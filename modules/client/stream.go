@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// stallTime is how long a stream may be silent while it is read before it is given up: longer than the API's slowest
-// statement.
+// stallTime is how long a stream may be silent while it is read before it is given up: longer than the API's
+// slowest statement.
 const stallTime = 2 * time.Minute
 
 var errStalled = errors.New("the API has sent nothing for two minutes")
@@ -38,6 +38,7 @@ func (c *Client) Open(ctx context.Context, path string, query url.Values) (io.Re
 	}
 	s.body = resp.Body
 	if resp.StatusCode == http.StatusOK && (kindOf(resp) == kindJSON || kindOf(resp) == kindNDJSON) {
+		s.watch.Stop() // until the first Read
 		return s, nil
 	}
 	return nil, errors.Join(c.refusal(resp), s.Close())
