@@ -3,6 +3,7 @@ package ledger
 import (
 	"bytes"
 	"crypto/ed25519"
+	"crypto/subtle"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -19,8 +20,12 @@ import (
 // fits another. Printing it, in whatever way, shows its name only.
 type SigningKey struct {
 	origin string
-	seed   [ed25519.SeedSize]byte
+	seed   seed
 }
+
+// seed gives the secret. It is a function because of a function only the address is printed: values, and what
+// pointers lead to, are shown by fmt and by debuggers' dumps even where no method of theirs is called.
+type seed func() [ed25519.SeedSize]byte
 
 const (
 	privatePrefix  = "PRIVATE+KEY+"
@@ -65,14 +70,18 @@ func oddInOrigin(r rune) bool {
 
 // GenerateKey makes a signing key named origin out of 32 bytes of rand.
 func GenerateKey(origin string, rand io.Reader) (SigningKey, error) {
-	k := SigningKey{origin: origin}
 	if err := CheckOrigin(origin); err != nil {
 		return SigningKey{}, fmt.Errorf("the origin %w", err)
 	}
-	if _, err := io.ReadFull(rand, k.seed[:]); err != nil {
+	var random [ed25519.SeedSize]byte
+	if _, err := io.ReadFull(rand, random[:]); err != nil {
 		return SigningKey{}, fmt.Errorf("read random bytes: %w", err)
 	}
-	return k, nil
+	return newSigningKey(origin, random), nil
+}
+
+func newSigningKey(origin string, secret [ed25519.SeedSize]byte) SigningKey {
+	return SigningKey{origin, func() [ed25519.SeedSize]byte { return secret }}
 }
 
 // ParseSigningKeys reads ledger.signing_key: one key, or several with commas or on lines of their own
@@ -95,7 +104,7 @@ func ParseSigningKeys(text, origin string) ([]SigningKey, error) {
 			return nil, fmt.Errorf("key %d is named %q, but key 1 is named %q: all must be one ledger's", len(keys)+1, k.origin, keys[0].origin)
 		}
 		for _, other := range keys {
-			if other == k {
+			if other.Equal(k) {
 				return nil, errKeyTwice
 			}
 		}
@@ -120,7 +129,7 @@ func parseSigningKey(word string) (SigningKey, error) {
 	if err != nil || len(key) != 1+ed25519.SeedSize || CheckOrigin(signer.Name()) != nil {
 		return SigningKey{}, errSigningKey
 	}
-	k := SigningKey{origin: signer.Name(), seed: [ed25519.SeedSize]byte(key[1:])}
+	k := newSigningKey(signer.Name(), [ed25519.SeedSize]byte(key[1:]))
 	if k.Secret() != word {
 		return SigningKey{}, errSigningKey // another spelling
 	}
@@ -129,6 +138,12 @@ func parseSigningKey(word string) (SigningKey, error) {
 
 // Origin is the key's name, ledger.origin.
 func (k SigningKey) Origin() string { return k.origin }
+
+// Equal tells whether two keys are one, by their name and their secret.
+func (k SigningKey) Equal(other SigningKey) bool {
+	mine, others := k.seed(), other.seed()
+	return k.origin == other.origin && subtle.ConstantTimeCompare(mine[:], others[:]) == 1
+}
 
 // String is the key's name, without the key.
 func (k SigningKey) String() string { return "signing key of " + k.origin }
@@ -139,7 +154,8 @@ func (k SigningKey) GoString() string { return k.String() }
 // Secret is the text that ledger.signing_key takes. It MUST NOT be logged.
 func (k SigningKey) Secret() string {
 	// GenerateKey of the note package reads exactly the seed.
-	secret, _, err := note.GenerateKey(bytes.NewReader(k.seed[:]), k.origin)
+	random := k.seed()
+	secret, _, err := note.GenerateKey(bytes.NewReader(random[:]), k.origin)
 	if err != nil {
 		panic("ledger: a signing key without a seed: " + err.Error())
 	}
@@ -159,7 +175,8 @@ func (k SigningKey) Signer(log Log) (note.Signer, error) {
 
 // VerifierKey is the public key of one log as --key takes it: <origin>/<log>+<key id>+<base64>.
 func (k SigningKey) VerifierKey(log Log) string {
-	public := ed25519.NewKeyFromSeed(k.seed[:]).Public().(ed25519.PublicKey)
+	random := k.seed()
+	public := ed25519.NewKeyFromSeed(random[:]).Public().(ed25519.PublicKey)
 	text, err := note.NewEd25519VerifierKey(log.Origin(k.origin), public)
 	if err != nil {
 		panic("ledger: an Ed25519 key of a wrong size: " + err.Error())

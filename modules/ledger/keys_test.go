@@ -3,6 +3,7 @@ package ledger_test
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -79,7 +80,7 @@ func TestSigningKeyIsReadBack(t *testing.T) {
 	for seed := range 100 { // base64 has + among its letters, which also parts the key
 		k := testKey(t, byte(seed))
 		got, err := ledger.ParseSigningKeys(k.Secret(), origin)
-		if err != nil || len(got) != 1 || got[0] != k || got[0].Origin() != origin {
+		if err != nil || len(got) != 1 || !got[0].Equal(k) || got[0].Origin() != origin {
 			t.Fatalf("seed %d: %v, %v", seed, got, err)
 		}
 	}
@@ -89,7 +90,7 @@ func TestSeveralSigningKeys(t *testing.T) {
 	a, b := testKey(t, 1), testKey(t, 2)
 	for _, sep := range []string{",", ", ", "\n", ",\n"} {
 		got, err := ledger.ParseSigningKeys(a.Secret()+sep+b.Secret()+"\n", "")
-		if err != nil || len(got) != 2 || got[0] != a || got[1] != b {
+		if err != nil || len(got) != 2 || !got[0].Equal(a) || !got[1].Equal(b) || a.Equal(b) {
 			t.Errorf("%q: %v, %v", sep, got, err)
 		}
 	}
@@ -128,12 +129,36 @@ func named(t *testing.T, origin string) ledger.SigningKey {
 	return k
 }
 
+// Also where it stands in a member that is not exported, whose methods fmt can't call.
 func TestPrintingASigningKeyShowsItsNameOnly(t *testing.T) {
 	k := testKey(t, 'Z')
+	type holder struct{ k ledger.SigningKey }
+	type far struct {
+		keys []holder
+		k    *ledger.SigningKey
+		any  any
+	}
+	for name, v := range map[string]any{
+		"itself": k, "a pointer": &k, "a list": []ledger.SigningKey{k}, "a member": holder{k}, "a map": map[string]holder{"": {k}},
+		"far inside": far{[]holder{{k}}, &k, k},
+	} {
+		for _, format := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%c"} {
+			got := strings.ToLower(fmt.Sprintf(format, v))
+			for _, secret := range []string{"90 90", "90, 90", "5a5a", "5a 5a", "0x5a, 0x5a", "zz", "wlpawlpa"} {
+				if strings.Contains(got, secret) {
+					t.Errorf("%s by %s: %s", name, format, got)
+				}
+			}
+		}
+	}
 	for _, format := range []string{"%v", "%+v", "%#v", "%s"} {
-		if got := fmt.Sprintf(format, k) + fmt.Sprintf(format, []ledger.SigningKey{k}); strings.Contains(got, "90") || strings.Contains(got, "Wlpa") || !strings.Contains(got, origin) {
+		if got := fmt.Sprintf(format, k); got != "signing key of "+origin {
 			t.Errorf("%s shows %s", format, got)
 		}
+	}
+	text, err := json.Marshal(far{[]holder{{k}}, &k, k})
+	if all, err2 := json.Marshal(k); err != nil || err2 != nil || len(text)+len(all) > len("{}{}") {
+		t.Errorf("JSON has %s%s, %v, %v", text, all, err, err2)
 	}
 }
 
