@@ -112,6 +112,9 @@ func OpenCheckpoint(signed []byte, keys Keys) (Signed, error) {
 		return Signed{}, &CheckpointError{Kind: Malformed, Detail: "is longer than any checkpoint"}
 	}
 	opened, err := note.Open(signed, keys)
+	if err != nil && bytes.Contains(signed, []byte("\r\n")) { // which no note has
+		return Signed{}, &CheckpointError{Kind: Malformed, Detail: "is changed: its lines end as Windows has them (CR LF), and were signed with LF alone"}
+	}
 	if err != nil {
 		return Signed{}, explainNote(err, keys)
 	}

@@ -2,18 +2,30 @@ package ledger
 
 import (
 	"bufio"
-	"bytes"
 	"io"
+	"slices"
+	"strings"
 )
 
-// isCheckpoint reports whether a file is a signed checkpoint by its looks: its first line is a log's name, and
-// the second begins with a digit. No other evidence, and no JSON, begins so.
+// isCheckpoint reports whether a file is, or was, a signed checkpoint by its looks, whole or cut, and whatever its
+// lines end in: a log's name with nothing behind it, or a line that begins with a digit; any name with a size and
+// a root below it; or the first empty line with a signature below. No JSON looks so.
 func isCheckpoint(b *bufio.Reader) bool {
 	start, _ := b.Peek(b.Size())
-	origin, rest, _ := bytes.Cut(start, []byte{'\n'})
-	_, ok := LogOf(string(origin))
-	return ok && len(rest) > 0 && '0' <= rest[0] && rest[0] <= '9'
+	lines := strings.Split(strings.ReplaceAll(string(start), "\r\n", "\n"), "\n")
+	lines = append(lines, "", "") // of one that is cut
+	origin, size, root := lines[0], lines[1], lines[2]
+	if _, ok := LogOf(origin); ok && (size != "" && isDigit(rune(size[0])) || strings.Join(lines[1:], "") == "") {
+		return true
+	}
+	if _, err := ParseHash(root); err == nil && size != "" && strings.TrimFunc(size, isDigit) == "" {
+		return true
+	}
+	empty := slices.Index(lines, "")
+	return empty > 0 && strings.HasPrefix(lines[empty+1], "\u2014 ")
 }
+
+func isDigit(r rune) bool { return '0' <= r && r <= '9' }
 
 // verifyCheckpoint verifies a signed checkpoint that stands alone. It has no entries.
 func verifyCheckpoint(b *bufio.Reader, keys Keys) (Report, error) {
@@ -22,8 +34,8 @@ func verifyCheckpoint(b *bufio.Reader, keys Keys) (Report, error) {
 	if err != nil {
 		return report, &UnreadableError{Detail: "the file can't be read", Cause: err}
 	}
-	origin, _, _ := bytes.Cut(signed, []byte{'\n'})
-	report.Log, _ = LogOf(string(origin))
+	origin, _, _ := strings.Cut(string(signed), "\n")
+	report.Log, _ = LogOf(strings.TrimSuffix(origin, "\r"))
 	opened, fault := openFor(report.Log, signed, keys)
 	if fault != nil {
 		return report, notProven(fault)

@@ -78,7 +78,8 @@ func verify(r io.Reader, keys Keys, each func(Entry), most int64) (Report, error
 	return v.run()
 }
 
-// openFor verifies the checkpoint of evidence about a log.
+// openFor verifies the checkpoint of evidence about a log; "" where that is not known, since the checkpoint
+// stands alone.
 func openFor(log Log, signed []byte, keys Keys) (Signed, *Fault) {
 	opened, err := OpenCheckpoint(signed, keys)
 	if err != nil {
@@ -89,7 +90,11 @@ func openFor(log Log, signed []byte, keys Keys) (Signed, *Fault) {
 		}
 		return Signed{}, fault
 	}
-	if of, ok := LogOf(opened.Origin); !ok || of != log {
+	of, ok := LogOf(opened.Origin)
+	switch {
+	case log == "" && !ok:
+		return Signed{}, &Fault{Kind: WrongLog, Index: -1, Detail: fmt.Sprintf("the checkpoint is of %s, which is no log of events or of accesses", printable(opened.Origin))}
+	case of != log:
 		return Signed{}, &Fault{Kind: WrongLog, Index: -1, Detail: fmt.Sprintf("the entries are of the log %q, but the checkpoint is of %s", log, printable(opened.Origin))}
 	}
 	return opened, nil

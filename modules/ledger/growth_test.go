@@ -1,12 +1,16 @@
 package ledger_test
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
+
+	"golang.org/x/mod/sumdb/note"
 
 	"audittrail/modules/ledger"
 )
@@ -97,8 +101,8 @@ func TestReadConsistency(t *testing.T) {
 	}
 }
 
-// A checkpoint alone is evidence without entries. Whatever byte of it is changed, it is refused; and from
-// the second line on it is still seen to be a checkpoint.
+// A checkpoint alone is evidence without entries. Whatever byte of it is changed, it is refused, and still seen to
+// be a checkpoint.
 func TestVerifyACheckpointAlone(t *testing.T) {
 	m := newMemory(t, numbered(20))
 	want, text := head(t, m, 20)
@@ -107,25 +111,85 @@ func TestVerifyACheckpointAlone(t *testing.T) {
 	if err != nil || report.Form != ledger.FormCheckpoint || report.Log != ledger.Events || report.Checkpoint.Root != want.Root || report.Entries != 0 {
 		t.Fatalf("%+v, %v", report, err)
 	}
-	var not *ledger.NotProvenError
-	var unreadable *ledger.UnreadableError
+	refused := func(name, text string) {
+		t.Helper()
+		report, err := ledger.Verify(strings.NewReader(text), keys, nil)
+		var not *ledger.NotProvenError
+		if !errors.As(err, &not) || report.Form != ledger.FormCheckpoint || report.Checkpoint.Origin != "" {
+			t.Errorf("%s: %+v, %v", name, report, err)
+		}
+	}
 	for at := range len(text) {
 		for _, bits := range []byte{1, 2, 32, 128} {
 			changed := []byte(text)
 			changed[at] ^= bits
-			report, err := ledger.Verify(strings.NewReader(string(changed)), keys, nil)
-			seen := errors.As(err, &not) || at <= strings.IndexByte(text, '\n')+1 && errors.As(err, &unreadable)
-			if !seen || report.Checkpoint.Origin != "" {
-				t.Fatalf("byte %d changed by %d: %+v, %v", at, bits, report, err)
-			}
+			refused(fmt.Sprintf("byte %d changed by %d", at, bits), string(changed))
 		}
 	}
-	if _, err := ledger.Verify(strings.NewReader(text+strings.Repeat("x", ledger.MaxCheckpoint)), keys, nil); !errors.As(err, &not) {
-		t.Error(err)
+	for end := len(want.Origin); end < len(text); end++ {
+		refused(fmt.Sprintf("cut at %d", end), text[:end])
 	}
-	for _, text := range []string{"audit.test/shop/events\n", "audit.test/shop/events\nx", "minutes of the meeting\n3 of us\n"} {
+	refused("too long", text+strings.Repeat("x", ledger.MaxCheckpoint))
+	refused("empty lines", want.Origin+"\n\n\n")
+	for _, text := range []string{want.Origin[:len(want.Origin)-1], want.Origin + "\nx", want.Origin + "\n\nx", "minutes of the meeting\n3 of us\n", "count\n8\n9\n", "\n\n", "\u2014 a b\n", "a\n\n\u2014"} {
+		var unreadable *ledger.UnreadableError
 		if _, err := ledger.Verify(strings.NewReader(text), keys, nil); !errors.As(err, &unreadable) {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
+}
+
+// What became of a checkpoint is said in words for it, and not that it is no JSON.
+func TestCheckpointsAloneSayWhatIsWrong(t *testing.T) {
+	k := testKey(t, 1)
+	_, text := head(t, newMemory(t, numbered(20)), 20)
+	windows := strings.ReplaceAll(text, "\n", "\r\n")
+	foreign, foreignKey := foreignCheckpoint(t)
+	for name, c := range map[string]struct {
+		text string
+		keys ledger.Keys
+		kind ledger.FaultKind
+		says string
+		log  ledger.Log
+	}{
+		"lines of Windows":           {windows, trusting(t, k), ledger.Malformed, "end as Windows has them", ledger.Events},
+		"lines of Windows, cut":      {windows[:len(origin)+len("/events\r\n")], trusting(t, k), ledger.Malformed, "end as Windows has them", ledger.Events},
+		"cut behind its first line":  {text[:strings.Index(text, "\n")+1], trusting(t, k), ledger.Malformed, "cut or changed", ledger.Events},
+		"cut in its second line":     {text[:strings.Index(text, "\n")+2], trusting(t, k), ledger.Malformed, "cut or changed", ledger.Events},
+		"its signature cut":          {text[:strings.Index(text, "\n\n")+1], trusting(t, k), ledger.Malformed, "cut or changed", ledger.Events},
+		"of another kind of log":     {foreign, keysOf(t, foreignKey), ledger.WrongLog, "the checkpoint is of audit.example.com/orders, which is no log of events or of accesses", ""},
+		"of a log without a key":     {foreign, trusting(t, k), ledger.UnknownKey, "but by audit.example.com/orders+", ""},
+		"that, its signature cut":    {foreign[:strings.Index(foreign, "\n\n")+1], keysOf(t, foreignKey), ledger.Malformed, "cut or changed", ""},
+		"a name that was changed":    {"x" + text, trusting(t, k), ledger.BadSignature, "changed after it was signed", ledger.Events},
+		"a log that was changed":     {strings.Replace(text, "/events\n", "/orders\n", 1), trusting(t, k), ledger.BadSignature, "changed after it was signed", ""},
+		"a size that is none":        {strings.Replace(text, "\n20\n", "\nx\n", 1), trusting(t, k), ledger.BadSignature, "changed after it was signed", ledger.Events},
+		"a size that ends otherwise": {strings.Replace(text, "\n20\n", "\n2O\n", 1), trusting(t, k), ledger.BadSignature, "changed after it was signed", ledger.Events},
+	} {
+		t.Run(name, func(t *testing.T) {
+			report, err := verify(c.text, c.keys)
+			var e *ledger.NotProvenError
+			if !errors.As(err, &e) || e.Faults[0].Kind != c.kind || !strings.Contains(e.Faults[0].Detail, c.says) || report.Form != ledger.FormCheckpoint || report.Log != c.log {
+				t.Errorf("%+v, %v", report, err)
+			}
+		})
+	}
+}
+
+// foreignCheckpoint is a genuine checkpoint of a log that is none of ours, and the key that signed it.
+func foreignCheckpoint(t *testing.T) (signed, key string) {
+	t.Helper()
+	const name = "audit.example.com/orders"
+	secret, key, err := note.GenerateKey(bytes.NewReader(make([]byte, 32)), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := note.NewSigner(secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := ledger.Checkpoint{Origin: name, Size: 20, Root: numbered(1)[0]}.Sign(signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text), key
 }
