@@ -21,10 +21,10 @@ var errBundleLog = errors.New("an event stands in the log of events alone")
 // checkpoint that all of them lead to. It keeps one entry at a time, so a bundle may be of any length.
 // An error leaves the bundle cut, which no reader takes for a whole one.
 type BundleWriter struct {
-	w       io.Writer
-	log     Log
-	space   []byte // of what is written next
-	entries int64
+	w     io.Writer
+	log   Log
+	space []byte // of what is written next
+	any   bool   // an entry was begun
 }
 
 // NewBundleWriter begins a bundle: it writes all that stands before the entries. signed is the signed
@@ -39,9 +39,6 @@ func NewBundleWriter(w io.Writer, log Log, signed []byte) (*BundleWriter, error)
 	b.space = append(quoted, `,"entries":[`...)
 	return b, b.flush()
 }
-
-// Entries is how many entries were written.
-func (b *BundleWriter) Entries() int64 { return b.entries }
 
 // Events proves events and writes them, in their order. They are proven together, so a few hundred at a
 // time are cheapest. p MUST be of the checkpoint that the bundle began with. The error is an *EvidenceError
@@ -85,9 +82,10 @@ func (b *BundleWriter) Close() error {
 
 func (b *BundleWriter) open() {
 	b.space = b.space[:0]
-	if b.entries > 0 {
+	if b.any {
 		b.space = append(b.space, ',')
 	}
+	b.any = true
 	b.space = append(b.space, "\n"+`{"event":`...)
 }
 
@@ -97,7 +95,6 @@ func (b *BundleWriter) close(index int64, p Proof) error {
 	b.space = append(b.space, `,"proof":`...)
 	b.space = p.AppendJSON(b.space)
 	b.space = append(b.space, '}')
-	b.entries++
 	return b.flush()
 }
 

@@ -89,9 +89,8 @@ func (c Checkpoint) Sign(signers ...note.Signer) ([]byte, error) {
 // Signed is a checkpoint that was verified.
 type Signed struct {
 	Checkpoint
-	Note  []byte   // as it was read
-	Keys  []string // who signed it and is trusted: <name>+<key id>
-	Other []string // who else is said to have signed it, unverified
+	Note []byte   // as it was read
+	Keys []string // who signed it and is trusted: <name>+<key id>
 }
 
 // CheckpointError says why a signed checkpoint is not to be believed, in words for people.
@@ -125,7 +124,7 @@ func OpenCheckpoint(signed []byte, keys Keys) (Signed, error) {
 	if err != nil {
 		return Signed{}, &CheckpointError{Kind: Malformed, Detail: err.Error()}
 	}
-	out := Signed{Checkpoint: c, Note: bytes.Clone(signed), Other: idsOf(opened.UnverifiedSigs)}
+	out := Signed{Checkpoint: c, Note: bytes.Clone(signed)}
 	for _, s := range opened.Sigs {
 		if s.Name == c.Origin {
 			out.Keys = append(out.Keys, keyID(s.Name, s.Hash))

@@ -12,8 +12,8 @@ import (
 )
 
 // TextProof is an inclusion proof as C2SP tlog-proof writes it. Its extra data is the entry in its
-// canonical form: what the leaf is computed over. It is as untrusted as the rest, until Verify has led
-// from it to the checkpoint.
+// canonical form: what the leaf is computed over. It is as untrusted as the rest, until Verify of the whole
+// text has led from it to the checkpoint.
 type TextProof struct {
 	Extra      []byte // the entry's canonical form, without its position; nil without
 	Index      int64
@@ -79,27 +79,6 @@ func ParseTextProof(text []byte) (TextProof, error) {
 		p.Proof = append(p.Proof, h)
 	}
 	return p, nil
-}
-
-// Verify checks that the leaf, which the caller MUST have computed from the entry itself, is in the log
-// of a checkpoint that one of keys has signed. The error is a *NotProvenError. The checkpoint is answered
-// also where it is genuine and the leaf is not in it; it is zero where it can't be trusted.
-func (p TextProof) Verify(leaf Hash, log Log, keys Keys) (Signed, error) {
-	signed, fault := openFor(log, p.Checkpoint, keys)
-	if fault == nil {
-		fault = p.leads(leaf, &signed.Checkpoint)
-	}
-	if fault != nil {
-		fault.Entry, fault.Index = 1, p.Index
-		return signed, notProven(fault)
-	}
-	return signed, nil
-}
-
-// leads checks that the proof leads from the leaf to a checkpoint that is trusted.
-func (p TextProof) leads(leaf Hash, c *Checkpoint) *Fault {
-	e := bundleEntry{shown{leaf: leaf, position: p.Index}, p.Index, p.Proof}
-	return e.verify(c)
 }
 
 // verifyText reads a textual proof and verifies the entry that it carries.
@@ -184,7 +163,8 @@ func (p TextProof) verify(report *Report, keys Keys) (id string, fault *Fault) {
 	}
 	shows, fault := p.shows(log)
 	if fault == nil {
-		fault = p.leads(shows.leaf, &report.Checkpoint.Checkpoint)
+		e := bundleEntry{shows, p.Index, p.Proof}
+		fault = e.verify(&report.Checkpoint.Checkpoint)
 	}
 	return shows.id, fault
 }
