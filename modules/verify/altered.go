@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"audittrail/modules/event"
 	"audittrail/modules/ledger"
@@ -22,56 +21,32 @@ const (
 	fieldContent    = "content" // eventType, aggregateId, aggregateType, version, payload or metadata
 )
 
-// altered tells what was changed in a row, as far as it can be told. A guess at what it was before is
-// right if the leaf says so: then nothing else was changed.
-func (x *explainer) altered(ctx context.Context, s *suspect) (Finding, error) {
-	f := eventFinding(EventAltered, s.row.EventID.String(), "").at(s.position)
-	e, ok, err := x.view.Suspect(ctx, s.row.Timestamp, s.row.ID)
-	if err := passable(err); err != nil {
-		return f, err
-	}
-	b, err := x.batch(ctx, s.row.Batch())
-	if err != nil {
-		return f, err
-	}
-	if !ok || b == nil || s.row.Index() >= len(b.Leaves) {
+// altered tells what was changed in a row, as far as a guess at what it was before gives the leaf: then nothing
+// else was changed. Where none does, ok is false: then more can be told once all rows were tried (unsolved.go).
+func (x *explainer) altered(ctx context.Context, s *suspect) (f Finding, ok bool, err error) {
+	f = eventFinding(EventAltered, s.row.EventID.String(), "").at(s.position)
+	a, ok, err := x.attempt(ctx, s)
+	if err != nil || !ok {
 		f.Detail = "its row is not what was stored"
-		return f, nil
+		return f, true, err
 	}
-	a := attempt{event: e, leaf: b.Leaves[s.row.Index()]}
-	key, known := x.byID[e.ID]
-	taken := false
-	if known && len(x.keys.orphans[s.row.Batch()]) > 0 {
-		if taken, err = x.standsElsewhere(ctx, s, &key); err != nil {
-			return f, err
-		}
-		known = !taken
+	own, known := x.byID[s.row.EventID]
+	found := a.solved()
+	if !found && known {
+		a, found = a.as(&own)
 	}
-	a.differs(fieldRecordedAt, !e.RecordedAt.Equal(b.RecordedAt), "it was "+event.FormatTime(b.RecordedAt), func(e *event.Stored) { e.RecordedAt = b.RecordedAt })
-	if known {
-		at := key.Timestamp
-		a.differs(fieldTimestamp, !e.Timestamp.Equal(at), "it was "+event.FormatTime(at), func(e *event.Stored) { e.Timestamp = at })
+	if !found {
+		a, found = x.wasOtherID(a, s)
 	}
-	if a.solved() {
-		f.Fields, f.Detail = a.fields, a.text()
-		return f, nil
+	if !found && !known {
+		found, _, err = x.wasElsewhereInKafka(ctx, &a, s)
 	}
-	content := known && digestDiffers(&key, &store.EventRow{Digest: a.event.Digest()})
-	found := !known && x.wasOtherID(&a, s)
-	if !found && !content {
-		if found, err = x.wasElsewhereInKafka(ctx, &a, s); err != nil {
-			return f, err
-		}
+	if err != nil || !found {
+		return f, false, err
 	}
-	switch {
-	case found:
-		f.Fields, f.Detail = a.fields, a.text()
-	case taken:
-		x.named(&f, &a, s)
-	default:
-		f.Fields, f.Detail = remaining(&a, key, known)
-	}
-	return f, nil
+	x.identify(a.event.ID, s.row.Batch())
+	f.EventID, f.Fields, f.Detail = a.event.ID.String(), a.fields, a.text()
+	return f, true, nil
 }
 
 // attempt is a row with what is known of its former values put in.
@@ -82,10 +57,25 @@ type attempt struct {
 	told   []string
 }
 
-// differs puts a former value in where it is another one.
-func (a *attempt) differs(field string, differs bool, told string, put func(*event.Stored)) {
+// attempt reads a row again, and what its batch says of it. ok is false where either can't be had.
+func (x *explainer) attempt(ctx context.Context, s *suspect) (a attempt, ok bool, err error) {
+	e, ok, err := x.view.Suspect(ctx, s.row.Timestamp, s.row.ID)
+	if err := passable(err); err != nil {
+		return a, false, err
+	}
+	b, err := x.batch(ctx, s.row.Batch())
+	if err != nil || !ok || b == nil || s.row.Index() >= len(b.Leaves) {
+		return a, false, err
+	}
+	a = attempt{event: e, leaf: b.Leaves[s.row.Index()]}
+	a.differs(fieldRecordedAt, !e.RecordedAt.Equal(b.RecordedAt), "it was "+event.FormatTime(b.RecordedAt))
+	a.event.RecordedAt = b.RecordedAt
+	return a, true, nil
+}
+
+// differs notes that a field had another value.
+func (a *attempt) differs(field string, differs bool, told string) {
 	if differs {
-		put(&a.event)
 		a.fields = append(a.fields, field)
 		a.told = append(a.told, field+" was changed; "+told)
 	}
@@ -95,133 +85,86 @@ func (a *attempt) solved() bool { return len(a.fields) > 0 && ledger.EventLeaf(&
 
 func (a *attempt) text() string { return strings.Join(a.told, ", ") }
 
-// wasOtherID tries the event ids that have a key in the batch and no row.
-func (x *explainer) wasOtherID(a *attempt, s *suspect) bool {
-	orphans := x.keys.orphans[s.row.Batch()]
-	for i, k := range orphans {
-		was := a.event
-		was.ID = k.EventID
-		changed := !was.Timestamp.Equal(k.Timestamp)
-		was.Timestamp = k.Timestamp
-		if ledger.EventLeaf(&was) != a.leaf {
-			continue
+// with is what is known and what is supposed.
+func (a *attempt) with(detail string) string {
+	return strings.Join(append(slices.Clone(a.told), detail), ", and ")
+}
+
+// as tries the event id and the timestamp of a key. Where they are not what the row had, the attempt stays as
+// it was.
+func (a attempt) as(k *store.Key) (attempt, bool) {
+	was := a
+	was.event.ID, was.event.Timestamp = k.EventID, k.Timestamp
+	if ledger.EventLeaf(&was.event) != a.leaf {
+		return a, false
+	}
+	was.fields, was.told = slices.Clone(a.fields), slices.Clone(a.told)
+	was.differs(fieldEventID, a.event.ID != k.EventID, fmt.Sprintf("it was %s, and is %s now", k.EventID, a.event.ID))
+	was.differs(fieldTimestamp, !a.event.Timestamp.Equal(k.Timestamp), "it was "+event.FormatTime(k.Timestamp))
+	return was, true
+}
+
+// wasOtherID tries the event ids that have a key in the batch and no row, and those that other rows have which
+// do not fit, since ids may have been exchanged.
+func (x *explainer) wasOtherID(a attempt, s *suspect) (attempt, bool) {
+	batch := s.row.Batch()
+	left := guessesFor(&a.event)
+	for _, keys := range [][]store.Key{x.keys.orphans[batch], x.claimed[batch]} {
+		for i := range keys[:min(len(keys), left)] {
+			if was, ok := a.as(&keys[i]); ok {
+				return was, true
+			}
 		}
-		a.differs(fieldEventID, true, "it was "+k.EventID.String(), func(e *event.Stored) { e.ID = k.EventID })
-		a.differs(fieldTimestamp, changed, "it was "+event.FormatTime(k.Timestamp), func(e *event.Stored) { e.Timestamp = k.Timestamp })
-		x.keys.orphans[s.row.Batch()] = slices.Delete(slices.Clone(orphans), i, i+1)
-		return true
+		left -= min(len(keys), left)
 	}
-	return false
+	return a, false
 }
 
-// standsElsewhere says whether the event of this id and key stands where it was stored, so that the suspect
-// is another one that took its id.
-func (x *explainer) standsElsewhere(ctx context.Context, s *suspect, key *store.Key) (stands bool, err error) {
-	b, err := x.batch(ctx, key.Batch)
-	if err != nil || b == nil || !b.Placed() {
-		return false, err
-	}
-	err = x.view.RowsOf(ctx, key.Batch, key.Batch, func(row *store.EventRow) error {
-		at := row.Index()
-		stands = stands || row.EventID == s.row.EventID && row.Corrupt == nil && at < len(b.Leaves) && row.Leaf == b.Leaves[at]
-		return nil
-	})
-	return stands, passable(err)
+// guesses and guessedBytes bound what is tried for one row: some ten milliseconds for an event of common size,
+// less than a second for any.
+const (
+	guesses      = 20_000
+	guessedBytes = 256 << 20
+)
+
+// guessesFor is how many guesses at an event are tried.
+func guessesFor(e *event.Stored) int {
+	return 1 + min(guesses, guessedBytes/(1+len(e.Payload)+len(e.Metadata)))
 }
 
-// named tells of a row with another event's id which event it was, by elimination: of which the row is gone
-// and the key is not.
-func (x *explainer) named(f *Finding, a *attempt, s *suspect) {
-	orphans := x.keys.orphans[s.row.Batch()]
-	f.Fields = append(a.fields, fieldEventID, fieldContent)
-	if len(orphans) != 1 {
-		f.Detail = fmt.Sprintf("its event id was changed to that of another event, and more of it was changed, too; it was one of %d events of its batch that are not there any more", len(orphans))
-		return
+// wasElsewhereInKafka tries the offsets that the batch was made of. all is false where some were not tried.
+func (x *explainer) wasElsewhereInKafka(ctx context.Context, a *attempt, s *suspect) (found, all bool, err error) {
+	ranges, err := x.rangesOf(ctx, s.row.Batch())
+	if err != nil {
+		return false, false, err
 	}
-	was := orphans[0].EventID.String()
-	f.Detail = fmt.Sprintf("its event id was changed to %s, which another event has, and more of it was changed, too; by elimination it was %s", f.EventID, was)
-	f.EventID = was
-	delete(x.keys.orphans, s.row.Batch())
-}
-
-// guesses bounds how many offsets are tried for one row: some ten milliseconds.
-const guesses = 20_000
-
-// wasElsewhereInKafka tries the offsets that the batch was made of.
-func (x *explainer) wasElsewhereInKafka(ctx context.Context, a *attempt, s *suspect) (bool, error) {
-	ranges, ok := x.ranges[s.row.Batch()]
-	if !ok {
-		var err error
-		ranges, err = x.view.RangesOf(ctx, s.row.Batch())
-		if err := passable(err); err != nil {
-			return false, err
-		}
-		x.ranges[s.row.Batch()] = ranges
-	}
-	left := guesses
+	was := a.event
+	left := guessesFor(&was)
 	for _, r := range ranges {
-		was := a.event
 		was.Kafka = event.Coordinates{Topic: r.Topic, Partition: r.Partition}
-		for was.Kafka.Offset = r.From; was.Kafka.Offset < r.To && left > 0; was.Kafka.Offset++ {
-			if left--; ledger.EventLeaf(&was) == a.leaf {
-				a.differs(fieldKafka, true, fmt.Sprintf("it was %s/%d offset %d", r.Topic, r.Partition, was.Kafka.Offset),
-					func(e *event.Stored) { e.Kafka = was.Kafka })
-				return true, nil
+		for was.Kafka.Offset = r.From; was.Kafka.Offset < r.To; was.Kafka.Offset++ {
+			if left--; left < 0 {
+				return false, false, nil
+			}
+			if ledger.EventLeaf(&was) == a.leaf {
+				a.differs(fieldKafka, true, fmt.Sprintf("it was %s/%d offset %d", r.Topic, r.Partition, was.Kafka.Offset))
+				a.event.Kafka = was.Kafka
+				return true, true, nil
 			}
 		}
 	}
-	return false, nil
+	return false, len(ranges) > 0, nil
 }
 
-// remaining tells by elimination: the digest in event_keys is over what the producer sent.
-func remaining(a *attempt, key store.Key, known bool) (fields []string, detail string) {
-	fields = a.fields
-	switch {
-	case !known:
-		return append(fields, fieldEventID), "event_keys does not know its event id: the id was changed, or its key was deleted; its content may have been changed too"
-	case len(key.Digest) == 0 || key.Digest[0] != event.SchemePlain:
-		detail = "its row is not what was stored"
-	case string(digest(&a.event)) != string(key.Digest):
-		fields = append(fields, fieldContent)
-		detail = "its type, aggregate, version, payload or metadata was changed: it is not what its digest in event_keys was made of"
-	default:
-		fields = append(fields, fieldSalt)
-		detail = "its content is what its digest in event_keys was made of; its salt was changed, or its Kafka coordinates, metadata.traceId or metadata.audittrail were"
+// rangesOf reads the ranges of offsets that a batch was made of; none where they can't be read.
+func (x *explainer) rangesOf(ctx context.Context, batch int64) ([]store.StoredRange, error) {
+	if ranges, ok := x.ranges[batch]; ok {
+		return ranges, nil
 	}
-	if len(a.told) > 0 {
-		detail = a.text() + ", and " + detail
+	ranges, err := x.view.RangesOf(ctx, batch)
+	if err != nil {
+		ranges = nil
 	}
-	return fields, detail
-}
-
-func digest(e *event.Stored) []byte {
-	d := e.Digest()
-	return d[:]
-}
-
-// lostPartitions reports times that no partition holds, though events lie in them.
-func (r *run) lostPartitions(ctx context.Context, v *store.View) error {
-	for i, gap := range r.uncovered {
-		if r.lostTimes[i] == 0 {
-			continue
-		}
-		detached, err := v.Detached(ctx)
-		if err := passable(err); err != nil {
-			return err
-		}
-		detail := fmt.Sprintf("no partition of events holds the time from %s to %s, in which %d events lie: it was dropped or detached",
-			moment(gap.From, "the beginning"), moment(gap.To, "the end"), r.lostTimes[i])
-		if len(detached) > 0 {
-			detail += " (these tables are named like partitions and are none: " + strings.Join(detached, ", ") + ")"
-		}
-		r.findings.add(Finding{Kind: PartitionGone, Log: ledger.Events, Detail: detail})
-	}
-	return nil
-}
-
-func moment(t time.Time, open string) string {
-	if t.IsZero() {
-		return open
-	}
-	return event.FormatTime(t)
+	x.ranges[batch] = ranges
+	return ranges, passable(err)
 }

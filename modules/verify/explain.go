@@ -31,7 +31,8 @@ func (r *run) explain(ctx context.Context, v *store.View) error {
 	if err != nil {
 		return err
 	}
-	x := explainer{run: r, view: v, gone: gone, keys: keys, leaves: leaves, batches: map[int64]*store.BatchLeaves{}, ranges: map[int64][]store.StoredRange{}}
+	x := newExplainer(r, v)
+	x.gone, x.keys, x.leaves = gone, keys, leaves
 	if err := x.rows(ctx); err != nil {
 		return err
 	}
@@ -70,11 +71,15 @@ func (r *run) explainUnfinished() {
 			if s.again {
 				is = EventInserted
 			}
-			r.findings.add(eventFinding(is, s.row.EventID.String(), "its row does not fit; it could not be looked at more closely").at(s.position))
+			r.findings.add(unexplained(is, s))
 		}
 		r.findings.count(kind, list.count-int64(list.told))
 	}
 	r.explainRest()
+}
+
+func unexplained(kind Kind, s *suspect) Finding {
+	return eventFinding(kind, s.row.EventID.String(), "its row does not fit; it could not be looked at more closely").at(s.position)
 }
 
 // tryRowsForLeaves finds out of which events the row is what was signed, and the leaf hash is not: those
@@ -111,81 +116,115 @@ type explainer struct {
 	keys   *keyFindings
 	leaves int64 // below it, rows are right and leaves are not
 
-	byID    map[event.ID]store.Key
+	byID    map[event.ID]store.Key // of the ids that suspects have
+	claimed map[int64][]store.Key  // the same by their batches, for suspects of positions that the ledger has
 	batches map[int64]*store.BatchLeaves
 	ranges  map[int64][]store.StoredRange // of a batch
+
+	identified map[event.ID]bool // of suspects, by their leaves
+	later      []*suspect        // of which no guess told what they were
+	nameless   map[int64]int     // of a batch: rows of which it is not known which event they were
+	crowded    bool              // there are more suspects than were kept
+}
+
+func newExplainer(r *run, v *store.View) *explainer {
+	return &explainer{run: r, view: v, byID: map[event.ID]store.Key{}, claimed: map[int64][]store.Key{}, batches: map[int64]*store.BatchLeaves{},
+		ranges: map[int64][]store.StoredRange{}, identified: map[event.ID]bool{}, nameless: map[int64]int{}}
 }
 
 // rows explains the rows that do not fit.
 func (x *explainer) rows(ctx context.Context) error {
-	for _, kind := range []Kind{EventAltered, EventInserted} {
-		list := x.run.suspects.lists()[kind]
-		if err := x.listed(ctx, list); err != nil {
-			return err
-		}
+	err := x.suspects(ctx)
+	if err == nil {
+		err = x.unsolved(ctx)
+	}
+	for _, s := range x.later {
+		x.run.findings.add(unexplained(EventAltered, s))
+	}
+	if err != nil {
+		return err
+	}
+	for kind, list := range x.run.suspects.lists() {
 		x.run.findings.count(kind, list.count-int64(list.told))
 		list.count = int64(list.told)
 	}
 	return nil
 }
 
-func (x *explainer) listed(ctx context.Context, list *suspectList) error {
-	kept := list.kept[:min(len(list.kept), explainedMost)]
-	ids := make([]event.ID, len(kept))
-	for i := range kept {
-		ids[i] = kept[i].row.EventID
+// suspects explains each row by itself; those of which that does not tell enough it puts off.
+func (x *explainer) suspects(ctx context.Context) error {
+	if err := x.lookUp(ctx); err != nil {
+		return err
 	}
-	x.byID = map[event.ID]store.Key{}
+	placed := &x.run.suspects.placed
+	x.crowded = placed.count > int64(len(placed.kept))
+	for _, s := range placed.kept[min(len(placed.kept), explainedMost):] {
+		x.nameless[s.row.Batch()]++
+	}
+	for _, list := range []*suspectList{placed, &x.run.suspects.placeless} {
+		for list.told < min(len(list.kept), explainedMost) {
+			s := &list.kept[list.told]
+			f, ok, err := x.explainRow(ctx, s)
+			if err != nil {
+				return err
+			}
+			if list.told++; ok {
+				x.run.findings.add(f)
+			} else {
+				x.later = append(x.later, s)
+			}
+		}
+	}
+	return nil
+}
+
+// lookUp reads the keys of the ids that suspects have.
+func (x *explainer) lookUp(ctx context.Context) error {
+	var ids []event.ID
+	for _, list := range x.run.suspects.lists() {
+		for i := range list.kept[:min(len(list.kept), explainedMost)] {
+			ids = append(ids, list.kept[i].row.EventID)
+		}
+	}
 	err := x.view.KeysByID(ctx, ids, func(k *store.Key) error {
 		x.byID[k.EventID] = *k
 		return nil
 	})
-	if err := passable(err); err != nil {
-		return err
+	for _, k := range x.byID {
+		x.claimed[k.Batch] = append(x.claimed[k.Batch], k)
 	}
-	for i := range kept {
-		if err := x.row(ctx, &kept[i]); err != nil {
-			return err
-		}
-		list.told++
-	}
-	return nil
+	return passable(err)
 }
 
-func (x *explainer) row(ctx context.Context, s *suspect) error {
-	f, err := x.explainRow(ctx, s)
-	if err != nil {
-		return err
-	}
-	x.run.findings.add(f)
-	return nil
-}
-
-func (x *explainer) explainRow(ctx context.Context, s *suspect) (Finding, error) {
+// explainRow explains a row. ok is false where more can be told once all rows were looked at.
+func (x *explainer) explainRow(ctx context.Context, s *suspect) (f Finding, ok bool, err error) {
 	id := s.row.EventID.String()
 	if s.again {
-		return eventFinding(EventInserted, id, "a second row says the same as the event at this position").at(s.position), nil
+		return eventFinding(EventInserted, id, "a second row says the same as the event at this position").at(s.position), true, nil
 	}
 	if s.unreadable() {
-		return eventFinding(EventUnreadable, id, "its row holds what no event does: "+s.row.Corrupt.Error()).at(s.position), nil
+		if _, known := x.byID[s.row.EventID]; !known {
+			x.nameless[s.row.Batch()]++
+		}
+		return eventFinding(EventUnreadable, id, "its row holds what no event does: "+s.row.Corrupt.Error()).at(s.position), true, nil
 	}
 	from, moved, err := x.origin(ctx, s)
 	switch {
 	case err != nil:
-		return Finding{}, err
+		return Finding{}, false, err
 	case moved:
 		x.gone.found(from)
 		place := "where the ledger has no position"
 		if s.position >= 0 {
 			place = fmt.Sprintf("at position %d", s.position)
 		}
-		return eventFinding(EventMoved, id, fmt.Sprintf("its row is as it was stored at this position, but stands %s now", place)).at(from), nil
+		return eventFinding(EventMoved, id, fmt.Sprintf("its row is as it was stored at this position, but stands %s now", place)).at(from), true, nil
 	case s.position < 0:
-		return eventFinding(EventInserted, id, x.why(s)), nil
+		return eventFinding(EventInserted, id, x.why(s)), true, nil
 	case x.run.blocks.fits(s.position):
-		return eventFinding(EventInserted, id, "a row was put beside the event at this position").at(s.position), nil
+		return eventFinding(EventInserted, id, "a row was put beside the event at this position").at(s.position), true, nil
 	case s.position < x.leaves && s.position >= x.run.heads[ledger.Events].proven:
-		return eventFinding(LeafAltered, id, "the row is what was signed; its leaf hash in ledger_batches was changed").at(s.position), nil
+		return eventFinding(LeafAltered, id, "the row is what was signed; its leaf hash in ledger_batches was changed").at(s.position), true, nil
 	}
 	return x.altered(ctx, s)
 }

@@ -200,8 +200,12 @@ func (x *explainer) keyDifferences() {
 		}
 	}
 	for _, batch := range slices.Sorted(maps.Keys(x.keys.orphans)) {
+		why := "event_keys has it, but there is no such event, and none is missing in its batch"
+		if x.mayHide(batch, 0) || x.gone.lack(batch) {
+			why = "event_keys has it, but there is no such event: it was removed, or its event id was changed, or the key was added"
+		}
 		for _, key := range x.keys.orphans[batch] {
-			x.run.findings.add(eventFinding(KeyWithoutEvent, key.EventID.String(), "event_keys has it, but there is no such event, and none is missing in its batch"))
+			x.run.findings.add(eventFinding(KeyWithoutEvent, key.EventID.String(), why))
 		}
 	}
 	for kind, n := range x.keys.more {

@@ -3,7 +3,11 @@ package verify
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
+	"time"
 
+	"audittrail/modules/event"
 	"audittrail/modules/ledger"
 	"audittrail/modules/store"
 )
@@ -81,38 +85,62 @@ func (x *explainer) gonePhrase(row string) string {
 	return row + " is gone"
 }
 
+// missingOf names the missing events of a batch by its keys that have no row, where both are as many and no row
+// of the batch may be one of these events under another id.
 func (x *explainer) missingOf(b *missingBatch) {
-	if len(b.positions) == 0 {
-		return
-	}
 	orphans := x.keys.orphans[b.Batch]
-	named := min(len(orphans), len(b.positions))
-	first, end := b.positions[0], b.positions[len(b.positions)-1]+1
-	for _, k := range orphans[:named] {
-		detail := x.gonePhrase("its row")
-		if len(b.positions) > 1 {
-			detail += fmt.Sprintf("; it is one of %d that are missing at these positions", len(b.positions))
+	if len(b.positions) == 0 || len(orphans) != len(b.positions) || x.mayHide(b.Batch, 0) {
+		why := x.gonePhrase("the row at this position")
+		if len(orphans) == 0 && x.keys.complete {
+			why += "; no key of its batch is without a row, so that nothing tells its event id"
 		}
-		for _, gap := range x.run.uncovered {
-			if gap.Holds(k.Timestamp) {
-				detail += ", with its partition"
-				break
-			}
-		}
-		x.run.findings.add(eventFinding(EventRemoved, k.EventID.String(), detail).within(first, end))
-	}
-	x.keys.orphans[b.Batch] = orphans[named:]
-	why := x.gonePhrase("the row at this position")
-	if x.keys.complete {
-		why += ", and so is its event's key"
-	}
-	if named == 0 {
 		for _, p := range b.positions {
 			x.run.findings.add(eventFinding(EventRemoved, "", why).at(p))
 		}
 		return
 	}
-	for range b.positions[named:] {
-		x.run.findings.add(eventFinding(EventRemoved, "", why).within(first, end))
+	first, end := b.positions[0], b.positions[len(b.positions)-1]+1
+	for _, k := range orphans {
+		detail := x.gonePhrase("its row")
+		if len(b.positions) > 1 {
+			detail += fmt.Sprintf("; it is one of %d that are missing at these positions", len(b.positions))
+		}
+		if slices.ContainsFunc(x.run.uncovered, func(gap store.Stretch) bool { return gap.Holds(k.Timestamp) }) {
+			detail += ", with its partition"
+		}
+		x.run.findings.add(eventFinding(EventRemoved, k.EventID.String(), detail).within(first, end))
 	}
+	delete(x.keys.orphans, b.Batch)
+}
+
+// lack says whether rows of a batch may be missing.
+func (m *missing) lack(batch int64) bool {
+	return m.count > int64(m.kept) || slices.ContainsFunc(m.batches, func(b missingBatch) bool { return b.Batch == batch && len(b.positions) > 0 })
+}
+
+// lostPartitions reports times that no partition holds, though events lie in them.
+func (r *run) lostPartitions(ctx context.Context, v *store.View) error {
+	for i, gap := range r.uncovered {
+		if r.lostTimes[i] == 0 {
+			continue
+		}
+		detached, err := v.Detached(ctx)
+		if err := passable(err); err != nil {
+			return err
+		}
+		detail := fmt.Sprintf("no partition of events holds the time from %s to %s, in which %d events lie: it was dropped or detached",
+			moment(gap.From, "the beginning"), moment(gap.To, "the end"), r.lostTimes[i])
+		if len(detached) > 0 {
+			detail += " (these tables are named like partitions and are none: " + strings.Join(detached, ", ") + ")"
+		}
+		r.findings.add(Finding{Kind: PartitionGone, Log: ledger.Events, Detail: detail})
+	}
+	return nil
+}
+
+func moment(t time.Time, open string) string {
+	if t.IsZero() {
+		return open
+	}
+	return event.FormatTime(t)
 }

@@ -125,16 +125,27 @@ func TestSwappedRows(t *testing.T) {
 		names(t, report, verify.EventMoved, 40)
 		require.Zero(t, report.Counts[verify.EventRemoved], show(report))
 	})
-	t.Run("event ids", func(t *testing.T) {
-		h := standard(t)
-		h.tamper(t, fmt.Sprintf(`UPDATE events SET event_id = 'ffffffff-0000-4000-8000-000000000000' WHERE event_id = '%s'`, id(40)))
-		report := h.verify(t)
-		altered := found(report, verify.EventAltered)
-		require.Len(t, altered, 1, show(report))
-		require.Equal(t, []string{"eventId"}, altered[0].Fields)
-		require.Contains(t, altered[0].Detail, id(40))
-		require.Zero(t, report.Counts[verify.KeyWithoutEvent], show(report))
-	})
+	for name, pair := range map[string][2]int64{"of one batch": {110, 215}, "of neighbours": {110, 111}, "in one partition": {110, 115}, "of two batches": {3, 603}} {
+		t.Run("event ids "+name, func(t *testing.T) {
+			h := standard(t)
+			h.tamper(t, exchangeIDs(pair[0], pair[1]))
+			report := h.verify(t)
+			names(t, report, verify.EventAltered, pair[0], "eventId")
+			names(t, report, verify.EventAltered, pair[1], "eventId")
+			require.EqualValues(t, 2, report.Counts[verify.EventAltered], show(report))
+			require.Zero(t, report.Counts[verify.KeyAltered]+report.Counts[verify.KeyWithoutEvent]+report.Counts[verify.KeyMissing], show(report))
+		})
+	}
+}
+
+func TestAFreshEventID(t *testing.T) {
+	h := standard(t)
+	h.tamper(t, fmt.Sprintf(`UPDATE events SET event_id = '%s' WHERE event_id = '%s'`, freshID, id(40)))
+	report := h.verify(t)
+	names(t, report, verify.EventAltered, 40, "eventId")
+	require.Contains(t, found(report, verify.EventAltered)[0].Detail, "is "+freshID+" now")
+	require.EqualValues(t, 1, report.Counts[verify.EventAltered], show(report))
+	require.Zero(t, report.Counts[verify.KeyWithoutEvent], show(report))
 }
 
 func TestDroppedPartition(t *testing.T) {
