@@ -15,6 +15,7 @@ import (
 	"audittrail/modules/event"
 	"audittrail/modules/ledger"
 	"audittrail/modules/migrate/migratetest"
+	"audittrail/modules/notary"
 	"audittrail/modules/store"
 )
 
@@ -35,7 +36,8 @@ func TestRotationOfAnIdleLog(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
 	rows := store.NewLedger(pool, ledger.Events)
-	// serve runs the notary until the newest checkpoint is of this size and signed by so many of its keys.
+	// serve runs the notary until the newest checkpoint is of this size and signed by so many of its keys, and
+	// remembered.
 	serve := func(name string, size int64, signatures int) {
 		t.Helper()
 		t.Setenv("AUDITTRAIL_LEDGER_SIGNING_KEY_FILE", file(name))
@@ -52,7 +54,11 @@ func TestRotationOfAnIdleLog(t *testing.T) {
 				return false
 			}
 			opened, err := ledger.OpenCheckpoint([]byte(c.Note), trusted)
-			return err == nil && len(opened.Keys) == signatures
+			if err != nil || len(opened.Keys) != signatures {
+				return false
+			}
+			state, err := notary.ReadState(file("notary.json"))
+			return err == nil && len(state.Logs) == 1
 		}
 		require.Eventually(t, ok, time.Minute, 10*time.Millisecond)
 		cancel()
@@ -67,8 +73,9 @@ func TestRotationOfAnIdleLog(t *testing.T) {
 	keys("new", file("both"), "rotate", "--ledger", "--end")
 	require.NoError(t, os.Remove(file("notary.json")))
 	serve("new", 3, 1)
+	t.Setenv("AUDITTRAIL_NOTARY_STATE_FILE", file("none"))
 	for _, name := range []string{"old", "new"} {
-		out, errs, status := call(t, "verify", "--database", "--key", public(t, file(name)), "--postgres.url", url, "--notary.state_file", file("none"))
+		out, errs, status := call(t, "verify", "--database", "--key", public(t, file(name)), "--postgres.url", url)
 		require.Equal(t, 0, status, "%s\n%s", errs, out)
 		require.Contains(t, out, "INTACT")
 	}

@@ -34,7 +34,8 @@ checkpoint that --checkpoint names (as GET /v1/ledger/events/checkpoint gives it
 
 A notary signs within seconds, and whoever removes the last checkpoints may rewrite what they covered.
 So it is a finding if the entries behind the last signature span more than --max-unsigned, from the
-oldest of them to the newest entry of the log. Give all keys that the ledger ever had: what others alone
+oldest of them to the newest. Who rewrites entries can rewrite their times, too: only the notary's memory
+or a --checkpoint tells then. Give all keys that the ledger ever had: what others alone
 have signed is a notice where a later checkpoint covers it, and a finding elsewhere. All checkpoints
 must be of one ledger: that of the notary's memory; else that of --checkpoint; else that of the keys.
 
@@ -51,9 +52,10 @@ outside of the database were compared, the notary's included, "signed" is how ma
 checkpoint covers, "unsignedSince" when the oldest other one was recorded, "fields" are members of the
 event that differ, where "content" stands for those that one digest is over (eventType, aggregateId,
 aggregateType, version, payload, metadata), "end" is behind the last position where a finding is of
-several, and KIND is one of log_rolled_back, log_altered, log_unsigned, ledger_gap, partition_gone, event_altered,
-event_moved, event_removed, event_inserted, event_unreadable, leaf_altered, key_altered, key_missing,
-key_without_event, tile_altered, checkpoint_untrusted, checkpoint_forked, accounting, schema_altered.`
+several, and KIND is one of log_rolled_back, log_altered, log_unsigned, ledger_gap, partition_gone,
+event_altered, event_moved, event_removed, event_inserted, event_unreadable, leaf_altered, key_altered, key_missing,
+key_without_event, tile_altered, checkpoint_untrusted, checkpoint_gone, checkpoint_forked, accounting,
+schema_altered.`
 
 // Flags of verify that --database alone has a use for.
 const (
@@ -91,6 +93,9 @@ func runVerifyDatabase(c *cobra.Command, keys []string, output string) error {
 	memory, words, err := notaryMemory(cfg.Notary.StateFile, trusted, &opts)
 	if err != nil {
 		return err
+	}
+	if memory == memoryAbsent && c.Flags().Changed("notary.state_file") {
+		return wrongUsage("--notary.state_file: there is no file %s; leave the flag out to verify without it", cfg.Notary.StateFile)
 	}
 	if opts.Connect, err = connectForVerifying(c.Context(), cfg.Postgres.URL); err != nil {
 		return err
@@ -224,17 +229,23 @@ func notaryMemory(path string, keys ledger.Keys, opts *verify.Options) (what, wo
 	opts.Origin = state.Origin
 	for _, l := range state.Logs {
 		if l.Checkpoint != "" {
-			opts.Outside = append(opts.Outside, verify.Outside{Source: stateFileSource, Note: []byte(l.Checkpoint)})
+			opts.Outside = append(opts.Outside, verify.Outside{Source: stateFileSource, Note: []byte(l.Checkpoint), Previous: l.Previous})
 		}
 	}
 	return memoryCompared, "The notary's state file (" + path + ") was compared too.", nil
 }
+
+// connectWait is how long a server may take to answer that it is there.
+const connectWait = 10 * time.Second
 
 // connectForVerifying opens connections in the role that reads, to a database whose schema is ours.
 func connectForVerifying(ctx context.Context, url string) (func(context.Context) (*pgx.Conn, error), error) {
 	config, err := postgres.Parse(url)
 	if err != nil {
 		return nil, wrongUsage("%w", err)
+	}
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = connectWait
 	}
 	config.RuntimeParams["role"] = reconcileRole
 	config.RuntimeParams["application_name"] = "audittrail-verify"

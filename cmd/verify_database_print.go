@@ -18,6 +18,9 @@ func printVerification(w io.Writer, r *verify.Report, memory string) error {
 		b.WriteString("NOT FINISHED: the verification had to end early, and says nothing of what it did not come to.\n\n")
 	}
 	switch unsigned := unsignedEntries(r); {
+	case r.Intact && emptyStore(r):
+		b.WriteString("EMPTY: the event store has no entry, and nothing that was compared says that it ever had one. " +
+			"Give a checkpoint that was kept elsewhere, or the notary's state file, to prove that.\n\n")
 	case !r.Complete && r.Total == 0:
 		b.WriteString("Nothing was found until then.\n\n")
 	case r.Intact && unsigned > 0:
@@ -61,6 +64,11 @@ func unsignedEntries(r *verify.Report) (n int64) {
 		n += max(0, l.NotYetSigned)
 	}
 	return n
+}
+
+// emptyStore says whether nothing was there to be looked at.
+func emptyStore(r *verify.Report) bool {
+	return !slices.ContainsFunc(r.Logs, func(l verify.LogReport) bool { return l.Size > 0 })
 }
 
 // tellLog says how far one log is proven.
@@ -173,6 +181,8 @@ func findingWords(kind verify.Kind) string {
 		return "altered tile"
 	case verify.CheckpointUntrusted:
 		return "checkpoint not to be trusted"
+	case verify.CheckpointGone:
+		return "deleted checkpoints"
 	case verify.CheckpointForked:
 		return "checkpoint of another history"
 	case verify.Accounting:

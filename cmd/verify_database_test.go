@@ -9,12 +9,15 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
 	"audittrail/modules/ledger"
 	"audittrail/modules/migrate/migratetest"
+	"audittrail/modules/store"
 	"audittrail/modules/verify"
 )
 
@@ -26,9 +29,17 @@ func verifierKey(t *testing.T) (ledger.SigningKey, string) {
 }
 
 func TestVerifyDatabaseSaysThatAllIsIntact(t *testing.T) {
-	_, key := verifierKey(t)
+	signing, key := verifierKey(t)
 	url := migratetest.Database(t)
-	out, errs, status := call(t, "verify", "--database", "--key", key, "--postgres.url", url, "--notary.state_file", filepath.Join(t.TempDir(), "none.json"))
+	t.Setenv("AUDITTRAIL_NOTARY_STATE_FILE", filepath.Join(t.TempDir(), "none.json"))
+	out, errs, status := call(t, "verify", "--database", "--key", key, "--postgres.url", url)
+	require.Equal(t, 0, status, errs)
+	require.Contains(t, out, "EMPTY: the event store has no entry")
+	require.NotContains(t, out, "INTACT")
+
+	appendOrders(t, url, 0, 3)
+	sign(t, url, signing)
+	out, errs, status = call(t, "verify", "--database", "--key", key, "--postgres.url", url)
 	require.Equal(t, 0, status, errs)
 	require.Contains(t, out, "INTACT")
 	require.Contains(t, out, "The notary's state file is not here")
@@ -42,11 +53,18 @@ func TestVerifyDatabaseSaysWhatItComparedWith(t *testing.T) {
 	require.NoError(t, err)
 	url := migratetest.Database(t)
 	for want, memory := range map[string]string{
-		"absent":       filepath.Join(t.TempDir(), "none.json"),
+		"absent":       "",
 		"compared":     stateFile(t, mine, 0),
 		"other_origin": stateFile(t, other, 0),
 	} {
-		out, errs, status := call(t, "verify", "--database", "--key", key, "--postgres.url", url, "--notary.state_file", memory, "--output", "json")
+		if memory == "" { // a file that is named has to be there
+			memory = filepath.Join(t.TempDir(), "none.json")
+			_, errs, status := call(t, "verify", "--database", "--key", key, "--postgres.url", url, "--notary.state_file", memory)
+			require.Equal(t, 2, status)
+			require.Contains(t, errs, "--notary.state_file: there is no file "+memory)
+		}
+		t.Setenv("AUDITTRAIL_NOTARY_STATE_FILE", memory)
+		out, errs, status := call(t, "verify", "--database", "--key", key, "--postgres.url", url, "--output", "json")
 		require.Equal(t, 0, status, errs+out)
 		var report struct {
 			Intact             bool
@@ -177,7 +195,8 @@ func TestVerifyDatabaseRemembersMoreThanTheDatabase(t *testing.T) {
 	require.NoError(t, os.WriteFile(kept, checkpointOf(t, signing, 17), 0o600))
 	memory := stateFile(t, signing, 17)
 
-	out, errs, status := call(t, "verify", "--database", "--key", key, "--postgres.url", url, "--checkpoint", kept, "--notary.state_file", filepath.Join(dir, "none"))
+	t.Setenv("AUDITTRAIL_NOTARY_STATE_FILE", filepath.Join(dir, "none"))
+	out, errs, status := call(t, "verify", "--database", "--key", key, "--postgres.url", url, "--checkpoint", kept)
 	require.Equal(t, 3, status, errs)
 	require.Contains(t, out, kept+" signed 17 entries, the log has 0")
 	out, errs, status = call(t, "verify", "--database", "--key", key, "--postgres.url", url, "--notary.state_file", memory)
@@ -219,4 +238,24 @@ func TestPrintVerificationTellsWhatIsNoFinding(t *testing.T) {
 	require.Contains(t, b.String(), "INTACT as far as it is signed")
 	require.Contains(t, b.String(), "The oldest entry of the events log without a good signature was recorded at 2026-01-01T00:00:00.000000Z.")
 	require.Contains(t, b.String(), `Note in the access log: one checkpoint\x1b is signed by another.`)
+}
+
+// sign keeps a checkpoint of the log of events as it is.
+func sign(t *testing.T, url string, key ledger.SigningKey) {
+	t.Helper()
+	pool, err := pgxpool.New(t.Context(), migratetest.AsRole(t, url, "audittrail_notary"))
+	require.NoError(t, err)
+	defer pool.Close()
+	rows := store.NewLedger(pool, ledger.Events)
+	size, err := rows.Size(t.Context())
+	require.NoError(t, err)
+	prover, err := ledger.NewProver(rows, size)
+	require.NoError(t, err)
+	root, err := prover.Root(t.Context())
+	require.NoError(t, err)
+	signer, err := key.Signer(ledger.Events)
+	require.NoError(t, err)
+	note, err := ledger.Checkpoint{Origin: ledger.Events.Origin(key.Origin()), Size: size, Root: root}.Sign(signer)
+	require.NoError(t, err)
+	require.NoError(t, rows.KeepCheckpoint(t.Context(), store.Checkpoint{Size: size, Root: root, Note: string(note), SignedAt: time.Now()}))
 }

@@ -27,8 +27,9 @@ const oddTablesSQL = `SELECT c.relname::text, c.relkind::text, c.relrowsecurity 
 // OddTables says of which tables what is read is not all that is there, or not what is there: another
 // relation stands in their place, columns are others than the migrations made, or row security may hide
 // rows from the role that reads. It believes the catalogue: whoever changes the server itself can make it
-// answer anything.
-func (v *View) OddTables(ctx context.Context) (odd []string, err error) {
+// answer anything. Where another relation stands in a table's place, replaced says so: a view may answer
+// anything, for ever.
+func (v *View) OddTables(ctx context.Context) (odd []string, replaced bool, err error) {
 	missing := verifiedTables()
 	err = v.each(ctx, "read the catalogue", func(rows pgx.Rows) error {
 		var (
@@ -44,6 +45,7 @@ func (v *View) OddTables(ctx context.Context) (odd []string, err error) {
 		}
 		delete(missing, name)
 		if kind != want {
+			replaced = true
 			odd = append(odd, fmt.Sprintf("%s is not the table that it was made as, but %s", name, relationKind(kind)))
 		}
 		if secured {
@@ -61,10 +63,10 @@ func (v *View) OddTables(ctx context.Context) (odd []string, err error) {
 		odd = append(odd, "the table "+name+" is gone")
 	}
 	if err != nil {
-		return odd, err
+		return odd, replaced, err
 	}
 	columns, err := v.oddColumns(ctx)
-	return append(odd, columns...), err
+	return append(odd, columns...), replaced, err
 }
 
 // relationKind is pg_class.relkind in words.

@@ -22,7 +22,10 @@ type trusted struct {
 }
 
 // outside is a trusted checkpoint from outside of the database.
-type outside struct{ trusted }
+type outside struct {
+	trusted
+	previous int64 // see Outside
+}
 
 // checkpointsAtATime is how many checkpoints are read and verified together.
 const checkpointsAtATime = 1000
@@ -46,7 +49,7 @@ func (r *run) openOutside() {
 		case base != r.origin:
 			r.findings.add(Finding{Kind: CheckpointUntrusted, Log: log, Detail: fmt.Sprintf("the checkpoint in %s is of another ledger: %s, and not %s", o.Source, base, r.origin)})
 		default:
-			r.outside[log] = append(r.outside[log], outside{trusted{size: signed.Size, root: signed.Root, source: o.Source}})
+			r.outside[log] = append(r.outside[log], outside{trusted{size: signed.Size, root: signed.Root, source: o.Source}, o.Previous})
 		}
 	}
 	for _, list := range r.outside {

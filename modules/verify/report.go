@@ -73,6 +73,7 @@ const (
 	KeyWithoutEvent     Kind = "key_without_event"    // a row of event_keys for which there never was an event
 	TileAltered         Kind = "tile_altered"         // a tile of the tree is not what its leaves give
 	CheckpointUntrusted Kind = "checkpoint_untrusted" // none of the given keys has signed it, or it was changed
+	CheckpointGone      Kind = "checkpoint_gone"      // it was kept, and is not there any more
 	CheckpointForked    Kind = "checkpoint_forked"    // signed, but for another history than those before and after it
 	Accounting          Kind = "accounting"           // the accounting of Kafka's offsets contradicts itself
 	SchemaAltered       Kind = "schema_altered"       // a table is not what the migrations made, so that rows may be hidden
@@ -82,7 +83,7 @@ const (
 func Kinds() []Kind {
 	return []Kind{LogRolledBack, LogAltered, LogUnsigned, LedgerGap, PartitionGone, EventAltered, EventMoved, EventRemoved,
 		EventInserted, EventUnreadable, LeafAltered, KeyAltered, KeyMissing, KeyWithoutEvent, TileAltered,
-		CheckpointUntrusted, CheckpointForked, Accounting, SchemaAltered}
+		CheckpointUntrusted, CheckpointGone, CheckpointForked, Accounting, SchemaAltered}
 }
 
 // Finding is one thing that does not fit.

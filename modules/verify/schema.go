@@ -2,10 +2,14 @@ package verify
 
 import (
 	"context"
+	"errors"
 
 	"audittrail/modules/ledger"
 	"audittrail/modules/store"
 )
+
+// errReplaced ends a verification before it reads what may never end.
+var errReplaced = errors.New("something else stands in the place of a table, and may answer anything, for ever: nothing is read through it")
 
 // schema looks whether the catalogue leads statements to functions that are not PostgreSQL's, and whether
 // the tables are what the migrations made, since rows can also be hidden by what they lie in. It answers the
@@ -18,12 +22,15 @@ func (r *run) schema(ctx context.Context, v *store.View) ([]store.EventTable, er
 	for _, what := range untrusted {
 		r.findings.add(Finding{Kind: SchemaAltered, Detail: what})
 	}
-	odd, err := v.OddTables(ctx)
+	odd, replaced, err := v.OddTables(ctx)
 	if err := r.unread(err, Finding{Kind: SchemaAltered, Detail: "the catalogue can't be read"}); err != nil {
 		return nil, err
 	}
 	for _, what := range odd {
 		r.findings.add(Finding{Kind: SchemaAltered, Log: ledger.Events, Detail: what})
+	}
+	if replaced {
+		return nil, errReplaced
 	}
 	tables, err := v.EventTables(ctx)
 	if err := r.unread(err, Finding{Kind: SchemaAltered, Detail: "the partitions of events can't be read"}); err != nil {

@@ -402,6 +402,28 @@ func TestRolledBackDatabase(t *testing.T) {
 	require.Len(t, found(report, verify.CheckpointForked), 1, "the key has signed two histories")
 }
 
+// TestDeletedCheckpoints: the last ones are missed where somebody remembers them; one that is remembered and
+// was not kept yet, as by a notary that runs, is not.
+func TestDeletedCheckpoints(t *testing.T) {
+	h := standard(t)
+	known := h.sign(t)
+	remembers := func(previous int64) func(*verify.Options) {
+		return func(o *verify.Options) {
+			o.Outside = []verify.Outside{{Source: "the notary's state file", Note: known, Previous: previous}}
+		}
+	}
+	h.tamper(t, `DELETE FROM ledger_checkpoints WHERE size = 650`)
+	require.True(t, h.verify(t, remembers(630)).Intact)
+	h.tamper(t, `DELETE FROM ledger_checkpoints WHERE size = 630`)
+	report := h.verify(t, remembers(630))
+	require.EqualValues(t, 1, report.Total, show(report))
+	gone := found(report, verify.CheckpointGone)
+	require.Len(t, gone, 1, show(report))
+	require.Contains(t, gone[0].Detail, "remembers checkpoints of 630 and 650 entries, but the database keeps none above 300")
+	h.tamper(t, `DELETE FROM ledger_checkpoints`)
+	require.Len(t, found(h.verify(t, remembers(630)), verify.CheckpointGone), 1)
+}
+
 // TestRowsThatNoAppendWrites: what a superuser can write and no event has is named, not tripped over.
 func TestRowsThatNoAppendWrites(t *testing.T) {
 	for name, test := range map[string]struct {

@@ -59,6 +59,10 @@ type Options struct {
 type Outside struct {
 	Source string // for people, as "the notary's state file"
 	Note   []byte // signed
+
+	// Previous is the size of the checkpoint before it, which the database kept by then; 0 where there is none,
+	// or it is not known.
+	Previous int64
 }
 
 // run is one verification.
@@ -145,6 +149,10 @@ type task func(context.Context, *store.View) error
 // plan lists the work: what can't be divided first, so that nobody waits for it in the end.
 func (r *run) plan(ctx context.Context) ([]task, error) {
 	view := r.snapshot.Views()[0]
+	tables, err := r.schema(ctx, view)
+	if err != nil {
+		return nil, err
+	}
 	if err := r.decideOrigin(ctx, view); err != nil {
 		return nil, err
 	}
@@ -159,10 +167,6 @@ func (r *run) plan(ctx context.Context) ([]task, error) {
 		r.accounting, err = v.Reconcile(ctx)
 		return err
 	})
-	tables, err := r.schema(ctx, view)
-	if err != nil {
-		return nil, err
-	}
 	keys, err := view.KeyPages(ctx)
 	if err := r.unread(err, Finding{Kind: SchemaAltered, Log: ledger.Events, Detail: "event_keys can't be read"}); err != nil {
 		return nil, err

@@ -216,6 +216,7 @@ func (w *walk) finish(ctx context.Context) error {
 	if w.instead != nil {
 		return nil
 	}
+	w.lost()
 	if err := w.tiles.compare(ctx, true); err != nil {
 		return err
 	}
@@ -224,4 +225,15 @@ func (w *walk) finish(ctx context.Context) error {
 		return err
 	}
 	return w.findUnsigned(ctx)
+}
+
+// lost reports that the last checkpoints are gone, as far as somebody outside remembers that they were kept.
+// That one in the middle is gone nobody can tell, and nothing hangs on it.
+func (w *walk) lost() {
+	for _, o := range w.run.outside[w.log] {
+		if last := max(w.last, 0); last < o.previous && o.previous <= w.head.total {
+			w.report(Finding{Kind: CheckpointGone, Detail: fmt.Sprintf("%s remembers checkpoints of %d and %d entries, but the database keeps none above %d: they were deleted",
+				o.source, o.previous, o.size, last)})
+		}
+	}
 }
