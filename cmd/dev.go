@@ -2,6 +2,8 @@ package cmd
 
 import (
 	"errors"
+	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -84,14 +86,25 @@ func runDev(c *cobra.Command, o devOptions) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, folder.Close()) }()
+	embeds := embedsPostgres(&cfg, folder)
 	if o.fresh {
 		if err := folder.Reset(); err != nil {
 			return err
 		}
 	}
 	d := &dev{
-		options: o, cfg: cfg, folder: folder,
+		options: o, cfg: cfg, folder: folder, embeds: embeds,
 		log: logging.New(c.ErrOrStderr(), cfg.Log), out: c.OutOrStdout(), terminal: isTerminal(c.OutOrStdout()),
 	}
 	return d.run(c.Context())
+}
+
+// embedsPostgres says whether the database is to be dev's own: none was given, or the own one of an earlier
+// start, as in a shell that was prepared for the commands beside dev.
+func embedsPostgres(cfg *app.Config, folder *devstack.Folder) bool {
+	if !cfg.IsSet("postgres.url") {
+		return true
+	}
+	own, err := os.ReadFile(folder.Path(devstack.FolderPostgresURL))
+	return err == nil && strings.TrimSpace(string(own)) == cfg.Postgres.URL
 }

@@ -36,7 +36,7 @@ func (d *dev) embeddedParts() (parts []string) {
 	if !d.cfg.IsSet("kafka.brokers") {
 		parts = append(parts, devstack.FolderKafka)
 	}
-	if !d.cfg.IsSet("postgres.url") {
+	if d.embeds {
 		parts = append(parts, devstack.FolderPostgres)
 	}
 	return parts

@@ -31,6 +31,7 @@ type dev struct {
 	options devOptions
 	cfg     app.Config
 	folder  *devstack.Folder
+	embeds  bool // a PostgreSQL of its own
 	log     *slog.Logger
 	out     io.Writer
 
@@ -127,7 +128,7 @@ func (d *dev) startKafka(ctx context.Context) (err error) {
 
 // startPostgres brings the database up to the present schema.
 func (d *dev) startPostgres(ctx context.Context) (err error) {
-	if !d.cfg.IsSet("postgres.url") {
+	if d.embeds {
 		d.postgres, err = devstack.StartPostgres(ctx, devstack.PostgresOptions{DataDir: d.folder.Path(devstack.FolderPostgres), Log: d.log})
 		if err != nil {
 			return err
@@ -138,7 +139,7 @@ func (d *dev) startPostgres(ctx context.Context) (err error) {
 		}
 	}
 	if err := migrate.Up(ctx, migrate.Options{URL: d.cfg.Postgres.URL, Log: d.log}); err != nil {
-		return fmt.Errorf("migrate: %w", err)
+		return err
 	}
 	return d.readHead(ctx)
 }

@@ -181,7 +181,9 @@ func TestDevFromFirstStartToAfterAKill(t *testing.T) {
 	require.Equal(t, 0, p.end(t, os.Interrupt), p.stderr.String())
 	requireNothingLeft(t, dir)
 
+	t.Setenv("AUDITTRAIL_POSTGRES_URL_FILE", filepath.Join(dir, "postgres-url")) // the shell is still prepared for the commands
 	p = start(t, devArgs(dir)...)
+	require.NoError(t, os.Unsetenv("AUDITTRAIL_POSTGRES_URL_FILE"))
 	api = p.until(t, apiLine)[1]
 	second := p.until(t, firstLine)
 	require.NotEqual(t, first[2], second[2], "a new event")
