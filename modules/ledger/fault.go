@@ -92,8 +92,13 @@ func (e *UnreadableError) Unwrap() error { return e.Cause }
 // escaped, and it is cut at 200 characters.
 func printable(s string) string {
 	const most = 200
-	if runes := []rune(s); len(runes) > most {
-		s = string(runes[:most]) + "…"
+	runes := 0
+	for at := range s {
+		if runes == most {
+			s = s[:at] + "…"
+			break
+		}
+		runes++
 	}
 	if strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsGraphic(r) || r == unicode.ReplacementChar }) {
 		return strconv.QuoteToASCII(s)
