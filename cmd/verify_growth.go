@@ -74,7 +74,7 @@ func (g growth) fault(c *cobra.Command, earlier, later *verdict) (*ledger.Fault,
 		return noCheckpoint("this file"), nil
 	case from.Origin == "":
 		return noCheckpoint("the earlier file"), nil
-	case g.consistency == "" && from.Origin == to.Origin && from.Size < to.Size:
+	case g.consistency == "" && from.Origin == to.Origin && 0 < from.Size && from.Size < to.Size:
 		return nil, wrongUsage("--consistency is missing: the file that GET /v1/ledger/%s/consistency?from=%d&to=%d of the API answers",
 			later.report.Log, from.Size, to.Size)
 	case g.consistency == "":

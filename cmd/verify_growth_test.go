@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/mod/sumdb/note"
 
 	"audittrail/modules/ledger"
 )
@@ -16,7 +17,9 @@ import (
 type grown struct {
 	old, now, proof string // files
 	forked          string // a checkpoint over as many entries, of another history
+	empty           string // a checkpoint over none
 	key             string
+	signer          note.Signer
 }
 
 func newGrown(t *testing.T) grown {
@@ -36,9 +39,20 @@ func newGrown(t *testing.T) grown {
 		old:    sign(2, before),
 		now:    sign(3, ledger.NodeHash(before, leaves[2])),
 		forked: sign(3, leaves[0]),
+		empty:  sign(0, ledger.EmptyRoot()),
 		proof:  writeFile(t, "proof", `{"proof":`+string(ledger.Proof{leaves[2]}.AppendJSON(nil))+"}\n"),
 		key:    key.VerifierKey(ledger.Events),
+		signer: signer,
 	}
+}
+
+// forgedEmpty is a checkpoint over nothing with a root of its own, that the log's key signed.
+func (g grown) forgedEmpty(t *testing.T) string {
+	t.Helper()
+	text := g.signer.Name() + "\n0\n" + ledger.LeafHash(nil).String() + "\n"
+	signed, err := note.Sign(&note.Note{Text: text}, g.signer)
+	require.NoError(t, err)
+	return writeFile(t, "forged", string(signed))
 }
 
 func TestVerifySince(t *testing.T) {
@@ -53,6 +67,11 @@ func TestVerifySince(t *testing.T) {
 	}{
 		"grew":               {[]string{g.now, "--since", g.old, "--consistency", g.proof}, statusDone, "its first 2 events are as they were then, and 1 came after them"},
 		"same":               {[]string{g.now, "--since", g.now}, statusDone, "nothing was added since"},
+		"from nothing":       {[]string{g.now, "--since", g.empty}, statusDone, "At the earlier checkpoint the log was empty, so it shows nothing of the 3 events that came after it."},
+		"nothing came":       {[]string{g.empty, "--since", g.empty}, statusDone, "nothing was added since"},
+		"back to nothing":    {[]string{g.empty, "--since", g.now}, statusTampering, "entries were taken from the log"},
+		"from nothing, more": {[]string{g.now, "--since", g.empty, "--consistency", g.proof}, statusTampering, "does not lead"},
+		"from no nothing":    {[]string{g.now, "--since", g.forgedEmpty(t)}, statusTampering, "another root than an empty log has"},
 		"no proof":           {[]string{g.now, "--since", g.old}, statusUsage, "GET /v1/ledger/events/consistency?from=2&to=3"},
 		"another's proof":    {[]string{g.forked, "--since", g.old, "--consistency", g.proof}, statusTampering, "the log's history was"},
 		"two histories":      {[]string{g.forked, "--since", g.now}, statusTampering, "two histories"},

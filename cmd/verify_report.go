@@ -135,12 +135,15 @@ func tellGrowth(b *strings.Builder, v *verdict) {
 		return
 	}
 	before, now, log := v.grewFrom.Size, v.report.Checkpoint.Size, v.report.Log
-	if before == now {
+	switch before {
+	case now:
 		b.WriteString("  The log is the same as at the earlier checkpoint, and nothing was added since.\n")
-		return
+	case 0:
+		fmt.Fprintf(b, "  At the earlier checkpoint the log was empty, so it shows nothing of the %s %s that came after it.\n", grouped(now), nouns(log, now))
+	default:
+		fmt.Fprintf(b, "  Since the earlier checkpoint the log only grew: its first %s %s as they were then, and %s came after them.\n",
+			grouped(before), areNouns(log, before), grouped(now-before))
 	}
-	fmt.Fprintf(b, "  Since the earlier checkpoint the log only grew: its first %s %s as they were then, and %s came after them.\n",
-		grouped(before), areNouns(log, before), grouped(now-before))
 }
 
 func nouns(log ledger.Log, n int64) string {

@@ -10,8 +10,8 @@ import (
 
 // GrewFrom checks that the log of this checkpoint is the log of an earlier one, and more: nothing that was
 // in it then is gone, changed or moved. Both checkpoints MUST have been opened. The proof is that of the
-// two sizes; for one and the same size there is none. It is nil if the log grew, and says otherwise what
-// is wrong, in words for people.
+// two sizes; for one and the same size, and from size 0, there is none. It is nil if the log grew, and says
+// otherwise what is wrong, in words for people.
 func (c *Checkpoint) GrewFrom(earlier *Checkpoint, p Proof) *Fault {
 	fault := func(kind FaultKind, format string, args ...any) *Fault {
 		return &Fault{Kind: kind, Index: -1, Detail: fmt.Sprintf(format, args...)}

@@ -34,6 +34,9 @@ func TestGrewFrom(t *testing.T) {
 	other20, _ := head(t, other, 20)
 	access20 := at20
 	access20.Origin = ledger.Access.Origin("audit.test/shop")
+	at0, _ := head(t, m, 0)
+	forged0 := at0
+	forged0.Root = at7.Root
 	right, wrong := m.consistency(7, 20), m.consistency(8, 20)
 	for name, c := range map[string]struct {
 		later, earlier ledger.Signed
@@ -49,6 +52,10 @@ func TestGrewFrom(t *testing.T) {
 		"needless proof":    {at20, at20, right, ledger.NotConsistent, "does not lead"},
 		"two histories":     {other20, at20, nil, ledger.NotConsistent, "two histories"},
 		"rewritten history": {other20, at7, other.consistency(7, 20), ledger.NotConsistent, "does not lead"},
+		"from nothing":      {at20, at0, nil, "", ""},
+		"still nothing":     {at0, at0, nil, "", ""},
+		"a proof from that": {at20, at0, right, ledger.NotConsistent, "does not lead"},
+		"from no nothing":   {at20, forged0, nil, ledger.NotConsistent, "does not lead"},
 		"two logs":          {access20, at7, right, ledger.WrongLog, "two logs"},
 	} {
 		t.Run(name, func(t *testing.T) {
