@@ -2,10 +2,7 @@ package cmd
 
 import (
 	"crypto/rand"
-	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -162,31 +159,6 @@ func configuredKeys(c *cobra.Command) ([]ledger.SigningKey, error) {
 	return cfg.Ledger.Keys()
 }
 
-func addOut(c *cobra.Command) *secretFile {
-	f := &secretFile{}
-	c.Flags().Var(f, "out", "write the signing key to this new file, of mode 0600, instead of printing it")
-	return f
-}
-
-// secretFile is the value of --out: where the signing key goes, "" where it is printed. Whoever gives
-// --out wants it anywhere but there, also where a script's variable turns out to be empty.
-type secretFile struct{ path string }
-
-func (f *secretFile) String() string { return f.path }
-
-func (f *secretFile) Type() string { return "string" }
-
-func (f *secretFile) Set(s string) error {
-	switch {
-	case s == "":
-		return wrongUsage("must name a new file; without --out the signing key is printed")
-	case ledger.HoldsPrivateKey(s):
-		return wrongUsage("must name a new file, and is a signing key")
-	}
-	f.path = s
-	return nil
-}
-
 // keyList is keys to be shown: the secret under a title, or without a title the verifier keys alone.
 type keyList struct {
 	title string
@@ -247,25 +219,4 @@ func printKeys(c *cobra.Command, format, out string, list keyList) error {
 	}
 	_, err := fmt.Fprint(c.OutOrStdout(), b.String())
 	return err
-}
-
-// writeNewSecret writes a file that is not there yet: a signing key that was overwritten is lost.
-func writeNewSecret(path, text string) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if errors.Is(err, os.ErrExist) {
-		return fmt.Errorf("%s exists; a key is never overwritten: name another file", path)
-	}
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString(text)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err != nil {
-		return errors.Join(err, os.Remove(path))
-	}
-	// The name has to last, too: a key that has signed and is lost is not made again. Not all systems can.
-	if dir, err := os.Open(filepath.Dir(path)); err == nil {
-		_ = errors.Join(dir.Sync(), dir.Close())
-	}
-	return nil
 }

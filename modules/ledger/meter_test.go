@@ -48,53 +48,6 @@ func (f forever) Read(b []byte) (int, error) {
 	return len(b), nil
 }
 
-func TestIndexSet(t *testing.T) {
-	var s indexSet
-	for _, index := range []int64{0, 63, 64, 4095, 4096, 1 << 62} {
-		if !s.add(index) {
-			t.Errorf("%d is new", index)
-		}
-	}
-	for _, index := range []int64{1 << 62, 4096, 64, 0} {
-		if s.add(index) || !s.repeated {
-			t.Errorf("%d was there", index)
-		}
-	}
-	// Memory stays bounded: past that, what is known is still known.
-	for i := range int64(mostPages + 10) {
-		s.add(i << pageBits)
-	}
-	if len(s.pages) != mostPages || !s.full || s.add(63) {
-		t.Errorf("%d pages", len(s.pages))
-	}
-}
-
-// A text that is cut to be shown is not looked at behind the cut: it may be as long as an entry.
-func TestWhatIsShownIsCutFirst(t *testing.T) {
-	for name, c := range map[string]struct{ text, want string }{
-		"short":                   {"größe", "größe"},
-		"as long as it may be":    {strings.Repeat("ß", 200), strings.Repeat("ß", 200)},
-		"one longer":              {strings.Repeat("ß", 201), strings.Repeat("ß", 200) + "…"},
-		"odd behind the cut":      {strings.Repeat("a", 200) + "\x1b[2J", strings.Repeat("a", 200) + "…"},
-		"odd before it":           {"\x1b" + strings.Repeat("a", 300), `"\x1b` + strings.Repeat("a", 199) + `\u2026"`},
-		"no UTF-8":                {"a\xff", `"a\xff"`},
-		"no UTF-8, and too long":  {strings.Repeat("\xff", 201), `"` + strings.Repeat(`\xff`, 200) + `\u2026"`},
-		"no UTF-8 behind the cut": {strings.Repeat("a", 201) + "\xff", strings.Repeat("a", 200) + "…"},
-	} {
-		if got := printable(c.text); got != c.want {
-			t.Errorf("%s: %s", name, got)
-		}
-	}
-	long := strings.Repeat("a", 32<<20)
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	_ = printable(long)
-	runtime.ReadMemStats(&after)
-	if took := after.TotalAlloc - before.TotalAlloc; took > 1<<20 {
-		t.Errorf("it took %d bytes", took)
-	}
-}
-
 // An entry of a bundle is read where it lies: what is allocated for it is a few times its size. (Decoders
 // of its parts once had a copy each, of twice the size and in steps that add up to four.)
 func TestALargeEntryIsNotCopiedToBeRead(t *testing.T) {
