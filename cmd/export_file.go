@@ -93,7 +93,7 @@ func followLinks(name string) (string, error) {
 	return "", wrongUsage("--out %s leads over too many links", name)
 }
 
-// commit makes the file durable, gives it its name, and answers how many bytes it has.
+// commit gives the file its name, makes both durable, and answers how many bytes it has.
 func (e *exportFile) commit() (int64, error) {
 	size, err := e.finish()
 	if err != nil {
@@ -102,6 +102,7 @@ func (e *exportFile) commit() (int64, error) {
 	if err := os.Rename(e.file.Name(), e.target); err != nil {
 		return 0, errors.Join(err, os.Remove(e.file.Name()))
 	}
+	syncFolder(e.target)
 	return size, nil
 }
 
