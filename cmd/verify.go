@@ -15,7 +15,8 @@ was in the log, exactly so and at that position, when the checkpoint was signed.
 A checkpoint alone, as GET /v1/ledger/{log}/checkpoint of the API answers it, is checked too. And --since
 answers whether history was rewritten: it names a checkpoint, or evidence, that you kept from an earlier
 time, --consistency the file that GET /v1/ledger/{log}/consistency?from=N&to=M answered for the two
-checkpoints' sizes. What passes is the same log, which only grew.
+checkpoints' sizes. What passes is the same log, which only grew. Of an export the checkpoint in it is
+compared; one that names none does not pass.
 
 An export as NDJSON has no proofs. Of it verify checks that it is complete: that its last line is there,
 and that count and SHA-256 in it fit the events; and that the checkpoint in it is signed by a key given,
@@ -24,7 +25,8 @@ nobody signs the last line: for that, export a bundle.
 
 FILE may be gzip, whatever its name is, and '-' is standard input. --key takes a public key as
 'audittrail keys generate' prints it, or the name of a file with keys, one a line; repeat it for more
-keys, as after a rotation. Files may be larger than memory.
+keys, as after a rotation. A file of keys is 64 KiB long at most, and a hundred keys are taken in all;
+other files may be larger than memory.
 
 ` + verifyDatabaseHelp + `
 
@@ -40,9 +42,9 @@ wrong_log, bad_entry, wrong_index, not_included, repeated, not_consistent and, o
 count, hash.
 
 Exit status 0 if all is proven (an export: complete), 3 if something does not prove what it says (it was
-changed, an export was cut, or it belongs to another key), 1 if something can't be read or is no JSON, as
-a bundle that was cut. Where a file can't
-be read to its end, or the report can't be written, what was found wrong before counts.`,
+changed, an export or a checkpoint was cut, or it belongs to another key), 1 if something can't be read or
+is no JSON, as a bundle that was cut. Where a file can't be read to its end, or the report can't be
+written, what was found wrong before counts.`,
 		Example: `  audittrail verify evidence.json --key audit.example.com/shop/events+5ab3c0de+ATNgq1…
   audittrail verify *.json.gz --key keys.txt --output json | jq '.files[].faults'
   curl -sf "$AUDITTRAIL/v1/events/$ID/proof" -H "Authorization: Bearer $TOKEN" | audittrail verify - --key keys.txt
