@@ -72,6 +72,9 @@ func sent(w http.ResponseWriter, status int, kind, text string) {
 	_ = http.NewResponseController(w).Flush()
 }
 
+// pass lets time go by on synctest's clock, where it takes none.
+func pass(d time.Duration) { <-time.After(d) }
+
 // A server that falls silent, wherever in its answer, is given up after two minutes, and that is what is said.
 func TestASilentServerIsGivenUp(t *testing.T) {
 	for name, begin := range map[string]func(w http.ResponseWriter){
@@ -113,7 +116,7 @@ func TestSlowStreamsAreReadToTheirEnd(t *testing.T) {
 				api := servePipes(t, func(w http.ResponseWriter, _ *http.Request) {
 					sent(w, 200, kindNDJSON, "")
 					for i := range lines {
-						time.Sleep(c.server)
+						pass(c.server)
 						fmt.Fprintf(w, "{\"line\":%d}\n", i)
 						_ = http.NewResponseController(w).Flush()
 					}
@@ -122,11 +125,11 @@ func TestSlowStreamsAreReadToTheirEnd(t *testing.T) {
 				require.NoError(t, err)
 				line := make([]byte, len("{\"line\":0}\n"))
 				for range lines {
-					time.Sleep(c.reader)
+					pass(c.reader)
 					_, err := io.ReadFull(body, line)
 					require.NoError(t, err)
 				}
-				time.Sleep(c.reader)
+				pass(c.reader)
 				_, err = body.Read(line)
 				require.ErrorIs(t, err, io.EOF)
 				require.NoError(t, body.Close())
