@@ -116,10 +116,11 @@ type explainer struct {
 	keys   *keyFindings
 	leaves int64 // below it, rows are right and leaves are not
 
-	byID    map[event.ID]store.Key // of the ids that suspects have
-	claimed map[int64][]store.Key  // the same by their batches, for suspects of positions that the ledger has
-	batches map[int64]*store.BatchLeaves
-	ranges  map[int64][]store.StoredRange // of a batch
+	byID       map[event.ID]store.Key // of the ids that suspects have
+	unreadKeys map[event.ID]bool      // of these: those whose key can't be read
+	claimed    map[int64][]store.Key  // byID, by the keys' batches
+	batches    map[int64]*store.BatchLeaves
+	ranges     map[int64][]store.StoredRange // of a batch
 
 	identified map[event.ID]bool // of suspects, by their leaves
 	later      []*suspect        // of which no guess told what they were
@@ -128,7 +129,7 @@ type explainer struct {
 }
 
 func newExplainer(r *run, v *store.View) *explainer {
-	return &explainer{run: r, view: v, byID: map[event.ID]store.Key{}, claimed: map[int64][]store.Key{}, batches: map[int64]*store.BatchLeaves{},
+	return &explainer{run: r, view: v, claimed: map[int64][]store.Key{}, batches: map[int64]*store.BatchLeaves{},
 		ranges: map[int64][]store.StoredRange{}, identified: map[event.ID]bool{}, nameless: map[int64]int{}}
 }
 
@@ -186,14 +187,12 @@ func (x *explainer) lookUp(ctx context.Context) error {
 			ids = append(ids, list.kept[i].row.EventID)
 		}
 	}
-	err := x.view.KeysByID(ctx, ids, func(k *store.Key) error {
-		x.byID[k.EventID] = *k
-		return nil
-	})
+	keys, err := x.run.keysByID(ctx, x.view, ids)
+	x.byID, x.unreadKeys = keys.found, keys.unread
 	for _, k := range x.byID {
 		x.claimed[k.Batch] = append(x.claimed[k.Batch], k)
 	}
-	return passable(err)
+	return err
 }
 
 // explainRow explains a row. ok is false where more can be told once all rows were looked at.

@@ -91,7 +91,7 @@ func (x *explainer) missingOf(b *missingBatch) {
 	orphans := x.keys.orphans[b.Batch]
 	if len(b.positions) == 0 || len(orphans) != len(b.positions) || x.mayHide(b.Batch, 0) {
 		why := x.gonePhrase("the row at this position")
-		if len(orphans) == 0 && x.keys.complete {
+		if len(orphans) == 0 && x.keys.whole(&b.LedgerBatch) {
 			why += "; no key of its batch is without a row, so that nothing tells its event id"
 		}
 		for _, p := range b.positions {

@@ -26,6 +26,10 @@ func (r *run) unread(err error, f Finding) error {
 // column's type was changed, that would take for ever.
 const retries = 2000
 
+// failuresMost bounds how many of the smallest pieces may fail, each by itself: a row that PostgreSQL can't write
+// out may take it a second.
+const failuresMost = 200
+
 func (r *run) mayRetry() bool { return r.retried.Add(1) <= retries }
 
 // byPages reads pages in one go. Where that fails it reads their halves, and of single pages each line,

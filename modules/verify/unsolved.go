@@ -54,8 +54,8 @@ func (x *explainer) anothers(ctx context.Context, s *suspect, key *store.Key) (s
 	if x.identified[key.EventID] {
 		return true, nil
 	}
-	if len(x.keys.orphans[s.row.Batch()]) == 0 {
-		return false, nil // no event of its batch is looked for
+	if len(x.keys.orphans[s.row.Batch()]) == 0 || x.keys.isUnread(key.Batch) || !digestDiffers(key, &s.row) {
+		return false, nil // no event of its batch is looked for, or it can't be told, or the id is its own
 	}
 	b, err := x.batch(ctx, key.Batch)
 	if err != nil || b == nil || !b.Placed() {
@@ -81,6 +81,8 @@ func (x *explainer) explainUnsolved(ctx context.Context, s *suspect, taken bool)
 	switch {
 	case known && !taken:
 		f.Fields, f.Detail, err = x.byKey(ctx, &a, s, &key)
+	case x.unreadKeys[s.row.EventID]:
+		f.Fields, f.Detail = a.fields, a.with("its row is not what was stored; its row in event_keys can't be read")
 	case len(orphans) == 1 && !x.mayHide(batch, 1) && !x.gone.lack(batch):
 		return x.eliminated(ctx, f, &a, s, taken)
 	case taken:
