@@ -82,39 +82,13 @@ func unexplained(kind Kind, s *suspect) Finding {
 	return eventFinding(kind, s.row.EventID.String(), "its row does not fit; it could not be looked at more closely").at(s.position)
 }
 
-// tryRowsForLeaves finds out of which events the row is what was signed, and the leaf hash is not: those
-// whose leaves, computed from the rows, make more of the signed roots fit. It answers up to which
-// position that is so.
-func (r *run) tryRowsForLeaves(ctx context.Context, v *store.View) (proven int64, err error) {
-	h := r.heads[ledger.Events]
-	placed := &r.suspects.placed
-	if h.wrongCount == 0 || int64(len(placed.kept)) < placed.count {
-		return 0, nil
-	}
-	instead := map[int64]ledger.Hash{}
-	for _, s := range placed.kept {
-		if s.position >= h.proven && s.row.Corrupt == nil && !s.again {
-			instead[s.position] = s.row.Leaf
-		}
-	}
-	if len(instead) == 0 {
-		return 0, nil
-	}
-	r.progress.phase("trying the rows in place of their leaf hashes")
-	tried := newHead()
-	if err := r.walk(ctx, v, ledger.Events, tried, instead); err != nil {
-		return 0, err
-	}
-	return tried.proven, nil
-}
-
 // explainer looks at single rows.
 type explainer struct {
 	run    *run
 	view   *store.View
 	gone   *missing
 	keys   *keyFindings
-	leaves int64 // below it, rows are right and leaves are not
+	leaves map[int64]ledger.Hash // of rows that are right, and the leaves in ledger_batches are not
 
 	byID       map[event.ID]store.Key // of the ids that suspects have
 	unreadKeys map[event.ID]bool      // of these: those whose key can't be read
@@ -222,7 +196,7 @@ func (x *explainer) explainRow(ctx context.Context, s *suspect) (f Finding, ok b
 		return eventFinding(EventInserted, id, x.why(s)), true, nil
 	case x.run.blocks.fits(s.position):
 		return eventFinding(EventInserted, id, "a row was put beside the event at this position").at(s.position), true, nil
-	case s.position < x.leaves && s.position >= x.run.heads[ledger.Events].proven:
+	case x.leaves[s.position] == s.row.Leaf: // no leaf is all zeros
 		return eventFinding(LeafAltered, id, "the row is what was signed; its leaf hash in ledger_batches was changed").at(s.position), true, nil
 	}
 	return x.altered(ctx, s)

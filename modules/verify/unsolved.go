@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"audittrail/modules/event"
+	"audittrail/modules/ledger"
 	"audittrail/modules/store"
 )
 
@@ -135,6 +136,9 @@ func (x *explainer) byKey(ctx context.Context, a *attempt, s *suspect, key *stor
 	found, _, err := x.wasElsewhereInKafka(ctx, a, s)
 	if err != nil || found {
 		return a.fields, a.text(), err
+	}
+	if s.position >= x.run.heads[ledger.Events].proven {
+		return a.fields, a.with("its content is what its digest in event_keys was made of: its row or its leaf hash in ledger_batches was changed"), nil
 	}
 	return append(a.fields, fieldSalt), a.with("its content is what its digest in event_keys was made of; its salt was changed, or its Kafka coordinates, metadata.traceId or metadata.audittrail were"), nil
 }
