@@ -54,6 +54,27 @@ func TestRowsThatCantBeReadByTheirBatch(t *testing.T) {
 	require.Zero(t, report.Counts[verify.KeyAltered]+report.Counts[verify.KeyWithoutEvent]+report.Counts[verify.KeyMissing], show(report))
 }
 
+// TestARowThatWasComparedWithNothing: its key is not accused.
+func TestARowThatWasComparedWithNothing(t *testing.T) {
+	for name, sql := range map[string]string{
+		"with its key":     `UPDATE events SET timestamp = NULL WHERE event_id = '%s'`,
+		"with no key":      `UPDATE events SET timestamp = NULL, event_id = gen_random_uuid() WHERE event_id = '%s'`,
+		"behind its batch": `UPDATE events SET timestamp = NULL, id = id + 4000 WHERE event_id = '%s'`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := standard(t)
+			h.tamper(t, `CREATE TABLE rest PARTITION OF events DEFAULT`, `ALTER TABLE events DROP CONSTRAINT events_pkey`, `ALTER TABLE events ALTER timestamp DROP NOT NULL`, fmt.Sprintf(sql, id(217)))
+			report := h.verify(t)
+			require.EqualValues(t, 1, report.Counts[verify.SchemaAltered], show(report))
+			removed := found(report, verify.EventRemoved)
+			require.Len(t, removed, 1, show(report))
+			require.EqualValues(t, 217, *removed[0].Position)
+			require.Contains(t, removed[0].Detail, "or among those that could not be looked at")
+			require.Zero(t, report.Counts[verify.KeyAltered]+report.Counts[verify.KeyWithoutEvent]+report.Counts[verify.KeyMissing], show(report))
+		})
+	}
+}
+
 // TestAKeyThatCantBeReadTakesNoNames likewise.
 func TestAKeyThatCantBeReadTakesNoNames(t *testing.T) {
 	h := standard(t)

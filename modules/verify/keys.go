@@ -12,7 +12,8 @@ import (
 )
 
 // keyDifferences reports rows that give their leaf, but have another key or none, and keys that have no
-// row and never had. What is signed tells which of row and key was changed.
+// row and never had. What is signed tells which of row and key was changed. Of rows that were compared with no
+// leaf, since no partition of ours holds them, nothing is said.
 func (x *explainer) keyDifferences() {
 	suspects := map[int64]bool{}
 	for _, list := range x.run.suspects.lists() {
@@ -20,13 +21,14 @@ func (x *explainer) keyDifferences() {
 			suspects[list.kept[i].row.ID] = true
 		}
 	}
+	fits := func(row *store.EventRow) bool { return !suspects[row.ID] && x.run.blocks.fits(x.position(row)) }
 	for _, d := range x.keys.unlike {
-		if !suspects[d.row.ID] {
+		if fits(&d.row) {
 			x.keyDifference(&d)
 		}
 	}
 	for _, row := range x.keys.keyless {
-		if !suspects[row.ID] {
+		if fits(&row) {
 			x.run.findings.add(eventFinding(KeyMissing, row.EventID.String(), "event_keys does not have it, so that it could be stored a second time").at(x.position(&row)))
 		}
 	}
