@@ -83,6 +83,9 @@ then the present ones. It changes nothing itself.
      each notary with a state file of its own has run with both keys: one that has not does not start
      without the old key any more. Then restart the notaries with the new key, and destroy the old one.
 
+A key that was lost can't overlap: generate a new one, and name the lost one's verifier keys in
+ledger.retired_keys.
+
 With --out the list is written to a new file of mode 0600, and not printed.`,
 		Example: `  AUDITTRAIL_LEDGER_SIGNING_KEY_FILE=signing.key audittrail keys rotate --ledger --ledger.origin audit.example.com/shop --out overlap.key
   AUDITTRAIL_LEDGER_SIGNING_KEY_FILE=overlap.key audittrail keys rotate --ledger --end --ledger.origin audit.example.com/shop --out new.key`,
