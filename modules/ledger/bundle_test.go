@@ -308,6 +308,27 @@ func TestWhatIsNoBundleIsUnreadable(t *testing.T) {
 	}
 }
 
+// Whoever copies a bundle knows by io.EOF that it was whole: wherever it is cut, that does not come.
+func TestACutBundleHasNoEnd(t *testing.T) {
+	b := newHistory(t, 9).bundle(4, 5)
+	end := func(text string) error {
+		r := ledger.NewBundleReader(strings.NewReader(text))
+		_, err := r.Head()
+		for err == nil {
+			_, err = r.Next()
+		}
+		return err
+	}
+	if err := end(b); !errors.Is(err, io.EOF) {
+		t.Fatal(err)
+	}
+	for at := range len(b) - len("\n") {
+		if err := end(b[:at]); errors.Is(err, io.EOF) || !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Fatalf("cut at %d: %v", at, err)
+		}
+	}
+}
+
 var errBroken = errors.New("input/output error")
 
 type brokenReader struct{}

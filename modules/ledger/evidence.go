@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/go-json-experiment/json/jsontext"
-
 	"audittrail/modules/event"
 )
 
@@ -74,7 +72,7 @@ func verify(r io.Reader, keys Keys, each func(Entry), most int64) (Report, error
 		v := exportVerifier{lines: newExportReader(m, b), keys: keys, each: each}
 		return v.run()
 	}
-	v := bundleVerifier{meter: m, d: jsontext.NewDecoder(b, jsontext.AllowDuplicateNames(true)), keys: keys, each: each}
+	v := bundleVerifier{bundle: newBundleReader(m, b), keys: keys, each: each}
 	return v.run()
 }
 

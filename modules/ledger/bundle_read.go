@@ -1,0 +1,170 @@
+package ledger
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// BundleReader reads an evidence bundle, and makes sure that it has a bundle's form from its beginning to its
+// end. It holds one entry at a time, and looks at nothing that an entry says.
+type BundleReader struct {
+	meter *meter
+	d     *jsontext.Decoder
+	begun bool // the entries' list was
+	count int64
+}
+
+// BundleHead is what stands before a bundle's entries. Nothing vouches for it.
+type BundleHead struct {
+	Log        Log
+	Checkpoint []byte // the signed note
+}
+
+// NewBundleReader reads a bundle from its beginning.
+func NewBundleReader(r io.Reader) *BundleReader {
+	m := &meter{r: r, most: MaxEntry, left: MaxEntry}
+	return newBundleReader(m, bufio.NewReader(m))
+}
+
+// newBundleReader reads what b has, which stands over m.
+func newBundleReader(m *meter, b *bufio.Reader) *BundleReader {
+	return &BundleReader{meter: m, d: jsontext.NewDecoder(b, jsontext.AllowDuplicateNames(true))}
+}
+
+// Count is how many entries were read.
+func (x *BundleReader) Count() int64 { return x.count }
+
+// Head reads what stands before the entries; it MUST be called first, and once. The error is a *Fault or an
+// *UnreadableError, and ends the reading.
+func (x *BundleReader) Head() (BundleHead, error) {
+	if token, err := x.d.ReadToken(); err != nil {
+		return BundleHead{}, x.unreadable(err)
+	} else if token.Kind() != '{' {
+		return BundleHead{}, malformed("this is JSON, but no evidence bundle")
+	}
+	texts := map[string]string{}
+	for {
+		x.meter.next()
+		token, err := x.d.ReadToken()
+		if err != nil {
+			return BundleHead{}, x.unreadable(err)
+		}
+		if token.Kind() == '}' {
+			return BundleHead{}, malformed("the bundle has no entries")
+		}
+		name := token.String()
+		if name == "entries" {
+			return headOf(texts)
+		}
+		if err := x.text(texts, name); err != nil {
+			return BundleHead{}, err
+		}
+	}
+}
+
+func malformed(format string, args ...any) *Fault {
+	return &Fault{Kind: Malformed, Index: -1, Detail: fmt.Sprintf(format, args...)}
+}
+
+// text reads a member whose value is a text.
+func (x *BundleReader) text(texts map[string]string, name string) error {
+	_, twice := texts[name]
+	switch {
+	case len(texts) == 0 && (name == "type" || name == "title"): // RFC 9457
+		return malformed("this tells of an error, as the API answers one, and is no evidence")
+	case name != "format" && name != "log" && name != "checkpoint":
+		return malformed("the bundle has a member %s, which is none of this format", printable(name))
+	case twice:
+		return malformed("the bundle's member %s stands twice", name)
+	}
+	value, err := x.d.ReadToken()
+	if err != nil {
+		return x.unreadable(err)
+	}
+	if value.Kind() != '"' {
+		return malformed("the bundle's member %s is not a text", name)
+	}
+	texts[name] = value.String()
+	return nil
+}
+
+func headOf(texts map[string]string) (BundleHead, error) {
+	for _, name := range []string{"format", "log", "checkpoint"} {
+		if _, ok := texts[name]; !ok {
+			return BundleHead{}, malformed("the bundle has no %s before its entries", name)
+		}
+	}
+	if f := texts["format"]; f != BundleFormat {
+		return BundleHead{}, malformed("the bundle's format is %s; this program knows %s", printable(f), BundleFormat)
+	}
+	log, err := ParseLog(texts["log"])
+	if err != nil {
+		return BundleHead{}, malformed("the bundle's log %s", err.Error())
+	}
+	return BundleHead{log, []byte(texts["checkpoint"])}, nil
+}
+
+// Next is the next entry, which is JSON, and good until the next call. It is io.EOF when the bundle has ended
+// and nothing follows it. Otherwise the error is a *Fault or an *UnreadableError, and ends the reading.
+func (x *BundleReader) Next() (jsontext.Value, error) {
+	if !x.begun {
+		if token, err := x.d.ReadToken(); err != nil {
+			return nil, x.unreadable(err)
+		} else if token.Kind() != '[' {
+			return nil, malformed("the bundle's entries are not a list")
+		}
+		x.begun = true
+	}
+	if x.d.PeekKind() == ']' {
+		return nil, x.end()
+	}
+	x.meter.next()
+	raw, err := x.d.ReadValue()
+	if err != nil {
+		return nil, x.unreadable(err)
+	}
+	x.count++
+	return raw, nil
+}
+
+// end makes sure that nothing follows the entries; it is io.EOF then.
+func (x *BundleReader) end() error {
+	if _, err := x.d.ReadToken(); err != nil {
+		return x.unreadable(err)
+	}
+	x.meter.next()
+	token, err := x.d.ReadToken()
+	if err != nil {
+		return x.unreadable(err)
+	}
+	if token.Kind() != '}' {
+		return malformed("the bundle's member %s stands behind the entries, which must be last", printable(token.String()))
+	}
+	_, err = x.d.ReadToken()
+	var syntax *jsontext.SyntacticError
+	switch {
+	case errors.Is(err, io.EOF):
+		return io.EOF
+	case err == nil, errors.As(err, &syntax), errors.Is(err, errMeter):
+		return &UnreadableError{Detail: "something follows the bundle", Cause: err}
+	}
+	return &UnreadableError{Detail: "the file can't be read behind the bundle", Cause: err}
+}
+
+// unreadable says why the bundle can't be read on.
+func (x *BundleReader) unreadable(err error) error {
+	var syntax *jsontext.SyntacticError
+	switch {
+	case errors.Is(err, errMeter):
+		return malformed("behind entry %d something is larger than any entry can be", x.count)
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return &UnreadableError{Detail: fmt.Sprintf("the file is cut, or empty: it ends at byte %d, in the middle of JSON", x.d.InputOffset()), Cause: io.ErrUnexpectedEOF}
+	case errors.As(err, &syntax):
+		return &UnreadableError{Detail: fmt.Sprintf("this is not JSON, from byte %d on", syntax.ByteOffset), Cause: err}
+	}
+	return &UnreadableError{Detail: "the file can't be read", Cause: err}
+}
