@@ -3,6 +3,7 @@ package verify
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"audittrail/modules/ledger"
 	"audittrail/modules/store"
@@ -49,7 +50,7 @@ func (r *run) byPages(ctx context.Context, v *store.View, p store.Pages, kind Ki
 		}
 		lines, err := v.Lines(ctx, p)
 		if err == nil {
-			return r.byLines(lines, read, fails)
+			return r.byLines(p, lines, kind, read, fails)
 		}
 		if !errors.As(err, &bad) {
 			return err
@@ -60,12 +61,20 @@ func (r *run) byPages(ctx context.Context, v *store.View, p store.Pages, kind Ki
 	return nil
 }
 
-func (r *run) byLines(lines []store.Line, read func(store.Pages) error, fails func(store.Line, error)) error {
-	for _, line := range lines {
+// byLines reads the lines of a page one by one, until too many failed of all pages.
+func (r *run) byLines(p store.Pages, lines []store.Line, kind Kind, read func(store.Pages) error, fails func(store.Line, error)) error {
+	for i, line := range lines {
+		if r.lost.Load() >= failuresMost {
+			r.blind.Store(true)
+			r.findings.add(Finding{Kind: kind, Log: ledger.Events, Detail: fmt.Sprintf(
+				"%d lines of %s were not looked at: it can't be read in one go, and too many lines that can't be read were met for more to be tried one by one", len(lines)-i, p.Place())})
+			return nil
+		}
 		err := read(line.Pages)
 		var bad *store.UnreadableError
 		switch {
 		case errors.As(err, &bad):
+			r.lost.Add(1)
 			fails(line, bad)
 		case err != nil:
 			return err

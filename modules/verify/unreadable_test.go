@@ -58,6 +58,35 @@ func TestWhatCantBeReadHidesNothing(t *testing.T) {
 	}
 }
 
+// TestManyRowsThatCantBeRead: not each is tried, and what was not is told.
+func TestManyRowsThatCantBeRead(t *testing.T) {
+	h := standard(t)
+	h.tamper(t, `ALTER TABLE events ALTER kafka_partition TYPE bigint`, `UPDATE events SET kafka_partition = 1::bigint << 40 WHERE id & 1 = 0`)
+	report := h.verify(t, func(o *verify.Options) { o.Workers, o.Findings = 1, 1000 })
+	var named, untried int
+	for _, f := range found(report, verify.EventUnreadable) {
+		switch n := 0; {
+		case f.EventID != "":
+			named++
+			require.Equal(t, id(*f.Position), f.EventID)
+		case strings.Contains(f.Detail, "were not looked at"):
+			_, err := fmt.Sscanf(f.Detail, "%d lines of page", &n)
+			require.NoError(t, err, f.Detail)
+			untried += n
+		default:
+			require.Contains(t, f.Detail, "not compared with their keys")
+		}
+	}
+	require.Equal(t, 200, named, show(report))
+	require.Positive(t, untried)
+	require.EqualValues(t, 650, report.Events+int64(untried), "each row was looked at, or is told not to have been")
+	require.EqualValues(t, untried, report.Counts[verify.EventRemoved], show(report))
+	for _, f := range found(report, verify.EventRemoved) {
+		require.Contains(t, f.Detail, "or among those that could not be looked at")
+	}
+	require.Zero(t, report.Counts[verify.KeyAltered]+report.Counts[verify.KeyWithoutEvent]+report.Counts[verify.EventAltered], show(report))
+}
+
 // needSurgery skips where PostgreSQL came without its contributed modules.
 func (h *history) needSurgery(t *testing.T) {
 	t.Helper()

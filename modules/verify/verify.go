@@ -80,6 +80,7 @@ type run struct {
 	uncovered []store.Stretch // of time, that no partition holds
 
 	retried atomic.Int64 // statements that were tried again with less
+	lost    atomic.Int64 // lines that can't be read
 	blind   atomic.Bool  // some rows could not be looked at
 
 	mu         sync.Mutex
