@@ -133,12 +133,15 @@ func (x *explainer) byKey(ctx context.Context, a *attempt, s *suspect, key *stor
 	case string(digest[:]) != string(key.Digest):
 		return append(a.fields, fieldContent), a.with("its type, aggregate, version, payload or metadata was changed: it is not what its digest in event_keys was made of"), nil
 	}
-	found, _, err := x.wasElsewhereInKafka(ctx, a, s)
-	if err != nil || found {
+	found, all, err := x.wasElsewhereInKafka(ctx, a, s)
+	const same = "its content is what its digest in event_keys was made of"
+	switch {
+	case err != nil || found:
 		return a.fields, a.text(), err
+	case s.position >= x.run.heads[ledger.Events].proven:
+		return a.fields, a.with(same + ": its row or its leaf hash in ledger_batches was changed"), nil
+	case !all:
+		return a.fields, a.with(same + "; its Kafka coordinates were changed, of which not all that it may have had were tried, or its salt, metadata.traceId or metadata.audittrail were"), nil
 	}
-	if s.position >= x.run.heads[ledger.Events].proven {
-		return a.fields, a.with("its content is what its digest in event_keys was made of: its row or its leaf hash in ledger_batches was changed"), nil
-	}
-	return append(a.fields, fieldSalt), a.with("its content is what its digest in event_keys was made of; its salt was changed, or its Kafka coordinates, metadata.traceId or metadata.audittrail were"), nil
+	return append(a.fields, fieldSalt), a.with(same + "; its salt was changed, or its Kafka coordinates, metadata.traceId or metadata.audittrail were"), nil
 }
