@@ -21,8 +21,8 @@ const (
 
 // blocks is what is remembered of all rows: a bit a position, and for each 1,024 positions a sum over
 // rows and one over keys, which have to be the same, and so have one over the leaves that the log's root was
-// computed from and one over those that rows fit. It is about 200 bytes for a thousand events, and grows with what is there, not
-// with what the ledger claims. It is safe for concurrent use.
+// computed from and one over those that rows fit. It is about 200 bytes for a thousand events, and grows with
+// what is there, not with what the ledger claims. It is safe for concurrent use.
 type blocks struct {
 	seed maphash.Seed // new for each verification, so that nobody can make two sums equal
 	mu   sync.Mutex

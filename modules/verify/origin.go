@@ -126,11 +126,7 @@ func (h *head) noteForeign(size int64, err error) bool {
 // has nothing else.
 func (r *run) explainForeign(log ledger.Log, h *head) {
 	for _, base := range slices.Sorted(maps.Keys(h.foreign)) {
-		sizes := h.foreign[base]
-		detail := fmt.Sprintf("the checkpoint of size %d is", sizes.last)
-		if sizes.count > 1 {
-			detail = fmt.Sprintf("%d checkpoints of sizes from %d to %d are", sizes.count, sizes.first, sizes.last)
-		}
-		r.findings.add(Finding{Kind: CheckpointUntrusted, Log: log, Detail: fmt.Sprintf("%s signed for another ledger: %s, and not %s. Either this is another ledger's database, or they were put into this one", detail, base, r.origin)})
+		said := fmt.Sprintf("signed for another ledger: %s, and not %s. Either this is another ledger's database, or they were put into this one", base, r.origin)
+		r.findings.add(Finding{Kind: CheckpointUntrusted, Log: log, Detail: h.foreign[base].text(said)})
 	}
 }

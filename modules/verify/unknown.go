@@ -100,25 +100,25 @@ func (h *head) prove(size int64) {
 // explainUnknown reports what is signed by keys that were not given.
 func (r *run) explainUnknown(log ledger.Log, h *head) {
 	for _, name := range slices.Sorted(maps.Keys(h.unknown)) {
-		key := h.unknown[name]
+		key, by := h.unknown[name], fmt.Sprintf("signed by %s only, which was not given", name)
 		if n := key.wrong; n.count > 0 {
-			r.findings.add(Finding{Kind: CheckpointUntrusted, Log: log, Detail: n.text(name) +
+			r.findings.add(Finding{Kind: CheckpointUntrusted, Log: log, Detail: n.text(by) +
 				", and the root that each names is not this log's: it or the log was changed. Given with --key, the key shows which"})
 		}
 		if n := key.uncovered; n.count > 0 && h.done { // else what covers it may not have been come to
-			r.findings.add(Finding{Kind: CheckpointUntrusted, Log: log, Detail: n.text(name) +
+			r.findings.add(Finding{Kind: CheckpointUntrusted, Log: log, Detail: n.text(by) +
 				": give it with --key. The root that each names is this log's, but no signature by a given key covers it"})
 		}
 		if n := key.covered; n.count > 0 {
-			r.notice(Notice{Log: log, Detail: n.text(name) +
+			r.notice(Notice{Log: log, Detail: n.text(by) +
 				". The root that each names is this log's, and a later checkpoint by a given key covers it. Give the key with --key to have the signatures checked too"})
 		}
 	}
 }
 
-func (s unknownSizes) text(name string) string {
+func (s unknownSizes) text(said string) string {
 	if s.count == 1 {
-		return fmt.Sprintf("one checkpoint, of size %d, is signed by %s only, which was not given", s.last, name)
+		return fmt.Sprintf("one checkpoint, of size %d, is %s", s.last, said)
 	}
-	return fmt.Sprintf("%d checkpoints of sizes from %d to %d are signed by %s only, which was not given", s.count, s.first, s.last, name)
+	return fmt.Sprintf("%d checkpoints of sizes from %d to %d are %s", s.count, s.first, s.last, said)
 }
