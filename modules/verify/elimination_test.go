@@ -81,7 +81,7 @@ func unnamed(t *testing.T, report *verify.Report, position int64) {
 	removed := found(report, verify.EventRemoved)
 	require.Len(t, removed, 1, show(report))
 	require.Empty(t, removed[0].EventID)
-	require.EqualValues(t, position, *removed[0].Position)
+	require.Equal(t, position, *removed[0].Position)
 	require.NotContains(t, removed[0].Detail, "key")
 }
 
