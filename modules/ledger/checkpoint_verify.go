@@ -8,15 +8,19 @@ import (
 )
 
 // isCheckpoint reports whether a file is, or was, a signed checkpoint by its looks, whole or cut, and whatever its
-// lines end in: a log's name with nothing behind it, or a line that begins with a digit; any name with a size and
-// a root below it; or the first empty line with a signature below. No JSON looks so.
+// lines end in: a log's name with a line below that begins with a digit, or, if it is no object that begins there,
+// with nothing; any name with a size and a root below it; or the first empty line with a signature below. No JSON
+// looks so.
 func isCheckpoint(b *bufio.Reader) bool {
 	start, _ := b.Peek(b.Size())
 	lines := strings.Split(strings.ReplaceAll(string(start), "\r\n", "\n"), "\n")
 	lines = append(lines, "", "") // of one that is cut
 	origin, size, root := lines[0], lines[1], lines[2]
-	if _, ok := LogOf(origin); ok && (size != "" && isDigit(rune(size[0])) || strings.Join(lines[1:], "") == "") {
-		return true
+	if _, ok := LogOf(origin); ok {
+		object := strings.HasPrefix(strings.TrimLeft(origin, " \t\r"), "{")
+		if size != "" && isDigit(rune(size[0])) || !object && strings.Join(lines[1:], "") == "" {
+			return true
+		}
 	}
 	if _, err := ParseHash(root); err == nil && size != "" && strings.TrimFunc(size, isDigit) == "" {
 		return true

@@ -44,8 +44,8 @@ type Entry struct {
 }
 
 // Verify checks evidence against the keys that its reader trusts: an evidence bundle, a textual proof
-// (C2SP tlog-proof) that carries its entry, an export, or a checkpoint alone. each, unless it is nil, is told of every entry
-// in order.
+// (C2SP tlog-proof) that carries its entry, an export, or a checkpoint alone. each, unless it is nil, is told
+// of every entry in order.
 //
 // The error is nil when every entry is in the log, as it is shown, at its index; of an export, which has
 // no proofs, when it is complete and unchanged since it was made. It is a *NotProvenError when the

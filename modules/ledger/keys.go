@@ -17,14 +17,14 @@ import (
 
 // SigningKey is the one Ed25519 key of an installation, as ledger.signing_key has it: a note signing key
 // named ledger.origin. Each log is signed by it under the log's own name, so that no signature of one log
-// fits another. Printing it, in whatever way, shows its name only.
+// fits another. Printing it, in whatever way, shows its name only. The zero SigningKey MUST NOT be used.
 type SigningKey struct {
 	origin string
 	seed   seed
 }
 
-// seed gives the secret. It is a function because of a function only the address is printed: values, and what
-// pointers lead to, are shown by fmt and by debuggers' dumps even where no method of theirs is called.
+// seed gives the secret. It is a function, since of that fmt and printers like it show the address: values, and
+// what pointers lead to, they show even where they call no method.
 type seed func() [ed25519.SeedSize]byte
 
 const (

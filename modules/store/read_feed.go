@@ -100,10 +100,10 @@ func feedSlices(ctx context.Context, conn *pgx.Conn, after int64, limit int) ([]
 	var (
 		slices []slice
 		more   bool
-		next   = after + 1 // positions are dense: each batch begins where the one before ends
+		next   = after + 1
 		last   = after + int64(limit)
+		end    = int64(-1) // of the batch before, where the next one has to begin: positions are dense
 	)
-	end := int64(-1) // of the batch before
 	for rows.Next() {
 		var (
 			s                   slice
@@ -112,7 +112,7 @@ func feedSlices(ctx context.Context, conn *pgx.Conn, after int64, limit int) ([]
 		if err := rows.Scan(&first, &count, &batch, &s.earliest, &s.latest); err != nil {
 			return nil, false, err
 		}
-		if end < 0 { // the first one may begin before what is asked for
+		if end < 0 { // there is none before: the first may begin before what is asked for, and not behind it
 			end = min(first, next)
 		}
 		if first != end {
