@@ -40,11 +40,14 @@ func TestAnAuditorsCopy(t *testing.T) {
 		`SELECT ensure_partition('events', month::date) FROM generate_series(timestamptz '2024-01-01', '2024-12-01', '1 month') AS month`,
 		`ALTER TABLE installation ENABLE ALWAYS TRIGGER refuse_change`,
 		`CREATE TABLE somebody_elses (n int)`,
+		`SELECT ensure_partition('events', '2061-02-01')`,
+		`DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET timezone = %L', current_database(), 'Asia/Tokyo'); END $$`,
 	} {
 		_, err := owner.Exec(t.Context(), statement)
 		require.NoError(t, err, statement)
 	}
 	appendOrders(t, stored, 0, 10)
+	appendOrdersAt(t, stored, 10, 1, "2061-02-28T23:30:00Z") // far ahead, and in Tokyo another month
 	sign(t, stored, signing)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "verifier-keys.txt"), []byte(key), 0o600))
 	require.NoError(t, owner.QueryRow(t.Context(), `SELECT note FROM ledger_checkpoints`).Scan(&key))
@@ -59,6 +62,6 @@ func TestAnAuditorsCopy(t *testing.T) {
 	out, err := c.CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	require.Contains(t, string(out), "INTACT")
-	require.Contains(t, string(out), "10 events")
+	require.Contains(t, string(out), "11 events")
 	require.Contains(t, string(out), "Compared with what was kept elsewhere, too: kept-elsewhere.txt")
 }

@@ -35,9 +35,11 @@ checkpoint that --checkpoint names (as GET /v1/ledger/events/checkpoint gives it
 A notary signs within seconds, and whoever removes the last checkpoints may rewrite what they covered.
 So it is a finding if the entries behind the last signature span more than --max-unsigned, from the
 oldest of them to the newest. Who rewrites entries can rewrite their times, too: only the notary's memory
-or a --checkpoint tells then. Give all keys that the ledger ever had: what others alone
-have signed is a notice where a later checkpoint covers it, and a finding elsewhere. All checkpoints
-must be of one ledger: that of the notary's memory; else that of --checkpoint; else that of the keys.
+or a --checkpoint tells then.
+
+Give all keys that the ledger ever had: what others alone have signed is a notice where a later
+checkpoint covers it, and a finding elsewhere. All checkpoints must be of one ledger: that of the
+notary's memory; else that of --checkpoint; else that of the keys.
 
 With --output json, --database answers
   {"intact", "complete", "events", "workers", "seconds", "total", "counts": {KIND: N},
@@ -49,11 +51,12 @@ where "complete" is false if the verification had to end early (the connection w
 stopped; what was found until then is listed), "origin" is the ledger, "stateFile" what became of the
 notary's memory ("refused": no given key has signed it), "outsideCheckpoints" how many checkpoints from
 outside of the database were compared, the notary's included, "signed" is how many entries a good
-checkpoint covers, "unsignedSince" when the oldest other one was recorded, "fields" are members of the
-event that differ, where "content" stands for those that one digest is over (eventType, aggregateId,
-aggregateType, version, payload, metadata), "end" is behind the last position where a finding is of
-several, and KIND is one of log_rolled_back, log_altered, log_unsigned, ledger_gap, partition_gone,
-event_altered, event_moved, event_removed, event_inserted, event_unreadable, leaf_altered, key_altered, key_missing,
+checkpoint covers, "unsignedSince" when the oldest other one was recorded, "eventId" is that of the event
+which was stored there, as far as it can be told, "fields" are members of the event that differ, where
+"content" stands for those that one digest is over (eventType, aggregateId, aggregateType, version,
+payload, metadata), "end" is behind the last position where a finding is of several, and KIND is one of
+log_rolled_back, log_altered, log_unsigned, ledger_gap, partition_gone, event_altered, event_moved,
+event_removed, event_inserted, event_unreadable, leaf_altered, key_altered, key_missing,
 key_without_event, tile_altered, checkpoint_untrusted, checkpoint_gone, checkpoint_forked, accounting,
 schema_altered.`
 

@@ -128,6 +128,9 @@ func (w *watch) catchUp(ctx context.Context, l *watched) error {
 			}
 		}
 		if strange, err = l.adopt(ctx, f, list, after); err != nil {
+			if l.head.Size > after && refused(err) {
+				err = errors.Join(err, w.remember(ctx)) // what is proven before it stays so
+			}
 			return err
 		}
 		after, caught = list[len(list)-1].Size, caught+len(list)

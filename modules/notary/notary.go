@@ -191,6 +191,9 @@ func (r *Role) attend(ctx context.Context, tick <-chan time.Time, ready func()) 
 			return
 		}
 		r.observed, r.led = now, false
+		for _, p := range r.patrols { // whoever leads patrols
+			p.rest()
+		}
 		err = r.observe(ctx)
 	}
 	if err != nil || !lead {

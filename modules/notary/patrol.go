@@ -3,6 +3,7 @@ package notary
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"audittrail/modules/ledger"
@@ -56,18 +57,27 @@ func (p *patrol) step(ctx context.Context, l *watched, now time.Time, lap time.D
 	return p.fault == nil, p.fault
 }
 
-// forward hashes the next leaves, and compares the tiles over them.
+// rest leaves a patrol that is under way, and lets the next one begin at once. What was found stays: whoever
+// ends a session must not end a refusal.
+func (p *patrol) rest() { p.target, p.began = head{}, time.Time{} }
+
+// forward hashes the next leaves, and compares the tiles over them. It goes on only when both is done.
 func (p *patrol) forward(ctx context.Context, l *watched) error {
 	made := map[ledger.TileID]map[int]ledger.Hash{}
-	err := p.at.extend(ctx, l.rows, min(p.target.Size, p.at.size+patrolStep), func(level int, index int64, h ledger.Hash) {
+	at := frontier{size: p.at.size, nodes: slices.Clone(p.at.nodes)}
+	err := at.extend(ctx, l.rows, min(p.target.Size, at.size+patrolStep), func(level int, index int64, h ledger.Hash) {
 		id := ledger.TileID{Level: level, Index: index / ledger.TileWidth}
 		if made[id] == nil {
 			made[id] = make(map[int]ledger.Hash)
 		}
 		made[id][int(index%ledger.TileWidth)] = h
 	})
-	if err != nil || len(made) == 0 {
+	if err != nil {
 		return err
+	}
+	if len(made) == 0 {
+		p.at = at
+		return nil
 	}
 	ids := make([]ledger.TileID, 0, len(made))
 	for id := range made {
@@ -77,6 +87,7 @@ func (p *patrol) forward(ctx context.Context, l *watched) error {
 	if err != nil {
 		return err
 	}
+	p.at = at
 	for i, id := range ids {
 		for n, h := range made[id] {
 			if n < len(stored[i]) && stored[i][n] != h { // what is not stored is computed when it is asked for

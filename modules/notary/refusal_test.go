@@ -6,11 +6,13 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"audittrail/modules/ledger"
+	"audittrail/modules/store"
 )
 
 // signedLog is a database with a log of 70,000 entries that a notary has signed in two steps, and the
@@ -224,6 +226,70 @@ func TestARefusalOutlivesItsSession(t *testing.T) {
 	}
 	require.EqualValues(t, 70_000, d.count(`SELECT max(size) FROM ledger_checkpoints`))
 }
+
+// unsteady is a log whose tiles can't be read once.
+type unsteady struct {
+	reader
+	fails bool
+}
+
+func (u *unsteady) Tiles(ctx context.Context, ids []ledger.TileID) ([][]ledger.Hash, error) {
+	if u.fails {
+		u.fails = false
+		return nil, errors.New("connection lost")
+	}
+	return u.reader.Tiles(ctx, ids)
+}
+
+// TestAPatrolPassesNothingBy: where tiles could not be read it comes back to them.
+func TestAPatrolPassesNothingBy(t *testing.T) {
+	d, file := signedLog(t)
+	d.tamper(`UPDATE ledger_tiles SET hashes = set_byte(hashes, 40, get_byte(hashes, 40) # 1) WHERE log = 'events' AND level = 1 AND tile = 0 AND first = 0`)
+	n := d.notary(file, key(t, 1))
+	w, err := n.watch(t.Context(), func(log ledger.Log) reader { return n.rows[log] })
+	require.NoError(t, err)
+	l := w.logs[0]
+	rows := &unsteady{reader: l.rows}
+	l.rows = rows
+	p := n.patrols[ledger.Events]
+	for _, fails := range []bool{false, true} {
+		rows.fails = fails
+		for steps := 0; steps == 0 || p.target.Size > 0; steps++ {
+			done, err := p.step(t.Context(), l, time.Now(), 0)
+			require.False(t, done)
+			require.True(t, fails || refused(err) || err == nil, err)
+			require.Less(t, steps, 20)
+		}
+		require.True(t, refused(p.fault), "the tiles are still wrong")
+	}
+}
+
+// TestAFailbackEndsTheRefusal: while a log is not the one that was signed, a patrol of it finds nothing that
+// would outlast that.
+func TestAFailbackEndsTheRefusal(t *testing.T) {
+	d, file := signedLog(t)
+	n := d.notary(file, key(t, 1))
+	w, err := n.watch(t.Context(), func(log ledger.Log) reader { return n.rows[log] })
+	require.NoError(t, err)
+	lead := &term{watch: w, session: numbersNothing{}}
+	for _, l := range w.logs {
+		lead.led = append(lead.led, &logTerm{watched: l, db: store.NewLedger(d.pool, l.log), patrol: n.patrols[l.log]})
+	}
+	round := func() error { lead.paced = time.Time{}; return lead.round(t.Context()) }
+	require.NoError(t, round(), "the patrols begin")
+	d.exec(`CREATE TABLE away AS SELECT * FROM ledger_batches WHERE log = 'events' AND first_position > 16384`)
+	d.tamper(`DELETE FROM ledger_batches WHERE log = 'events' AND first_position > 16384`)
+	for range 5 {
+		require.True(t, refused(round()))
+	}
+	d.tamper(`INSERT INTO ledger_batches SELECT * FROM away`)
+	require.NoError(t, round())
+}
+
+// numbersNothing is a session in which no batches wait.
+type numbersNothing struct{ session }
+
+func (numbersNothing) NumberPending(context.Context) (int, error) { return 0, nil }
 
 // TestTilesAheadOfTheNotary: tiles that somebody wrote before the notary came to it are not signed over,
 // also where no patrol has been there.

@@ -56,7 +56,7 @@ func (t *term) round(ctx context.Context) error {
 	}
 	err := t.examine(ctx)
 	if !fails(err) {
-		err = errors.Join(err, t.walk(ctx, paced))
+		err = errors.Join(err, t.walk(ctx, paced && err == nil)) // of a log that does not fit, all is said
 	}
 	if err == nil {
 		err = t.advance(ctx, began, paced)
@@ -99,12 +99,12 @@ func (t *term) number(ctx context.Context) error {
 	}
 }
 
-// walk tells what the patrols have found, and goes on with them.
-func (t *term) walk(ctx context.Context, paced bool) error {
+// walk tells what the patrols have found, and goes on with them, or not.
+func (t *term) walk(ctx context.Context, on bool) error {
 	var all []error
 	for _, l := range t.led {
 		err := l.patrol.fault
-		if paced {
+		if on {
 			var done bool
 			if done, err = l.patrol.step(ctx, l.watched, t.role.now(), t.role.lap); done {
 				t.role.metrics.patrols.WithLabelValues(string(l.log)).Inc()

@@ -154,13 +154,18 @@ func (v *View) close() error { return v.conn.Close(context.Background()) }
 // BeginTx implements TransactionStarter within the snapshot: what Reconcile begins is a savepoint.
 func (v *View) BeginTx(ctx context.Context, _ pgx.TxOptions) (pgx.Tx, error) { return v.tx.Begin(ctx) }
 
-// Replicated says whether the server is a replica, which may be behind its primary, and how many entries the
-// log has on it.
-func (v *View) Replicated(ctx context.Context, log ledger.Log) (replica bool, size int64, err error) {
-	err = v.each(ctx, "read the size of the log", func(rows pgx.Rows) error { return rows.Scan(&replica, &size) },
-		`SELECT pg_is_in_recovery(), coalesce((SELECT first_position + count FROM public.ledger_batches
-			WHERE log = $1::text ORDER BY first_position DESC LIMIT 1), 0)`, string(log))
-	return replica, size, err
+// Replica says whether the server is one, which may be behind its primary.
+func (v *View) Replica(ctx context.Context) (is bool, err error) {
+	err = v.each(ctx, "ask for the server's state", func(rows pgx.Rows) error { return rows.Scan(&is) }, `SELECT pg_is_in_recovery()`)
+	return is, err
+}
+
+// Sizes are how many entries a log has, and the size of its last checkpoint.
+func (v *View) Sizes(ctx context.Context, log ledger.Log) (entries, kept int64, err error) {
+	err = v.each(ctx, "read the size of the log", func(rows pgx.Rows) error { return rows.Scan(&entries, &kept) },
+		`SELECT coalesce((SELECT first_position + count FROM public.ledger_batches WHERE log = $1::text ORDER BY first_position DESC LIMIT 1), 0),
+			coalesce((SELECT size FROM public.ledger_checkpoints WHERE log = $1::text ORDER BY size DESC LIMIT 1), 0)`, string(log))
+	return entries, kept, err
 }
 
 // Reconcile is the accounting, as the snapshot has it.

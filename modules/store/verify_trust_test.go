@@ -84,11 +84,12 @@ func viewStatements(t *testing.T, s testStore) []string {
 		"TilePartsBeyond": func() error {
 			return v.TilePartsBeyond(ctx, ledger.Events, 1, 1, func(store.TilePart) error { return nil })
 		},
-		"Suspect":    func() error { _, _, err := v.Suspect(ctx, time.Now(), 1); return err },
-		"RangesOf":   func() error { return only(v.RangesOf(ctx, 1)) },
-		"Detached":   func() error { return only(v.Detached(ctx)) },
-		"Reconcile":  func() error { return only(v.Reconcile(ctx)) },
-		"Replicated": func() error { _, _, err := v.Replicated(ctx, ledger.Events); return err },
+		"Suspect":   func() error { _, _, err := v.Suspect(ctx, time.Now(), 1); return err },
+		"RangesOf":  func() error { return only(v.RangesOf(ctx, 1)) },
+		"Detached":  func() error { return only(v.Detached(ctx)) },
+		"Reconcile": func() error { return only(v.Reconcile(ctx)) },
+		"Replica":   func() error { return only(v.Replica(ctx)) },
+		"Sizes":     func() error { _, _, err := v.Sizes(ctx, ledger.Events); return err },
 		"Strays": func() error {
 			for _, table := range []string{"ledger_batches", "ledger_tiles", "ledger_checkpoints", "ledger_signatures"} {
 				if err := v.Strays(ctx, table, func(store.Stray) error { return nil }); err != nil {

@@ -121,7 +121,7 @@ func (w *walk) readCheckpoints(ctx context.Context) ([]store.Checkpoint, error) 
 		if w.page = w.page / 10; w.page > 0 && w.run.mayRetry() {
 			continue
 		}
-		w.page = checkpointsAtATime
+		w.page, w.unreadable = checkpointsAtATime, true
 		size, ok, err := w.view.CheckpointAfter(ctx, w.log, w.last)
 		if ok && w.run.mayRetry() {
 			w.report(Finding{Kind: CheckpointUntrusted, Detail: fmt.Sprintf("the checkpoint of size %d can't be read: %s", size, bad.Reason())})

@@ -294,15 +294,15 @@ func (c *comparison) findKeyless(ctx context.Context) error {
 	return nil
 }
 
-// keysByID is keys, and the ids of those that can't be read.
-type keysByID struct {
+// foundKeys are keys, and the ids of those that can't be read.
+type foundKeys struct {
 	found  map[event.ID]store.Key
 	unread map[event.ID]bool
 }
 
 // keysByID reads the keys of event ids, and where that fails of halves of them.
-func (r *run) keysByID(ctx context.Context, v *store.View, ids []event.ID) (keysByID, error) {
-	keys := keysByID{map[event.ID]store.Key{}, map[event.ID]bool{}}
+func (r *run) keysByID(ctx context.Context, v *store.View, ids []event.ID) (foundKeys, error) {
+	keys := foundKeys{map[event.ID]store.Key{}, map[event.ID]bool{}}
 	var read func([]event.ID) error
 	read = func(ids []event.ID) error {
 		if len(ids) == 0 {

@@ -17,6 +17,7 @@ type missing struct {
 	count   int64
 	batches []missingBatch // in order of positions; missingKept positions at most
 	kept    int
+	lacking map[int64]int // of batches: how many positions have no row
 }
 
 // missingBatch is a batch that rows of are gone.
@@ -30,7 +31,7 @@ const missingKept = 100_000
 
 // findMissing walks over the batches and looks for positions without a row.
 func (r *run) findMissing(ctx context.Context, v *store.View) (*missing, error) {
-	m := &missing{}
+	m := &missing{lacking: map[int64]int{}}
 	err := v.Batches(ctx, ledger.Events, func(b store.LedgerBatch) error {
 		if !b.Placed() {
 			return nil // reported as a gap
@@ -44,6 +45,7 @@ func (r *run) findMissing(ctx context.Context, v *store.View) (*missing, error) 
 		})
 		if len(positions) > 0 {
 			m.batches = append(m.batches, missingBatch{b, positions})
+			m.lacking[b.Batch] += len(positions)
 		}
 		return nil
 	})
@@ -60,6 +62,7 @@ func (m *missing) found(position int64) {
 		for j, p := range b.positions {
 			if p == position {
 				b.positions = append(b.positions[:j], b.positions[j+1:]...)
+				m.lacking[b.Batch]--
 				m.count--
 				m.kept--
 				return
@@ -115,7 +118,7 @@ func (x *explainer) missingOf(b *missingBatch) {
 
 // lack says whether rows of a batch may be missing.
 func (m *missing) lack(batch int64) bool {
-	return m.count > int64(m.kept) || slices.ContainsFunc(m.batches, func(b missingBatch) bool { return b.Batch == batch && len(b.positions) > 0 })
+	return m.count > int64(m.kept) || m.lacking[batch] > 0
 }
 
 // lostPartitions reports times that no partition holds, though events lie in them.

@@ -2,6 +2,7 @@ package verify
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"audittrail/modules/ledger"
@@ -40,18 +41,22 @@ func (r *run) openSnapshot(ctx context.Context) (*store.Snapshot, error) {
 	}
 }
 
-// isBehind says whether the server is a replica that lacks entries which were signed.
+// isBehind says whether the server is a replica that lacks entries which were signed, or checkpoints that were
+// kept. Nothing is read through what is no table: that is for schema to report.
 func (r *run) isBehind(ctx context.Context, v *store.View) (bool, error) {
+	replica, err := v.Replica(ctx)
+	if err != nil || !replica {
+		return false, passable(err)
+	}
+	if _, replaced, err := v.OddTables(ctx); err != nil || replaced {
+		return false, passable(err)
+	}
 	for _, log := range ledger.Logs() {
-		list := r.outside[log] // in order of size
-		if len(list) == 0 {
-			continue
+		entries, kept, err := v.Sizes(ctx, log)
+		if err != nil {
+			return false, passable(err)
 		}
-		replica, size, err := v.Replicated(ctx, log)
-		if err := passable(err); err != nil {
-			return false, err
-		}
-		if replica && size < list[len(list)-1].size {
+		if slices.ContainsFunc(r.outside[log], func(o outside) bool { return entries < o.size || kept < o.previous }) {
 			return true, nil
 		}
 	}

@@ -20,9 +20,10 @@ const DefaultMaxUnsigned = 10 * time.Minute
 // a finding.
 //
 // How long it is, is measured among the unsigned entries, from the oldest to the newest, and not against the
-// clock or signed ones, which another clock may have stamped: a backup that is looked at a year later, or a system that was stopped between an
-// append and the next signature, has an old tail, but a short one. Whoever rewrites the tail can rewrite its
-// times too; against that only checkpoints help that were kept outside of the database.
+// clock or signed ones, which another clock may have stamped: a backup that is looked at a year later, or a
+// system that was stopped between an append and the next signature, has an old tail, but a short one. Whoever
+// rewrites the tail can rewrite its times too; against that only checkpoints help that were kept outside of
+// the database.
 
 // findUnsigned finds out since when entries are not signed.
 func (w *walk) findUnsigned(ctx context.Context) error {

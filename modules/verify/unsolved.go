@@ -24,16 +24,12 @@ func (x *explainer) mayHide(batch int64, most int) bool { return x.crowded || x.
 
 // unsolved explains the rows that were put off.
 func (x *explainer) unsolved(ctx context.Context) error {
-	taken := map[*suspect]bool{}
+	taken, err := x.taken(ctx)
+	if err != nil {
+		return err
+	}
 	for _, s := range x.later {
-		key, known := x.byID[s.row.EventID]
-		if known {
-			var err error
-			if taken[s], err = x.anothers(ctx, s, &key); err != nil {
-				return err
-			}
-		}
-		if !known || taken[s] {
+		if _, known := x.byID[s.row.EventID]; !known || taken[s] {
 			x.nameless[s.row.Batch()]++
 		}
 	}
@@ -49,25 +45,49 @@ func (x *explainer) unsolved(ctx context.Context) error {
 	return nil
 }
 
-// anothers says whether a suspect's id is that of an event which stands where it was stored, so that the
-// suspect is another one that took its id.
-func (x *explainer) anothers(ctx context.Context, s *suspect, key *store.Key) (stands bool, err error) {
-	if x.identified[key.EventID] {
-		return true, nil
+// taken tells of which rows that were put off the id is that of an event which stands where it was stored, so
+// that the row is another one that took its id. Each batch in which such an event may stand is read once.
+func (x *explainer) taken(ctx context.Context) (map[*suspect]bool, error) {
+	taken := map[*suspect]bool{}
+	claims := map[int64][]*suspect{} // by the batch of the id's key
+	for _, s := range x.later {
+		key, known := x.byID[s.row.EventID]
+		switch {
+		case !known:
+		case x.identified[key.EventID]:
+			taken[s] = true
+		case len(x.keys.orphans[s.row.Batch()]) == 0, x.keys.isUnread(key.Batch), !digestDiffers(&key, &s.row):
+			// No event of its batch is looked for, or it can't be told, or the id is its own.
+		default:
+			claims[key.Batch] = append(claims[key.Batch], s)
+		}
 	}
-	if len(x.keys.orphans[s.row.Batch()]) == 0 || x.keys.isUnread(key.Batch) || !digestDiffers(key, &s.row) {
-		return false, nil // no event of its batch is looked for, or it can't be told, or the id is its own
+	for batch, list := range claims {
+		standing, err := x.standing(ctx, batch)
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range list {
+			taken[s] = standing[s.row.EventID]
+		}
 	}
-	b, err := x.batch(ctx, key.Batch)
+	return taken, nil
+}
+
+// standing are the events of a batch whose rows give their leaf.
+func (x *explainer) standing(ctx context.Context, batch int64) (map[event.ID]bool, error) {
+	ids := map[event.ID]bool{}
+	b, err := x.batch(ctx, batch)
 	if err != nil || b == nil || !b.Placed() {
-		return false, err
+		return ids, err
 	}
-	err = x.view.RowsOf(ctx, key.Batch, key.Batch, func(row *store.EventRow) error {
-		at := row.Index()
-		stands = stands || row.EventID == s.row.EventID && row.Corrupt == nil && at < len(b.Leaves) && row.Leaf == b.Leaves[at]
+	err = x.view.RowsOf(ctx, batch, batch, func(row *store.EventRow) error {
+		if at := row.Index(); row.Corrupt == nil && at < len(b.Leaves) && row.Leaf == b.Leaves[at] {
+			ids[row.EventID] = true
+		}
 		return nil
 	})
-	return stands, passable(err)
+	return ids, passable(err)
 }
 
 func (x *explainer) explainUnsolved(ctx context.Context, s *suspect, taken bool) (Finding, error) {

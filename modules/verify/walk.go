@@ -57,11 +57,12 @@ type walk struct {
 	// which alone reports findings.
 	instead map[int64]ledger.Hash
 
-	due     []trusted // checkpoints to compare, in order
-	last    int64     // size of the last one read
-	page    int       // how many are read together
-	all     bool      // there are no more
-	outside []outside // in order of size; those not due yet
+	due        []trusted // checkpoints to compare, in order
+	last       int64     // size of the last one read
+	page       int       // how many are read together
+	all        bool      // there are no more
+	unreadable bool      // some could not be read
+	outside    []outside // in order of size; those not due yet
 }
 
 // walk walks over a log, and keeps in h how far it is what was signed.
@@ -227,9 +228,12 @@ func (w *walk) finish(ctx context.Context) error {
 	return w.findUnsigned(ctx)
 }
 
-// lost reports that the last checkpoints are gone, as far as somebody outside remembers that they were kept.
-// That one in the middle is gone nobody can tell, and nothing hangs on it.
+// lost reports that the last checkpoints are gone, as far as somebody outside remembers that they were kept,
+// and all that are there could be read. That one in the middle is gone nobody can tell, and nothing hangs on it.
 func (w *walk) lost() {
+	if w.unreadable || w.run.behind {
+		return
+	}
 	for _, o := range w.run.outside[w.log] {
 		if last := max(w.last, 0); last < o.previous && o.previous <= w.head.total {
 			w.report(Finding{Kind: CheckpointGone, Detail: fmt.Sprintf("%s remembers checkpoints of %d and %d entries, but the database keeps none above %d: they were deleted",

@@ -41,7 +41,7 @@ type PoolOptions struct {
 
 	// DurableCommits refuses connections whose commits may be lost by a crash, because the login, the
 	// role or the database have another synchronous_commit, and passes over servers that take no commits,
-	// as replicas, unless the URL says otherwise (target_session_attrs).
+	// as replicas, unless the URL names others than "any" (target_session_attrs).
 	DurableCommits bool
 
 	Tracer  pgx.QueryTracer       // may be nil
