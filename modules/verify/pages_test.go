@@ -6,13 +6,18 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"audittrail/modules/migrate/migratetest"
 	"audittrail/modules/verify"
 )
 
 // TestIndexesThatTellAnotherStory: the event as it was stands in the indexes that a walk by time would be
-// answered from, its forged version in all others, and the planner is given reasons to use the former.
+// answered from, its forged version in all others, and the planner is given reasons to use the former. It has a
+// server of its own, whose tablespace it spoils.
 func TestIndexesThatTellAnotherStory(t *testing.T) {
-	h := standard(t)
+	h := historyAt(t, migratetest.Server(t).URL())
+	h.grow(t, 100)
+	h.grow(t, 200)
+	h.sign(t)
 	var database, partition string
 	require.NoError(t, h.admin.QueryRow(t.Context(), `SELECT current_database(), tableoid::regclass::text FROM events WHERE event_id = $1`, id(217)).Scan(&database, &partition))
 	ready := func(mine, others bool) string {
