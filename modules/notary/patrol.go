@@ -21,7 +21,7 @@ const (
 // patrol recomputes the log from its first leaf to a checkpoint, slowly, and compares all stored tiles on
 // the way: signing looks at the right edge only, so a change far behind it would stay unseen. (That the
 // leaves are those of the events is `audittrail verify --database`'s matter.) It is the process's, not a
-// term's: what it has found, and how far it is, outlives a lost session.
+// term's: what it has found outlives a lost session, and so does how far it is, unless somebody else leads then.
 type patrol struct {
 	began  time.Time // of this patrol, or of the last one while none is under way
 	target head      // the checkpoint that it goes to; of size 0 while none is under way

@@ -280,12 +280,8 @@ func (r *run) explainHead(log ledger.Log, h *head) {
 		switch {
 		case c.size > h.total:
 			if behind++; behind == 1 || c.source != "" {
-				cause := "the last ones were deleted, or the database was put back to an earlier state"
-				if r.behind {
-					cause += "; or this server, a replica, is that far behind its primary"
-				}
 				r.findings.add(Finding{Kind: LogRolledBack, Log: log, Detail: fmt.Sprintf(
-					"%s signed %d entries, the log has %d: %s", name, c.size, h.total, cause)}.within(h.total, c.size))
+					"%s signed %d entries, the log has %d: the last ones were deleted, or the database was put back to an earlier state%s", name, c.size, h.total, r.orBehind())}.within(h.total, c.size))
 			}
 		case c.size < h.proven:
 			r.findings.add(Finding{Kind: CheckpointForked, Log: log, Detail: fmt.Sprintf(

@@ -62,3 +62,11 @@ func (r *run) isBehind(ctx context.Context, v *store.View) (bool, error) {
 	}
 	return false, nil
 }
+
+// orBehind is another cause of what is missing, where there is one.
+func (r *run) orBehind() string {
+	if !r.behind {
+		return ""
+	}
+	return "; or this server, a replica, is that far behind its primary"
+}

@@ -21,6 +21,7 @@ func TestAReplicaThatIsBehind(t *testing.T) {
 	h := historyAt(t, server.URL())
 	h.grow(t, 10)
 	h.sign(t)
+	h.grow(t, 2)
 	var data string
 	require.NoError(t, h.admin.QueryRow(t.Context(), `SHOW data_directory`).Scan(&data))
 	later := noteOf(t, ledger.Checkpoint{Origin: ledger.Events.Origin(origin), Size: 20, Root: ledger.LeafHash([]byte("later"))}, h.key)
@@ -43,6 +44,12 @@ func TestAReplicaThatIsBehind(t *testing.T) {
 	rolledBack := found(report, verify.LogRolledBack)
 	require.Len(t, rolledBack, 1, show(report))
 	require.Contains(t, rolledBack[0].Detail, "or this server, a replica, is that far behind its primary")
+
+	gone := found(h.verify(t, outside(later, time.Millisecond), func(o *verify.Options) {
+		o.Outside[0].Note, o.Outside[0].Previous = noteOf(t, ledger.Checkpoint{Origin: ledger.Events.Origin(origin), Size: 12, Root: ledger.LeafHash([]byte("now"))}, h.key), 12
+	}), verify.CheckpointGone)
+	require.Len(t, gone, 1)
+	require.Contains(t, gone[0].Detail, "keeps none above 10: they were deleted; or this server, a replica, is that far behind its primary")
 
 	opened := 0
 	report = h.verify(t, outside(signed, time.Hour), func(o *verify.Options) {

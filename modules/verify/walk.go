@@ -231,13 +231,13 @@ func (w *walk) finish(ctx context.Context) error {
 // lost reports that the last checkpoints are gone, as far as somebody outside remembers that they were kept,
 // and all that are there could be read. That one in the middle is gone nobody can tell, and nothing hangs on it.
 func (w *walk) lost() {
-	if w.unreadable || w.run.behind {
+	if w.unreadable {
 		return
 	}
 	for _, o := range w.run.outside[w.log] {
 		if last := max(w.last, 0); last < o.previous && o.previous <= w.head.total {
-			w.report(Finding{Kind: CheckpointGone, Detail: fmt.Sprintf("%s remembers checkpoints of %d and %d entries, but the database keeps none above %d: they were deleted",
-				o.source, o.previous, o.size, last)})
+			w.report(Finding{Kind: CheckpointGone, Detail: fmt.Sprintf("%s remembers checkpoints of %d and %d entries, but the database keeps none above %d: they were deleted%s",
+				o.source, o.previous, o.size, last, w.run.orBehind())})
 		}
 	}
 }
