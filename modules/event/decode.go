@@ -1,6 +1,10 @@
 package event
 
-import "strconv"
+import (
+	"bytes"
+	"crypto/sha256"
+	"strconv"
+)
 
 // field is one of the eight members of an event, in the order in which their rules are checked.
 type field int
@@ -66,6 +70,8 @@ type Decoded struct {
 func Decode(r Raw) (Decoded, *Rejected) {
 	d := Decoded{raw: r}
 	switch {
+	case r.Oversize != nil:
+		return Decoded{}, d.tooLarge(r.Oversize.Limit)
 	case len(r.Value) == 0:
 		return Decoded{}, d.reject(EmptyValue, "", "the record has no value")
 	case len(r.Value) > RecordBytesLimit:
@@ -133,7 +139,13 @@ func (d *Decoded) rejectFault(f *fault) *Rejected {
 	return d.reject(f.reason, f.field(), f.detail)
 }
 
+// tooLarge rejects the record without most of its value: a value that unpacks to gigabytes must take
+// neither memory nor disk.
 func (d *Decoded) tooLarge(limit int) *Rejected {
-	return d.reject(TooLarge, "", "the value has "+strconv.Itoa(len(d.raw.Value))+" bytes; at most "+
+	if d.raw.Oversize == nil {
+		d.raw.Oversize = &Oversize{Length: int64(len(d.raw.Value)), SHA256: sha256.Sum256(d.raw.Value), Limit: limit}
+		d.raw.Value = bytes.Clone(d.raw.Value[:min(OversizeKept, len(d.raw.Value))])
+	}
+	return d.reject(TooLarge, "", "the value has "+strconv.FormatInt(d.raw.Oversize.Length, 10)+" bytes; at most "+
 		strconv.Itoa(limit)+" are allowed")
 }

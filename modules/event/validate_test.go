@@ -2,6 +2,7 @@ package event_test
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"strings"
 	"testing"
 	"time"
@@ -51,7 +52,11 @@ func TestBadRecordIsRejectedWithItsReason(t *testing.T) {
 			if r.Detail == "" || !utf8.ValidString(r.Detail) || len(r.Field) > 300 {
 				t.Errorf("unfit to print: %q %q", r.Detail, r.Field)
 			}
-			if !bytes.Equal(r.Raw.Value, c.Value) || r.Raw.Offset != 42 || string(r.Raw.Key) != "key" {
+			kept := c.Value
+			if c.Reason == event.TooLarge {
+				kept = kept[:min(event.OversizeKept, len(kept))]
+			}
+			if !bytes.Equal(r.Raw.Value, kept) || r.Raw.Offset != 42 || string(r.Raw.Key) != "key" {
 				t.Error("the record did not travel with its rejection")
 			}
 		})
@@ -204,5 +209,26 @@ func TestFieldShowsNamesOnlyIfTheyLookLikeNames(t *testing.T) {
 		if r == nil || r.Reason != event.InvalidText || r.Field != field {
 			t.Errorf("%s: got %+v, want %s", name, r, field)
 		}
+	}
+}
+
+func TestATooLargeRecordKeepsTheBeginningOfItsValue(t *testing.T) {
+	value := []byte(`{"a":"` + strings.Repeat("x", 9000) + `"}`)
+	rules := event.DefaultRules()
+	rules.MaxRecordBytes = 5000
+	d, r := event.Decode(event.Raw{Value: value})
+	if r != nil {
+		t.Fatal(r)
+	}
+	_, r = d.Validate(rules, time.Now())
+	if r == nil || r.Reason != event.TooLarge {
+		t.Fatalf("rejected as %+v", r)
+	}
+	want := event.Oversize{Length: int64(len(value)), SHA256: sha256.Sum256(value), Limit: 5000}
+	if r.Raw.Oversize == nil || *r.Raw.Oversize != want {
+		t.Errorf("oversize is %+v, want %+v", r.Raw.Oversize, want)
+	}
+	if !bytes.Equal(r.Raw.Value, value[:event.OversizeKept]) {
+		t.Errorf("kept %d bytes of the value, want its first %d", len(r.Raw.Value), event.OversizeKept)
 	}
 }
