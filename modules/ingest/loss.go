@@ -75,3 +75,8 @@ func truncated(at kafka.TopicPartition, next, end int64) error {
 	return fmt.Errorf("partition %s/%d: offset %d is to be stored next, but Kafka's log was cut off and goes to %d: records that are stored were lost in Kafka, and new ones may have taken their offsets; ingest.accept_data_loss does not help here",
 		at.Topic, at.Partition, next, end)
 }
+
+func large(at kafka.TopicPartition, next, after int64, err error) string {
+	return fmt.Sprintf("offset %d can't be read: %v; to go on behind the batch, run 'audittrail topics admit %s --partition %d --from %d --reason ...'",
+		next, err, at.Topic, at.Partition, after)
+}

@@ -24,8 +24,9 @@ type pipeline struct {
 	leases  *leases
 	budget  *budget
 
-	consumer *kgo.Client // member of the group; polled by the poller alone
-	control  *kgo.Client // for questions, which must not wait behind fetches
+	consumer *kgo.Client     // member of the group; polled by the poller alone
+	unpacker *kafka.Unpacker // of the consumer
+	control  *kgo.Client     // for questions, which must not wait behind fetches
 
 	workers []*worker
 	decode  chan *chunk

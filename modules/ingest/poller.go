@@ -33,15 +33,19 @@ func (p *poller) run(ctx, appending context.Context) {
 	for ctx.Err() == nil {
 		fetches := p.poll(ctx)
 		taken := p.take(fetches)
+		p.unpacker.Release()
 		// Gaps go first: what was polled may lie behind one.
 		chunks := append(p.obey(ctx), taken...)
 		p.resume()
 		p.consumer.AllowRebalance()
-		p.attend(ctx, fetches)
+		large := p.attend(ctx, fetches)
 		for _, c := range chunks {
 			if p.dispatch(appending, c) != nil {
 				return
 			}
+		}
+		for _, batch := range large {
+			p.readLarge(ctx, appending, batch)
 		}
 	}
 }

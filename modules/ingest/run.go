@@ -16,9 +16,10 @@ func (r *Role) newPipeline(control *kgo.Client, fail func(error)) *pipeline {
 	p := &pipeline{
 		options: r.options, named: r.named, store: r.deps.Store, now: r.deps.Now, log: r.deps.Log,
 		metrics: r.metrics, status: r.status, control: control, fail: fail,
-		leases: newLeases(r.options.Workers),
-		budget: newBudget(r.options.MaxInFlightBytes),
-		decode: make(chan *chunk, 2*runtime.GOMAXPROCS(0)),
+		leases:   newLeases(r.options.Workers),
+		unpacker: kafka.NewUnpacker(unpackedBytes),
+		budget:   newBudget(r.options.MaxInFlightBytes),
+		decode:   make(chan *chunk, 2*runtime.GOMAXPROCS(0)),
 	}
 	for n := range r.options.Workers {
 		p.workers = append(p.workers, &worker{
