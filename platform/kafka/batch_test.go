@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"testing"
 
+	"github.com/klauspost/compress/zstd"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"pgregory.net/rapid"
@@ -112,6 +114,32 @@ func TestABatchThatIsCutOffIsUnpackable(t *testing.T) {
 	}
 }
 
+// The window of a zstd frame says how much a stream has to hold. Compressors at their highest levels make it
+// 128 MiB whatever the content.
+func TestALargeZstdWindowNeedsNoLargeMemory(t *testing.T) {
+	for size, want := range map[int]error{5 << 20: nil, 40 << 20: ErrUnpackable} {
+		var packed bytes.Buffer
+		z, err := zstd.NewWriter(&packed, zstd.WithWindowSize(128<<20))
+		if err != nil {
+			t.Fatal(err)
+		}
+		unpacked := encode(0, []*kgo.Record{{Value: make([]byte, size)}})
+		for part := range slices.Chunk(unpacked, 1<<20) { // in one piece it would get a smaller window
+			if _, err := z.Write(part); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := z.Close(); err != nil {
+			t.Fatal(err)
+		}
+		b := &Batch{Next: 1, records: 1, codec: kgo.CodecZstd, packed: packed.Bytes()}
+		err = b.Each(0, RecordLimits{Part: 100, Kept: 10}, func(Record) error { return nil })
+		if !errors.Is(err, want) {
+			t.Errorf("%d MiB: %v, want %v", size>>20, err, want)
+		}
+	}
+}
+
 func FuzzRecordReader(f *testing.F) {
 	f.Add([]byte{0x0c, 0, 0, 0, 1, 1, 0}, byte(0))
 	f.Add(encode(0, []*kgo.Record{{Key: []byte("k"), Value: make([]byte, 200), Headers: []kgo.RecordHeader{{Key: "h"}}}}), byte(0))
@@ -164,8 +192,10 @@ func TestUnpackerBoundsWhatTheClientHolds(t *testing.T) {
 			if u.held != 0 || len(u.cost) != 0 {
 				t.Errorf("%d bytes of %d batches are held after all were let go", u.held, len(u.cost))
 			}
-			if _, err := u.Decompress(pack(t, codec, make([]byte, 5<<20)), codec); !errors.Is(err, kgo.ErrMaxDecompress) {
-				t.Errorf("5 MiB: %v", err)
+			for _, size := range []int{MaxUnpackedBatch + 1, 50 << 20} {
+				if _, err := u.Decompress(pack(t, codec, make([]byte, size)), codec); !errors.Is(err, kgo.ErrMaxDecompress) {
+					t.Errorf("%d bytes: %v", size, err)
+				}
 			}
 		})
 	}

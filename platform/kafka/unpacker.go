@@ -19,8 +19,8 @@ import (
 // Unpacker unpacks the batches that a consumer fetches, and bounds what the client holds of them. A fetch
 // of 4 MiB can unpack to gigabytes.
 //
-// A batch that takes more than MaxUnpackedBatch stops its partition with kgo.ErrDecompressTooLarge: read it
-// by FetchBatch, and go on behind it by SetOffsets. A batch that would take the client over its bound is
+// A batch that takes more than MaxUnpackedBatch, or that can't be unpacked, stops its partition with
+// kgo.ErrDecompressTooLarge: read it by FetchBatch, and go on behind it by SetOffsets. A batch that would take the client over its bound is
 // fetched again later; the poll may return ErrNoRoom for its partition, which is no reason to do anything.
 //
 // After each poll, once it has copied what it needs of the records, the consumer MUST call Release.
@@ -62,7 +62,8 @@ func (u *Unpacker) Decompress(src []byte, codec kgo.CompressionCodecType) ([]byt
 	defer u.pool.Put(with)
 	unpacked, err := with.unpack(src, codec)
 	if err != nil {
-		return nil, err
+		// What does not fit in and what is malformed can't be told apart: zstd reports both alike.
+		return nil, kgo.ErrMaxDecompress
 	}
 	cost := int64(len(unpacked)) + recordsCost(unpacked)
 	if cost > MaxUnpackedBatch {
@@ -213,11 +214,7 @@ func (w *unpacking) unpackZstd(src []byte) (out []byte, err error) {
 			return nil, err
 		}
 	}
-	out, err = w.zstd.DecodeAll(src, w.out)
-	if errors.Is(err, zstd.ErrDecoderSizeExceeded) || errors.Is(err, zstd.ErrWindowSizeExceeded) {
-		return nil, kgo.ErrMaxDecompress
-	}
-	return out, err
+	return w.zstd.DecodeAll(src, w.out)
 }
 
 func (w *unpacking) readAll(from io.Reader) ([]byte, error) {
