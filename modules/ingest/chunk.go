@@ -1,9 +1,11 @@
 package ingest
 
 import (
+	"context"
 	"time"
 
 	"audittrail/modules/event"
+	"audittrail/modules/protect"
 	"audittrail/modules/store"
 	"audittrail/platform/kafka"
 )
@@ -18,7 +20,7 @@ type chunk struct {
 	taken    int64 // of the budget, to be given back
 
 	records  []event.Raw // until decoded
-	events   []event.Valid
+	events   []protect.Sealed
 	rejected []event.Rejected
 	ready    chan struct{} // closed once decoded
 }
@@ -50,22 +52,33 @@ func (l *lease) skipTo(to int64) *chunk {
 	return c
 }
 
-// decode turns the records into events and rejected records. The records themselves are let go.
-func (c *chunk) decode(rules event.Rules, now time.Time) {
-	defer close(c.ready)
-	c.events = make([]event.Valid, 0, len(c.records))
+// sealer is what decoding needs of protect.Protector.
+type sealer interface {
+	Seal(ctx context.Context, v event.Valid) (protect.Sealed, error)
+}
+
+// decode turns the records into events and rejected records. The records themselves are let go. It fails
+// where an event can't be sealed, because the keys are out of reach; then it may be called again.
+func (c *chunk) decode(ctx context.Context, rules event.Rules, now time.Time, s sealer) error {
+	events, rejections := make([]protect.Sealed, 0, len(c.records)), []event.Rejected(nil)
 	for _, raw := range c.records {
 		decoded, rejected := event.Decode(raw)
 		if rejected == nil {
 			var valid event.Valid
 			if valid, rejected = decoded.Validate(rules, now); rejected == nil {
-				c.events = append(c.events, valid)
+				sealed, err := s.Seal(ctx, valid)
+				if err != nil {
+					return err
+				}
+				events = append(events, sealed)
 				continue
 			}
 		}
-		c.rejected = append(c.rejected, *rejected)
+		rejections = append(rejections, *rejected)
 	}
-	c.records = nil
+	c.events, c.rejected, c.records = events, rejections, nil
+	close(c.ready)
+	return nil
 }
 
 // rawOf is the record as the event stages take it.

@@ -14,7 +14,7 @@ import (
 
 func (r *Role) newPipeline(control *kgo.Client, fail func(error)) *pipeline {
 	p := &pipeline{
-		options: r.options, named: r.named, store: r.deps.Store, now: r.deps.Now, log: r.deps.Log,
+		options: r.options, named: r.named, store: r.deps.Store, sealer: r.deps.Sealer, now: r.deps.Now, log: r.deps.Log,
 		metrics: r.metrics, status: r.status, control: control, fail: fail,
 		leases:   newLeases(r.options.Workers),
 		unpacker: kafka.NewUnpacker(unpackedBytes),
@@ -37,7 +37,7 @@ func (p *pipeline) run(ctx context.Context, ready func(), r *Role) {
 	appending, stopAppending := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopAppending()
 	for range runtime.GOMAXPROCS(0) {
-		decoders.Go(func() { p.decodeChunks(p.options.rules()) })
+		decoders.Go(func() { p.decodeChunks(appending, p.options.rules()) })
 	}
 	for _, w := range p.workers {
 		workers.Go(func() { w.run(appending) })

@@ -32,6 +32,7 @@ const (
 	troubleStore   = "append"
 	troubleOffsets = "find out where to begin"
 	troubleFetch   = "fetch"
+	troubleKeys    = "seal"
 	troubleGroup   = "join the consumer group"
 )
 
