@@ -77,14 +77,14 @@ func (s *fakeStore) EnsureOffsets(ctx context.Context, starts []store.PartitionS
 			s.admitted[p.Topic] = p.TopicID
 		}
 		if other := s.admitted[p.Topic]; other != p.TopicID {
-			answer[p.Partition] = store.Offset{NextOffset: -1, LeaderEpoch: -1, Recreated: other}
+			answer[p.Partition] = store.Offset{Position: store.Position{NextOffset: -1, LeaderEpoch: -1}, Recreated: other}
 			continue
 		}
 		if s.offsets[p.Partition] == nil {
 			s.offsets[p.Partition] = &fakeOffset{first: p.Start, next: p.Start, epoch: -1}
 		}
 		o := s.offsets[p.Partition]
-		answer[p.Partition] = store.Offset{NextOffset: o.next, LeaderEpoch: o.epoch}
+		answer[p.Partition] = store.Offset{Position: store.Position{NextOffset: o.next, LeaderEpoch: o.epoch}}
 	}
 	return answer, nil
 }
