@@ -30,6 +30,7 @@ type begin struct {
 // group rebalance again and again. A partition that is left out of the answer is not read.
 func (p *pipeline) adjustOffsets(ctx context.Context, assigned map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
 	p.leases.assign(partitionsOf(assigned))
+	p.strangers.lookFirst(ctx)
 	started := p.now()
 	for try := 0; ; try++ {
 		begins, err := p.resolve(ctx, assigned, p.now().Sub(started) > missingTopicPatience)

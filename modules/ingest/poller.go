@@ -29,9 +29,11 @@ type poller struct {
 
 // It polls until ctx ends; what has been polled is still handed on then, until appending ends.
 func (p *poller) run(ctx, appending context.Context) {
+	slept := false
 	for ctx.Err() == nil {
 		if p.leases.areHalted() {
 			p.idle(ctx)
+			slept = true
 			continue
 		}
 		fetches := p.poll(ctx)
@@ -41,7 +43,10 @@ func (p *poller) run(ctx, appending context.Context) {
 		}
 		p.resume()
 		p.consumer.AllowRebalance()
-		p.attend(ctx, fetches)
+		if !slept { // else what went wrong did so a while ago, and every partition begins anew
+			p.attend(ctx, fetches)
+		}
+		slept = false
 		for _, c := range chunks {
 			if p.dispatch(appending, c) != nil {
 				return

@@ -67,6 +67,17 @@ func (s *strangers) look(ctx context.Context) bool {
 	return true
 }
 
+// lookFirst looks before partitions are read. A group that can't say who is in it is about to change, and then ctx
+// ends; one that does not say at all, e.g. since it is not allowed to, must not keep ingest from working.
+func (s *strangers) lookFirst(ctx context.Context) {
+	const tries, pause = 20, 100 * time.Millisecond
+	for range tries {
+		if s.look(ctx) || !sleep(ctx, pause) {
+			return
+		}
+	}
+}
+
 func (s *strangers) halt(m kafka.Member) {
 	why := fmt.Errorf("consumer group %q has a member of another installation (client %s at %s), and each of the two would store a part of the records: nothing is ingested until it has left; give one of them a kafka.group of its own",
 		s.group, m.ClientID, m.Host)
@@ -77,11 +88,11 @@ func (s *strangers) halt(m kafka.Member) {
 }
 
 func (s *strangers) goOn() {
+	lasted := s.status.has(troubleStranger, nil) // an earlier session may have halted
 	held, halted := s.leases.goOn()
 	if !halted {
 		return
 	}
-	lasted := s.status.has(troubleStranger, nil)
 	s.log.Info("the consumer group is ours alone again; ingest goes on", "haltedFor", lasted.Round(time.Millisecond))
 	for _, l := range held {
 		s.inbox.put(reposition{lease: l})

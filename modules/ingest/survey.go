@@ -119,8 +119,9 @@ func (s *surveyor) noteMissing(topics map[string]kafka.Topic) {
 // to begin anew.
 func (s *surveyor) identify(topics map[string]kafka.Topic) {
 	for _, l := range s.leases.all() {
-		if t := topics[l.id.Topic]; t.Err == nil && t.ID != [16]byte{} && l.topicID != t.ID {
-			s.inbox.put(topicStop{topic: l.id.Topic, why: recreated(l.id.Topic, t.ID, l.topicID)})
+		t, topic := topics[l.id.Topic], l.id.Topic
+		if t.Err == nil && t.ID != [16]byte{} && l.topicID != t.ID && !s.status.isStopped(l.at()) && !s.leases.areHalted() {
+			s.inbox.put(topicStop{topic: topic, why: recreated(topic, t.ID, l.topicID)})
 		}
 	}
 	for topic, t := range topics {
