@@ -89,3 +89,28 @@ func TestAcceptDataLossIsGone(t *testing.T) {
 	require.Equal(t, 2, status)
 	require.Contains(t, errs, "AUDITTRAIL_INGEST_ACCEPT_DATA_LOSS is not known")
 }
+
+// A store that was filled before admissions were known migrates, reconciles, and takes an admission.
+func TestAStoreFilledBeforeAdmissionsMigrates(t *testing.T) {
+	url := migratetest.Database(t)
+	conn, err := pgx.Connect(t.Context(), url)
+	require.NoError(t, err)
+	defer conn.Close(t.Context()) //nolint:errcheck // the test is over
+	exists := func() (yes bool) {
+		require.NoError(t, conn.QueryRow(t.Context(), `SELECT to_regclass('public.ingest_admissions') IS NOT NULL`).Scan(&yes))
+		return yes
+	}
+	for exists() {
+		status, _, errs := migrateCommand(t, url, "down", "1")
+		require.Equal(t, 0, status, errs)
+	}
+	_, err = conn.Exec(t.Context(), offsetsAndRange+rangeOfTheRest)
+	require.NoError(t, err)
+	status, _, errs := migrateCommand(t, url, "up")
+	require.Equal(t, 0, status, errs)
+	out, errs, status := call(t, "reconcile", "--postgres.url", url)
+	require.Equal(t, 0, status, out+errs)
+	var ids int
+	require.NoError(t, conn.QueryRow(t.Context(), `SELECT count(id) FROM installation`).Scan(&ids))
+	require.Equal(t, 1, ids)
+}
