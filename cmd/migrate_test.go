@@ -2,11 +2,16 @@ package cmd
 
 import (
 	"bytes"
+	"fmt"
+	"io/fs"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
+	"audittrail/migrations"
 	"audittrail/modules/migrate/migratetest"
 )
 
@@ -20,6 +25,14 @@ func migrateCommand(t *testing.T, url string, args ...string) (status int, stdou
 
 func TestMigrateCommand(t *testing.T) {
 	url := migratetest.EmptyDatabase(t)
+	files, err := fs.Glob(migrations.Files, "*.up.sql")
+	require.NoError(t, err)
+	latest := len(files)
+	all, pending := strconv.Itoa(latest), []string{}
+	for n := range latest {
+		pending = append(pending, fmt.Sprintf("    %d", n+1))
+	}
+	upToDate, empty := fmt.Sprintf("version %d: up to date\n", latest), fmt.Sprintf("version 0 of %d: %d pending\n", latest, latest)
 	steps := []struct {
 		name   string
 		args   []string
@@ -27,21 +40,21 @@ func TestMigrateCommand(t *testing.T) {
 		stdout string
 		stderr string // a part of it
 	}{
-		{"empty", []string{"status"}, statusDone, "version 0 of 3: 3 pending\n", ""},
+		{"empty", []string{"status"}, statusDone, empty, ""},
 		{"empty, for programs", []string{"status", "--output", "json"}, statusDone,
-			"{\n  \"version\": 0,\n  \"dirty\": false,\n  \"latest\": 3,\n  \"pending\": [\n    1,\n    2,\n    3\n  ]\n}\n", ""},
+			fmt.Sprintf("{\n  \"version\": 0,\n  \"dirty\": false,\n  \"latest\": %d,\n  \"pending\": [\n%s\n  ]\n}\n", latest, strings.Join(pending, ",\n")), ""},
 		{"nothing to take back", []string{"down", "1"}, statusUsage, "", "0 migrations are applied"},
-		{"up", []string{"up"}, statusDone, "version 3: up to date\n", ""},
-		{"up again", []string{"up"}, statusDone, "version 3: up to date\n", ""},
+		{"up", []string{"up"}, statusDone, upToDate, ""},
+		{"up again", []string{"up"}, statusDone, upToDate, ""},
 		{"no number", []string{"down", "x"}, statusUsage, "", "N must be a whole number, at least 1"},
 		{"no argument", []string{"down"}, statusUsage, "", "See 'audittrail migrate down --help'"},
-		{"too many", []string{"down", "4"}, statusUsage, "", "3 migrations are applied: 4 can't be taken back"},
-		{"unknown version", []string{"force", "7"}, statusUsage, "", "there is no version 7"},
+		{"too many", []string{"down", strconv.Itoa(latest + 1)}, statusUsage, "", fmt.Sprintf("%d migrations are applied: %d can't be taken back", latest, latest+1)},
+		{"unknown version", []string{"force", "700"}, statusUsage, "", "there is no version 700"},
 		{"unknown subcommand", []string{"donw"}, statusUsage, "", "donw"},
-		{"rows", []string{"down", "3"}, statusFailed, "", "event_keys"},
-		{"unchanged by the refusal", []string{"status"}, statusDone, "version 3: up to date\n", ""},
-		{"rows, and told so", []string{"down", "3", "--destroy-data"}, statusDone, "version 0 of 3: 3 pending\n", ""},
-		{"force", []string{"force", "3"}, statusDone, "version 3: up to date\n", ""},
+		{"rows", []string{"down", all}, statusFailed, "", "event_keys"},
+		{"unchanged by the refusal", []string{"status"}, statusDone, upToDate, ""},
+		{"rows, and told so", []string{"down", all, "--destroy-data"}, statusDone, empty, ""},
+		{"force", []string{"force", all}, statusDone, upToDate, ""},
 	}
 	for _, step := range steps {
 		if step.name == "rows" {

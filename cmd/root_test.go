@@ -1,8 +1,6 @@
 package cmd
 
 import (
-	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"os"
@@ -107,19 +105,6 @@ func TestUnknownVariable(t *testing.T) {
 	status, _, stderr := invoke(t, "config", "print")
 	require.Equal(t, statusUsage, status)
 	require.Contains(t, stderr, "AUDITTRAIL_HTTP_ADR is not known, did you mean AUDITTRAIL_HTTP_ADDR?")
-}
-
-func TestServeTakesTheShortFlagForDataLoss(t *testing.T) {
-	root, err := newRootCmd()
-	require.NoError(t, err)
-	root.SetArgs([]string{"serve", "--accept-data-loss", "--roles=ingest"})
-	root.SetOut(&bytes.Buffer{})
-	require.ErrorContains(t, root.ExecuteContext(context.Background()), "postgres.url must be given")
-	serve, _, err := root.Find([]string{"serve"})
-	require.NoError(t, err)
-	cfg, err := loadConfig(serve)
-	require.NoError(t, err)
-	require.True(t, cfg.Ingest.AcceptDataLoss)
 }
 
 // Not parallel: what a signal does belongs to the whole process.

@@ -32,14 +32,7 @@ The first SIGINT or SIGTERM stops the roles within shutdown.grace, a second one 
       --kafka.topics 'orders,^payments\..*'`,
 		Args: cobra.NoArgs,
 	}
-	accept := c.Flags().Bool("accept-data-loss", false,
-		"go on where Kafka has deleted records that were not stored yet (key ingest.accept_data_loss)")
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		if *accept {
-			if err := c.Flags().Set("ingest.accept_data_loss", "true"); err != nil {
-				return err
-			}
-		}
 		cfg, err := loadConfig(c)
 		if err != nil {
 			return err

@@ -3,7 +3,6 @@ package cmd
 import (
 	"errors"
 	"fmt"
-	"os/user"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -22,10 +21,11 @@ import (
 func newTopicsCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "topics",
-		Short: "Show which topics ingest reads, and admit one that was made again",
+		Short: "Show which topics ingest reads, and admit what Kafka lost or made again",
 		Long: `Kafka gives a topic that is deleted and made again another id, and its offsets begin anew: they mean
 other records than those that are accounted for. Ingest therefore stops reading such a topic, and goes
-on with the others, until an operator admits the new id.
+on with the others, until an operator admits the new id. It also stops reading a partition whose next
+offset Kafka does not have any more, until an operator admits the offset to go on at.
 
 Without a subcommand, the topics that are known to the event store at postgres.url are listed beside
 what kafka.brokers says of them now.`,
@@ -39,20 +39,6 @@ what kafka.brokers says of them now.`,
 	}
 	c.AddCommand(newTopicsAdmitCmd())
 	return c
-}
-
-func newTopicsAdmitCmd() *cobra.Command {
-	return &cobra.Command{
-		Use:   "admit TOPIC",
-		Short: "Let ingest read a topic that was deleted and made again",
-		Long: `Admit tells the event store that the topic's present id in Kafka is meant. Ingest processes read it
-from its log's start as soon as they are restarted. The old topic's accounting stays as it is.`,
-		Example: `  audittrail topics admit orders`,
-		Args:    cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			return withTopics(c, "audittrail_ingest", func(t topicsOf) error { return t.admit(c, args[0]) })
-		},
-	}
 }
 
 // topicsOf is the event store and the cluster that its topics are in.
@@ -90,31 +76,6 @@ func (t topicsOf) live(c *cobra.Command, names []string) (map[string]kafka.Topic
 	}
 	defer client.Close()
 	return kafka.Topics(c.Context(), client, names)
-}
-
-func (t topicsOf) admit(c *cobra.Command, name string) error {
-	topics, err := t.live(c, []string{name})
-	if err != nil {
-		return err
-	}
-	if err := topics[name].Err; err != nil {
-		return fmt.Errorf("topic %s: %w", name, err)
-	}
-	appender := store.NewAppender(store.AppenderOptions{Pool: t.pool})
-	id := event.TopicID(topics[name].ID)
-	if err := appender.AdmitTopic(c.Context(), name, id, operator()); err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(c.OutOrStdout(), "%s is admitted as %s; restart ingest to read it\n", name, event.ID(id))
-	return err
-}
-
-// operator names who runs the command, for the record.
-func operator() string {
-	if u, err := user.Current(); err == nil {
-		return u.Username
-	}
-	return "unknown"
 }
 
 // topicState is a topic as the list shows it.

@@ -35,6 +35,8 @@ func history(t *testing.T) (conn *pgx.Conn, protected []string) {
 	execute(t, conn, `INSERT INTO ledger_tiles (log, level, tile, first, hashes) VALUES ('events', 1, 0, 0, decode(repeat('00', 32), 'hex'))`)
 	execute(t, conn, `INSERT INTO ledger_checkpoints (log, size, signed_at, root, note) VALUES ('events', 1, now(), decode(repeat('00', 32), 'hex'), 'note')`)
 	execute(t, conn, `INSERT INTO ledger_signatures (log, size, signed_at, signer, line) VALUES ('events', 1, now(), 'key', '— key signature')`)
+	execute(t, conn, `INSERT INTO ingest_admissions (from_offset, to_offset, topic_id, from_log, to_log, partition, topic, admitted_by, reason)
+		SELECT 0, 1, log, log, log, 0, 'orders', 'me', 'lost' FROM gen_random_uuid() AS log`)
 	execute(t, conn, `INSERT INTO ingest_topics (topic, topic_id) VALUES ('orders', gen_random_uuid())`)
 	execute(t, conn, `INSERT INTO ingest_ranges (topic_id, partition, from_offset, to_offset, stored, duplicates, dead_lettered, absent, recorded_at)
 		VALUES (gen_random_uuid(), 0, 0, 1, 0, 1, 0, 0, now())`)

@@ -22,11 +22,11 @@ func expectedRights() map[string]rights {
 	return map[string]rights{
 		"audittrail_ingest": {
 			insert: []string{
-				"dead_letter_outbox", "dead_letters", "event_keys", "events", "ingest_offsets", "ingest_ranges",
-				"ingest_topics", "ledger_batches",
+				"dead_letter_outbox", "dead_letters", "event_keys", "events", "ingest_admissions",
+				"ingest_offsets", "ingest_ranges", "ingest_topics", "ledger_batches",
 			},
 			update: map[string][]string{
-				"ingest_offsets":     {"leader_epoch", "next_offset", "updated_at"},
+				"ingest_offsets":     {"cut_at", "cut_end", "leader_epoch", "next_offset", "updated_at"},
 				"dead_letter_outbox": {"published_at"},
 			},
 		},

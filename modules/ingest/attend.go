@@ -45,12 +45,13 @@ func (p *poller) attendPartition(ctx context.Context, at kafka.TopicPartition, e
 	switch {
 	case p.status.isStopped(at):
 	case errors.As(err, &loss):
-		p.fail(truncated(at, loss.ConsumedTo, loss.ResetTo))
+		if l := p.leases.of(at); l != nil {
+			p.sawCut(l, loss.ResetTo)
+		}
 	case errors.Is(err, kerr.OffsetOutOfRange):
 		p.outOfRange(ctx, at)
-	case errors.Is(err, kerr.UnknownTopicID):
-		p.rest(at, err)
-		p.identify(ctx, at.Topic)
+	case errors.Is(err, kerr.UnknownTopicID), errors.Is(err, kerr.UnknownTopicOrPartition):
+		p.unknown(ctx, at, err)
 	case errors.As(err, &protocol):
 		p.rest(at, err)
 	default:
@@ -66,33 +67,40 @@ func (p *poller) rest(at kafka.TopicPartition, err error) {
 		p.log.Warn("partition can't be fetched; trying again", "topic", at.Topic, "partition", at.Partition, "in", retryPartition, "error", err)
 	}
 	p.status.has(troubleFetch, fmt.Errorf("%s/%d: %w", at.Topic, at.Partition, err))
+	p.pause(at)
+}
+
+// pause leaves a partition alone for a while.
+func (p *poller) pause(at kafka.TopicPartition) {
 	p.resting[at] = p.now().Add(retryPartition)
 	p.consumer.PauseFetchPartitions(map[string][]int32{at.Topic: {at.Partition}})
 }
 
-// stopTopic stops all partitions of a topic for good, and says so.
-func (p *poller) stopTopic(topic, why string) {
-	at := kafka.TopicPartition{Topic: topic, Partition: wholeTopic}
-	if !p.status.stop(at, why) {
-		return
-	}
-	p.log.Error("topic is stopped; the others go on", "topic", topic, "reason", why)
-	p.consumer.PauseFetchTopics(topic)
-	for _, l := range p.leases.all() {
-		if l.id.Topic == topic {
-			p.leases.suspend(l)
-		}
+// unknown rests a partition whose topic the broker does not know. Where the cluster knows the topic and it is the one
+// that we read, the client has kept the id of an earlier one, and has to begin anew.
+func (p *poller) unknown(ctx context.Context, at kafka.TopicPartition, err error) {
+	asking, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	topics, asked := kafka.Topics(asking, p.control, []string{at.Topic})
+	t, l := topics[at.Topic], p.leases.of(at)
+	switch {
+	case asked == nil && errors.Is(t.Err, kerr.UnknownTopicOrPartition):
+		p.pause(at) // it does not exist: that is no failure
+	case asked == nil && t.Err == nil && l != nil && l.topicID != t.ID:
+		p.stopTopic(at.Topic, recreated(at.Topic, t.ID, l.topicID))
+	case asked == nil && t.Err == nil && errors.Is(err, kerr.UnknownTopicID) && p.isStale(at):
+		p.again("the client has an earlier topic " + at.Topic)
+	default:
+		p.rest(at, err)
 	}
 }
 
-// stopPartition stops one partition for as long as it stays assigned, and says so.
-func (p *poller) stopPartition(at kafka.TopicPartition, why string) {
-	if !p.status.stop(at, why) {
-		return
+// isStale reports whether a topic that exists has been unknown for longer than metadata take to spread.
+func (p *poller) isStale(at kafka.TopicPartition) bool {
+	since, ok := p.stale[at]
+	if !ok {
+		p.stale[at] = p.now()
+		return false
 	}
-	p.log.Error("partition is stopped; the others go on", "topic", at.Topic, "partition", at.Partition, "reason", why)
-	p.consumer.PauseFetchPartitions(map[string][]int32{at.Topic: {at.Partition}})
-	if l := p.leases.of(at); l != nil {
-		p.leases.suspend(l)
-	}
+	return p.now().Sub(since) >= retryPartition
 }

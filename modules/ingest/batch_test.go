@@ -98,7 +98,7 @@ func TestWorkersShareThePartitions(t *testing.T) {
 	s := newLeases(3)
 	load := make([]int, 3)
 	for n := range int32(9) {
-		load[s.grant(store.Partition{Topic: "orders", Number: n}, 0, -1).worker]++
+		load[s.grant(store.Partition{Topic: "orders", Number: n}, store.Position{LeaderEpoch: -1}).worker]++
 	}
 	for w, n := range load {
 		if n != 3 {
@@ -110,8 +110,8 @@ func TestWorkersShareThePartitions(t *testing.T) {
 // While an append of an earlier lease flies, its partition stays with the same worker.
 func TestANewLeaseStaysWithTheWorkerWhoseAppendIsInFlight(t *testing.T) {
 	s := newLeases(2)
-	s.grant(store.Partition{Topic: "orders", Number: 0}, 0, -1)
-	l := s.grant(store.Partition{Topic: "orders", Number: 1}, 0, -1)
+	s.grant(store.Partition{Topic: "orders", Number: 0}, store.Position{LeaderEpoch: -1})
+	l := s.grant(store.Partition{Topic: "orders", Number: 1}, store.Position{LeaderEpoch: -1})
 	flight, standing := s.takeOff(l.worker, []*chunk{{lease: l}})
 	if len(standing) != 1 {
 		t.Fatal("a standing lease was left out")
@@ -119,9 +119,9 @@ func TestANewLeaseStaysWithTheWorkerWhoseAppendIsInFlight(t *testing.T) {
 	if flying := s.end([]kafka.TopicPartition{l.at()}); len(flying) != 1 {
 		t.Errorf("%d appends in flight, want 1", len(flying))
 	}
-	s.grant(store.Partition{Topic: "orders", Number: 2}, 0, -1)
-	s.grant(store.Partition{Topic: "orders", Number: 3}, 0, -1)
-	if again := s.grant(l.id, 0, -1); again.worker != l.worker {
+	s.grant(store.Partition{Topic: "orders", Number: 2}, store.Position{LeaderEpoch: -1})
+	s.grant(store.Partition{Topic: "orders", Number: 3}, store.Position{LeaderEpoch: -1})
+	if again := s.grant(l.id, store.Position{LeaderEpoch: -1}); again.worker != l.worker {
 		t.Errorf("moved from worker %d to %d", l.worker, again.worker)
 	}
 	s.land(flight)

@@ -29,6 +29,7 @@ func (r *Role) consumerOptions(p *pipeline) []kgo.Opt {
 	k := r.deps.Kafka
 	opts := []kgo.Opt{
 		kgo.ConsumerGroup(k.Group),
+		kgo.Balancers(balancer{kgo.CooperativeStickyBalancer(), p.strangers.badge}),
 		kgo.SessionTimeout(k.SessionTimeout),
 		kgo.HeartbeatInterval(min(3*time.Second, k.SessionTimeout/heartbeatsPerSession)),
 		kgo.RebalanceTimeout(r.options.DrainTimeout + rebalanceSlack),

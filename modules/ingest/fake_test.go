@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -38,6 +39,13 @@ type fakeStore struct {
 	after func(b store.Batch) error
 	// away makes EnsureOffsets and Append fail.
 	away error
+	// refused makes only Append fail.
+	refused error
+
+	installation [16]byte
+	logs         map[store.Partition]event.TopicID // by the topic's id in Kafka, where an admission changed it
+	admissions   map[store.Partition]int64
+	looks        int // reads of all positions
 }
 
 type fakeOffset struct {
@@ -45,11 +53,13 @@ type fakeOffset struct {
 	epoch       int32
 	absent      int64
 	records     int64
+	cut         *int64
 }
 
 func newFakeStore(t testing.TB) *fakeStore {
 	return &fakeStore{
 		t: t, admitted: map[string]event.TopicID{}, offsets: map[store.Partition]*fakeOffset{},
+		logs: map[store.Partition]event.TopicID{}, admissions: map[store.Partition]int64{},
 		events: map[event.ID]event.Coordinates{}, busy: map[store.Partition]bool{}, last: map[store.Partition]store.Outcome{},
 	}
 }
@@ -78,16 +88,84 @@ func (s *fakeStore) EnsureOffsets(ctx context.Context, starts []store.PartitionS
 			s.admitted[p.Topic] = p.TopicID
 		}
 		if other := s.admitted[p.Topic]; other != p.TopicID {
-			answer[p.Partition] = store.Offset{NextOffset: -1, LeaderEpoch: -1, Recreated: other}
+			answer[p.Partition] = store.Offset{Position: store.Position{NextOffset: -1, LeaderEpoch: -1, CutEnd: -1}, Recreated: other}
 			continue
 		}
-		if s.offsets[p.Partition] == nil {
-			s.offsets[p.Partition] = &fakeOffset{first: p.Start, next: p.Start, epoch: -1}
+		if s.offsets[s.log(p.Partition)] == nil {
+			s.offsets[s.log(p.Partition)] = &fakeOffset{first: p.Start, next: p.Start, epoch: -1}
 		}
-		o := s.offsets[p.Partition]
-		answer[p.Partition] = store.Offset{NextOffset: o.next, LeaderEpoch: o.epoch}
+		answer[p.Partition] = store.Offset{Position: s.position(p.Partition)}
 	}
 	return answer, nil
+}
+
+// log is a partition under the id that it is accounted for.
+func (s *fakeStore) log(p store.Partition) store.Partition {
+	if id, ok := s.logs[p]; ok {
+		p.TopicID = id
+	}
+	return p
+}
+
+func (s *fakeStore) position(p store.Partition) store.Position {
+	log := s.log(p)
+	o := s.offsets[log]
+	stands := store.Position{Log: log.TopicID, FirstOffset: o.first, NextOffset: o.next, LeaderEpoch: o.epoch, CutEnd: -1, Admission: s.admissions[p]}
+	if o.cut != nil {
+		stands.CutEnd = *o.cut
+	}
+	return stands
+}
+
+func (s *fakeStore) Positions(context.Context) (store.Positions, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.looks++
+	if s.away != nil {
+		return store.Positions{}, s.away
+	}
+	of := map[store.Partition]store.Position{}
+	for p := range s.offsets {
+		p.TopicID = s.admitted[p.Topic]
+		if s.offsets[s.log(p)] != nil {
+			of[p] = s.position(p)
+		}
+	}
+	return store.NewPositions(maps.Clone(s.admitted), of), nil
+}
+
+func (s *fakeStore) RememberCut(_ context.Context, p store.Partition, end int64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.away != nil {
+		return s.away
+	}
+	if o := s.offsets[p]; o != nil && o.cut == nil {
+		o.cut = &end
+	}
+	return nil
+}
+
+func (s *fakeStore) Installation(context.Context) ([16]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.installation, s.away
+}
+
+// admit does what store.Admit does.
+func (s *fakeStore) admit(topic string, partition int32, to int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := store.Partition{TopicID: s.admitted[topic], Topic: topic, Number: partition}
+	o := s.offsets[s.log(p)]
+	s.admissions[p]++
+	if to < o.next {
+		s.logs[p] = event.TopicID{0xff, byte(s.admissions[p])}
+		s.offsets[s.log(p)] = &fakeOffset{first: to, next: to, epoch: -1}
+		return
+	}
+	o.absent += to - o.next
+	o.next, o.epoch, o.cut = to, -1, nil
 }
 
 func (s *fakeStore) Append(ctx context.Context, b store.Batch) (store.Receipt, error) {
@@ -102,6 +180,9 @@ func (s *fakeStore) Append(ctx context.Context, b store.Batch) (store.Receipt, e
 	defer s.mu.Unlock()
 	if s.away != nil {
 		return store.Receipt{}, s.away
+	}
+	if s.refused != nil {
+		return store.Receipt{}, s.refused
 	}
 	receipt, lost := s.fence(b)
 	counts := map[store.Partition]int64{}
@@ -232,7 +313,7 @@ func compareCoordinates(x, y event.Coordinates) int {
 func (s *fakeStore) next(topic string, partition int32) int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	o := s.offsets[store.Partition{TopicID: s.admitted[topic], Topic: topic, Number: partition}]
+	o := s.offsets[s.log(store.Partition{TopicID: s.admitted[topic], Topic: topic, Number: partition})]
 	if o == nil {
 		return -1
 	}
@@ -242,7 +323,7 @@ func (s *fakeStore) next(topic string, partition int32) int64 {
 func (s *fakeStore) absent(topic string, partition int32) int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.offsets[store.Partition{TopicID: s.admitted[topic], Topic: topic, Number: partition}].absent
+	return s.offsets[s.log(store.Partition{TopicID: s.admitted[topic], Topic: topic, Number: partition})].absent
 }
 
 func (s *fakeStore) count() (stored, rejected int) {

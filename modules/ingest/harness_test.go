@@ -163,7 +163,7 @@ func newRole(t testing.TB, b *broker, st Store, topics []string, s setup) (*Role
 	reg := prometheus.NewRegistry()
 	deps := Dependencies{
 		Kafka: kafka.Options{Brokers: b.addrs, Topics: topics, Group: unique("group"), SessionTimeout: 6 * time.Second, MetadataMaxAge: 200 * time.Millisecond},
-		Store: st, Registry: reg, Log: testLog(t),
+		Store: st, Registry: reg, Log: testLog(t), watchEvery: 200 * time.Millisecond,
 	}
 	if s.deps != nil {
 		s.deps(&deps)

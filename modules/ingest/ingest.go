@@ -30,6 +30,15 @@ type Store interface {
 	// EnsureOffsets answers where to go on in each of the partitions; one that is seen for the first
 	// time begins at its Start. See store.Appender.
 	EnsureOffsets(ctx context.Context, starts []store.PartitionStart) (map[store.Partition]store.Offset, error)
+
+	// Positions reads where all partitions stand, also those of other processes.
+	Positions(ctx context.Context) (store.Positions, error)
+
+	// RememberCut notes that Kafka's log ended before what is stored, until an operator admits it.
+	RememberCut(ctx context.Context, p store.Partition, end int64) error
+
+	// Installation returns the id of the database. Processes with different ids must not share a consumer group.
+	Installation(ctx context.Context) ([16]byte, error)
 }
 
 // Bounds of the pipeline that are nobody's business to configure.

@@ -30,19 +30,19 @@ func (p *poller) readLarge(ctx, appending context.Context, batch *kgo.ErrDecompr
 	case l.ended.Load() || ctx.Err() != nil || appending.Err() != nil:
 		return
 	case errors.Is(err, kafka.ErrUnpackable):
-		p.stopPartition(at, large(at, l.next, batch.NextOffset, err))
+		p.stopPartition(at, unreadable(at, l.next, batch.NextOffset, err))
 		return
 	default:
 		p.rest(at, err)
 	}
-	p.request(order{seek: l, at: l.next})
+	p.inbox.put(refetch{l})
 }
 
 // dispatchLarge fetches the batch that holds an offset and dispatches its records from there on.
 func (p *poller) dispatchLarge(ctx, appending context.Context, l *lease, offset int64) error {
 	fetching, cancel := context.WithTimeout(ctx, retryPartition)
 	defer cancel()
-	batch, err := kafka.FetchBatch(fetching, p.control, l.id.TopicID, l.at(), offset)
+	batch, err := kafka.FetchBatch(fetching, p.control, l.topicID, l.at(), offset)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"audittrail/modules/event"
 	"audittrail/modules/store"
 	"audittrail/platform/kafka"
 )
@@ -11,9 +12,11 @@ import (
 // lease is the right to read and append one partition, from its assignment until it is revoked, lost or
 // repositioned. What was read under it is good as long as it has not ended.
 type lease struct {
-	id     store.Partition
-	worker int
-	next   int64 // from of the next chunk; the poller's, once the lease has been granted
+	id        store.Partition // its TopicID is the one under which the partition is accounted for
+	topicID   event.TopicID   // the topic's id in Kafka
+	admission int64           // the partition's latest; see store.Admission
+	worker    int
+	next      int64 // from of the next chunk; the poller's, once the lease has been granted
 
 	ended atomic.Bool
 	acked atomic.Int64 // offsets below are stored and accounted for
@@ -30,6 +33,7 @@ type leases struct {
 	workers int
 
 	mu       sync.Mutex
+	halted   bool                              // no lease stands, and none that is granted will
 	assigned map[kafka.TopicPartition]struct{} // by the group, whether it could be granted or not
 	held     map[kafka.TopicPartition]*lease
 	inFlight map[*flight]struct{}
@@ -71,13 +75,28 @@ func (s *leases) topics() map[string]bool {
 	return topics
 }
 
-// grant begins a lease at an offset. One that there was ends.
-func (s *leases) grant(id store.Partition, next int64, epoch int32) *lease {
+// numbers returns the partitions of a topic that are assigned.
+func (s *leases) numbers(topic string) []int32 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	l := &lease{id: id, next: next}
-	l.acked.Store(next)
-	l.epoch.Store(epoch)
+	var numbers []int32
+	for at := range s.assigned {
+		if at.Topic == topic {
+			numbers = append(numbers, at.Partition)
+		}
+	}
+	return numbers
+}
+
+// grant begins a lease at an offset. One that there was ends. of.TopicID is the topic's id in Kafka.
+func (s *leases) grant(of store.Partition, from store.Position) *lease {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := &lease{id: of, topicID: of.TopicID, admission: from.Admission, next: from.NextOffset}
+	l.id.TopicID = from.Log
+	l.acked.Store(from.NextOffset)
+	l.epoch.Store(from.LeaderEpoch)
+	l.ended.Store(s.halted)
 	at := l.at()
 	if before := s.held[at]; before != nil {
 		before.ended.Store(true)
@@ -135,6 +154,41 @@ func (s *leases) suspend(l *lease) bool {
 	defer s.mu.Unlock()
 	l.ended.Store(true)
 	return s.held[l.at()] == l
+}
+
+// halt suspends all leases, those that are granted later too. It returns false where that was so before.
+func (s *leases) halt() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.halted {
+		return false
+	}
+	s.halted = true
+	for _, l := range s.held {
+		l.ended.Store(true)
+	}
+	return true
+}
+
+// goOn undoes halt, and returns the leases that are held: each has to be granted anew. ok is false where nothing
+// was halted.
+func (s *leases) goOn() (held []*lease, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.halted {
+		return nil, false
+	}
+	s.halted = false
+	for _, l := range s.held {
+		held = append(held, l)
+	}
+	return held, true
+}
+
+func (s *leases) areHalted() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.halted
 }
 
 // end ends the leases of the partitions, and answers the appends that are in flight with any of them.

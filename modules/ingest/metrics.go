@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"audittrail/modules/store"
+	"audittrail/platform/kafka"
 )
 
 // What became of an offset: values of the label outcome.
@@ -19,6 +20,8 @@ const (
 type metrics struct {
 	records      *prometheus.CounterVec // by topic and outcome
 	lag          *prometheus.GaugeVec   // by topic and partition
+	stopped      *prometheus.GaugeVec   // by topic
+	missing      *prometheus.GaugeVec   // by topic
 	appends      prometheus.Histogram
 	batchEvents  prometheus.Histogram
 	conflicts    prometheus.Counter
@@ -35,7 +38,11 @@ func newMetrics(reg prometheus.Registerer, topics []string) *metrics {
 		records: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "audittrail_ingest_records_total",
 			Help: "Kafka offsets that were accounted for, by what became of them."}, []string{"topic", "outcome"}),
 		lag: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "audittrail_ingest_lag_records",
-			Help: "Offsets of an assigned partition that are not accounted for yet."}, []string{"topic", "partition"}),
+			Help: "Offsets of a partition that are not accounted for yet, whichever process reads it: take the maximum over processes."}, []string{"topic", "partition"}),
+		stopped: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "audittrail_ingest_stopped_partitions",
+			Help: "Partitions that this process holds and does not read until an operator acts."}, []string{"topic"}),
+		missing: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "audittrail_ingest_missing_topics",
+			Help: "1 for a topic of kafka.topics that the cluster does not know."}, []string{"topic"}),
 		appends: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "audittrail_ingest_append_seconds",
 			Help: "Time of an append that succeeded.", Buckets: prometheus.ExponentialBuckets(0.002, 2, 14)}),
 		batchEvents: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "audittrail_ingest_batch_events",
@@ -52,10 +59,11 @@ func newMetrics(reg prometheus.Registerer, topics []string) *metrics {
 			Help: "Tries to publish a dead letter to its topic."}, []string{"outcome"}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.records, m.lag, m.appends, m.batchEvents, m.conflicts, m.pending, m.inFlight, m.appendErrors, m.published)
+		reg.MustRegister(m.records, m.lag, m.stopped, m.missing, m.appends, m.batchEvents, m.conflicts, m.pending, m.inFlight, m.appendErrors, m.published)
 	}
 	for _, topic := range topics {
 		m.seeTopic(topic)
+		m.missing.WithLabelValues(topic)
 	}
 	m.published.WithLabelValues("acknowledged")
 	m.published.WithLabelValues("failed")
@@ -66,14 +74,23 @@ func (m *metrics) seeTopic(topic string) {
 	for _, outcome := range []string{outcomeStored, outcomeDuplicate, outcomeDeadLettered, outcomeAbsent} {
 		m.records.WithLabelValues(topic, outcome)
 	}
+	m.stopped.WithLabelValues(topic)
 }
 
-func (m *metrics) setLag(l *lease, end int64) {
-	m.lag.WithLabelValues(l.id.Topic, strconv.Itoa(int(l.id.Number))).Set(float64(max(0, end-l.acked.Load())))
+// nothingStopped is for a session that begins.
+func (m *metrics) nothingStopped(topics []string) {
+	m.stopped.Reset()
+	for _, topic := range topics {
+		m.stopped.WithLabelValues(topic)
+	}
 }
 
-func (m *metrics) dropLag(topic string, partition int32) {
-	m.lag.DeleteLabelValues(topic, strconv.Itoa(int(partition)))
+func (m *metrics) setLag(at kafka.TopicPartition, lag int64) {
+	m.lag.WithLabelValues(at.Topic, strconv.Itoa(int(at.Partition))).Set(float64(max(0, lag)))
+}
+
+func (m *metrics) dropLag(at kafka.TopicPartition) {
+	m.lag.DeleteLabelValues(at.Topic, strconv.Itoa(int(at.Partition)))
 }
 
 // count counts what a batch's offsets became.

@@ -30,6 +30,7 @@ type begin struct {
 // group rebalance again and again. A partition that is left out of the answer is not read.
 func (p *pipeline) adjustOffsets(ctx context.Context, assigned map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
 	p.leases.assign(partitionsOf(assigned))
+	p.strangers.lookFirst(ctx)
 	started := p.now()
 	for try := 0; ; try++ {
 		begins, err := p.resolve(ctx, assigned, p.now().Sub(started) > missingTopicPatience)
@@ -70,7 +71,7 @@ func (p *pipeline) resolve(ctx context.Context, assigned map[string]map[int32]kg
 		case err == nil:
 			of = append(of, at)
 		case impatient && errors.Is(err, kerr.UnknownTopicOrPartition):
-			p.request(order{stopTopic: at.Topic, why: "the cluster does not know it"})
+			p.leftOut.add(at.Topic) // until the cluster knows it
 		default:
 			return nil, fmt.Errorf("topic %s: %w", at.Topic, err)
 		}
@@ -114,45 +115,54 @@ func (p *pipeline) locate(ctx context.Context, topics map[string]kafka.Topic, of
 }
 
 // grantAll begins the leases. It runs before the client fetches anything of these partitions, and maybe
-// before the pipeline has learnt its client: what is to be done with that is left to the poller.
+// before the pipeline has learnt its client: what is to be done with that is left to the poller. A partition that
+// can't be read is assigned all the same, since the client fetches no other later; its records are dropped.
 func (p *pipeline) grantAll(begins []begin) map[string]map[int32]kgo.Offset {
 	offsets := map[string]map[int32]kgo.Offset{}
 	for _, b := range begins {
 		at := kafka.TopicPartition{Topic: b.id.Topic, Partition: b.id.Number}
 		if b.offset.Recreated != (event.TopicID{}) {
-			p.request(order{stopTopic: at.Topic, why: recreated(at.Topic, b.id.TopicID, b.offset.Recreated)})
-			continue
-		}
-		p.metrics.seeTopic(at.Topic)
-		next := b.offset.NextOffset
-		if next > b.bounds.End {
-			p.fail(truncated(at, next, b.bounds.End))
-			continue
-		}
-		if next < b.bounds.Start && !p.options.AcceptDataLoss {
-			p.fail(deletedHead(at, next, b.bounds.Start))
+			p.inbox.put(topicStop{topic: at.Topic, why: recreated(at.Topic, b.id.TopicID, b.offset.Recreated)})
 			continue
 		}
 		p.reopen(at)
-		l := p.leases.grant(b.id, next, b.offset.LeaderEpoch)
-		p.metrics.setLag(l, b.bounds.End)
-		p.log.Info("reading partition", "topic", at.Topic, "partition", at.Partition, "offset", next, "logStart", b.bounds.Start, "logEnd", b.bounds.End)
+		l := p.grant(b)
 		if offsets[at.Topic] == nil {
 			offsets[at.Topic] = map[int32]kgo.Offset{}
 		}
-		begin := kgo.NewOffset().At(next).WithEpoch(b.offset.LeaderEpoch)
-		if next < b.bounds.Start {
-			begin = kgo.NewOffset().At(b.bounds.Start)
-			p.acceptLoss(l, b.bounds.Start)
+		begin := kgo.NewOffset().At(l.next)
+		if !l.ended.Load() {
+			begin = begin.WithEpoch(b.offset.LeaderEpoch)
 		}
 		offsets[at.Topic][at.Partition] = begin
 	}
 	return offsets
 }
 
+// grant begins the lease of a partition. The lease is suspended where offsets of the partition are lost, and the
+// partition is to be stopped then.
+func (p *pipeline) grant(b begin) *lease {
+	p.metrics.seeTopic(b.id.Topic)
+	l := p.leases.grant(b.id, b.offset.Position)
+	at := l.at()
+	p.metrics.setLag(at, b.bounds.End-l.next)
+	switch {
+	case b.offset.CutEnd >= 0:
+		p.sawCut(l, b.offset.CutEnd)
+	case l.next > b.bounds.End:
+		p.sawCut(l, b.bounds.End)
+	case l.next < b.bounds.Start:
+		p.leases.suspend(l)
+		p.inbox.put(partitionStop{at: at, why: deletedHead(at, l.next, b.bounds.Start)})
+	default:
+		p.log.Info("reading partition", "topic", at.Topic, "partition", at.Partition, "offset", l.next, "logStart", b.bounds.Start, "logEnd", b.bounds.End)
+	}
+	return l
+}
+
 // reopen undoes a stop of an earlier assignment.
 func (p *pipeline) reopen(at kafka.TopicPartition) {
-	p.status.restart(at)
-	p.status.restart(kafka.TopicPartition{Topic: at.Topic, Partition: wholeTopic})
-	p.request(order{resume: at})
+	p.restart(at)
+	p.restart(kafka.TopicPartition{Topic: at.Topic, Partition: wholeTopic})
+	p.inbox.put(resume{at})
 }

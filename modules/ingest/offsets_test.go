@@ -94,83 +94,6 @@ func TestAHeadThatWasDeletedBeforeFirstSightIsNotClaimed(t *testing.T) {
 	}
 }
 
-func TestDeletedRecordsStopTheRoleLoudly(t *testing.T) {
-	b, st := newBroker(t), newFakeStore(t)
-	topic, group := b.topic(unique("orders"), 1), unique("group")
-	b.produce(topic, 0, events(0, 10)...)
-	first := start(t, b, st, []string{topic}, inGroup(group))
-	eventually(t, "10 events", func() bool { n, _ := st.count(); return n == 10 })
-	first.stop()
-	b.produce(topic, 0, events(10, 100)...)
-	b.deleteBefore(topic, 0, 60)
-
-	err := start(t, b, st, []string{topic}, inGroup(group)).wait()
-	if err == nil {
-		t.Fatal("Run went on past deleted records")
-	}
-	for _, part := range []string{topic + "/0", "offset 10 ", "begins at 60", "50 offsets"} {
-		if !strings.Contains(err.Error(), part) {
-			t.Errorf("error does not say %q: %v", part, err)
-		}
-	}
-	if st.next(topic, 0) != 10 {
-		t.Errorf("the store was moved on: %v", st)
-	}
-
-	third := start(t, b, st, []string{topic}, setup{
-		options: func(o *Options) { o.AcceptDataLoss = true },
-		deps:    func(d *Dependencies) { d.Kafka.Group = group },
-	})
-	eventually(t, "the 40 that are left", func() bool { n, _ := st.count(); return n == 50 })
-	third.stop()
-	if st.next(topic, 0) != 100 || st.absent(topic, 0) != 50 {
-		t.Errorf("at %d with %d absent, want 100 with 50", st.next(topic, 0), st.absent(topic, 0))
-	}
-}
-
-// While the role runs the broker itself refuses the offset.
-func TestRecordsDeletedUnderARunningRole(t *testing.T) {
-	for _, accept := range []bool{false, true} {
-		name := map[bool]string{false: "stops", true: "goes on if told to"}[accept]
-		t.Run(name, func(t *testing.T) {
-			b, st := fakeBroker(t), newFakeStore(t)
-			topic := b.topic(unique("orders"), 1)
-			b.produce(topic, 0, events(0, 10)...)
-			p := start(t, b, st, []string{topic}, setup{options: func(o *Options) { o.AcceptDataLoss = accept }})
-			eventually(t, "10 events", func() bool { n, _ := st.count(); return n == 10 })
-
-			open := b.holdFetches()
-			b.produce(topic, 0, events(10, 100)...)
-			b.deleteBefore(topic, 0, 60)
-			open()
-			if !accept {
-				if err := p.wait(); err == nil || !strings.Contains(err.Error(), "begins at 60") {
-					t.Fatalf("Run: %v", err)
-				}
-				return
-			}
-			eventually(t, "the 40 that are left", func() bool { n, _ := st.count(); return n == 50 })
-			p.stop()
-			if st.next(topic, 0) != 100 || st.absent(topic, 0) != 50 {
-				t.Errorf("at %d with %d absent, want 100 with 50", st.next(topic, 0), st.absent(topic, 0))
-			}
-		})
-	}
-}
-
-func TestALogThatEndsBeforeTheStoreStopsTheRole(t *testing.T) {
-	b, st := newBroker(t), newFakeStore(t)
-	topic := b.topic(unique("orders"), 1)
-	b.produce(topic, 0, events(0, 10)...)
-	id := b.topicID(topic)
-	st.admitted[topic] = id
-	st.offsets[store.Partition{TopicID: id, Topic: topic}] = &fakeOffset{next: 25, epoch: -1}
-	err := start(t, b, st, []string{topic}, setup{options: func(o *Options) { o.AcceptDataLoss = true }}).wait()
-	if err == nil || !strings.Contains(err.Error(), "offset 25 ") || !strings.Contains(err.Error(), "goes to 10") {
-		t.Errorf("Run: %v", err)
-	}
-}
-
 func TestATopicThatWasMadeAgainIsStoppedAndOthersGoOn(t *testing.T) {
 	b, st := newBroker(t), newFakeStore(t)
 	good, again := b.topic(unique("good"), 1), b.topic(unique("again"), 1)
@@ -183,7 +106,7 @@ func TestATopicThatWasMadeAgainIsStoppedAndOthersGoOn(t *testing.T) {
 	if n, _ := st.count(); n != 10 {
 		t.Errorf("%d events, want the 10 of the good topic", n)
 	}
-	if err := p.role.Health(context.Background()); err == nil || !strings.Contains(err.Error(), "'audittrail topics admit "+again+"', then restart ingest") {
+	if err := p.role.Health(context.Background()); err == nil || !strings.Contains(err.Error(), "'audittrail topics admit "+again+"'") {
 		t.Errorf("health does not name the cure: %v", err)
 	}
 }
@@ -267,42 +190,4 @@ func (b *broker) holdFetches() (open func()) {
 		b.t.Fatal(err)
 	}
 	return fault.Remove
-}
-
-// The leader epoch of the last record is stored, and asked about: an unclean election that regrew past
-// our offset is seen, though the offset is in range.
-func TestALogThatWasWrittenAnewBehindTheStoredEpochStopsTheRole(t *testing.T) {
-	b, st := fakeBroker(t), newFakeStore(t)
-	topic, group := b.topic(unique("orders"), 1), unique("group")
-	b.produce(topic, 0, events(0, 50)...)
-	first := start(t, b, st, []string{topic}, inGroup(group))
-	eventually(t, "50 events", func() bool { n, _ := st.count(); return n == 50 })
-	first.stop()
-	for _, o := range st.offsets {
-		if o.epoch < 0 {
-			t.Fatal("no leader epoch was stored")
-		}
-	}
-	b.produce(topic, 0, events(50, 60)...)
-	b.fake.ControlKey(int16(kmsg.OffsetForLeaderEpoch), func(r kmsg.Request) (kmsg.Response, error, bool) {
-		b.fake.KeepControl()
-		req := r.(*kmsg.OffsetForLeaderEpochRequest)
-		resp := req.ResponseKind().(*kmsg.OffsetForLeaderEpochResponse)
-		for _, rt := range req.Topics {
-			t := kmsg.NewOffsetForLeaderEpochResponseTopic()
-			t.Topic = rt.Topic
-			for _, rp := range rt.Partitions {
-				p := kmsg.NewOffsetForLeaderEpochResponseTopicPartition()
-				p.Partition, p.LeaderEpoch, p.EndOffset = rp.Partition, rp.LeaderEpoch, 30
-				t.Partitions = append(t.Partitions, p)
-			}
-			resp.Topics = append(resp.Topics, t)
-		}
-		return resp, nil, true
-	})
-	err := start(t, b, st, []string{topic}, inGroup(group)).wait()
-	// The client either says that data were lost, or goes back and hands out what is there now.
-	if err == nil || !strings.Contains(err.Error(), "goes to 30") && !strings.Contains(err.Error(), "went back to offset 30") {
-		t.Errorf("Run: %v", err)
-	}
 }

@@ -14,7 +14,6 @@ import (
 // Options is the configuration section `ingest`.
 type Options struct {
 	Start            string        `key:"start" default:"earliest" help:"where a partition that was never seen before begins: earliest"`
-	AcceptDataLoss   bool          `key:"accept_data_loss" default:"false" help:"go on where Kafka has deleted records that were not stored yet; the gap is accounted for as absent"`
 	DLQSuffix        string        `key:"dlq_suffix" default:".dlq" help:"a topic's dead letters are published to its name with this appended"`
 	DLQCreate        bool          `key:"dlq_create" default:"true" help:"create dead-letter topics that are missing"`
 	MaxBatchEvents   int           `key:"max_batch_events" default:"4000" help:"most events of one append"`

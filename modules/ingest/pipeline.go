@@ -32,56 +32,12 @@ type pipeline struct {
 	workers []*worker
 	decode  chan *chunk
 
-	fail func(error) // ends Run with an error
+	inbox     *inbox
+	strangers *strangers
+	leftOut   *leftOut
 
-	mu     sync.Mutex
-	orders []order
-	wake   context.CancelFunc // ends the poll that is under way; nil where there is none
-}
-
-// order is something that only the poller may do, between two polls. One of its parts is set.
-type order struct {
-	reposition *lease // go on at an offset, under a new lease
-	seek       *lease // fetch from an offset on, under the same lease
-	at         int64  // the offset; negative: the database has no row of the partition
-	try        int    // how often the database has been asked for the offset in vain
-	notBefore  time.Time
-
-	gap *chunk // append it
-
-	resume kafka.TopicPartition // fetch it and its topic again, if they were paused
-
-	stopTopic string
-	why       string
-}
-
-func (o order) due(now time.Time) bool { return !o.notBefore.After(now) }
-
-// request has the poller do something soon.
-func (p *pipeline) request(o order) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.orders = append(p.orders, o)
-	if p.wake != nil {
-		p.wake()
-	}
-}
-
-// takeOrders are the orders that are due.
-func (p *pipeline) takeOrders() []order {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	now := p.now()
-	var due, later []order
-	for _, o := range p.orders {
-		if o.due(now) {
-			due = append(due, o)
-		} else {
-			later = append(later, o)
-		}
-	}
-	p.orders = later
-	return due
+	fail  func(error)      // ends Run with an error
+	again func(why string) // ends this session of the group and begins another
 }
 
 // dispatch hands a chunk to the decoders, and to its worker, which waits for them. It blocks while the
@@ -131,4 +87,22 @@ func (p *pipeline) decodeChunks(ctx context.Context, rules event.Rules) {
 			}
 		}
 	}
+}
+
+// leftOut are topics of which partitions are assigned, and that the cluster did not know then.
+type leftOut struct {
+	mu     sync.Mutex
+	topics map[string]bool
+}
+
+func (l *leftOut) add(topic string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.topics[topic] = true
+}
+
+func (l *leftOut) has(topic string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.topics[topic]
 }

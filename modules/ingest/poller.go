@@ -2,8 +2,6 @@ package ingest
 
 import (
 	"context"
-	"fmt"
-	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -26,19 +24,31 @@ const (
 type poller struct {
 	*pipeline
 	resting map[kafka.TopicPartition]time.Time // paused until then, after an error that may pass
+	stale   map[kafka.TopicPartition]time.Time // since when the client has another topic's id
 }
 
 // It polls until ctx ends; what has been polled is still handed on then, until appending ends.
 func (p *poller) run(ctx, appending context.Context) {
+	slept := false
 	for ctx.Err() == nil {
+		if p.leases.areHalted() {
+			p.idle(ctx)
+			slept = true
+			continue
+		}
 		fetches := p.poll(ctx)
-		taken := p.take(fetches)
+		chunks := p.take(fetches)
 		p.unpacker.Release()
-		// Gaps go first: what was polled may lie behind one.
-		chunks := append(p.obey(ctx), taken...)
+		for _, r := range p.inbox.take() {
+			r.carryOut(ctx, p)
+		}
 		p.resume()
 		p.consumer.AllowRebalance()
-		large := p.attend(ctx, fetches)
+		var large []*kgo.ErrDecompressTooLarge
+		if !slept { // else what went wrong did so a while ago, and every partition begins anew
+			large = p.attend(ctx, fetches)
+		}
+		slept = false
 		for _, c := range chunks {
 			if p.dispatch(appending, c) != nil {
 				return
@@ -51,21 +61,17 @@ func (p *poller) run(ctx, appending context.Context) {
 }
 
 func (p *poller) poll(ctx context.Context) kgo.Fetches {
-	ctx, cancel := context.WithTimeout(ctx, pollWait)
-	defer cancel()
-	p.mu.Lock()
-	p.wake = cancel
-	now := p.now()
-	waiting := slices.ContainsFunc(p.orders, func(o order) bool { return o.due(now) })
-	p.mu.Unlock()
-	if waiting {
-		cancel()
+	ctx, done := p.inbox.waitable(ctx, pollWait)
+	defer done()
+	return p.consumer.PollRecords(ctx, pollRecords)
+}
+
+// idle passes the time of a poll without one, while nothing may be read. What is asked of the poller waits.
+func (p *poller) idle(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+	case <-p.strangers.left():
 	}
-	fetches := p.consumer.PollRecords(ctx, pollRecords)
-	p.mu.Lock()
-	p.wake = nil
-	p.mu.Unlock()
-	return fetches
 }
 
 // take makes chunks of what was polled. Records of a partition that is not held, or stopped, are
@@ -92,69 +98,15 @@ func (p *poller) takePartition(topic *kgo.FetchTopic, f *kgo.FetchPartition) []*
 		return nil
 	}
 	// Brokers before 3.1 do not say which topic it was: there the id is [16]byte{}.
-	if id := event.TopicID(topic.TopicID); id != (event.TopicID{}) && id != l.id.TopicID {
-		p.request(order{stopTopic: at.Topic, why: recreated(at.Topic, id, l.id.TopicID)})
+	if id := event.TopicID(topic.TopicID); id != (event.TopicID{}) && id != l.topicID {
+		p.inbox.put(topicStop{topic: at.Topic, why: recreated(at.Topic, id, l.topicID)})
 		return nil
 	}
 	if first := f.Records[0].Offset; first < l.next {
-		p.fail(fmt.Errorf("partition %s/%d went back to offset %d after %d had been read: its log was cut off and written anew, so Kafka has lost records",
-			at.Topic, at.Partition, first, l.next-1))
+		p.sawCut(l, first) // and was written anew
 		return nil
 	}
 	return cut(l, f.Records, p.options)
-}
-
-// obey carries out what workers and the watch have asked for. What it answers is to be appended too.
-func (p *poller) obey(ctx context.Context) (chunks []*chunk) {
-	for _, o := range p.takeOrders() {
-		switch {
-		case o.stopTopic != "":
-			p.stopTopic(o.stopTopic, o.why)
-		case o.resume.Topic != "":
-			p.consumer.ResumeFetchTopics(o.resume.Topic)
-			p.consumer.ResumeFetchPartitions(map[string][]int32{o.resume.Topic: {o.resume.Partition}})
-		case o.gap != nil:
-			chunks = append(chunks, o.gap)
-		case o.seek != nil:
-			if !o.seek.ended.Load() {
-				p.seek(o.seek.at(), o.at)
-			}
-		case o.reposition != nil:
-			p.reposition(ctx, o)
-		}
-	}
-	return chunks
-}
-
-// reposition goes on with a partition at another offset, if it has not been given up meanwhile.
-func (p *poller) reposition(ctx context.Context, o order) {
-	at := o.reposition.at()
-	if p.leases.of(at) != o.reposition || p.status.isStopped(at) {
-		return
-	}
-	if o.at < 0 {
-		offset, err := p.forgotten(ctx, o.reposition)
-		if err != nil {
-			p.status.has(troubleOffsets, err)
-			if o.try%10 == 0 {
-				p.log.Warn("can't find out where to go on; waiting", "topic", at.Topic, "partition", at.Partition, "try", o.try+1, "error", err)
-			}
-			o.notBefore = p.now().Add(backoff(o.try))
-			o.try++
-			p.request(o)
-			return
-		}
-		p.status.has(troubleOffsets, nil)
-		o.at = offset
-	}
-	p.leases.grant(o.reposition.id, o.at, -1)
-	p.seek(at, o.at)
-}
-
-// seek has the client drop what it has buffered of a partition, and fetch from an offset on. It may only
-// be called while rebalances are blocked.
-func (p *poller) seek(at kafka.TopicPartition, offset int64) {
-	p.consumer.SetOffsets(map[string]map[int32]kgo.EpochOffset{at.Topic: {at.Partition: {Epoch: -1, Offset: offset}}})
 }
 
 // resume fetches again what has rested long enough.

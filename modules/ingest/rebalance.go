@@ -18,6 +18,7 @@ type (
 // assigned notes that the group has taken this member in, be it with new partitions or without.
 func (p *pipeline) assigned(context.Context, *kgo.Client, map[string][]int32) {
 	p.status.has(troubleGroup, nil)
+	p.strangers.lookSoon() // somebody may have joined
 }
 
 // revoked drains partitions that go to another member: what is not in an append yet is dropped, since
@@ -48,7 +49,6 @@ func (p *pipeline) endLeases(partitions map[string][]int32) []*flight {
 		for _, number := range numbers {
 			of = append(of, kafka.TopicPartition{Topic: topic, Partition: number})
 			p.status.restart(kafka.TopicPartition{Topic: topic, Partition: number})
-			p.metrics.dropLag(topic, number)
 		}
 	}
 	if len(of) > 0 {
@@ -58,5 +58,8 @@ func (p *pipeline) endLeases(partitions map[string][]int32) []*flight {
 	// Whoever holds a topic tells why it is stopped.
 	topics := p.leases.topics()
 	p.status.restartTopics(func(topic string) bool { return !topics[topic] })
+	for topic := range partitions {
+		p.countStopped(topic)
+	}
 	return flights
 }

@@ -30,6 +30,7 @@ type Dependencies struct {
 
 	clientOptions []kgo.Opt     // for tests
 	appendTimeout time.Duration // for tests; 0: the constant of that name
+	watchEvery    time.Duration // for tests; 0: the constant of that name
 }
 
 // Role is the role `ingest`.
@@ -72,8 +73,8 @@ func New(o Options, d Dependencies) (*Role, error) {
 func (r *Role) Name() string { return "ingest" }
 
 // Run ingests until ctx ends, then appends what is buffered within `ingest.drain_timeout` and leaves the
-// group. It fails where Kafka has lost or deleted records that were still to be stored: nobody but an
-// operator can say what to do then.
+// group. Where Kafka has lost or deleted records that were still to be stored, the partition stops and the others go
+// on.
 func (r *Role) Run(ctx context.Context, ready func()) error {
 	control, err := r.client("ingest_control", controlOptions())
 	if err != nil {
@@ -83,24 +84,80 @@ func (r *Role) Run(ctx context.Context, ready func()) error {
 	r.setControl(control)
 	defer r.setControl(nil)
 
+	badge := &badge{}
+	if !r.awaitBadge(ctx, badge) {
+		return nil
+	}
+	ready = sync.OnceFunc(ready)
+	for {
+		err := r.session(ctx, control, badge, ready)
+		var renewed *renewal
+		if !errors.As(err, &renewed) {
+			return err
+		}
+		r.deps.Log.Info("joining the consumer group anew", "reason", renewed.why)
+	}
+}
+
+// session is one membership in the consumer group. It returns a *renewal where another one is to follow.
+func (r *Role) session(ctx context.Context, control *kgo.Client, badge *badge, ready func()) error {
+	r.status.reset()
+	r.metrics.nothingStopped(r.named)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	p := r.newPipeline(control, func(err error) { cancel(&failure{err}) })
+	p := r.newPipeline(control, badge, cancel)
 	// The consumer outlives ctx, to put its work down; without Kafka it would take long over that.
 	consuming, stopConsuming := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopConsuming()
+	var err error
 	p.consumer, err = r.client("ingest", append(r.consumerOptions(p), kgo.WithContext(consuming)))
 	if err != nil {
 		return err
 	}
 	p.run(ctx, ready, r)
 	p.leave(stopConsuming)
-	var failed *failure
-	if errors.As(context.Cause(ctx), &failed) {
+	var (
+		failed  *failure
+		renewed *renewal
+	)
+	switch cause := context.Cause(ctx); {
+	case errors.As(cause, &failed):
 		return failed.error
+	case errors.As(cause, &renewed):
+		return renewed
 	}
 	return nil
 }
+
+// awaitBadge waits until the event store has said which installation it is: a process that can't say so must not
+// join the group. It returns false where ctx ended first.
+func (r *Role) awaitBadge(ctx context.Context, b *badge) bool {
+	for try := 0; ; try++ {
+		asking, cancel := context.WithTimeout(ctx, askTimeout)
+		id, err := r.deps.Store.Installation(asking)
+		cancel()
+		if err == nil {
+			r.status.has(troubleOffsets, nil)
+			b.id.Store(&id)
+			return true
+		}
+		if ctx.Err() != nil {
+			return false
+		}
+		r.status.has(troubleOffsets, err)
+		if try%10 == 0 {
+			r.deps.Log.Warn("waiting for PostgreSQL", "error", err)
+		}
+		if !sleep(ctx, backoff(try)) {
+			return false
+		}
+	}
+}
+
+// renewal ends a session, and another one follows.
+type renewal struct{ why string }
+
+func (r *renewal) Error() string { return r.why }
 
 func (r *Role) client(name string, opts []kgo.Opt) (*kgo.Client, error) {
 	return kafka.NewClient(r.deps.Kafka, name, r.deps.Log, r.deps.Registry, append(opts, r.deps.clientOptions...)...)
@@ -123,6 +180,9 @@ func (r *Role) Health(ctx context.Context) error {
 	}
 	return errors.Join(errs...)
 }
+
+// Notes are what an operator should know although the role can do its work.
+func (r *Role) Notes() []string { return r.status.notes() }
 
 func (r *Role) pingKafka(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)

@@ -12,15 +12,20 @@ import (
 	"audittrail/platform/kafka"
 )
 
-func (r *Role) newPipeline(control *kgo.Client, fail func(error)) *pipeline {
+func (r *Role) newPipeline(control *kgo.Client, badge *badge, end func(error)) *pipeline {
 	p := &pipeline{
 		options: r.options, named: r.named, store: r.deps.Store, sealer: r.deps.Sealer, now: r.deps.Now, log: r.deps.Log,
-		metrics: r.metrics, status: r.status, control: control, fail: fail,
+		metrics: r.metrics, status: r.status, control: control,
 		leases:   newLeases(r.options.Workers),
 		unpacker: kafka.NewUnpacker(unpackedBytes),
 		budget:   newBudget(r.options.MaxInFlightBytes),
 		decode:   make(chan *chunk, 2*runtime.GOMAXPROCS(0)),
+		inbox:    newInbox(r.deps.Now),
+		leftOut:  &leftOut{topics: map[string]bool{}},
+		fail:     func(err error) { end(&failure{err}) },
+		again:    func(why string) { end(&renewal{why}) },
 	}
+	p.strangers = newStrangers(r.deps.Kafka.Group, badge, p)
 	for n := range r.options.Workers {
 		p.workers = append(p.workers, &worker{
 			pipeline: p, number: n, queue: make(chan *chunk, queueChunks), log: p.log.With("worker", n),
@@ -42,7 +47,7 @@ func (p *pipeline) run(ctx context.Context, ready func(), r *Role) {
 	for _, w := range p.workers {
 		workers.Go(func() { w.run(appending) })
 	}
-	aside.Go(func() { p.watch(ctx) })
+	aside.Go(func() { p.watch(ctx, cmp.Or(r.deps.watchEvery, watchEvery)) })
 	aside.Go(func() { r.announce(ctx, p.control, ready) })
 	if r.deps.Outbox != nil {
 		aside.Go(func() { newPublisher(r, p.control).run(ctx) })
@@ -56,7 +61,9 @@ func (p *pipeline) run(ctx context.Context, ready func(), r *Role) {
 		}
 	})
 
-	(&poller{pipeline: p, resting: map[kafka.TopicPartition]time.Time{}}).run(ctx, appending)
+	(&poller{
+		pipeline: p, resting: map[kafka.TopicPartition]time.Time{}, stale: map[kafka.TopicPartition]time.Time{},
+	}).run(ctx, appending)
 
 	close(p.decode)
 	decoders.Wait()

@@ -20,6 +20,7 @@ type status struct {
 	mu      sync.Mutex
 	stopped map[kafka.TopicPartition]string
 	trouble map[string]trouble // by what has it
+	missing []string           // topics that the cluster does not know
 }
 
 type trouble struct {
@@ -34,6 +35,8 @@ const (
 	troubleFetch   = "fetch"
 	troubleKeys    = "seal"
 	troubleGroup   = "join the consumer group"
+
+	troubleStranger = "have the consumer group for this installation alone"
 )
 
 func newStatus(now func() time.Time) *status {
@@ -116,4 +119,29 @@ func (s *status) restartTopics(which func(topic string) bool) {
 			delete(s.stopped, at)
 		}
 	}
+}
+
+// reset forgets all stops: another session begins.
+func (s *status) reset() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.stopped)
+}
+
+// isMissing notes the topics that the cluster does not know.
+func (s *status) isMissing(topics []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.missing = topics
+}
+
+// notes are what an operator should know, and what keeps nothing from working.
+func (s *status) notes() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var notes []string
+	for _, topic := range s.missing {
+		notes = append(notes, "topic "+topic+" does not exist in Kafka: it is read once somebody has made it")
+	}
+	return notes
 }

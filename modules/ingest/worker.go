@@ -154,14 +154,15 @@ func (w *worker) settle(b store.Batch, r store.Receipt) {
 // lost gives up a partition that the fence refused: what is buffered of it is dropped, and it goes on
 // where the database says.
 func (w *worker) lost(held *lease, l store.Lost) {
-	if l.Recreated != (event.TopicID{}) {
-		w.request(order{stopTopic: l.Topic, why: recreated(l.Topic, l.TopicID, l.Recreated)})
+	// A log of the partition's own that the database does not know is no topic made again: see store.Admission.
+	if l.Recreated != (event.TopicID{}) && l.Recreated != held.topicID {
+		w.inbox.put(topicStop{topic: l.Topic, why: recreated(l.Topic, held.topicID, l.Recreated)})
 		return
 	}
 	w.log.Warn("partition was moved on by somebody else, or the database is an older one: going on where it says",
 		"topic", l.Topic, "partition", l.Number, "nextOffset", l.NextOffset)
 	if w.leases.suspend(held) {
-		w.request(order{reposition: held, at: l.NextOffset})
+		w.inbox.put(reposition{lease: held})
 	}
 }
 

@@ -193,7 +193,7 @@ func TestRecreatedTopicIsNotReadUntilAdmitted(t *testing.T) {
 	require.NoError(t, s.AdmitTopic(t.Context(), topic, again.TopicID, "operator"))
 	offsets, err = s.EnsureOffsets(t.Context(), []store.PartitionStart{again})
 	require.NoError(t, err)
-	require.Equal(t, store.Offset{NextOffset: 7, LeaderEpoch: -1}, offsets[again.Partition])
+	require.Equal(t, store.Offset{Position: store.Position{Log: again.TopicID, FirstOffset: 7, NextOffset: 7, LeaderEpoch: -1, CutEnd: -1}}, offsets[again.Partition])
 }
 
 func TestAppendSeparatesWhatPostgreSQLRefuses(t *testing.T) {

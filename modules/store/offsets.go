@@ -17,8 +17,7 @@ type PartitionStart struct {
 
 // Offset is where a partition goes on.
 type Offset struct {
-	NextOffset  int64
-	LeaderEpoch int32 // of the last record read; -1 where unknown
+	Position
 
 	// Recreated is not zero where the topic was made again: it was admitted under this other id, and
 	// is not to be read until an operator admits the new one. NextOffset means nothing then.
@@ -38,7 +37,10 @@ const (
 		SELECT $1, $2, $3, $4, $4
 		WHERE NOT EXISTS (SELECT FROM ingest_offsets WHERE topic_id = $1 AND partition = $3)
 		ON CONFLICT (topic_id, partition) DO NOTHING`
-	offsetSQL = `SELECT next_offset, leader_epoch FROM ingest_offsets WHERE topic_id = $1 AND partition = $2`
+	offsetSQL = `SELECT o.first_offset, o.next_offset, o.leader_epoch, coalesce(o.cut_end, -1), coalesce(a.number, 0)
+		FROM ingest_offsets AS o LEFT JOIN (SELECT number FROM ingest_admissions
+			WHERE topic_id = $3 AND partition = $2 ORDER BY number DESC LIMIT 1) AS a ON true
+		WHERE o.topic_id = $1 AND o.partition = $2`
 )
 
 // EnsureOffsets answers where each partition goes on. A partition that was never seen gets its row at
@@ -74,14 +76,20 @@ func ensureTopic(ctx context.Context, tx pgx.Tx, topic string, starts []Partitio
 	}
 	for _, s := range starts {
 		if s.TopicID != event.TopicID(admitted) {
-			offsets[s.Partition] = Offset{NextOffset: -1, LeaderEpoch: -1, Recreated: admitted}
+			offsets[s.Partition] = Offset{Position: Position{NextOffset: -1, LeaderEpoch: -1, CutEnd: -1}, Recreated: admitted}
 			continue
 		}
-		if _, err := tx.Exec(ctx, firstOffsetSQL, [16]byte(s.TopicID), topic, s.Number, s.Start); err != nil {
+		log, err := currentLog(ctx, tx, s.Partition)
+		if err != nil {
 			return err
 		}
-		var o Offset
-		if err := tx.QueryRow(ctx, offsetSQL, [16]byte(s.TopicID), s.Number).Scan(&o.NextOffset, &o.LeaderEpoch); err != nil {
+		if _, err := tx.Exec(ctx, firstOffsetSQL, [16]byte(log), topic, s.Number, s.Start); err != nil {
+			return err
+		}
+		o := Offset{Position: Position{Log: log}}
+		err = tx.QueryRow(ctx, offsetSQL, [16]byte(log), s.Number, [16]byte(s.TopicID)).
+			Scan(&o.FirstOffset, &o.NextOffset, &o.LeaderEpoch, &o.CutEnd, &o.Admission)
+		if err != nil {
 			return err
 		}
 		offsets[s.Partition] = o

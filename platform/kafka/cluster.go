@@ -105,30 +105,62 @@ func LogEnds(ctx context.Context, client *kgo.Client, of []TopicPartition) (map[
 	return ends, nil
 }
 
-func listOffsets(ctx context.Context, client *kgo.Client, of []TopicPartition, timestamp int64) (map[TopicPartition]int64, error) {
-	answer := make(map[TopicPartition]int64, len(of))
-	if len(of) == 0 {
-		return answer, nil
+// SomeLogEnds asks the partitions' leaders for their high watermarks, and leaves out the partitions that can't say,
+// e.g. since they have no leader.
+func SomeLogEnds(ctx context.Context, client *kgo.Client, of []TopicPartition) (map[TopicPartition]int64, error) {
+	ends, _, err := askOffsets(ctx, client, of, latest)
+	if err != nil {
+		return nil, fmt.Errorf("list log end offsets: %w", err)
 	}
-	// The client splits the request by leader, and puts the answers together again.
-	resp, err := listOffsetsRequest(of, timestamp).RequestWith(ctx, client)
+	return ends, nil
+}
+
+// SomeLogStarts asks the partitions' leaders where their logs begin, and leaves out the partitions that can't say.
+func SomeLogStarts(ctx context.Context, client *kgo.Client, of []TopicPartition) (map[TopicPartition]int64, error) {
+	starts, _, err := askOffsets(ctx, client, of, earliest)
+	if err != nil {
+		return nil, fmt.Errorf("list log start offsets: %w", err)
+	}
+	return starts, nil
+}
+
+func listOffsets(ctx context.Context, client *kgo.Client, of []TopicPartition, timestamp int64) (map[TopicPartition]int64, error) {
+	answer, refused, err := askOffsets(ctx, client, of, timestamp)
+	if err == nil {
+		err = refused
+	}
 	if err != nil {
 		return nil, err
 	}
-	for _, t := range resp.Topics {
-		for _, p := range t.Partitions {
-			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
-				return nil, fmt.Errorf("%s/%d: %w", t.Topic, p.Partition, err)
-			}
-			answer[TopicPartition{t.Topic, p.Partition}] = p.Offset
-		}
-	}
 	for _, tp := range of {
-		if offset, ok := answer[tp]; !ok || offset < 0 {
+		if _, ok := answer[tp]; !ok {
 			return nil, fmt.Errorf("%s/%d: the cluster did not answer", tp.Topic, tp.Partition)
 		}
 	}
 	return answer, nil
+}
+
+// askOffsets answers for the partitions that could say. refused is what one of the others said.
+func askOffsets(ctx context.Context, client *kgo.Client, of []TopicPartition, timestamp int64) (answer map[TopicPartition]int64, refused, err error) {
+	answer = make(map[TopicPartition]int64, len(of))
+	if len(of) == 0 {
+		return answer, nil, nil
+	}
+	// The client splits the request by leader, and puts the answers together again.
+	resp, err := listOffsetsRequest(of, timestamp).RequestWith(ctx, client)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, t := range resp.Topics {
+		for _, p := range t.Partitions {
+			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
+				refused = fmt.Errorf("%s/%d: %w", t.Topic, p.Partition, err)
+			} else if p.Offset >= 0 {
+				answer[TopicPartition{t.Topic, p.Partition}] = p.Offset
+			}
+		}
+	}
+	return answer, refused, nil
 }
 
 func listOffsetsRequest(of []TopicPartition, timestamp int64) *kmsg.ListOffsetsRequest {

@@ -15,7 +15,7 @@ import (
 type Options struct {
 	Brokers        []string              `key:"brokers" default:"127.0.0.1:9092" help:"brokers to start from, as host:port"`
 	Topics         []string              `key:"topics" help:"topics to ingest: names, or patterns that begin with ^ (RE2 syntax)"`
-	Group          string                `key:"group" default:"audittrail" help:"consumer group of the ingest role"`
+	Group          string                `key:"group" default:"audittrail" help:"consumer group of the ingest role; each installation (database) needs one of its own"`
 	InstanceID     string                `key:"instance_id" help:"static membership: a name of this process that is unique in the group and survives its restarts"`
 	SessionTimeout time.Duration         `key:"session_timeout" default:"6s" help:"how long a member of the group may be silent before others take its partitions over; must be within the broker's group.min.session.timeout.ms and group.max.session.timeout.ms"`
 	MetadataMaxAge time.Duration         `key:"metadata_max_age" default:"30s" help:"how long a new topic or partition may stay unseen; nothing is lost meanwhile, since a partition is read from the beginning of its log"`

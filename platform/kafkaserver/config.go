@@ -126,5 +126,8 @@ func (s *Server) javaContext(ctx context.Context, args ...string) *exec.Cmd {
 	return cmd
 }
 
+// Data is the folder that holds the broker's logs, metadata included.
+func (s *Server) Data() string { return s.path(dataFolder) }
+
 func (s *Server) path(name string) string { return filepath.Join(s.dir, name) }
 func (s *Server) logPath() string         { return s.path(logFile) }

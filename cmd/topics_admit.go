@@ -1,0 +1,137 @@
+package cmd
+
+import (
+	"fmt"
+	"os/user"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"audittrail/modules/event"
+	"audittrail/modules/store"
+	"audittrail/platform/kafka"
+	"audittrail/platform/logging"
+)
+
+func newTopicsAdmitCmd() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "admit TOPIC",
+		Short: "Let ingest go on with a topic that was made again, or a partition that is stopped",
+		Long: `Without --partition, admit tells the event store that the topic's present id in Kafka is meant, and
+ingest reads it from its log's start. The old topic's accounting stays as it is.
+
+With --partition, ingest goes on with that partition at the offset --from:
+
+  - behind the next offset, where Kafka deleted records before they were stored, or where records can't
+    be read: the offsets in between are accounted for as absent;
+  - before the next offset, where Kafka's log was cut off and new records have taken the offsets: the
+    partition is accounted for anew from there on, and all that is accounted for stays. Events whose id
+    is stored already count as duplicates;
+  - at the next offset, where the log was cut off and the new records before it are not wanted.
+
+Who admitted it, when and why (--reason) is recorded for ever. Running ingest processes go on within
+seconds; none has to be restarted. Their log and /readyz name the offset that is next and the command
+to go on with.`,
+		Example: `  audittrail topics admit orders
+  audittrail topics admit orders --partition 3 --from 41200 --reason 'retention was too short, see OPS-7'`,
+		Args: cobra.ExactArgs(1),
+	}
+	partition := c.Flags().Int32("partition", -1, "partition to go on with; without it the whole topic is admitted")
+	from := c.Flags().Int64("from", -1, "offset to go on at")
+	reason := c.Flags().String("reason", "", "why, for the record")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		one := c.Flags().Changed("partition")
+		if one != c.Flags().Changed("from") || one != c.Flags().Changed("reason") {
+			return wrongUsage("--partition, --from and --reason belong together")
+		}
+		if !one {
+			return withTopics(c, "audittrail_ingest", func(t topicsOf) error { return t.admit(c, args[0]) })
+		}
+		if *partition < 0 || *from < 0 || strings.TrimSpace(*reason) == "" {
+			return wrongUsage("--partition and --from must not be negative, and --reason not empty")
+		}
+		at := kafka.TopicPartition{Topic: args[0], Partition: *partition}
+		return withTopics(c, "audittrail_ingest", func(t topicsOf) error { return t.admitOffset(c, at, *from, *reason) })
+	}
+	return c
+}
+
+// admit lets ingest read a topic under its present id.
+func (t topicsOf) admit(c *cobra.Command, name string) error {
+	id, err := t.liveID(c, name)
+	if err != nil {
+		return err
+	}
+	appender := store.NewAppender(store.AppenderOptions{Pool: t.pool})
+	if err := appender.AdmitTopic(c.Context(), name, id, operator()); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(c.OutOrStdout(), "%s is admitted as %s; ingest reads it within seconds\n", name, event.ID(id))
+	return err
+}
+
+// admitOffset lets ingest go on with a partition at an offset.
+func (t topicsOf) admitOffset(c *cobra.Command, at kafka.TopicPartition, from int64, reason string) error {
+	id, err := t.liveID(c, at.Topic)
+	if err != nil {
+		return err
+	}
+	bounds, err := t.bounds(c, at)
+	if err != nil {
+		return err
+	}
+	if from < bounds.Start || from > bounds.End {
+		return fmt.Errorf("partition %s/%d: offset %d is not in Kafka's log, which goes from %d to %d: choose --from within it",
+			at.Topic, at.Partition, from, bounds.Start, bounds.End)
+	}
+	done, err := store.NewAppender(store.AppenderOptions{Pool: t.pool}).Admit(c.Context(), store.Admission{
+		Partition: store.Partition{TopicID: id, Topic: at.Topic, Number: at.Partition},
+		To:        from, Reason: reason, By: operator(),
+	})
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(c.OutOrStdout(), "%s/%d goes on at offset %d within seconds; %s\n", at.Topic, at.Partition, from, became(done.From, from))
+	return err
+}
+
+// became says what becomes of the offsets between the next one and the one that was admitted.
+func became(next, from int64) string {
+	switch {
+	case from > next:
+		return fmt.Sprintf("the %d offsets from %d on are accounted for as absent", from-next, next)
+	case from < next:
+		return fmt.Sprintf("it is accounted for anew from there, and what is stored up to %d stays", next)
+	}
+	return "that its log was cut off is admitted"
+}
+
+func (t topicsOf) liveID(c *cobra.Command, name string) (event.TopicID, error) {
+	topics, err := t.live(c, []string{name})
+	if err != nil {
+		return event.TopicID{}, err
+	}
+	if err := topics[name].Err; err != nil {
+		return event.TopicID{}, fmt.Errorf("topic %s: %w", name, err)
+	}
+	return topics[name].ID, nil
+}
+
+// bounds asks the cluster where a partition's log begins and ends.
+func (t topicsOf) bounds(c *cobra.Command, at kafka.TopicPartition) (kafka.Bounds, error) {
+	client, err := kafka.NewClient(t.cfg.Kafka, "topics", logging.New(c.ErrOrStderr(), t.cfg.Log), nil)
+	if err != nil {
+		return kafka.Bounds{}, err
+	}
+	defer client.Close()
+	bounds, err := kafka.LogBounds(c.Context(), client, []kafka.TopicPartition{at})
+	return bounds[at], err
+}
+
+// operator names who runs the command, for the record.
+func operator() string {
+	if u, err := user.Current(); err == nil {
+		return u.Username
+	}
+	return "unknown"
+}

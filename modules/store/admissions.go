@@ -1,0 +1,141 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"audittrail/modules/event"
+)
+
+// Admission is an operator's decision that a partition goes on at To, although another offset was next.
+type Admission struct {
+	Partition        // TopicID is the topic's id in Kafka
+	To        int64  // the offset to go on at
+	Reason    string // why, for the record
+	By        string // who
+}
+
+// Admitted is what an Admission did.
+type Admitted struct {
+	From int64         // the offset that was next
+	Log  event.TopicID // under which the partition is accounted for from now on
+}
+
+// NotAdmittedError is an Admission that the event store refuses, and why.
+type NotAdmittedError struct{ why string }
+
+func (e *NotAdmittedError) Error() string { return e.why }
+
+const (
+	currentLogSQL = `SELECT to_log FROM ingest_admissions WHERE topic_id = $1 AND partition = $2 ORDER BY number DESC LIMIT 1`
+	lockOffsetSQL = `SELECT next_offset, cut_end IS NOT NULL FROM ingest_offsets WHERE topic_id = $1 AND partition = $2 FOR UPDATE`
+
+	admitSQL = `INSERT INTO ingest_admissions (topic, topic_id, partition, from_log, to_log, from_offset, to_offset, admitted_by, reason)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`
+	skipOffsetSQL = `UPDATE ingest_offsets SET next_offset = $3, leader_epoch = -1, updated_at = now(), cut_end = NULL, cut_at = NULL
+		WHERE topic_id = $1 AND partition = $2`
+	absentSQL = `INSERT INTO ingest_ranges (topic_id, partition, from_offset, to_offset, stored, duplicates, dead_lettered, absent, recorded_at)
+		VALUES ($1, $2, $3::bigint, $4::bigint, 0, 0, 0, $4::bigint - $3::bigint, now())`
+	newLogSQL  = `INSERT INTO ingest_offsets (topic_id, topic, partition, first_offset, next_offset) VALUES ($1, $2, $3, $4, $4)`
+	drawLogSQL = `SELECT gen_random_uuid()`
+
+	// Without the condition a second sighting would move the end that the first one saw.
+	cutSQL = `UPDATE ingest_offsets SET cut_end = $3, cut_at = now() WHERE topic_id = $1 AND partition = $2 AND cut_end IS NULL`
+)
+
+// Admit has a partition go on at another offset than the next one, and records who decided that and why.
+//
+// Forward, the offsets in between are accounted for as absent. Backward, what the offsets from To on mean has
+// changed: the partition goes on under a new id, and all that is accounted for under the old one stays. At the next
+// offset itself it admits that Kafka's log was cut; that is refused where it was not.
+func (a *Appender) Admit(ctx context.Context, d Admission) (Admitted, error) {
+	var done Admitted
+	err := pgx.BeginTxFunc(ctx, a.pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) (err error) {
+		done, err = admit(ctx, tx, d)
+		return err
+	})
+	if err != nil {
+		return Admitted{}, fmt.Errorf("admit %s/%d from offset %d: %w", d.Topic, d.Number, d.To, err)
+	}
+	return done, nil
+}
+
+func admit(ctx context.Context, tx pgx.Tx, d Admission) (Admitted, error) {
+	if _, err := tx.Exec(ctx, lockTopicSQL, d.Topic); err != nil {
+		return Admitted{}, err
+	}
+	var admitted [16]byte
+	err := tx.QueryRow(ctx, admittedSQL, d.Topic).Scan(&admitted)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return Admitted{}, &NotAdmittedError{"the event store does not know the topic; ingest reads it from its start"}
+	}
+	if err != nil {
+		return Admitted{}, err
+	}
+	if event.TopicID(admitted) != d.TopicID {
+		return Admitted{}, &NotAdmittedError{"the topic was deleted and made again; admit the topic first, without --partition"}
+	}
+	log, err := currentLog(ctx, tx, d.Partition)
+	if err != nil {
+		return Admitted{}, err
+	}
+	var (
+		next int64
+		cut  bool
+	)
+	err = tx.QueryRow(ctx, lockOffsetSQL, [16]byte(log), d.Number).Scan(&next, &cut)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return Admitted{}, &NotAdmittedError{"the event store does not know the partition; ingest reads it from its start"}
+	}
+	if err != nil {
+		return Admitted{}, err
+	}
+	if d.To == next && !cut {
+		return Admitted{}, &NotAdmittedError{"that offset is the next one already"}
+	}
+	done := Admitted{From: next, Log: log}
+	if d.To < next {
+		if err := tx.QueryRow(ctx, drawLogSQL).Scan((*[16]byte)(&done.Log)); err != nil {
+			return Admitted{}, err
+		}
+	}
+	return done, goOn(ctx, tx, d, log, done)
+}
+
+// goOn writes an admission and what follows from it.
+func goOn(ctx context.Context, tx pgx.Tx, d Admission, log event.TopicID, done Admitted) error {
+	var batch pgx.Batch
+	batch.Queue(admitSQL, d.Topic, [16]byte(d.TopicID), d.Number, [16]byte(log), [16]byte(done.Log), done.From, d.To, d.By, d.Reason)
+	switch {
+	case d.To < done.From:
+		batch.Queue(newLogSQL, [16]byte(done.Log), d.Topic, d.Number, d.To)
+	case d.To > done.From:
+		batch.Queue(absentSQL, [16]byte(log), d.Number, done.From, d.To)
+		fallthrough
+	default:
+		batch.Queue(skipOffsetSQL, [16]byte(log), d.Number, d.To)
+	}
+	return tx.SendBatch(ctx, &batch).Close()
+}
+
+// currentLog returns the id under which a partition is accounted for now; p.TopicID is the topic's id in Kafka.
+func currentLog(ctx context.Context, tx pgx.Tx, p Partition) (event.TopicID, error) {
+	var log [16]byte
+	err := tx.QueryRow(ctx, currentLogSQL, [16]byte(p.TopicID), p.Number).Scan(&log)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return p.TopicID, nil
+	}
+	return log, err
+}
+
+// RememberCut notes that Kafka's log of a partition was seen to end at end, before the partition's next offset.
+// Admit clears it. p.TopicID is the id under which the partition is accounted for.
+func (a *Appender) RememberCut(ctx context.Context, p Partition, end int64) error {
+	if _, err := a.pool.Exec(ctx, cutSQL, [16]byte(p.TopicID), p.Number, end); err != nil {
+		return fmt.Errorf("remember that the log of %s/%d was cut: %w", p.Topic, p.Number, err)
+	}
+	return nil
+}

@@ -1,0 +1,111 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"audittrail/modules/event"
+)
+
+// Position is where a partition stands in the event store.
+type Position struct {
+	// Log is the id under which the partition is accounted for: the topic's id in Kafka, or one of its own since
+	// an operator went back in it (see Admission).
+	Log         event.TopicID
+	FirstOffset int64
+	NextOffset  int64
+	LeaderEpoch int32 // of the last record read; -1 where unknown
+
+	// CutEnd is not negative where Kafka's log was seen to end there, before NextOffset, and nobody has admitted
+	// that yet.
+	CutEnd int64
+
+	Admission int64 // number of the partition's latest admission; 0 where there is none
+}
+
+// Positions are where all partitions of all topics stand, each topic in the incarnation that was admitted last.
+type Positions struct {
+	Admitted map[string]event.TopicID
+	of       map[Partition]Position
+}
+
+// Of returns the position of a partition; p.TopicID is the topic's id in Kafka. ok is false where the event store
+// does not know the partition.
+func (p Positions) Of(partition Partition) (position Position, ok bool) {
+	position, ok = p.of[partition]
+	return position, ok
+}
+
+// NewPositions makes Positions of partitions under the topics' ids in Kafka.
+func NewPositions(admitted map[string]event.TopicID, of map[Partition]Position) Positions {
+	return Positions{Admitted: admitted, of: of}
+}
+
+const (
+	admittedTopicsSQL = `SELECT DISTINCT ON (topic) topic, topic_id FROM ingest_topics ORDER BY topic, admitted_at DESC`
+	allOffsetsSQL     = `SELECT topic_id, topic, partition, first_offset, next_offset, leader_epoch, coalesce(cut_end, -1) FROM ingest_offsets`
+	// By ingest_admissions_partition.
+	admissionsSQL = `SELECT DISTINCT ON (topic_id, partition) topic_id, topic, partition, to_log, number
+		FROM ingest_admissions ORDER BY topic_id, partition, number DESC`
+)
+
+// querier reads: a pool, a connection or a transaction.
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
+// Positions reads where all partitions stand.
+func (a *Appender) Positions(ctx context.Context) (Positions, error) {
+	return ReadPositions(ctx, a.pool)
+}
+
+// ReadPositions reads where all partitions stand.
+func ReadPositions(ctx context.Context, db querier) (Positions, error) {
+	p := Positions{Admitted: map[string]event.TopicID{}, of: map[Partition]Position{}}
+	var (
+		id, log [16]byte
+		at      Partition
+		stands  Position
+		rows    = map[Partition]Position{} // by the id in ingest_offsets
+		fail    = func(err error) (Positions, error) { return Positions{}, fmt.Errorf("read positions: %w", err) }
+		topic   string
+	)
+	found, _ := db.Query(ctx, admittedTopicsSQL)
+	if _, err := pgx.ForEachRow(found, []any{&topic, &id}, func() error { p.Admitted[topic] = id; return nil }); err != nil {
+		return fail(err)
+	}
+	found, _ = db.Query(ctx, allOffsetsSQL)
+	_, err := pgx.ForEachRow(found, []any{&id, &at.Topic, &at.Number, &stands.FirstOffset, &stands.NextOffset, &stands.LeaderEpoch, &stands.CutEnd}, func() error {
+		at.TopicID, stands.Log = id, id
+		rows[at] = stands
+		if p.Admitted[at.Topic] == at.TopicID {
+			p.of[at] = stands
+		}
+		return nil
+	})
+	if err != nil {
+		return fail(err)
+	}
+	var number int64
+	found, _ = db.Query(ctx, admissionsSQL)
+	_, err = pgx.ForEachRow(found, []any{&id, &at.Topic, &at.Number, &log, &number}, func() error {
+		at.TopicID = id
+		if p.Admitted[at.Topic] != at.TopicID {
+			return nil
+		}
+		position, ok := rows[Partition{TopicID: log, Topic: at.Topic, Number: at.Number}]
+		if !ok { // somebody deleted it
+			delete(p.of, at)
+			return nil
+		}
+		position.Admission = number
+		p.of[at] = position
+		return nil
+	})
+	if err != nil {
+		return fail(err)
+	}
+	return p, nil
+}
