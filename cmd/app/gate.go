@@ -87,6 +87,14 @@ func (g *gate) look(ctx context.Context) error {
 	return migrate.Check(ctx, g.db)
 }
 
+// Notes are the role's, where it has any.
+func (g *gate) Notes() []string {
+	if noter, ok := g.Role.(lifecycle.Noter); ok {
+		return noter.Notes()
+	}
+	return nil
+}
+
 // Health is the gate's reason where there is one, else the role's.
 func (g *gate) Health(ctx context.Context) error {
 	if err := migrate.Check(ctx, g.db); err != nil {

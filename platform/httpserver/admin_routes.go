@@ -61,9 +61,10 @@ type readiness struct {
 }
 
 type roleReadiness struct {
-	Role   string `json:"role"`
-	Ready  bool   `json:"ready"`
-	Reason string `json:"reason,omitzero"` // why it isn't
+	Role   string   `json:"role"`
+	Ready  bool     `json:"ready"`
+	Reason string   `json:"reason,omitzero"` // why it isn't
+	Notes  []string `json:"notes,omitempty"` // what it tells although it can do its work
 }
 
 // readyz says whether every role can do its work, and why not.
@@ -75,12 +76,20 @@ func (a *Admin) readyz(w http.ResponseWriter, r *http.Request) {
 	for _, s := range a.deps.Status(ctx) {
 		one := roleReadiness{Role: s.Role, Ready: s.Ready}
 		if s.Err != nil {
-			one.Reason = config.MaskPasswords(strings.Join(strings.Fields(s.Err.Error()), " ")) // on one line
+			one.Reason = oneLine(s.Err.Error())
+		}
+		for _, note := range s.Notes {
+			one.Notes = append(one.Notes, oneLine(note))
 		}
 		out.Ready = out.Ready && s.Ready
 		out.Roles = append(out.Roles, one)
 	}
 	answer(w, out.Ready, out)
+}
+
+// oneLine returns the text on one line, with passwords masked.
+func oneLine(text string) string {
+	return config.MaskPasswords(strings.Join(strings.Fields(text), " "))
 }
 
 func answer(w http.ResponseWriter, ok bool, body any) {

@@ -137,3 +137,13 @@ func TestAdminOptions(t *testing.T) {
 	_, err := a.Listen(context.Background())
 	require.ErrorContains(t, err, "admin.tls.cert and admin.tls.key")
 }
+
+func TestReadyzShowsNotesOfARoleThatIsReady(t *testing.T) {
+	_, url := runAdmin(t, AdminOptions{}, AdminDeps{Status: func(context.Context) []lifecycle.Status {
+		return []lifecycle.Status{{Role: "ingest", Ready: true, Notes: []string{"topic x does not\nexist, see kafka://u:hush@h"}}}
+	}})
+	status, body := probe(t, url+"/readyz")
+	require.Equal(t, 200, status)
+	require.JSONEq(t, `{"ready":true,"stopping":false,"roles":[{"role":"ingest","ready":true,
+		"notes":["topic x does not exist, see kafka://u:********@h"]}]}`, body)
+}

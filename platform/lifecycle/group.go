@@ -120,7 +120,8 @@ func (e *StuckError) Error() string {
 type Status struct {
 	Role  string
 	Ready bool
-	Err   error // why it isn't ready; nil where it is
+	Err   error    // why it isn't ready; nil where it is
+	Notes []string // what the role tells although it can do its work: see Noter
 }
 
 var (
@@ -140,7 +141,7 @@ func (g *Group) Status(ctx context.Context) []Status {
 			if err == nil && !m.isReady() {
 				err = errStarting
 			}
-			out[i] = Status{Role: m.role.Name(), Ready: err == nil, Err: err}
+			out[i] = Status{Role: m.role.Name(), Ready: err == nil, Err: err, Notes: m.notes()}
 		})
 	}
 	wg.Wait()

@@ -17,3 +17,10 @@ type Role interface {
 	Run(ctx context.Context, ready func()) error
 	Health(ctx context.Context) error
 }
+
+// Noter is a role that has something to tell its operators although it can do its work, such as a topic
+// that does not exist yet. Notes returns one sentence for each such thing; it MUST NOT block, and is
+// called from other goroutines while Run runs.
+type Noter interface {
+	Notes() []string
+}
