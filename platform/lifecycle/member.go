@@ -77,6 +77,15 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
+// status is how the role is doing.
+func (m *member) status(ctx context.Context) Status {
+	err := m.health(ctx)
+	if err == nil && !m.isReady() {
+		err = errStarting
+	}
+	return Status{Role: m.role.Name(), Ready: err == nil, Err: err, Notes: m.notes()}
+}
+
 // notes returns what the role tells its operators; nothing where it is no Noter. A panic is told as a note.
 func (m *member) notes() (notes []string) {
 	noter, ok := m.role.(Noter)
