@@ -87,10 +87,25 @@ func (g *gate) look(ctx context.Context) error {
 	return migrate.Check(ctx, g.db)
 }
 
-// Notes are the role's.
+// Drain passes on to the role, where it prepares for its end.
+func (g *gate) Drain() {
+	if drainer, ok := g.Role.(lifecycle.Drainer); ok {
+		drainer.Drain()
+	}
+}
+
+// Reload passes on to the role, where it has files to read again.
+func (g *gate) Reload(ctx context.Context) error {
+	if reloader, ok := g.Role.(lifecycle.Reloader); ok {
+		return reloader.Reload(ctx)
+	}
+	return nil
+}
+
+// Notes are the role's, where it has any.
 func (g *gate) Notes() []string {
-	if role, ok := g.Role.(lifecycle.Noter); ok {
-		return role.Notes()
+	if noter, ok := g.Role.(lifecycle.Noter); ok {
+		return noter.Notes()
 	}
 	return nil
 }
