@@ -43,11 +43,11 @@ type cutSeen struct {
 
 func (r cutSeen) carryOut(ctx context.Context, p *poller) {
 	at := r.lease.at()
-	if p.leases.of(at) != r.lease {
-		return // given up: the next owner looks for itself
-	}
-	if r.try == 0 {
+	switch ours := p.leases.of(at) == r.lease; {
+	case ours:
 		p.stopPartition(at, truncated(at, r.lease.acked.Load(), r.end))
+	case r.try > 0:
+		return // admitted meanwhile, or given up
 	}
 	asking, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()

@@ -65,6 +65,28 @@ func (s *fakeStore) hookFails(err error) {
 	s.refused = err
 }
 
+// Topics that a pattern finds have their lag in processes that read nothing of them.
+func TestLagOfTopicsThatAPatternFinds(t *testing.T) {
+	b, st := newBroker(t), newFakeStore(t)
+	prefix, group := unique("orders"), unique("group")
+	first, second := b.topic(prefix+"-a", 1), b.topic(prefix+"-b", 1)
+	b.produce(first, 0, events(0, 10)...)
+	processes := []*process{
+		start(t, b, st, []string{"^" + prefix + ".*"}, inGroup(group)),
+		start(t, b, st, []string{"^" + prefix + ".*"}, inGroup(group)),
+		start(t, b, st, []string{"^" + prefix + ".*"}, inGroup(group)), // has no partition
+	}
+	eventually(t, "10 events", func() bool { n, _ := st.count(); return n == 10 })
+	eventually(t, "three members", func() bool { return b.members(group) == 3 })
+	st.hookFails(errAway)
+	b.produce(second, 0, events(10, 17)...)
+	for _, p := range processes {
+		eventually(t, "the lag", func() bool { return value(t, p.reg, lagMetric, second) == 7 && value(t, p.reg, lagMetric, first) == 0 })
+	}
+	st.hookFails(nil)
+	eventually(t, "no lag", func() bool { return value(t, processes[0].reg, lagMetric, second) == 0 })
+}
+
 func TestLagOfATopicMadeAgainIsItsWholeLog(t *testing.T) {
 	b, st := newBroker(t), newFakeStore(t)
 	again := b.topic(unique("again"), 1)
