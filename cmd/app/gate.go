@@ -87,14 +87,6 @@ func (g *gate) look(ctx context.Context) error {
 	return migrate.Check(ctx, g.db)
 }
 
-// Notes are the role's.
-func (g *gate) Notes() []string {
-	if role, ok := g.Role.(lifecycle.Noter); ok {
-		return role.Notes()
-	}
-	return nil
-}
-
 // Health is the gate's reason where there is one, else the role's.
 func (g *gate) Health(ctx context.Context) error {
 	if err := migrate.Check(ctx, g.db); err != nil {

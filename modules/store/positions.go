@@ -44,8 +44,8 @@ func NewPositions(admitted map[string]event.TopicID, of map[Partition]Position) 
 }
 
 const (
-	admittedTopicsSQL = `SELECT DISTINCT ON (topic) topic, topic_id FROM ingest_topics ORDER BY topic, admitted_at DESC`
-	allOffsetsSQL     = `SELECT topic_id, topic, partition, first_offset, next_offset, leader_epoch, coalesce(cut_end, -1) FROM ingest_offsets`
+	readTopicsSQL = `SELECT DISTINCT ON (topic) topic, topic_id FROM ingest_topics ORDER BY topic, admitted_at DESC`
+	allOffsetsSQL = `SELECT topic_id, topic, partition, first_offset, next_offset, leader_epoch, coalesce(cut_end, -1) FROM ingest_offsets`
 	// By ingest_admissions_partition.
 	admissionsSQL = `SELECT DISTINCT ON (topic_id, partition) topic_id, topic, partition, to_log, number
 		FROM ingest_admissions ORDER BY topic_id, partition, number DESC`
@@ -68,7 +68,7 @@ func ReadPositions(ctx context.Context, db querier) (Positions, error) {
 		topic string
 		id    [16]byte
 	)
-	found, _ := db.Query(ctx, admittedTopicsSQL)
+	found, _ := db.Query(ctx, readTopicsSQL)
 	_, err := pgx.ForEachRow(found, []any{&topic, &id}, func() error { p.Admitted[topic] = id; return nil })
 	if err == nil {
 		err = p.read(ctx, db)

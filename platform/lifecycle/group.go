@@ -120,8 +120,7 @@ func (e *StuckError) Error() string {
 type Status struct {
 	Role  string
 	Ready bool
-	Err   error    // why it isn't ready; nil where it is
-	Notes []string // what an operator should know although the role may be ready; see Noter
+	Err   error // why it isn't ready; nil where it is
 }
 
 var (
@@ -142,9 +141,6 @@ func (g *Group) Status(ctx context.Context) []Status {
 				err = errStarting
 			}
 			out[i] = Status{Role: m.role.Name(), Ready: err == nil, Err: err}
-			if noter, ok := m.role.(Noter); ok {
-				out[i].Notes = noter.Notes()
-			}
 		})
 	}
 	wg.Wait()

@@ -17,9 +17,3 @@ type Role interface {
 	Run(ctx context.Context, ready func()) error
 	Health(ctx context.Context) error
 }
-
-// Noter is a Role that has more to tell than whether it can do its work. Notes returns what an operator should
-// know although nothing fails; it is called as Health is, and MUST NOT block.
-type Noter interface {
-	Notes() []string
-}
