@@ -16,6 +16,7 @@ import (
 	"audittrail/modules/ledger"
 	"audittrail/modules/migrate/migratetest"
 	"audittrail/modules/notary"
+	"audittrail/modules/protect/protecttest"
 	"audittrail/modules/store"
 )
 
@@ -137,7 +138,7 @@ func appendOrdersAt(t *testing.T, url string, from, count int64, timestamp strin
 		require.Nil(t, rejected)
 		valid, rejected := decoded.Validate(event.Rules{MaxDepth: 64, MaxRecordBytes: 1 << 20, MaxFuture: 100 * 365 * 24 * time.Hour}, time.Now())
 		require.Nil(t, rejected)
-		b.Events = append(b.Events, valid)
+		b.Events = append(b.Events, protecttest.Seal(valid))
 	}
 	receipt, err := appender.Append(t.Context(), b)
 	require.NoError(t, err)

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"math"
 	"time"
 
 	"audittrail/modules/event"
 	"audittrail/modules/ledger"
+	"audittrail/modules/protect"
 	"audittrail/modules/sample"
 )
 
@@ -32,9 +34,9 @@ func measureLeaves(records []sample.Record) (micros float64, err error) {
 	return float64(least) / float64(time.Microsecond) / float64(len(events)), nil
 }
 
-func decoded(records []sample.Record) ([]event.Valid, error) {
+func decoded(records []sample.Record) ([]protect.Sealed, error) {
 	rules := event.Rules{MaxDepth: 64, MaxRecordBytes: 1 << 20, MaxFuture: 24 * time.Hour}
-	events := make([]event.Valid, 0, len(records))
+	events := make([]protect.Sealed, 0, len(records))
 	for i, record := range records {
 		raw := event.Raw{Value: record.Value, Key: record.Key, Coordinates: event.Coordinates{
 			TopicID: event.TopicID{1}, Topic: topic, Offset: int64(i),
@@ -47,7 +49,11 @@ func decoded(records []sample.Record) ([]event.Valid, error) {
 		if rejected != nil {
 			return nil, errors.New(rejected.Detail)
 		}
-		events = append(events, valid)
+		sealed, err := protect.NewProtector().Seal(context.Background(), valid)
+		if err != nil {
+			return nil, err
+		}
+		events = append(events, sealed)
 	}
 	return events, nil
 }

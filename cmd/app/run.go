@@ -40,6 +40,7 @@ func Run(ctx context.Context, o Options) error {
 	if err := warnUnused(ctx, o.Config, o.Log); err != nil {
 		return err
 	}
+	defer limitMemory(o.Config)()
 	build := buildinfo.Read()
 	p := &parts{
 		cfg: o.Config, log: o.Log, metrics: telemetry.NewRegistry(build),

@@ -71,7 +71,7 @@ func Decode(r Raw) (Decoded, *Rejected) {
 	d := Decoded{raw: r}
 	switch {
 	case r.Oversize != nil:
-		return Decoded{}, d.tooLarge(r.Oversize.Limit)
+		return Decoded{}, d.reject(TooLarge, "", r.Oversize.Detail)
 	case len(r.Value) == 0:
 		return Decoded{}, d.reject(EmptyValue, "", "the record has no value")
 	case len(r.Value) > RecordBytesLimit:
@@ -142,10 +142,10 @@ func (d *Decoded) rejectFault(f *fault) *Rejected {
 // tooLarge rejects the record without most of its value: a value that unpacks to gigabytes must take
 // neither memory nor disk.
 func (d *Decoded) tooLarge(limit int) *Rejected {
-	if d.raw.Oversize == nil {
-		d.raw.Oversize = &Oversize{Length: int64(len(d.raw.Value)), SHA256: sha256.Sum256(d.raw.Value), Limit: limit}
-		d.raw.Value = bytes.Clone(d.raw.Value[:min(OversizeKept, len(d.raw.Value))])
+	d.raw.Oversize = &Oversize{
+		Length: int64(len(d.raw.Value)), SHA256: sha256.Sum256(d.raw.Value),
+		Detail: "the value has " + strconv.Itoa(len(d.raw.Value)) + " bytes; at most " + strconv.Itoa(limit) + " are allowed",
 	}
-	return d.reject(TooLarge, "", "the value has "+strconv.FormatInt(d.raw.Oversize.Length, 10)+" bytes; at most "+
-		strconv.Itoa(limit)+" are allowed")
+	d.raw.Value = bytes.Clone(d.raw.Value[:min(OversizeKept, len(d.raw.Value))])
+	return d.reject(TooLarge, "", d.raw.Oversize.Detail)
 }

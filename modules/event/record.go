@@ -25,17 +25,17 @@ type Raw struct {
 	Value   []byte // nil for a tombstone; where Oversize is set, the first OversizeKept bytes only
 	Headers []Header
 
-	Oversize *Oversize // set where the value is too long to be kept whole
+	Oversize *Oversize // set where the record is too large to be kept whole
 }
 
 // OversizeKept is how many bytes are kept of a value that is too long to be kept whole.
 const OversizeKept = 4 << 10
 
-// Oversize describes a value that is too long to be kept whole.
+// Oversize describes a record that is too large to be kept whole.
 type Oversize struct {
 	Length int64    // bytes of the whole value
 	SHA256 [32]byte // of the whole value
-	Limit  int      // bytes that were allowed
+	Detail string   // what is too long, in words that quote nothing
 }
 
 // Reason is the stable code that says why a record could not become an event.

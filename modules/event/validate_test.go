@@ -224,7 +224,7 @@ func TestATooLargeRecordKeepsTheBeginningOfItsValue(t *testing.T) {
 	if r == nil || r.Reason != event.TooLarge {
 		t.Fatalf("rejected as %+v", r)
 	}
-	want := event.Oversize{Length: int64(len(value)), SHA256: sha256.Sum256(value), Limit: 5000}
+	want := event.Oversize{Length: int64(len(value)), SHA256: sha256.Sum256(value), Detail: "the value has 9008 bytes; at most 5000 are allowed"}
 	if r.Raw.Oversize == nil || *r.Raw.Oversize != want {
 		t.Errorf("oversize is %+v, want %+v", r.Raw.Oversize, want)
 	}

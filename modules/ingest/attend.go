@@ -11,10 +11,15 @@ import (
 	"audittrail/platform/kafka"
 )
 
-// attend looks at what went wrong in a poll.
-func (p *poller) attend(ctx context.Context, fetches kgo.Fetches) {
+// attend looks at what went wrong in a poll. It returns the batches that the client would not unpack.
+func (p *poller) attend(ctx context.Context, fetches kgo.Fetches) (large []*kgo.ErrDecompressTooLarge) {
 	fetches.EachError(func(topic string, partition int32, err error) {
-		if ctx.Err() != nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, kgo.ErrClientClosed) {
+		var batch *kgo.ErrDecompressTooLarge
+		if errors.As(err, &batch) {
+			large = append(large, batch)
+			return
+		}
+		if errors.Is(err, kafka.ErrNoRoom) || ctx.Err() != nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, kgo.ErrClientClosed) {
 			return
 		}
 		var session *kgo.ErrGroupSession
@@ -29,6 +34,7 @@ func (p *poller) attend(ctx context.Context, fetches kgo.Fetches) {
 		}
 		p.attendPartition(ctx, kafka.TopicPartition{Topic: topic, Partition: partition}, err)
 	})
+	return large
 }
 
 func (p *poller) attendPartition(ctx context.Context, at kafka.TopicPartition, err error) {

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"audittrail/modules/event"
+	"audittrail/modules/protect"
 	"audittrail/modules/store"
 )
 
@@ -18,7 +19,7 @@ type batch struct {
 
 	ranges   []store.Range
 	leases   []*lease // of ranges
-	events   []event.Valid
+	events   []protect.Sealed
 	rejected []event.Rejected
 }
 

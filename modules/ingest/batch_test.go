@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"audittrail/modules/event"
+	"audittrail/modules/protect"
 	"audittrail/modules/store"
 	"audittrail/platform/kafka"
 )
@@ -144,7 +145,9 @@ func TestChunksFollowEachOtherWithoutGaps(t *testing.T) {
 		if len(c.records) > chunkRecords {
 			t.Errorf("chunk of %d records", len(c.records))
 		}
-		c.decode(event.DefaultRules(), time.Now())
+		if err := c.decode(t.Context(), event.DefaultRules(), time.Now(), protect.NewProtector()); err != nil {
+			t.Fatal(err)
+		}
 		all.add(c)
 	}
 	b, err := all.build(all.chunks)

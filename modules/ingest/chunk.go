@@ -1,12 +1,13 @@
 package ingest
 
 import (
+	"context"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kgo"
-
 	"audittrail/modules/event"
+	"audittrail/modules/protect"
 	"audittrail/modules/store"
+	"audittrail/platform/kafka"
 )
 
 // chunk is a run of offsets of one partition, read under one lease. The poller makes it, one decoder
@@ -18,16 +19,19 @@ type chunk struct {
 	bytes    int64 // of keys, values and headers
 	taken    int64 // of the budget, to be given back
 
-	records  []*kgo.Record // until decoded
-	events   []event.Valid
+	records  []event.Raw // until decoded
+	events   []protect.Sealed
 	rejected []event.Rejected
 	ready    chan struct{} // closed once decoded
 }
 
-// recordOverhead estimates what a record costs beside its bytes: the client's record, the raw record,
-// the decoded event and its place in a batch. The bytes themselves are counted twice, since an event
-// holds its payload and metadata in canonical form beside the record as it was read.
+// recordOverhead estimates what a record costs beside its bytes: the raw record, the decoded event and its
+// place in a batch. The bytes themselves are counted twice, since an event holds its payload and metadata
+// in canonical form beside the record as it was read.
 const recordOverhead = 700
+
+// headerOverhead estimates what a header costs beside its bytes.
+const headerOverhead = 64
 
 func (c *chunk) cost() int64 { return 2*c.bytes + recordOverhead*int64(len(c.records)) }
 
@@ -48,87 +52,50 @@ func (l *lease) skipTo(to int64) *chunk {
 	return c
 }
 
-// cut makes chunks of records that were read under a lease, and moves the lease on. No chunk is larger
-// than a batch may be, but for a single record that is.
-func cut(l *lease, records []*kgo.Record, o Options) []*chunk {
-	most, bytes := min(chunkRecords, o.MaxBatchEvents), min(chunkBytes, o.MaxBatchBytes)
-	var chunks []*chunk
-	for len(records) > 0 {
-		n, size := 0, int64(0)
-		for n < len(records) && n < most {
-			next := recordBytes(records[n])
-			if n > 0 && size+next > bytes {
-				break
-			}
-			size += next
-			n++
-		}
-		last := records[n-1]
-		chunks = append(chunks, &chunk{
-			lease: l, from: l.next, to: last.Offset + 1, epoch: last.LeaderEpoch,
-			bytes: size, records: records[:n:n], ready: make(chan struct{}),
-		})
-		l.next, records = last.Offset+1, records[n:]
-	}
-	return chunks
+// sealer is what decoding needs of protect.Protector.
+type sealer interface {
+	Seal(ctx context.Context, v event.Valid) (protect.Sealed, error)
 }
 
-func recordBytes(r *kgo.Record) int64 {
-	n := len(r.Key) + len(r.Value)
-	for i := range r.Headers {
-		n += len(r.Headers[i].Key) + len(r.Headers[i].Value)
-	}
-	return int64(n)
-}
-
-// decode turns the records into events and rejected records. The records themselves are let go.
-func (c *chunk) decode(rules event.Rules, now time.Time) {
-	defer close(c.ready)
-	c.events = make([]event.Valid, 0, len(c.records))
-	headers := headerSpace(c.records)
-	for _, r := range c.records {
-		if r.Attrs.IsControl() {
-			continue // a transaction marker: an offset without a record
-		}
-		var raw event.Raw
-		raw, headers = rawRecord(c.lease.id, r, headers)
+// decode turns the records into events and rejected records. The records themselves are let go. It fails
+// where an event can't be sealed, because the keys are out of reach; then it may be called again.
+func (c *chunk) decode(ctx context.Context, rules event.Rules, now time.Time, s sealer) error {
+	events, rejections := make([]protect.Sealed, 0, len(c.records)), []event.Rejected(nil)
+	for _, raw := range c.records {
 		decoded, rejected := event.Decode(raw)
 		if rejected == nil {
 			var valid event.Valid
 			if valid, rejected = decoded.Validate(rules, now); rejected == nil {
-				c.events = append(c.events, valid)
+				sealed, err := s.Seal(ctx, valid)
+				if err != nil {
+					return err
+				}
+				events = append(events, sealed)
 				continue
 			}
 		}
-		c.rejected = append(c.rejected, *rejected)
+		rejections = append(rejections, *rejected)
 	}
-	c.records = nil
+	c.events, c.rejected, c.records = events, rejections, nil
+	close(c.ready)
+	return nil
 }
 
-// headerSpace makes room for the headers of all records at once.
-func headerSpace(records []*kgo.Record) []event.Header {
-	n := 0
-	for _, r := range records {
-		n += len(r.Headers)
-	}
-	if n == 0 {
-		return nil
-	}
-	return make([]event.Header, 0, n)
-}
-
-func rawRecord(p store.Partition, r *kgo.Record, headers []event.Header) (event.Raw, []event.Header) {
+// rawOf is the record as the event stages take it.
+func rawOf(p store.Partition, r *kafka.Record) event.Raw {
 	raw := event.Raw{
 		Coordinates: event.Coordinates{TopicID: p.TopicID, Topic: p.Topic, Partition: p.Number, Offset: r.Offset},
 		Key:         r.Key,
 		Value:       r.Value,
 	}
 	if len(r.Headers) > 0 {
-		at := len(headers)
-		for _, h := range r.Headers {
-			headers = append(headers, event.Header{Key: h.Key, Value: h.Value})
-		}
-		raw.Headers = headers[at:len(headers):len(headers)]
+		raw.Headers = make([]event.Header, len(r.Headers))
 	}
-	return raw, headers
+	for i, h := range r.Headers {
+		raw.Headers[i] = event.Header{Key: h.Key, Value: h.Value}
+	}
+	if o := r.Oversize; o != nil {
+		raw.Oversize = &event.Oversize{Length: o.ValueLength, SHA256: o.ValueSHA256, Detail: o.String()}
+	}
+	return raw
 }

@@ -15,8 +15,9 @@ const (
 	// fetchWait is how long a broker may hold a fetch that finds nothing. It is short, since few
 	// fetches are under way at a time and a broker with news may have to wait for its turn.
 	fetchWait = 500 * time.Millisecond
-	// maxDecompressedBytes is what a compressed batch of records may grow to.
-	maxDecompressedBytes = 128 << 20
+	// unpackedBytes is how much of unpacked batches the client may hold: enough for what one fetch of
+	// ordinary batches unpacks to.
+	unpackedBytes = 24 << 20
 	// heartbeats a session: several may be lost before the session is.
 	heartbeatsPerSession = 4
 	// rebalanceSlack is added to the drain timeout for the way to the group and back.
@@ -48,8 +49,8 @@ func (r *Role) consumerOptions(p *pipeline) []kgo.Opt {
 		kgo.FetchMaxPartitionBytes(int32(r.options.MaxFetchBytes / fetchShares)),
 		kgo.MaxConcurrentFetches(fetchesAtATime),
 		kgo.FetchMaxWait(fetchWait),
-		kgo.MaxDecompressBatchBytes(maxDecompressedBytes),
 	}
+	opts = append(opts, p.unpacker.Options()...)
 	if k.InstanceID != "" {
 		opts = append(opts, kgo.InstanceID(k.InstanceID))
 	}

@@ -85,7 +85,7 @@ func (l fakeLead) Check(context.Context) error {
 	return nil
 }
 
-func (l fakeLead) Release() {
+func (l fakeLead) Close(context.Context) {
 	l.o.mu.Lock()
 	defer l.o.mu.Unlock()
 	l.o.led = false

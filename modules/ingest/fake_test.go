@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"audittrail/modules/event"
+	"audittrail/modules/protect"
 	"audittrail/modules/store"
 )
 
@@ -284,7 +285,7 @@ func (s *fakeStore) account(b store.Batch, counts map[store.Partition]int64, los
 	if len(b.Events) > store.MaxBatchEvents {
 		s.t.Errorf("batch of %d events", len(b.Events))
 	}
-	if !slices.IsSortedFunc(b.Events, func(x, y event.Valid) int { return compareCoordinates(x.Raw().Coordinates, y.Raw().Coordinates) }) {
+	if !slices.IsSortedFunc(b.Events, func(x, y protect.Sealed) int { return compareCoordinates(x.Raw().Coordinates, y.Raw().Coordinates) }) {
 		s.t.Error("events are not in order of partition and offset")
 	}
 	for _, r := range b.Ranges {

@@ -55,3 +55,7 @@ func truncated(at kafka.TopicPartition, next, end int64) string {
 func admitCommand(at kafka.TopicPartition, from int64) string {
 	return fmt.Sprintf("'audittrail topics admit %s --partition %d --from %d --reason …'", at.Topic, at.Partition, from)
 }
+
+func large(at kafka.TopicPartition, next, after int64, err error) string {
+	return fmt.Sprintf("offset %d can't be read: %v; to go on behind the batch, run %s", next, err, admitCommand(at, after))
+}

@@ -8,6 +8,7 @@ import (
 	"audittrail/modules/event"
 	"audittrail/modules/store"
 	"audittrail/platform/config"
+	"audittrail/platform/kafka"
 )
 
 // Options is the configuration section `ingest`.
@@ -64,4 +65,9 @@ func validSuffix(s string) bool {
 
 func (o Options) rules() event.Rules {
 	return event.Rules{MaxDepth: o.MaxDepth, MaxRecordBytes: o.MaxRecordBytes, MaxFuture: o.MaxFuture}
+}
+
+// recordLimits bound a record before it is decoded.
+func (o Options) recordLimits() kafka.RecordLimits {
+	return kafka.RecordLimits{Part: o.MaxRecordBytes, Kept: event.OversizeKept}
 }

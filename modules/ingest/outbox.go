@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"audittrail/modules/store"
+	"audittrail/platform/lifecycle"
 )
 
 // Outbox is the queue of dead letters that have still to be published; see store.Outbox.
@@ -22,10 +23,10 @@ type Outbox interface {
 	Lead(ctx context.Context) (Lead, bool, error)
 }
 
-// Lead is the right to publish. Check fails once it may be somebody else's; Release MUST be called.
+// Lead is the right to publish. Check fails once it may be somebody else's; Close MUST be called.
 type Lead interface {
 	Check(ctx context.Context) error
-	Release()
+	Close(ctx context.Context)
 }
 
 const (
@@ -52,6 +53,7 @@ type publisher struct {
 	givenUp   map[string]bool      // source topics that can have no dead-letter topic
 	refused   map[string]error     // source topics of which a letter was refused in this sweep
 	countedAt time.Time
+	failures  int // since dead letters were last published
 }
 
 func newPublisher(r *Role, client *kgo.Client) *publisher {
@@ -63,40 +65,51 @@ func newPublisher(r *Role, client *kgo.Client) *publisher {
 }
 
 func (p *publisher) run(ctx context.Context) {
-	for try := 0; ctx.Err() == nil; {
+	lifecycle.Elect(ctx, outboxEvery, func(ctx context.Context) lifecycle.Term {
 		lead, ok, err := p.outbox.Lead(ctx)
-		if ok {
-			try = 0
-			err = p.lead(ctx, lead)
+		if err != nil {
+			p.failed(ctx, err)
 		}
-		if err != nil && ctx.Err() == nil && try%10 == 0 {
-			p.log.Warn("dead letters can't be published; trying again", "error", err)
-		}
-		try++
-		if !sleep(ctx, backoff(try+3)) {
-			return
-		}
-	}
-}
-
-// lead publishes until ctx ends or the lead is lost.
-func (p *publisher) lead(ctx context.Context, lead Lead) error {
-	defer lead.Release()
-	defer p.handOver()
-	for {
-		if err := lead.Check(ctx); err != nil {
-			return err
-		}
-		if err := p.count(ctx); err != nil {
-			return err
-		}
-		if err := p.sweep(ctx); err != nil {
-			return err
-		}
-		if !sleep(ctx, outboxEvery) {
+		if err != nil || !ok {
 			return nil
 		}
+		return &publishing{publisher: p, lead: lead}
+	})
+}
+
+// publishing is the publisher's time in the lead; see lifecycle.Term.
+type publishing struct {
+	*publisher
+	lead Lead
+}
+
+func (t *publishing) Round(ctx context.Context) bool {
+	err := t.lead.Check(ctx)
+	if err == nil {
+		err = t.count(ctx)
 	}
+	if err == nil {
+		err = t.sweep(ctx, t.lead)
+	}
+	if err != nil {
+		t.failed(ctx, err)
+		return false
+	}
+	t.failures = 0
+	return true
+}
+
+func (t *publishing) Close(ctx context.Context) {
+	t.handOver()
+	t.lead.Close(ctx)
+}
+
+// failed logs what keeps dead letters from being published, now and then.
+func (p *publisher) failed(ctx context.Context, err error) {
+	if ctx.Err() == nil && p.failures%10 == 0 {
+		p.log.Warn("dead letters can't be published; trying again", "error", err)
+	}
+	p.failures++
 }
 
 // count keeps the metric of pending dead letters. Only the leader does: the sum over processes is right.
@@ -115,7 +128,7 @@ func (p *publisher) count(ctx context.Context) error {
 
 // sweep publishes all there is, but for topics that rest. A topic that refuses one letter gets all the
 // others first, and rests then.
-func (p *publisher) sweep(ctx context.Context) error {
+func (p *publisher) sweep(ctx context.Context, lead Lead) error {
 	defer func() {
 		for topic, err := range p.refused {
 			p.rest(topic, err)
@@ -128,6 +141,9 @@ func (p *publisher) sweep(ctx context.Context) error {
 			return err
 		}
 		after = letters[len(letters)-1].ID
+		if err := lead.Check(ctx); err != nil { // it ends where it is idle for long
+			return err
+		}
 		if acked := p.publish(ctx, letters); len(acked) > 0 {
 			if err := p.outbox.Published(ctx, acked); err != nil {
 				return err

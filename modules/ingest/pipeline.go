@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"audittrail/modules/event"
+	"audittrail/platform/kafka"
 )
 
 // pipeline is what the stages of one Run share.
@@ -16,6 +17,7 @@ type pipeline struct {
 	options Options
 	named   []string // topics of the configuration that are no patterns
 	store   Store
+	sealer  sealer
 	now     func() time.Time
 	log     *slog.Logger
 	metrics *metrics
@@ -23,8 +25,9 @@ type pipeline struct {
 	leases  *leases
 	budget  *budget
 
-	consumer *kgo.Client // member of the group; polled by the poller alone
-	control  *kgo.Client // for questions, which must not wait behind fetches
+	consumer *kgo.Client     // member of the group; polled by the poller alone
+	unpacker *kafka.Unpacker // of the consumer
+	control  *kgo.Client     // for questions, which must not wait behind fetches
 
 	workers []*worker
 	decode  chan *chunk
@@ -65,10 +68,23 @@ func (p *pipeline) dispatch(ctx context.Context, c *chunk) error {
 	}
 }
 
-// decodeChunks decodes until the channel is closed.
-func (p *pipeline) decodeChunks(rules event.Rules) {
+// decodeChunks decodes until the channel is closed. While the keys to seal with are out of reach it waits:
+// nothing may be stored that should have been sealed.
+func (p *pipeline) decodeChunks(ctx context.Context, rules event.Rules) {
 	for c := range p.decode {
-		c.decode(rules, p.now())
+		for try := 0; ; try++ {
+			err := c.decode(ctx, rules, p.now(), p.sealer)
+			p.status.has(troubleKeys, err)
+			if err == nil {
+				break
+			}
+			if try%10 == 0 {
+				p.log.Error("events can't be sealed; waiting", "try", try+1, "error", err)
+			}
+			if !sleep(ctx, backoff(try)) {
+				return // the chunk is not appended, and read again later
+			}
+		}
 	}
 }
 

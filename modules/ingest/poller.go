@@ -38,19 +38,24 @@ func (p *poller) run(ctx, appending context.Context) {
 		}
 		fetches := p.poll(ctx)
 		chunks := p.take(fetches)
+		p.unpacker.Release()
 		for _, r := range p.inbox.take() {
 			r.carryOut(ctx, p)
 		}
 		p.resume()
 		p.consumer.AllowRebalance()
+		var large []*kgo.ErrDecompressTooLarge
 		if !slept { // else what went wrong did so a while ago, and every partition begins anew
-			p.attend(ctx, fetches)
+			large = p.attend(ctx, fetches)
 		}
 		slept = false
 		for _, c := range chunks {
 			if p.dispatch(appending, c) != nil {
 				return
 			}
+		}
+		for _, batch := range large {
+			p.readLarge(ctx, appending, batch)
 		}
 	}
 }

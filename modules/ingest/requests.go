@@ -88,17 +88,30 @@ func (r reposition) carryOut(ctx context.Context, p *poller) {
 		return
 	}
 	if l := p.grant(b); !l.ended.Load() {
-		// The client leaves out an offset that it believes to be at, even if it has given the partition up.
-		p.seek(at, l.next+1)
 		p.seek(at, l.next)
 		resume{at}.carryOut(ctx, p)
 	}
 }
 
+// seekTo fetches a partition from an offset on, under the same lease.
+type seekTo struct {
+	lease  *lease
+	offset int64
+}
+
+func (r seekTo) carryOut(_ context.Context, p *poller) {
+	if !r.lease.ended.Load() {
+		p.seek(r.lease.at(), r.offset)
+	}
+}
+
 // seek has the client drop what it has buffered of a partition, and fetch from an offset on. It may only be called
-// while rebalances are blocked.
+// while rebalances are blocked. The client does nothing where it believes to be at the offset already, even if it has
+// given the partition up: hence the way by another epoch that is none.
 func (p *poller) seek(at kafka.TopicPartition, offset int64) {
-	p.consumer.SetOffsets(map[string]map[int32]kgo.EpochOffset{at.Topic: {at.Partition: {Epoch: -1, Offset: offset}}})
+	for _, epoch := range []int32{-2, -1} {
+		p.consumer.SetOffsets(map[string]map[int32]kgo.EpochOffset{at.Topic: {at.Partition: {Epoch: epoch, Offset: offset}}})
+	}
 }
 
 // relocate asks where a partition goes on: of the event store, and of Kafka whether it is there.

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"audittrail/modules/protect"
 	"audittrail/platform/kafka"
 )
 
@@ -19,6 +20,7 @@ import (
 type Dependencies struct {
 	Kafka  kafka.Options
 	Store  Store
+	Sealer sealer                      // nil: nothing is sealed
 	Outbox Outbox                      // nil: dead letters are kept, but not published
 	Ping   func(context.Context) error // whether PostgreSQL answers; nil: not asked
 
@@ -56,6 +58,9 @@ func New(o Options, d Dependencies) (*Role, error) {
 	d.Log = d.Log.With("role", "ingest")
 	if d.Now == nil {
 		d.Now = time.Now
+	}
+	if d.Sealer == nil {
+		d.Sealer = protect.NewProtector()
 	}
 	named := slices.DeleteFunc(slices.Clone(d.Kafka.Topics), kafka.IsPattern)
 	return &Role{

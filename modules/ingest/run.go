@@ -14,14 +14,15 @@ import (
 
 func (r *Role) newPipeline(control *kgo.Client, badge *badge, end func(error)) *pipeline {
 	p := &pipeline{
-		options: r.options, named: r.named, store: r.deps.Store, now: r.deps.Now, log: r.deps.Log,
+		options: r.options, named: r.named, store: r.deps.Store, sealer: r.deps.Sealer, now: r.deps.Now, log: r.deps.Log,
 		metrics: r.metrics, status: r.status, control: control,
-		leases:  newLeases(r.options.Workers),
-		budget:  newBudget(r.options.MaxInFlightBytes),
-		decode:  make(chan *chunk, 2*runtime.GOMAXPROCS(0)),
-		inbox:   newInbox(r.deps.Now),
-		leftOut: &leftOut{topics: map[string]bool{}},
-		again:   func(why string) { end(&renewal{why}) },
+		leases:   newLeases(r.options.Workers),
+		unpacker: kafka.NewUnpacker(unpackedBytes),
+		budget:   newBudget(r.options.MaxInFlightBytes),
+		decode:   make(chan *chunk, 2*runtime.GOMAXPROCS(0)),
+		inbox:    newInbox(r.deps.Now),
+		leftOut:  &leftOut{topics: map[string]bool{}},
+		again:    func(why string) { end(&renewal{why}) },
 	}
 	p.strangers = newStrangers(r.deps.Kafka.Group, badge, p)
 	for n := range r.options.Workers {
@@ -41,7 +42,7 @@ func (p *pipeline) run(ctx context.Context, ready func(), r *Role) {
 	appending, stopAppending := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopAppending()
 	for range runtime.GOMAXPROCS(0) {
-		decoders.Go(func() { p.decodeChunks(p.options.rules()) })
+		decoders.Go(func() { p.decodeChunks(appending, p.options.rules()) })
 	}
 	for _, w := range p.workers {
 		workers.Go(func() { w.run(appending) })

@@ -33,6 +33,7 @@ const (
 	troubleStore   = "append"
 	troubleOffsets = "find out where to begin"
 	troubleFetch   = "fetch"
+	troubleKeys    = "seal"
 	troubleGroup   = "join the consumer group"
 
 	troubleStranger = "have the consumer group for this installation alone"

@@ -19,16 +19,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"audittrail/modules/store"
+	"audittrail/platform/lifecycle"
 )
 
-const (
-	// defaultInterval is how often pending lists are cleaned: what gathers in between is what a query
-	// has to read row by row.
-	defaultInterval = 3 * time.Second
-
-	// closeTimeout bounds the farewell to the server when the role is stopped.
-	closeTimeout = 2 * time.Second
-)
+// defaultInterval is how often pending lists are cleaned: what gathers in between is what a query has to
+// read row by row.
+const defaultInterval = 3 * time.Second
 
 // Dependencies are what the role works with.
 type Dependencies struct {
@@ -88,44 +84,37 @@ func (r *Role) Health(context.Context) error {
 // that is away is waited for.
 func (r *Role) Run(ctx context.Context, ready func()) error {
 	ready = sync.OnceFunc(ready)
-	tick := time.NewTicker(r.deps.Interval)
-	defer tick.Stop()
-	for {
-		r.attend(ctx, tick.C, ready)
-		if !wait(ctx, tick.C) {
-			return nil
-		}
-	}
-}
-
-// attend takes the lead if it can be had, and works until it is lost or ctx ends.
-func (r *Role) attend(ctx context.Context, tick <-chan time.Time, ready func()) {
-	session, lead, err := store.LeadUpkeep(ctx, r.deps.Owner)
-	if err != nil || !lead {
-		r.note(ctx, err)
+	lifecycle.Elect(ctx, r.deps.Interval, func(ctx context.Context) lifecycle.Term {
+		session, lead, err := store.LeadUpkeep(ctx, r.deps.Owner)
 		if err == nil {
 			ready()
 		}
-		return
-	}
-	defer r.leave(ctx, session)
-	r.metrics.leader.Set(1)
-	r.deps.Log.InfoContext(ctx, "this process looks after partitions and indexes")
-	ready()
-	rounds := newRounds(r.deps, r.metrics, session)
-	for {
-		r.note(ctx, rounds.run(ctx))
-		if session.Lost() || !wait(ctx, tick) {
-			return
+		if err != nil || !lead {
+			r.note(ctx, err)
+			return nil
 		}
-	}
+		r.metrics.leader.Set(1)
+		r.deps.Log.InfoContext(ctx, "this process looks after partitions and indexes")
+		return &term{role: r, session: session, rounds: newRounds(r.deps, r.metrics, session)}
+	})
+	return nil
 }
 
-func (r *Role) leave(ctx context.Context, session *store.Upkeep) {
-	r.metrics.leader.Set(0)
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
-	defer cancel()
-	_ = session.Close(ctx) // the lead is gone either way
+// term is this process's time in the lead; see lifecycle.Term.
+type term struct {
+	role    *Role
+	session *store.Upkeep
+	rounds  *rounds
+}
+
+func (t *term) Round(ctx context.Context) bool {
+	t.role.note(ctx, t.rounds.run(ctx))
+	return !t.session.Lost()
+}
+
+func (t *term) Close(ctx context.Context) {
+	t.role.metrics.leader.Set(0)
+	t.session.Close(ctx)
 }
 
 // note keeps a round's outcome for Health, and logs it where it is another than the last one's.
@@ -142,14 +131,5 @@ func (r *Role) note(ctx context.Context, err error) {
 		r.deps.Log.WarnContext(ctx, "upkeep failed, it will be tried again", "error", err)
 	case err == nil && before != nil && !errors.Is(before, errStarting):
 		r.deps.Log.InfoContext(ctx, "upkeep works again")
-	}
-}
-
-func wait(ctx context.Context, tick <-chan time.Time) bool {
-	select {
-	case <-ctx.Done():
-		return false
-	case <-tick:
-		return ctx.Err() == nil
 	}
 }

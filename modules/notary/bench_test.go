@@ -1,6 +1,7 @@
 package notary
 
 import (
+	"context"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -50,7 +51,7 @@ func leading(b *testing.B, batches int) (*term, *database) {
 	s, ok, err := n.lead(b.Context())
 	require.NoError(b, err)
 	require.True(b, ok)
-	b.Cleanup(func() { n.leave(b.Context(), s) })
+	b.Cleanup(func() { s.Close(context.WithoutCancel(b.Context())) })
 	t, err := n.open(b.Context(), s)
 	require.NoError(b, err)
 	require.NoError(b, t.round(b.Context()))

@@ -16,6 +16,7 @@ import (
 // on without an alarm, and never two roots for a size, whether or not the log has grown meanwhile and
 // whether it is the same notary or a standby that goes on.
 func TestCrashAtEachStep(t *testing.T) {
+	t.Parallel()
 	for _, step := range []string{"number", "tiles", "harden", "save", "keep"} {
 		for _, after := range []bool{false, true} {
 			for _, grows := range []bool{false, true} {
@@ -88,6 +89,7 @@ func refusals(t *testing.T, n *notary) (sum float64) {
 // TestCrashBetweenMemoryAndDatabase: what is remembered and not kept is kept by the next start, note for
 // note, also where a standby has gone on in between and died at the same step.
 func TestCrashBetweenMemoryAndDatabase(t *testing.T) {
+	t.Parallel()
 	d := newDatabase(t)
 	first, second := tempState(t), tempState(t)
 	d.grow(ledger.Events, 1, 100)
@@ -139,6 +141,7 @@ func (d *database) unled(n *notary) {
 // TestWhoWaitsPassesOverWhatItAloneHasSeen: a checkpoint that was remembered and never kept is no alarm once
 // others have gone on, and no reason to stay behind.
 func TestWhoWaitsPassesOverWhatItAloneHasSeen(t *testing.T) {
+	t.Parallel()
 	d := newDatabase(t)
 	d.grow(ledger.Events, 1, 100)
 	crashed, other := d.notary(tempState(t), key(t, 1)), d.notary(tempState(t), key(t, 1))
@@ -160,6 +163,7 @@ func TestWhoWaitsPassesOverWhatItAloneHasSeen(t *testing.T) {
 
 // TestStateThatCantBeWritten: nothing is signed, and it goes on by itself once it can be.
 func TestStateThatCantBeWritten(t *testing.T) {
+	t.Parallel()
 	d := newDatabase(t)
 	d.grow(ledger.Events, 1, 5)
 	n := d.notary(tempState(t), key(t, 1))

@@ -22,7 +22,7 @@ type session interface {
 	NumberPending(ctx context.Context) (int, error)
 	Harden(ctx context.Context) error
 	Lost() bool
-	Close(ctx context.Context) error
+	Close(ctx context.Context)
 }
 
 // reader is one log in the database, as far as all notaries may use it. See store.Ledger.

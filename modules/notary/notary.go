@@ -43,15 +43,13 @@ import (
 	"audittrail/modules/ledger"
 	"audittrail/modules/store"
 	"audittrail/platform/config"
+	"audittrail/platform/lifecycle"
 )
 
 const (
 	// numberEvery is how often batches of the access log get their positions and the patrols go on, and how
 	// often a log is looked at at least.
 	numberEvery = time.Second
-
-	// closeTimeout bounds the farewell to the server when the role is stopped.
-	closeTimeout = 2 * time.Second
 
 	// stuckAfter is how long a round may take before the role is not ready: with a server that does not
 	// answer, or a commit that waits for a standby, nothing is signed. Nor is it while it catches up.
@@ -171,24 +169,22 @@ func (r *Role) Health(context.Context) error {
 func (r *Role) Run(ctx context.Context, ready func()) error {
 	ready = sync.OnceFunc(ready)
 	r.log.InfoContext(ctx, "what the notary signs is remembered outside the database", "stateFile", r.path)
-	tick := time.NewTicker(min(r.interval, r.pace))
-	defer tick.Stop()
-	for {
-		r.attend(ctx, tick.C, ready)
-		if !wait(ctx, tick.C) {
-			return nil
+	lifecycle.Elect(ctx, min(r.interval, r.pace), func(ctx context.Context) lifecycle.Term {
+		if t := r.begin(ctx, ready); t != nil {
+			return t
 		}
-	}
+		return nil
+	})
+	return nil
 }
 
-// attend takes the lead if it can be had, and works until it is lost, something fails or ctx ends. All
-// errors but refusals end it: the next attempt begins with what the file and the database really hold.
-func (r *Role) attend(ctx context.Context, tick <-chan time.Time, ready func()) {
+// begin begins a term if the lead can be had. Otherwise it looks at the logs as a process that waits.
+func (r *Role) begin(ctx context.Context, ready func()) *term {
 	session, lead, err := r.lead(ctx)
 	if err == nil && !lead {
 		now := r.now()
 		if now.Sub(r.observed) < r.pace-r.pace/4 {
-			return
+			return nil
 		}
 		r.observed, r.led = now, false
 		for _, p := range r.patrols { // whoever leads patrols
@@ -201,32 +197,17 @@ func (r *Role) attend(ctx context.Context, tick <-chan time.Time, ready func()) 
 		if err == nil {
 			ready()
 		}
-		return
+		return nil
 	}
 	r.metrics.leader.Set(1)
-	defer r.leave(ctx, session)
-	n, err := r.open(ctx, session)
+	t, err := r.open(ctx, session)
 	if err != nil {
+		(&term{watch: &watch{role: r}, session: session}).Close(ctx)
 		r.note(ctx, err)
-		return
+		return nil
 	}
-	for {
-		err := n.round(ctx)
-		r.note(ctx, err)
-		if err == nil {
-			ready()
-		}
-		if fails(err) || session.Lost() || !wait(ctx, tick) {
-			return
-		}
-	}
-}
-
-func (r *Role) leave(ctx context.Context, s session) {
-	r.metrics.leader.Set(0)
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
-	defer cancel()
-	_ = s.Close(ctx) // the lead is gone either way
+	t.ready = ready
+	return t
 }
 
 // note keeps a round's outcome for Health, counts refusals, and logs what is another than the last time.
@@ -251,14 +232,5 @@ func (r *Role) note(ctx context.Context, err error) {
 	}
 	if err == nil && before != nil && !errors.Is(before, errStarting) {
 		r.log.InfoContext(ctx, "the notary works again")
-	}
-}
-
-func wait(ctx context.Context, tick <-chan time.Time) bool {
-	select {
-	case <-ctx.Done():
-		return false
-	case <-tick:
-		return ctx.Err() == nil
 	}
 }

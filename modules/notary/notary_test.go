@@ -69,6 +69,7 @@ func TestSignsWhatGrows(t *testing.T) {
 
 // TestNothingHappensWhileNothingGrows: one checkpoint of a size, and an age that does not grow.
 func TestNothingHappensWhileNothingGrows(t *testing.T) {
+	t.Parallel()
 	d := newDatabase(t)
 	d.grow(ledger.Events, 1, 3)
 	n := d.notary(tempState(t), key(t, 1))
@@ -82,6 +83,7 @@ func TestNothingHappensWhileNothingGrows(t *testing.T) {
 
 // TestNumbersTheAccessLog: batches that wait get positions and a checkpoint.
 func TestNumbersTheAccessLog(t *testing.T) {
+	t.Parallel()
 	d := newDatabase(t)
 	n := d.notary(tempState(t), key(t, 1))
 	n.start()
@@ -94,6 +96,7 @@ func TestNumbersTheAccessLog(t *testing.T) {
 // TestOneSigns: of two notaries one signs; when it dies the other takes over, with a file of its own, and
 // goes on from the checkpoints that the first one kept.
 func TestOneSigns(t *testing.T) {
+	t.Parallel()
 	d := newDatabase(t)
 	d.grow(ledger.Events, 1, 10)
 	first, second := d.notary(tempState(t), key(t, 1)), d.notary(tempState(t), key(t, 1))
@@ -131,6 +134,7 @@ func TestOneSigns(t *testing.T) {
 
 // TestAStepThatDoesNotEnd, for the server does not answer, is to be seen.
 func TestAStepThatDoesNotEnd(t *testing.T) {
+	t.Parallel()
 	d := newDatabase(t)
 	n := d.notary(tempState(t), key(t, 1))
 	var skew atomic.Int64
@@ -151,6 +155,7 @@ func TestAStepThatDoesNotEnd(t *testing.T) {
 
 // TestAClockThatWasAhead does not keep the age at 0 until its time has come.
 func TestAClockThatWasAhead(t *testing.T) {
+	t.Parallel()
 	now := time.Now()
 	m, err := newMetrics(nil, func() time.Time { return now })
 	require.NoError(t, err)
@@ -161,6 +166,7 @@ func TestAClockThatWasAhead(t *testing.T) {
 
 // TestARefusalToSignEnds when the log fits again, however long the interval.
 func TestARefusalToSignEnds(t *testing.T) {
+	t.Parallel()
 	d := newDatabase(t)
 	n := d.notary(tempState(t), key(t, 1))
 	n.interval = time.Hour

@@ -37,6 +37,7 @@ func signedLog(t *testing.T) (*database, string) {
 // TestRefuses: each damage to the database is refused with its reason, by a notary that starts after it;
 // nothing is signed, neither in this log nor in the other, and the lead is kept.
 func TestRefuses(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name   string
 		why    reason
@@ -195,6 +196,7 @@ func (d *database) keep(size int64, note string) {
 // TestRefusesWhileItRuns: damage under a notary that runs is refused, and it goes on by itself once the
 // damage is repaired.
 func TestRefusesWhileItRuns(t *testing.T) {
+	t.Parallel()
 	d, file := signedLog(t)
 	n := d.notary(file, key(t, 1))
 	n.start()
@@ -212,6 +214,7 @@ func TestRefusesWhileItRuns(t *testing.T) {
 // TestARefusalOutlivesItsSession: what the patrol has found stays found when the connection is lost, so that
 // nothing is signed over it until the next patrol comes by.
 func TestARefusalOutlivesItsSession(t *testing.T) {
+	t.Parallel()
 	d, file := signedLog(t)
 	n := d.notary(file, key(t, 1))
 	n.start()
@@ -243,6 +246,7 @@ func (u *unsteady) Tiles(ctx context.Context, ids []ledger.TileID) ([][]ledger.H
 
 // TestAPatrolPassesNothingBy: where tiles could not be read it comes back to them.
 func TestAPatrolPassesNothingBy(t *testing.T) {
+	t.Parallel()
 	d, file := signedLog(t)
 	d.tamper(`UPDATE ledger_tiles SET hashes = set_byte(hashes, 40, get_byte(hashes, 40) # 1) WHERE log = 'events' AND level = 1 AND tile = 0 AND first = 0`)
 	n := d.notary(file, key(t, 1))
@@ -267,6 +271,7 @@ func TestAPatrolPassesNothingBy(t *testing.T) {
 // TestAFailbackEndsTheRefusal: while a log is not the one that was signed, a patrol of it finds nothing that
 // would outlast that.
 func TestAFailbackEndsTheRefusal(t *testing.T) {
+	t.Parallel()
 	d, file := signedLog(t)
 	n := d.notary(file, key(t, 1))
 	w, err := n.watch(t.Context(), func(log ledger.Log) reader { return n.rows[log] })
@@ -294,6 +299,7 @@ func (numbersNothing) NumberPending(context.Context) (int, error) { return 0, ni
 // TestTilesAheadOfTheNotary: tiles that somebody wrote before the notary came to it are not signed over,
 // also where no patrol has been there.
 func TestTilesAheadOfTheNotary(t *testing.T) {
+	t.Parallel()
 	d := newDatabase(t)
 	file := tempState(t)
 	n := d.notary(file, key(t, 1))
@@ -314,6 +320,7 @@ func TestTilesAheadOfTheNotary(t *testing.T) {
 
 // TestRefusesAnOlderCopy: a database restored from a copy, beside the file of the one that went on.
 func TestRefusesAnOlderCopy(t *testing.T) {
+	t.Parallel()
 	d, file := signedLog(t)
 	d.pool.Reset()
 	name := "copy_" + strings.ToLower(strings.NewReplacer("/", "_").Replace(t.Name()))

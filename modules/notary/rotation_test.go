@@ -17,6 +17,7 @@ import (
 // TestRotation: with an overlap in which both keys sign, a key is replaced without an alarm, also for a
 // log that does not grow meanwhile; each checkpoint verifies with the keys of its time.
 func TestRotation(t *testing.T) {
+	t.Parallel()
 	d := newDatabase(t)
 	file := tempState(t)
 	old, fresh := key(t, 1), key(t, 2)
@@ -75,6 +76,7 @@ func TestRotation(t *testing.T) {
 // TestALostKeyIsNotTheEnd: where only the old key's verifier key is left, a new key goes on from what the old
 // one signed, with and without the memory of it, and confirms it.
 func TestALostKeyIsNotTheEnd(t *testing.T) {
+	t.Parallel()
 	lost, fresh := key(t, 1), key(t, 2)
 	for name, keepsFile := range map[string]bool{"with its file": true, "without": false} {
 		t.Run(name, func(t *testing.T) {
@@ -99,6 +101,7 @@ func TestALostKeyIsNotTheEnd(t *testing.T) {
 
 // TestRotationReachesWhoWaits: a notary that waited through the overlap goes on without the old key.
 func TestRotationReachesWhoWaits(t *testing.T) {
+	t.Parallel()
 	d := newDatabase(t)
 	old, fresh := key(t, 1), key(t, 2)
 	d.grow(ledger.Events, 1, 100)
@@ -132,6 +135,7 @@ func TestRotationReachesWhoWaits(t *testing.T) {
 // TestCrashWhileAKeyIsAdded: who dies before or after a new key's signature of the last checkpoint is added
 // leaves one signature in the end.
 func TestCrashWhileAKeyIsAdded(t *testing.T) {
+	t.Parallel()
 	for _, after := range []bool{false, true} {
 		d := newDatabase(t)
 		file := tempState(t)
@@ -155,6 +159,7 @@ func TestCrashWhileAKeyIsAdded(t *testing.T) {
 
 // TestNoSignatureOfAChangedLog: a new key does not confirm what is not the log that was signed.
 func TestNoSignatureOfAChangedLog(t *testing.T) {
+	t.Parallel()
 	d, file := signedLog(t)
 	d.tamper(`UPDATE ledger_batches SET leaves = set_byte(leaves, 5247, get_byte(leaves, 5247) # 1) WHERE log = 'events' AND first_position = 69836`)
 	n := d.notary(file, key(t, 2), key(t, 1))
@@ -180,6 +185,7 @@ func firstOf(a, b error) error {
 // TestStandbyCatchesUp: a notary without a file, and one with an old one, go on from the checkpoints that
 // another one kept; many of them, over several pages.
 func TestStandbyCatchesUp(t *testing.T) {
+	t.Parallel()
 	d := newDatabase(t)
 	d.grow(ledger.Events, 1, 3)
 	behind := d.notary(tempState(t), key(t, 1))
@@ -221,6 +227,7 @@ func TestStandbyCatchesUp(t *testing.T) {
 
 // TestStateFilesThatDoNotFit: what is wrong with a file is said before anything runs.
 func TestStateFilesThatDoNotFit(t *testing.T) {
+	t.Parallel()
 	d := newDatabase(t)
 	d.grow(ledger.Events, 1, 3)
 	n := d.notary(tempState(t), key(t, 1))
@@ -259,6 +266,7 @@ func TestStateFilesThatDoNotFit(t *testing.T) {
 
 // TestNothingIsSignedWhereTheStateCantBeWritten: the place is tried before anything is signed.
 func TestNothingIsSignedWhereTheStateCantBeWritten(t *testing.T) {
+	t.Parallel()
 	d := newDatabase(t)
 	d.grow(ledger.Events, 1, 3)
 	blocked := filepath.Join(t.TempDir(), "file")

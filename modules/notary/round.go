@@ -13,6 +13,7 @@ import (
 type term struct {
 	*watch
 	session    session
+	ready      func()
 	led        []*logTerm
 	paced      time.Time // when batches were numbered, and the patrols went on
 	unnumbered error     // why they were not
@@ -42,6 +43,23 @@ func (r *Role) open(ctx context.Context, s session) (*term, error) {
 		r.led = true
 	}
 	return t, nil
+}
+
+// Round implements lifecycle.Term. All errors but refusals end the term: the next one begins with what the
+// file and the database really hold.
+func (t *term) Round(ctx context.Context) bool {
+	err := t.round(ctx)
+	t.role.note(ctx, err)
+	if err == nil {
+		t.ready()
+	}
+	return !fails(err) && !t.session.Lost()
+}
+
+// Close implements lifecycle.Term.
+func (t *term) Close(ctx context.Context) {
+	t.role.metrics.leader.Set(0)
+	t.session.Close(ctx)
 }
 
 // round numbers what waits, looks at all logs, and signs those that have grown. A log that does not fit

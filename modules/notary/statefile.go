@@ -134,8 +134,12 @@ func lock(ctx context.Context, path string, patience time.Duration) (unlock func
 		if held {
 			return func() { _ = f.Close() }, nil // the lock goes with it
 		}
-		if err == nil && wait(ctx, again.C) {
-			continue
+		if err == nil {
+			select {
+			case <-again.C:
+				continue
+			case <-ctx.Done():
+			}
 		}
 		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, cmp.Or(err, context.Cause(ctx))), f.Close())
 	}

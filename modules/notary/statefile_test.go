@@ -47,6 +47,7 @@ func sizesOf(s State) (events, access int64) {
 // TestAFileNeverGoesBack: of savers that run at once, each with its own idea of the logs, the file has the
 // largest of each log at any time.
 func TestAFileNeverGoesBack(t *testing.T) {
+	t.Parallel()
 	const savers, saves = 6, 40
 	path := stateFile(tempState(t))
 	done := make(chan struct{})
@@ -117,6 +118,7 @@ func TestAFileNeverGoesBack(t *testing.T) {
 
 // TestSavingTellsWhatIsAhead: who saves less than there is learns it, and two roots of a size never pass.
 func TestSavingTellsWhatIsAhead(t *testing.T) {
+	t.Parallel()
 	path := stateFile(tempState(t))
 	save := func(known, s State) bool {
 		t.Helper()
@@ -166,6 +168,7 @@ func TestSavingTellsWhatIsAhead(t *testing.T) {
 
 // TestAFileThatIsNotOursStays: whatever can't be read as this ledger's state is not written over.
 func TestAFileThatIsNotOursStays(t *testing.T) {
+	t.Parallel()
 	other := `{"format": "audittrail-notary/v1", "origin": "audit.example.com/other", "logs": []}`
 	for want, text := range map[string]string{
 		"is not a notary's state":                         "",
@@ -190,6 +193,7 @@ func TestAFileThatIsNotOursStays(t *testing.T) {
 
 // TestAFrozenProcessIsNotWaitedForForEver: who can't have the lock says so.
 func TestAFrozenProcessIsNotWaitedForForEver(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "lock")
 	unlock, err := lock(t.Context(), path, time.Second)
 	require.NoError(t, err)
@@ -203,6 +207,7 @@ func TestAFrozenProcessIsNotWaitedForForEver(t *testing.T) {
 
 // TestWhatIsNoFile is refused at once, and not waited for.
 func TestWhatIsNoFile(t *testing.T) {
+	t.Parallel()
 	for _, path := range []string{t.TempDir(), os.DevNull} {
 		_, err := stateFile(path).Load()
 		require.ErrorContains(t, err, "is no file")
@@ -213,6 +218,7 @@ func TestWhatIsNoFile(t *testing.T) {
 
 // TestLinksAreFollowed: the file that is replaced is the one that others name, too.
 func TestLinksAreFollowed(t *testing.T) {
+	t.Parallel()
 	d := newDatabase(t)
 	target := tempState(t)
 	state := stateAt(t, 5, 0, key(t, 1))
@@ -241,6 +247,7 @@ func TestLinksAreFollowed(t *testing.T) {
 
 // TestAFailureThatStaysHasOneText, so that it is told once.
 func TestAFailureThatStaysHasOneText(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "gone", "notary.json")
 	first, second := replace(path, []byte("{}")), replace(path, []byte("{}"))
 	require.ErrorIs(t, first, fs.ErrNotExist)

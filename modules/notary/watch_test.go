@@ -61,6 +61,7 @@ func (n *notary) leads() bool { return testutil.ToFloat64(n.metrics.leader) > 0 
 // after a restore that ended their sessions, both refuse, and go on to when the log has grown past what
 // was signed.
 func TestNobodySignsOverARestoredDatabase(t *testing.T) {
+	t.Parallel()
 	for name, other := range map[string]bool{"the leader comes back": false, "the one who waited takes over": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -106,6 +107,7 @@ func TestNobodySignsOverARestoredDatabase(t *testing.T) {
 // TestWhoWaitsAlarms: a leader whose file is behind goes on over a restored database; the one who waits and
 // knows better is not ready, and counts it.
 func TestWhoWaitsAlarms(t *testing.T) {
+	t.Parallel()
 	d := newDatabase(t)
 	d.grow(ledger.Events, 1, 300)
 	first := d.notary(tempState(t), key(t, 1))
@@ -143,6 +145,7 @@ func TestWhoWaitsAlarms(t *testing.T) {
 
 // TestWhoWaitsSeesMore: what is wrong with what is kept is seen without the lead.
 func TestWhoWaitsSeesMore(t *testing.T) {
+	t.Parallel()
 	tests := map[string]struct {
 		why    reason
 		damage func(d *database)
@@ -184,6 +187,7 @@ func TestWhoWaitsSeesMore(t *testing.T) {
 // TestWaitingIsNoAlarm: while one signs all the time, those who wait, with its file and with files of their
 // own, never refuse, and are up to date when it stops.
 func TestWaitingIsNoAlarm(t *testing.T) {
+	t.Parallel()
 	d := newDatabase(t)
 	leader := d.notary(tempState(t), key(t, 1))
 	leader.start()
@@ -211,6 +215,7 @@ func TestWaitingIsNoAlarm(t *testing.T) {
 // TestAProcessDoesNotForget: a file that is lost, or put back, under a notary that runs is written again from
 // what it knows.
 func TestAProcessDoesNotForget(t *testing.T) {
+	t.Parallel()
 	d := newDatabase(t)
 	d.grow(ledger.Events, 1, 300)
 	n := d.notary(tempState(t), key(t, 1))
@@ -228,6 +233,7 @@ func TestAProcessDoesNotForget(t *testing.T) {
 // TestALeaderThatIsBehindItsFile signs nothing: another process that shares it knows more, of a log that went
 // on somewhere else.
 func TestALeaderThatIsBehindItsFile(t *testing.T) {
+	t.Parallel()
 	d := newDatabase(t)
 	d.grow(ledger.Events, 1, 300)
 	n := d.notary(tempState(t), key(t, 1))
@@ -246,6 +252,7 @@ func TestALeaderThatIsBehindItsFile(t *testing.T) {
 // TestALeaderSignsNoOtherHistoryThanItsFile, though its log is longer than what the file has: two databases
 // that were one, after a failover or in a drill, and notaries that share a file.
 func TestALeaderSignsNoOtherHistoryThanItsFile(t *testing.T) {
+	t.Parallel()
 	file := tempState(t)
 	here, there := newDatabase(t), newDatabase(t)
 	for _, d := range []*database{here, there} {
@@ -272,6 +279,7 @@ func TestALeaderSignsNoOtherHistoryThanItsFile(t *testing.T) {
 
 // TestAKeptCheckpointThatVanishes is refused, and not put back, by who has seen it in the database.
 func TestAKeptCheckpointThatVanishes(t *testing.T) {
+	t.Parallel()
 	d := newDatabase(t)
 	d.grow(ledger.Events, 1, 100)
 	n := d.notary(tempState(t), key(t, 1))
@@ -285,6 +293,7 @@ func TestAKeptCheckpointThatVanishes(t *testing.T) {
 // TestBeginsWithoutMemory: it is to be seen that a process could not tell whether the database was rolled
 // back; and that another one could.
 func TestBeginsWithoutMemory(t *testing.T) {
+	t.Parallel()
 	d, file := signedLog(t)
 	for path, forgot := range map[string]float64{file: 0, tempState(t): 1} {
 		n := d.notary(path, key(t, 1))
@@ -301,6 +310,7 @@ func TestBeginsWithoutMemory(t *testing.T) {
 
 // TestNumberingThatFails keeps nothing from being signed, and is told, beside a refusal as well.
 func TestNumberingThatFails(t *testing.T) {
+	t.Parallel()
 	d := newDatabase(t)
 	d.grow(ledger.Access, 2, 1)
 	n := d.notary(tempState(t), key(t, 1))
@@ -329,6 +339,7 @@ func TestNumberingThatFails(t *testing.T) {
 // its backend is terminated. It is not signed, and not even remembered, before a standby has it: a failover
 // would take it back.
 func TestSignsWhatStandbysHave(t *testing.T) {
+	t.Parallel()
 	server := migratetest.Server(t)
 	d := open(t, server.URL())
 	d.grow(ledger.Events, 1, 100)
@@ -365,6 +376,7 @@ func TestSignsWhatStandbysHave(t *testing.T) {
 
 // TestErrorsAreToldApart: what is joined is taken apart again, however deep.
 func TestErrorsAreToldApart(t *testing.T) {
+	t.Parallel()
 	lost := errors.New("lost")
 	rolled, odd := refuse(ledger.Events, rolledBack, "a"), refuse(ledger.Access, tiles, "b")
 	refusals, others := split(errors.Join(&setback{lost}, errors.Join(nil, rolled, errors.Join(odd, lost), rolled)))

@@ -22,6 +22,7 @@ import (
 	"audittrail/modules/httpapi"
 	"audittrail/modules/ledger"
 	"audittrail/modules/migrate/migratetest"
+	"audittrail/modules/protect/protecttest"
 	"audittrail/modules/query"
 	"audittrail/modules/store"
 	"audittrail/platform/auth/authtest"
@@ -252,7 +253,7 @@ func (a *api) appendWith(t testing.TB, key []byte, headers []event.Header, value
 		if rejected == nil {
 			var valid event.Valid
 			if valid, rejected = decoded.Validate(event.Rules{MaxDepth: 64, MaxRecordBytes: 1 << 20, MaxFuture: 24 * time.Hour}, time.Now()); rejected == nil {
-				b.Events = append(b.Events, valid)
+				b.Events = append(b.Events, protecttest.Seal(valid))
 				continue
 			}
 		}

@@ -5,11 +5,12 @@ import (
 
 	"audittrail/modules/event"
 	"audittrail/modules/ledger"
+	"audittrail/modules/protect"
 )
 
 // leavesOf computes the events' leaves in the ledger before the transaction begins: a leaf is over the
 // event as it will be read back, and its position is not in it.
-func leavesOf(events []event.Valid, recordedAt time.Time, salts []byte) []ledger.Hash {
+func leavesOf(events []protect.Sealed, recordedAt time.Time, salts []byte) []ledger.Hash {
 	leaves := make([]ledger.Hash, len(events))
 	var s event.Stored
 	for i := range events {

@@ -10,6 +10,7 @@ import (
 
 	"audittrail/modules/event"
 	"audittrail/modules/ledger"
+	"audittrail/modules/protect"
 )
 
 // plan is a batch made ready before its transaction begins, so that no lock is held while bytes are
@@ -17,7 +18,7 @@ import (
 // encoded for COPY but for the eight bytes of its row id.
 type plan struct {
 	ranges   []Range // sorted by topic id and partition: the order of the fence
-	events   []event.Valid
+	events   []protect.Sealed
 	rejected []event.Rejected
 
 	rangeOf    []int32   // of events[i]: index in ranges

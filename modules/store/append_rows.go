@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"audittrail/modules/event"
+	"audittrail/modules/protect"
 )
 
 const saltBytes = 16
@@ -32,7 +33,7 @@ type rows struct {
 // idAt is where the eight bytes of a row's id are: behind the column count and the field's length.
 const idAt = 2 + 4
 
-func encodeRows(events []event.Valid, recordedAt time.Time, salts []byte) rows {
+func encodeRows(events []protect.Sealed, recordedAt time.Time, salts []byte) rows {
 	size := 0
 	for i := range events {
 		e := events[i].Event()

@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"audittrail/modules/event"
+	"audittrail/modules/protect"
 )
 
 // separate finds the events that PostgreSQL refuses, by copying ever smaller parts of the plan in
@@ -28,7 +29,7 @@ func (a *Appender) separate(ctx context.Context, p *plan, refused *refusedError)
 	if err := a.bisect(ctx, p, all, bad); err != nil {
 		return err
 	}
-	kept := make([]event.Valid, 0, len(p.events))
+	kept := make([]protect.Sealed, 0, len(p.events))
 	rejected := append([]event.Rejected(nil), p.rejected...)
 	for i, e := range p.events {
 		code, isBad := bad[int32(i)]

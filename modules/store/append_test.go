@@ -115,11 +115,11 @@ func TestOutboxHasOneLeader(t *testing.T) {
 	_, ok, err = outbox.TryLead(t.Context())
 	require.NoError(t, err)
 	require.False(t, ok)
-	lead.Release()
+	lead.Close(t.Context())
 	require.Eventually(t, func() bool {
 		second, ok, err := outbox.TryLead(t.Context())
 		if ok {
-			second.Release()
+			second.Close(t.Context())
 		}
 		return ok && err == nil
 	}, 5*time.Second, 10*time.Millisecond)

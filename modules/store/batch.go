@@ -1,6 +1,9 @@
 package store
 
-import "audittrail/modules/event"
+import (
+	"audittrail/modules/event"
+	"audittrail/modules/protect"
+)
 
 // Partition names one Kafka partition. Its identity is (TopicID, Number); Topic is an attribute.
 type Partition struct {
@@ -23,7 +26,7 @@ type Range struct {
 // For each Range, To-From equals its Absent and the Events and Rejected with its coordinates.
 type Batch struct {
 	Ranges   []Range          // one a partition
-	Events   []event.Valid    // in order of partition and offset; at most MaxBatchEvents
+	Events   []protect.Sealed // in order of partition and offset; at most MaxBatchEvents
 	Rejected []event.Rejected // what could not become an event, with its bytes
 }
 

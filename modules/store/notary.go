@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"audittrail/modules/ledger"
@@ -12,35 +11,15 @@ import (
 
 // Notary is the session of the one process that signs this database's checkpoints. All that it writes
 // goes through this session, so that a notary that lost its lead, but does not know it yet, can't write
-// any more. It is one connection: to be used by one goroutine.
-type Notary struct{ conn *pgx.Conn }
+// any more.
+type Notary struct{ *Lead }
 
 // LeadNotary makes the caller the one notary of this database, if there is none. pool is of the role
-// audittrail_notary; the session is taken out of it for good.
+// audittrail_notary.
 func LeadNotary(ctx context.Context, pool *pgxpool.Pool) (*Notary, bool, error) {
-	pooled, err := pool.Acquire(ctx)
-	if err != nil {
-		return nil, false, fmt.Errorf("notary: connect: %w", err)
-	}
-	var lead bool
-	if err := pooled.QueryRow(ctx, tryLeadSQL, lockNotary).Scan(&lead); err != nil || !lead {
-		giveBack(pooled, err == nil)
-		if err != nil {
-			err = fmt.Errorf("notary: %w", err)
-		}
-		return nil, false, err
-	}
-	conn := pooled.Hijack()
-	if _, err := conn.Exec(ctx, leaderIdleSQL); err != nil {
-		_ = conn.Close(ctx)
-		return nil, false, fmt.Errorf("notary: %w", err)
-	}
-	return &Notary{conn: conn}, true, nil
+	lead, ok, err := tryLead(ctx, pool, lockNotary, "notary")
+	return &Notary{lead}, ok, err
 }
-
-// A process that is frozen keeps its connection, and with it the lead: the kernel answers for it. One that
-// works asks something each second.
-const leaderIdleSQL = `SET idle_session_timeout = '15s'`
 
 // Ledger is a log's rows, to be written in this session.
 func (n *Notary) Ledger(log ledger.Log) *Ledger { return &Ledger{db: n.conn, log: log} }
@@ -58,9 +37,3 @@ func (n *Notary) Harden(ctx context.Context) error {
 	}
 	return nil
 }
-
-// Lost says that the session has ended, and with it the lead.
-func (n *Notary) Lost() bool { return n.conn.IsClosed() }
-
-// Close ends the session, and with it the lead.
-func (n *Notary) Close(ctx context.Context) error { return n.conn.Close(ctx) }

@@ -32,7 +32,6 @@ const (
 		WHERE bytes <= $4 OR n = 1`
 	readOutboxSQL = `SELECT ` + deadLetterColumns + ` FROM dead_letters WHERE id = ANY ($1) ORDER BY id`
 	publishedSQL  = `UPDATE dead_letter_outbox SET published_at = now() WHERE dead_letter_id = ANY ($1) AND published_at IS NULL`
-	tryLeadSQL    = `SELECT pg_try_advisory_lock($1)`
 	pendingSQL    = `SELECT count(*) FROM dead_letters`
 )
 
@@ -75,25 +74,7 @@ func (o *Outbox) Pending(ctx context.Context) (int64, error) {
 	return n, nil
 }
 
-// TryLead makes the caller the one publisher of this database, if there is none. The lead is lost with
-// its connection; check tells whether it still stands, release gives it up.
-func (o *Outbox) TryLead(ctx context.Context) (lead *Lead, ok bool, err error) {
-	conn, err := o.pool.Acquire(ctx)
-	if err != nil {
-		return nil, false, fmt.Errorf("lead the outbox: %w", err)
-	}
-	if err := conn.QueryRow(ctx, tryLeadSQL, lockOutbox).Scan(&ok); err != nil || !ok {
-		giveBack(conn, err == nil)
-		return nil, false, err
-	}
-	return &Lead{conn: conn}, true, nil
+// TryLead makes the caller the one publisher of this database, if there is none.
+func (o *Outbox) TryLead(ctx context.Context) (*Lead, bool, error) {
+	return tryLead(ctx, o.pool, lockOutbox, "outbox")
 }
-
-// Lead is the right to publish the outbox, held by a connection of its own.
-type Lead struct{ conn *pgxpool.Conn }
-
-// Check answers an error once the lead may be somebody else's.
-func (l *Lead) Check(ctx context.Context) error { return l.conn.Ping(ctx) }
-
-// Release gives the lead up.
-func (l *Lead) Release() { giveBack(l.conn, false) } // the lock goes with the connection

@@ -7,7 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"audittrail/modules/event"
+	"audittrail/modules/protect"
 )
 
 // months remembers for which months events' partitions are known to exist.
@@ -25,7 +25,7 @@ func monthOf(t time.Time) int { return max(t.Year()*12+int(t.Month())-1, firstMo
 
 // ensure makes the partitions that the events need, in transactions of their own: an append that made
 // one would lock out everybody's reads until it commits.
-func (m *months) ensure(ctx context.Context, pool *pgxpool.Pool, events []event.Valid) error {
+func (m *months) ensure(ctx context.Context, pool *pgxpool.Pool, events []protect.Sealed) error {
 	for _, month := range m.unknown(events) {
 		if err := EnsureMonth(ctx, pool, time.Date(month/12, time.Month(month%12+1), 1, 0, 0, 0, 0, time.UTC)); err != nil {
 			return err
@@ -37,7 +37,7 @@ func (m *months) ensure(ctx context.Context, pool *pgxpool.Pool, events []event.
 	return nil
 }
 
-func (m *months) unknown(events []event.Valid) []int {
+func (m *months) unknown(events []protect.Sealed) []int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var missing []int

@@ -15,10 +15,6 @@ import (
 // By event_keys' primary key.
 const keySQL = `SELECT batch, timestamp FROM event_keys WHERE event_id = $1`
 
-// By events' primary key, in the one partition that the timestamp's literal names.
-const byKeySQL = `SELECT ` + eventColumns + `, ` + positionColumn + ` FROM events AS e
-	WHERE timestamp = '%s' AND id BETWEEN $1::bigint AND $2::bigint AND event_id = $3::uuid`
-
 // Event answers the event of this id. There are two statements, since a join would probe all partitions.
 func (r *Reader) Event(ctx context.Context, id event.ID) (event.Stored, error) {
 	var found event.Stored
@@ -35,9 +31,7 @@ func (r *Reader) Event(ctx context.Context, id event.ID) (event.Stored, error) {
 			return err
 		}
 		page := &collector{limit: 1, bytes: r.pageBytes}
-		first := batch << indexBits
-		err = collect(ctx, conn, page, fmt.Sprintf(byKeySQL, event.FormatTime(at)), first, first|indexMask, id.String())
-		if err != nil {
+		if err := byKey(id, batch, at).readInto(ctx, conn, page); err != nil {
 			return err
 		}
 		if len(page.rows) == 0 { // archived: its key stays for ever
@@ -47,6 +41,17 @@ func (r *Reader) Event(ctx context.Context, id event.ID) (event.Stored, error) {
 		return nil
 	})
 	return found, err
+}
+
+// byKey selects one event, by events' primary key in the one partition that the timestamp's literal names.
+func byKey(id event.ID, batch int64, at time.Time) *selection {
+	first := batch << indexBits
+	where := &conditions{}
+	where.add("event_id = %s::uuid", id.String())
+	return &selection{
+		branches: []string{fmt.Sprintf("timestamp = '%s' AND id BETWEEN %d AND %d", event.FormatTime(at), first, first|indexMask)},
+		where:    where, limit: 1,
+	}
 }
 
 var errNoEvent = errs.New(errs.NotFound, "not_found", "there is no event with this id")

@@ -3,9 +3,7 @@ package store
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -61,7 +59,8 @@ func (r *Reader) list(ctx context.Context, conn *pgx.Conn, f Filter, p Page) ([]
 	}
 	page := &collector{limit: p.Limit, bytes: cmp.Or(p.bytes, r.pageBytes)}
 	for _, group := range groups(spans, p.Order) {
-		if err := listSpans(ctx, conn, group, where, p, page); err != nil {
+		s := overSpans(group, where, p.Order, p.Limit+1-len(page.rows)) // one more than fits, to know whether there is more
+		if err := s.readInto(ctx, conn, page); err != nil {
 			return nil, false, err
 		}
 		if page.full {
@@ -71,61 +70,21 @@ func (r *Reader) list(ctx context.Context, conn *pgx.Conn, f Filter, p Page) ([]
 	return page.rows, page.full, nil
 }
 
-// listSpans reads one statement's spans into the page.
-func listSpans(ctx context.Context, conn *pgx.Conn, spans []span, where *conditions, p Page, page *collector) error {
-	c := conditions{terms: where.terms, args: slices.Clone(where.args)}
-	limit := c.bind(p.Limit + 1 - len(page.rows)) // one more than fits, to know whether there is more
-	return collect(ctx, conn, page, listSQL(spans, &c, p.Order, limit), c.args...)
+// overSpans selects the events of the spans, in the order of the answer.
+func overSpans(spans []span, where *conditions, order Order, limit int) *selection {
+	s := &selection{where: where, order: order.sql(), limit: limit}
+	for _, span := range spans {
+		s.branches = append(s.branches, span.condition())
+	}
+	return s
 }
 
-// listSQL is a UNION ALL with a branch for each span, in the order of the answer. Append runs its branches
-// in their order, so that the outer LIMIT ends it in the first ones that are enough.
-func listSQL(spans []span, where *conditions, order Order, limit string) string {
-	direction := "ASC"
-	if order == Descending {
-		direction = "DESC"
+// sql is the order as ORDER BY has it.
+func (o Order) sql() string {
+	if o == Descending {
+		return "timestamp DESC, id DESC"
 	}
-	branches := make([]string, len(spans))
-	for i, s := range spans {
-		branches[i] = fmt.Sprintf("(SELECT %s FROM events WHERE %s AND %s ORDER BY timestamp %s, id %s LIMIT %s)",
-			eventColumns, s.condition(), where.sql(), direction, direction, limit)
-	}
-	return union(branches, limit)
-}
-
-// union reads branches one after the other until the limit, and adds each event's position. A branch that
-// stands alone has its limit already.
-func union(branches []string, limit string) string {
-	rows := branches[0]
-	if len(branches) > 1 {
-		rows = strings.Join(branches, " UNION ALL ") + " LIMIT " + limit
-	}
-	return "SELECT " + eventColumns + ", " + positionColumn + " FROM (" + rows + ") AS e"
-}
-
-// collect runs a statement that is planned for its values and fills the page with its rows. When the page
-// is full the connection is dropped rather than drained: what is left may be a gigabyte.
-func collect(ctx context.Context, conn *pgx.Conn, page *collector, sql string, args ...any) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	rows, err := conn.Query(ctx, sql, append([]any{pgx.QueryExecModeExec}, args...)...)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		r, err := scanEvent(rows)
-		if err != nil {
-			return err
-		}
-		if !page.add(r) {
-			if page.bytes < r.size() && len(page.rows) < page.limit {
-				cancel() // rows.Close then closes the connection, and the pool makes another
-			}
-			return nil
-		}
-	}
-	return rows.Err()
+	return "timestamp ASC, id ASC"
 }
 
 // groups are the spans in the order of the answer, cut into statements.

@@ -139,11 +139,10 @@ func feedSlices(ctx context.Context, conn *pgx.Conn, after int64, limit int) ([]
 // batch is of one time, by the BRIN on id where it is spread over years. Bounds are literals of the
 // ledger's own numbers and times, so that each branch is planned for its batch.
 func feedRows(ctx context.Context, conn *pgx.Conn, slices []slice, limit int, page *collector) error {
-	branches := make([]string, len(slices))
-	for i, s := range slices {
-		branches[i] = fmt.Sprintf(`(SELECT %s FROM events WHERE timestamp BETWEEN '%s' AND '%s'
-			AND id BETWEEN %d AND %d ORDER BY id LIMIT $1)`, eventColumns,
-			event.FormatTime(s.earliest.UTC()), event.FormatTime(s.latest.UTC()), s.lowest, s.highest)
+	s := &selection{where: &conditions{}, order: "id", limit: limit}
+	for _, part := range slices {
+		s.branches = append(s.branches, fmt.Sprintf("timestamp BETWEEN '%s' AND '%s' AND id BETWEEN %d AND %d",
+			event.FormatTime(part.earliest.UTC()), event.FormatTime(part.latest.UTC()), part.lowest, part.highest))
 	}
-	return collect(ctx, conn, page, union(branches, "$1"), limit)
+	return s.readInto(ctx, conn, page)
 }

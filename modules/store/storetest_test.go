@@ -12,6 +12,8 @@ import (
 
 	"audittrail/modules/event"
 	"audittrail/modules/migrate/migratetest"
+	"audittrail/modules/protect"
+	"audittrail/modules/protect/protecttest"
 	"audittrail/modules/store"
 )
 
@@ -114,12 +116,16 @@ func batch(t testing.TB, from, to map[int]int64, records ...event.Raw) store.Bat
 	return b
 }
 
-func decide(r event.Raw) (event.Valid, *event.Rejected) {
+func decide(r event.Raw) (protect.Sealed, *event.Rejected) {
 	decoded, rejected := event.Decode(r)
 	if rejected != nil {
-		return event.Valid{}, rejected
+		return protect.Sealed{}, rejected
 	}
-	return decoded.Validate(rules, time.Now())
+	valid, rejected := decoded.Validate(rules, time.Now())
+	if rejected != nil {
+		return protect.Sealed{}, rejected
+	}
+	return protecttest.Seal(valid), nil
 }
 
 // one builds a batch of partition 0 that begins at from.

@@ -10,9 +10,8 @@ import (
 )
 
 // Upkeep is the session of the one process that keeps the event store's partitions and indexes in
-// shape. What it does wants ownership, so its role is audittrail_owner. It is one connection: to be
-// used by one goroutine.
-type Upkeep struct{ conn *pgx.Conn }
+// shape. What it does wants ownership, so its role is audittrail_owner.
+type Upkeep struct{ *Lead }
 
 // PartitionState is what upkeep wants to know of a partition of events.
 type PartitionState struct {
@@ -36,28 +35,11 @@ const (
 )
 
 // LeadUpkeep makes the caller the one that looks after this database, if nobody else does. owner is a
-// pool of the role audittrail_owner; the session is taken out of it for good.
+// pool of the role audittrail_owner.
 func LeadUpkeep(ctx context.Context, owner *pgxpool.Pool) (*Upkeep, bool, error) {
-	pooled, err := owner.Acquire(ctx)
-	if err != nil {
-		return nil, false, fmt.Errorf("upkeep: connect as owner: %w", err)
-	}
-	var lead bool
-	if err := pooled.QueryRow(ctx, tryLeadSQL, lockUpkeep).Scan(&lead); err != nil || !lead {
-		pooled.Release()
-		if err != nil {
-			err = fmt.Errorf("upkeep: %w", err)
-		}
-		return nil, false, err
-	}
-	return &Upkeep{conn: pooled.Hijack()}, true, nil
+	lead, ok, err := tryLead(ctx, owner, lockUpkeep, "upkeep")
+	return &Upkeep{lead}, ok, err
 }
-
-// Close ends the session, and with it the lead.
-func (u *Upkeep) Close(ctx context.Context) error { return u.conn.Close(ctx) }
-
-// Lost says that the session has ended, and with it the lead.
-func (u *Upkeep) Lost() bool { return u.conn.IsClosed() }
 
 // Partitions are the partitions of events, in order of their names.
 func (u *Upkeep) Partitions(ctx context.Context) ([]PartitionState, error) {

@@ -17,6 +17,7 @@ import (
 	"audittrail/modules/event"
 	"audittrail/modules/ledger"
 	"audittrail/modules/migrate/migratetest"
+	"audittrail/modules/protect/protecttest"
 	"audittrail/modules/store"
 	"audittrail/modules/verify"
 )
@@ -103,7 +104,7 @@ func (h *history) batch(t testing.TB, count int64) store.Batch {
 		require.Nil(t, rejected)
 		valid, rejected := decoded.Validate(event.Rules{MaxDepth: 64, MaxRecordBytes: 1 << 20, MaxFuture: time.Hour}, time.Now())
 		require.Nil(t, rejected)
-		b.Events = append(b.Events, valid)
+		b.Events = append(b.Events, protecttest.Seal(valid))
 	}
 	return b
 }

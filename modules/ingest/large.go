@@ -1,0 +1,73 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"audittrail/platform/kafka"
+)
+
+// errLeaseEnded ends the reading of a large batch.
+var errLeaseEnded = errors.New("the partition was given up")
+
+// readLarge reads a batch that the client would not unpack, because it takes more than
+// kafka.MaxUnpackedBatch: record by record, each chunk within the budget, so that memory stays bounded
+// whatever the batch unpacks to. The other partitions wait meanwhile.
+//
+// The client has stopped fetching the partition. It goes on behind the batch, or, where the batch could
+// not be fetched, with the batch once more.
+func (p *poller) readLarge(ctx, appending context.Context, batch *kgo.ErrDecompressTooLarge) {
+	at := kafka.TopicPartition{Topic: batch.Topic, Partition: batch.Partition}
+	l := p.leases.of(at)
+	if l == nil || l.ended.Load() || p.status.isStopped(at) {
+		return
+	}
+	err := p.dispatchLarge(ctx, appending, l, max(l.next, batch.Offset))
+	switch {
+	case err == nil:
+	case l.ended.Load() || ctx.Err() != nil || appending.Err() != nil:
+		return
+	case errors.Is(err, kafka.ErrUnpackable):
+		p.stopPartition(at, large(at, l.next, batch.NextOffset, err))
+		return
+	default:
+		p.rest(at, err)
+	}
+	p.inbox.put(seekTo{lease: l, offset: l.next})
+}
+
+// dispatchLarge fetches the batch that holds an offset and dispatches its records from there on.
+func (p *poller) dispatchLarge(ctx, appending context.Context, l *lease, offset int64) error {
+	fetching, cancel := context.WithTimeout(ctx, retryPartition)
+	defer cancel()
+	batch, err := kafka.FetchBatch(fetching, p.control, l.topicID, l.at(), offset)
+	if err != nil {
+		return err
+	}
+	c := newCutter(l, p.options)
+	if !batch.Aborted && !batch.Control {
+		err = batch.Each(l.next, p.options.recordLimits(), func(r kafka.Record) error {
+			if full := c.add(rawOf(l.id, &r), batch.LeaderEpoch); full != nil {
+				return p.dispatchUnder(appending, full)
+			}
+			return nil
+		})
+	}
+	if err == nil && batch.Next > l.next {
+		c.extend(batch.Next, batch.LeaderEpoch) // compacted away, aborted, or markers
+	}
+	if last := c.end(); last != nil {
+		err = errors.Join(err, p.dispatchUnder(appending, last))
+	}
+	return err
+}
+
+// dispatchUnder dispatches a chunk as long as its lease stands.
+func (p *poller) dispatchUnder(appending context.Context, c *chunk) error {
+	if c.lease.ended.Load() {
+		return errLeaseEnded
+	}
+	return p.dispatch(appending, c)
+}
