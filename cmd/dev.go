@@ -13,13 +13,17 @@ import (
 	"audittrail/platform/logging"
 )
 
-// devDefaults sets what nobody has set: dev listens on this machine only, and logs for people.
+// devDefaults sets what nobody has set: dev listens on this machine only, stops at once, and logs for
+// people.
 func devDefaults(cfg *app.Config) {
 	if !cfg.IsSet("http.addr") {
 		cfg.HTTP.Addr = "127.0.0.1:8080"
 	}
 	if !cfg.IsSet("admin.addr") {
 		cfg.Admin.Addr = "127.0.0.1:9090"
+	}
+	if !cfg.IsSet("shutdown.delay") {
+		cfg.Shutdown.Delay = 0 // nobody routes requests here
 	}
 	if !cfg.IsSet("log.format") {
 		cfg.Log.Format = "console"

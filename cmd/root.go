@@ -8,10 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -41,26 +38,10 @@ func wrongUsage(format string, args ...any) error {
 	return &statusError{statusUsage, fmt.Errorf(format, args...)}
 }
 
-// sameSignal is how long another signal counts as the first one: timeout(1) and process managers send
-// one to the process and one to its group, and nobody means that as an order to end untidily.
-const sameSignal = 500 * time.Millisecond
-
-// stopSignals are the signals that ask the program to stop in good order. A terminal that is closed hangs
-// up; under nohup, which has that ignored, the program is meant to go on.
-func stopSignals() []os.Signal {
-	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
-	if !signal.Ignored(syscall.SIGHUP) {
-		signals = append(signals, syscall.SIGHUP)
-	}
-	return signals
-}
-
 // Execute runs the program and ends it. SIGINT, SIGTERM and a closed terminal ask it to stop; a second
 // signal ends it at once.
 func Execute() {
-	ctx, stop := signal.NotifyContext(context.Background(), stopSignals()...)
-	context.AfterFunc(ctx, func() { time.AfterFunc(sameSignal, stop) }) // from then on a signal has its default effect
-	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+	os.Exit(run(stopContext(), os.Args[1:], os.Stdout, os.Stderr))
 }
 
 // run is Execute without the process around it.

@@ -20,10 +20,12 @@ func newServeCmd() *cobra.Command {
 
 Any number of processes may run the same roles. Serve never changes the schema: a role waits until
 'audittrail migrate up' has brought it up to date, and while PostgreSQL or Kafka is away; /readyz of
-the operators' port (admin.addr) says what it waits for.
+the operators' port (admin.addr) says what it waits for, and /readyz/api of one role alone.
 
-The first SIGINT or SIGTERM stops the roles within shutdown.grace, a second one at once. Exit status
-0 after an orderly stop, 1 if a role failed or did not stop in time.`,
+On SIGTERM /readyz turns 503, everything works on for shutdown.delay, so that load balancers can route
+elsewhere, and then the roles stop within shutdown.grace. SIGINT stops without the delay, a second
+signal at once. SIGHUP reads certificates and token keys again. Exit status 0 after an orderly stop, 1
+if a role failed or did not stop in time.`,
 		Example: `  # everything in one process
   audittrail serve --config audittrail.yaml
 
@@ -37,7 +39,9 @@ The first SIGINT or SIGTERM stops the roles within shutdown.grace, a second one 
 		if err != nil {
 			return err
 		}
-		return app.Run(c.Context(), app.Options{Config: cfg, Log: logging.New(c.ErrOrStderr(), cfg.Log)})
+		reload, release := reloadSignal()
+		defer release()
+		return app.Run(c.Context(), app.Options{Config: cfg, Log: logging.New(c.ErrOrStderr(), cfg.Log), Reload: reload})
 	}
 	return c
 }

@@ -6,6 +6,7 @@
 package app
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -47,16 +48,21 @@ type Config struct {
 
 // ShutdownOptions are the keys below `shutdown`.
 type ShutdownOptions struct {
-	// The default is less than the 30 s after which Kubernetes kills.
-	Grace time.Duration `key:"grace" default:"25s" help:"how long the roles have to stop, all together; then the program ends with status 1"`
+	// Both defaults together are less than the 30 s after which Kubernetes kills.
+	Delay time.Duration `key:"delay" default:"5s" help:"how long a process that was sent SIGTERM still serves, while /readyz says 503, before the roles stop; 0 for dev where nobody sets it"`
+	Grace time.Duration `key:"grace" default:"20s" help:"how long the roles have to stop, all together, after shutdown.delay; then the program ends with status 1"`
 }
 
 // Validate reports every key that can't work.
 func (o ShutdownOptions) Validate() error {
-	if o.Grace <= 0 {
-		return config.Invalid("grace", "must be more than 0")
+	var errs []error
+	if o.Delay < 0 {
+		errs = append(errs, config.Invalid("delay", "must not be negative; 0 stops at once"))
 	}
-	return nil
+	if o.Grace <= 0 {
+		errs = append(errs, config.Invalid("grace", "must be more than 0"))
+	}
+	return errors.Join(errs...)
 }
 
 // ClientOptions are the keys below `client`: of the commands that ask a running API.

@@ -87,6 +87,29 @@ func (g *gate) look(ctx context.Context) error {
 	return migrate.Check(ctx, g.db)
 }
 
+// Drain passes on to the role, where it prepares for its end.
+func (g *gate) Drain() {
+	if drainer, ok := g.Role.(lifecycle.Drainer); ok {
+		drainer.Drain()
+	}
+}
+
+// Reload passes on to the role, where it has files to read again.
+func (g *gate) Reload(ctx context.Context) error {
+	if reloader, ok := g.Role.(lifecycle.Reloader); ok {
+		return reloader.Reload(ctx)
+	}
+	return nil
+}
+
+// Notes are the role's, where it has any.
+func (g *gate) Notes() []string {
+	if noter, ok := g.Role.(lifecycle.Noter); ok {
+		return noter.Notes()
+	}
+	return nil
+}
+
 // Health is the gate's reason where there is one, else the role's.
 func (g *gate) Health(ctx context.Context) error {
 	if err := migrate.Check(ctx, g.db); err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -25,7 +26,14 @@ type Options struct {
 	// Listening is told the address of each listener that is up: "admin" and "api". It may be nil;
 	// it must not block.
 	Listening func(name string, addr net.Addr)
+
+	// Reload has the roles read their files again, once for each value; it may be nil.
+	Reload <-chan os.Signal
 }
+
+// ErrTerminated is the cause of a context that ends because the program was asked to make place in good
+// order: by SIGTERM, not by somebody at a terminal. The program then still serves for shutdown.delay.
+var ErrTerminated = errors.New("terminated")
 
 // Run runs the roles that the configuration names, until ctx is cancelled, and puts everything down
 // again. `serve` and `dev` both are this function.
@@ -44,7 +52,7 @@ func Run(ctx context.Context, o Options) error {
 	build := buildinfo.Read()
 	p := &parts{
 		cfg: o.Config, log: o.Log, metrics: telemetry.NewRegistry(build),
-		listeners: &listeners{tell: o.Listening},
+		listeners: &listeners{tell: o.Listening}, reload: o.Reload,
 	}
 	o.Log.InfoContext(ctx, "audittrail starts", "version", build.Version, "revision", build.Revision, "roles", o.Config.Roles)
 	err := p.run(ctx, chosen(o.Config.Roles))
@@ -62,6 +70,7 @@ type parts struct {
 	log       *slog.Logger
 	metrics   *prometheus.Registry
 	listeners *listeners
+	reload    <-chan os.Signal
 	pools     []*pgxpool.Pool // to be closed at the end
 	probe     *pgxpool.Pool   // one of them
 }
@@ -70,7 +79,9 @@ func (p *parts) run(ctx context.Context, roles []role) error {
 	var group *lifecycle.Group
 	admin := httpserver.NewAdmin(p.cfg.Admin, httpserver.AdminDeps{
 		Log: p.log, Metrics: p.metrics, Started: p.listeners.allUp,
-		Status: func(ctx context.Context) []lifecycle.Status { return withoutAdmin(group.Status(ctx)) },
+		Status:   func(ctx context.Context) []lifecycle.Status { return withoutAdmin(group.Status(ctx)) },
+		StatusOf: func(ctx context.Context, role string) (lifecycle.Status, bool) { return group.StatusOf(ctx, role) },
+		Roles:    roleNames(),
 	})
 	members := []lifecycle.Role{adminRole{admin}}
 	for _, r := range roles {
@@ -90,8 +101,7 @@ func (p *parts) run(ctx context.Context, roles []role) error {
 		return err
 	}
 	p.listeners.up("admin", addr)
-	defer context.AfterFunc(ctx, admin.Stopping)()
-	return group.Run(ctx)
+	return p.runGroup(ctx, group, admin)
 }
 
 // build makes a role, behind the gate that waits for its schema.

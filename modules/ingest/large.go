@@ -30,12 +30,12 @@ func (p *poller) readLarge(ctx, appending context.Context, batch *kgo.ErrDecompr
 	case l.ended.Load() || ctx.Err() != nil || appending.Err() != nil:
 		return
 	case errors.Is(err, kafka.ErrUnpackable):
-		p.stopPartition(at, large(at, l.next, batch.NextOffset, err))
+		p.stopPartition(at, unreadable(at, l.next, batch.NextOffset, err))
 		return
 	default:
 		p.rest(at, err)
 	}
-	p.inbox.put(seekTo{lease: l, offset: l.next})
+	p.inbox.put(refetch{l})
 }
 
 // dispatchLarge fetches the batch that holds an offset and dispatches its records from there on.

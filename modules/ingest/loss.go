@@ -56,6 +56,6 @@ func admitCommand(at kafka.TopicPartition, from int64) string {
 	return fmt.Sprintf("'audittrail topics admit %s --partition %d --from %d --reason …'", at.Topic, at.Partition, from)
 }
 
-func large(at kafka.TopicPartition, next, after int64, err error) string {
+func unreadable(at kafka.TopicPartition, next, after int64, err error) string {
 	return fmt.Sprintf("offset %d can't be read: %v; to go on behind the batch, run %s", next, err, admitCommand(at, after))
 }

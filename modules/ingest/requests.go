@@ -88,30 +88,31 @@ func (r reposition) carryOut(ctx context.Context, p *poller) {
 		return
 	}
 	if l := p.grant(b); !l.ended.Load() {
-		p.seek(at, l.next)
+		p.seekAgain(at, l.next)
 		resume{at}.carryOut(ctx, p)
 	}
 }
 
-// seekTo fetches a partition from an offset on, under the same lease.
-type seekTo struct {
-	lease  *lease
-	offset int64
+// refetch fetches a partition again from where its lease stands: the client has stopped fetching it.
+type refetch struct{ lease *lease }
+
+func (r refetch) carryOut(_ context.Context, p *poller) {
+	if !r.lease.ended.Load() {
+		p.seekAgain(r.lease.at(), r.lease.next)
+	}
 }
 
-func (r seekTo) carryOut(_ context.Context, p *poller) {
-	if !r.lease.ended.Load() {
-		p.seek(r.lease.at(), r.offset)
-	}
+// seekAgain seeks also where the client believes to be at the offset already: it leaves out such an offset, even if
+// it has given the partition up. Hence the way by another epoch that is none.
+func (p *poller) seekAgain(at kafka.TopicPartition, offset int64) {
+	p.seek(at, kgo.EpochOffset{Epoch: -2, Offset: offset})
+	p.seek(at, kgo.EpochOffset{Epoch: -1, Offset: offset})
 }
 
 // seek has the client drop what it has buffered of a partition, and fetch from an offset on. It may only be called
-// while rebalances are blocked. The client does nothing where it believes to be at the offset already, even if it has
-// given the partition up: hence the way by another epoch that is none.
-func (p *poller) seek(at kafka.TopicPartition, offset int64) {
-	for _, epoch := range []int32{-2, -1} {
-		p.consumer.SetOffsets(map[string]map[int32]kgo.EpochOffset{at.Topic: {at.Partition: {Epoch: epoch, Offset: offset}}})
-	}
+// while rebalances are blocked.
+func (p *poller) seek(at kafka.TopicPartition, to kgo.EpochOffset) {
+	p.consumer.SetOffsets(map[string]map[int32]kgo.EpochOffset{at.Topic: {at.Partition: to}})
 }
 
 // relocate asks where a partition goes on: of the event store, and of Kafka whether it is there.

@@ -97,6 +97,15 @@ func (r *Role) Run(ctx context.Context, ready func()) error {
 	})
 }
 
+// Drain closes connections as answers leave, while the role goes on serving.
+func (r *Role) Drain() { r.server.Drain() }
+
+// Reload reads the TLS files and the issuer's keys again. What can't be read leaves the last good ones in
+// use.
+func (r *Role) Reload(ctx context.Context) error {
+	return errors.Join(r.server.Reload(), r.verifier.Reload(ctx))
+}
+
 // Health is an error while requests can't be answered: PostgreSQL is away, or there are no keys to check
 // tokens with.
 func (r *Role) Health(ctx context.Context) error {

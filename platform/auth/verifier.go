@@ -61,6 +61,9 @@ func NewVerifier(opts Options, log *slog.Logger) (*Verifier, error) {
 // Run keeps the keys fresh until ctx is cancelled.
 func (v *Verifier) Run(ctx context.Context) { v.keys.run(ctx) }
 
+// Reload reads the issuer's keys now. An error leaves the keys that are there in use.
+func (v *Verifier) Reload(ctx context.Context) error { return v.keys.fetch(ctx, 0) }
+
 // Health is an error while no token could be checked.
 func (v *Verifier) Health() error {
 	if v.keys.current() == nil {

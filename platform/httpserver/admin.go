@@ -48,6 +48,10 @@ type AdminDeps struct {
 	Metrics prometheus.Gatherer
 	// Status tells how each role is doing; it answers within its context.
 	Status func(context.Context) []lifecycle.Status
+	// StatusOf tells how one role is doing; false where this process does not run it.
+	StatusOf func(ctx context.Context, role string) (lifecycle.Status, bool)
+	// Roles are the names of all roles that there are, whether this process runs them or not.
+	Roles []string
 	// Started tells whether configuration and listeners are up. It never waits for other systems.
 	Started func() bool
 }
@@ -58,6 +62,7 @@ type Admin struct {
 	opts     AdminOptions
 	deps     AdminDeps
 	stopping atomic.Bool
+	certs    *certificates // nil without TLS; set by Listen
 	listener net.Listener
 	server   *http.Server
 }
@@ -85,7 +90,7 @@ func (a *Admin) Listen(ctx context.Context) (net.Addr, error) {
 			return nil, fmt.Errorf("admin.tls.cert and admin.tls.key: %w", err)
 		}
 	}
-	tlsConfig, err := newTLS(TLSOptions{Cert: a.opts.TLS.Cert, Key: a.opts.TLS.Key}, a.deps.Log)
+	certs, err := newCertificates(TLSOptions{Cert: a.opts.TLS.Cert, Key: a.opts.TLS.Key}, a.deps.Log)
 	if err != nil {
 		return nil, fmt.Errorf("admin.tls: %w", err)
 	}
@@ -93,7 +98,7 @@ func (a *Admin) Listen(ctx context.Context) (net.Addr, error) {
 	if err != nil {
 		return nil, fmt.Errorf("admin.addr: %w", err)
 	}
-	a.server.TLSConfig, a.listener = tlsConfig, listener
+	a.certs, a.server.TLSConfig, a.listener = certs, certs.server(), listener
 	return listener.Addr(), nil
 }
 
@@ -123,5 +128,13 @@ func (a *Admin) Serve(ctx context.Context) error {
 	return nil
 }
 
-// Stopping makes /readyz say 503 from now on, so that nobody sends work to a program that ends.
+// Stopping makes /readyz and /readyz/{role} say 503 from now on, so that nobody sends work to a program that ends.
 func (a *Admin) Stopping() { a.stopping.Store(true) }
+
+// Reload reads the certificate's files again. Listen comes before.
+func (a *Admin) Reload(context.Context) error {
+	if err := a.certs.reload(); err != nil {
+		return fmt.Errorf("admin.tls: %w", err)
+	}
+	return nil
+}

@@ -1,10 +1,12 @@
 package httpserver
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/http"
 	"net/http/pprof"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"audittrail/platform/config"
+	"audittrail/platform/lifecycle"
 )
 
 // probeTimeout is how long /readyz waits for the roles. Kubernetes gives a probe 1 s by default, and
@@ -26,6 +29,7 @@ func (a *Admin) routes() http.Handler {
 	mux.HandleFunc("GET /livez", a.livez)
 	mux.HandleFunc("GET /startupz", a.startupz)
 	mux.HandleFunc("GET /readyz", a.readyz)
+	mux.HandleFunc("GET /readyz/{role}", a.readyzRole)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(a.deps.Metrics, promhttp.HandlerOpts{
 		ErrorLog:            slog.NewLogLogger(a.deps.Log.Handler(), slog.LevelWarn),
 		MaxRequestsInFlight: maxScrapes,
@@ -61,9 +65,10 @@ type readiness struct {
 }
 
 type roleReadiness struct {
-	Role   string `json:"role"`
-	Ready  bool   `json:"ready"`
-	Reason string `json:"reason,omitzero"` // why it isn't
+	Role   string   `json:"role"`
+	Ready  bool     `json:"ready"`
+	Reason string   `json:"reason,omitzero"` // why it isn't
+	Notes  []string `json:"notes,omitempty"` // what it tells although it can do its work
 }
 
 // readyz says whether every role can do its work, and why not.
@@ -73,17 +78,66 @@ func (a *Admin) readyz(w http.ResponseWriter, r *http.Request) {
 	out := readiness{Stopping: a.stopping.Load(), Roles: []roleReadiness{}}
 	out.Ready = !out.Stopping && a.deps.Started()
 	for _, s := range a.deps.Status(ctx) {
-		one := roleReadiness{Role: s.Role, Ready: s.Ready}
-		if s.Err != nil {
-			one.Reason = config.MaskPasswords(strings.Join(strings.Fields(s.Err.Error()), " ")) // on one line
-		}
 		out.Ready = out.Ready && s.Ready
-		out.Roles = append(out.Roles, one)
+		out.Roles = append(out.Roles, readinessOf(s))
 	}
 	answer(w, out.Ready, out)
 }
 
+// oneReadiness is the answer of /readyz/{role}.
+type oneReadiness struct {
+	roleReadiness
+	Stopping bool `json:"stopping"`
+}
+
+// readyzRole says whether one role can do its work. No other role counts or delays the answer, so that
+// the API is not taken out of service because Kafka is away.
+func (a *Admin) readyzRole(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), probeTimeout)
+	defer cancel()
+	name := r.PathValue("role")
+	if !slices.Contains(a.deps.Roles, name) {
+		send(w, http.StatusNotFound, map[string]any{"reason": "no such role; the roles are " + strings.Join(a.deps.Roles, ", ")})
+		return
+	}
+	status, runs := a.deps.StatusOf(ctx, name)
+	if !runs {
+		send(w, http.StatusNotFound, map[string]any{"role": name, "reason": "this process does not run the role; add it to roles, or ask a process that does"})
+		return
+	}
+	out := oneReadiness{readinessOf(status), a.stopping.Load()}
+	if out.Stopping {
+		out.Ready, out.Reason = false, cmp.Or(out.Reason, "stopping")
+	}
+	answer(w, out.Ready, out)
+}
+
+func readinessOf(s lifecycle.Status) roleReadiness {
+	one := roleReadiness{Role: s.Role, Ready: s.Ready}
+	if s.Err != nil {
+		one.Reason = oneLine(s.Err.Error())
+	}
+	for _, note := range s.Notes {
+		one.Notes = append(one.Notes, oneLine(note))
+	}
+	return one
+}
+
+// oneLine returns the text on one line, with passwords masked.
+func oneLine(text string) string {
+	return config.MaskPasswords(strings.Join(strings.Fields(text), " "))
+}
+
+// answer sends 200 where all is well, else 503.
 func answer(w http.ResponseWriter, ok bool, body any) {
+	status := http.StatusOK
+	if !ok {
+		status = http.StatusServiceUnavailable
+	}
+	send(w, status, body)
+}
+
+func send(w http.ResponseWriter, status int, body any) {
 	b, err := json.Marshal(body, json.Deterministic(true))
 	if err != nil {
 		http.Error(w, "the answer has no JSON form", http.StatusInternalServerError)
@@ -91,8 +145,6 @@ func answer(w http.ResponseWriter, ok bool, body any) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
-	if !ok {
-		w.WriteHeader(http.StatusServiceUnavailable)
-	}
+	w.WriteHeader(status)
 	_, _ = w.Write(append(b, '\n')) // the prober has gone: nobody to tell
 }

@@ -137,3 +137,41 @@ func TestAdminOptions(t *testing.T) {
 	_, err := a.Listen(context.Background())
 	require.ErrorContains(t, err, "admin.tls.cert and admin.tls.key")
 }
+
+func TestReadyzShowsNotesOfARoleThatIsReady(t *testing.T) {
+	_, url := runAdmin(t, AdminOptions{}, AdminDeps{Status: func(context.Context) []lifecycle.Status {
+		return []lifecycle.Status{{Role: "ingest", Ready: true, Notes: []string{"topic x does not\nexist, see kafka://u:hush@h"}}}
+	}})
+	status, body := probe(t, url+"/readyz")
+	require.Equal(t, 200, status)
+	require.JSONEq(t, `{"ready":true,"stopping":false,"roles":[{"role":"ingest","ready":true,
+		"notes":["topic x does not exist, see kafka://u:********@h"]}]}`, body)
+}
+
+func TestReadyzOfOneRole(t *testing.T) {
+	roles := map[string]lifecycle.Status{
+		"api":    {Role: "api", Ready: true, Notes: []string{"a note"}},
+		"ingest": {Role: "ingest", Err: errors.New("kafka is away")},
+	}
+	a, url := runAdmin(t, AdminOptions{}, AdminDeps{
+		Roles: []string{"ingest", "api", "notary"},
+		StatusOf: func(_ context.Context, role string) (lifecycle.Status, bool) {
+			s, ok := roles[role]
+			return s, ok
+		},
+		Status: func(context.Context) []lifecycle.Status { panic("the other roles are asked") },
+	})
+	expect := func(path string, status int, body string) {
+		t.Helper()
+		gotStatus, gotBody := probe(t, url+path)
+		require.Equal(t, status, gotStatus, path)
+		require.JSONEq(t, body, gotBody)
+	}
+	expect("/readyz/api", 200, `{"role":"api","ready":true,"stopping":false,"notes":["a note"]}`)
+	expect("/readyz/ingest", 503, `{"role":"ingest","ready":false,"stopping":false,"reason":"kafka is away"}`)
+	expect("/readyz/notary", 404, `{"role":"notary","reason":"this process does not run the role; add it to roles, or ask a process that does"}`)
+	expect("/readyz/admin", 404, `{"reason":"no such role; the roles are ingest, api, notary"}`)
+	a.Stopping()
+	expect("/readyz/api", 503, `{"role":"api","ready":false,"stopping":true,"reason":"stopping","notes":["a note"]}`)
+	expect("/readyz/notary", 404, `{"role":"notary","reason":"this process does not run the role; add it to roles, or ask a process that does"}`)
+}

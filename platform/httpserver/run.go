@@ -23,10 +23,12 @@ const (
 // no more requests and gives those under way the drain time. An address that can't be had, or a
 // certificate that can't be read, is an error.
 func (s *Server) Run(ctx context.Context, ready func(net.Addr)) error {
-	tlsConfig, err := newTLS(s.opts.TLS, s.log)
+	certs, err := newCertificates(s.opts.TLS, s.log)
 	if err != nil {
 		return err
 	}
+	s.certs.Store(certs)
+	tlsConfig := certs.server()
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", s.opts.Addr)
 	if ctx.Err() != nil { // told to stop before it began
 		if err == nil {
@@ -64,6 +66,21 @@ func (s *Server) Run(ctx context.Context, ready func(net.Addr)) error {
 	}
 	return s.stop(server, served)
 }
+
+// Drain closes connections as answers leave, from now on: HTTP/1.1 by "Connection: close", HTTP/2 by
+// GOAWAY. Callers come back by a new connection, which a load balancer routes to another process.
+// Connections are not closed while idle, since a request may be on its way.
+func (s *Server) Drain() { s.draining.Store(true) }
+
+// closing has the connection closed behind the answer whose headers are given, while the server drains.
+func (s *Server) closing(h http.Header) {
+	if s.draining.Load() {
+		h.Set("Connection", "close") // net/http makes GOAWAY of it for HTTP/2
+	}
+}
+
+// Reload reads the TLS files again.
+func (s *Server) Reload() error { return s.certs.Load().reload() }
 
 // stop drains and ends the server, and waits for its accept loop.
 func (s *Server) stop(server *http.Server, served <-chan error) error {

@@ -41,6 +41,9 @@ type Server struct {
 	seconds *prometheus.HistogramVec
 	slots   chan struct{} // one for each request under way
 	held    atomic.Int64  // bytes of answers that have not left yet
+
+	draining atomic.Bool                  // see Drain
+	certs    atomic.Pointer[certificates] // nil without TLS, and before Run
 }
 
 // New makes a server that does not listen yet.
@@ -125,6 +128,7 @@ func (s *Server) release(held *heldWriter, x *Exchange, w http.ResponseWriter) {
 	if gone(x.Request.Context()) {
 		x.Status = statusGone
 	}
+	s.closing(held.header)
 	held.release(w)
 }
 

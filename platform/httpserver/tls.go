@@ -32,8 +32,8 @@ type fileState struct {
 	size     int64
 }
 
-// newTLS answers nil where no certificate is configured.
-func newTLS(opts TLSOptions, log *slog.Logger) (*tls.Config, error) {
+// newCertificates returns nil where no certificate is configured.
+func newCertificates(opts TLSOptions, log *slog.Logger) (*certificates, error) {
 	if opts.Cert == "" {
 		return nil, nil
 	}
@@ -43,11 +43,36 @@ func newTLS(opts TLSOptions, log *slog.Logger) (*tls.Config, error) {
 	if c.config, err = load(opts); err != nil {
 		return nil, err
 	}
+	return c, nil
+}
+
+// server is the listener's configuration; nil where there are no certificates.
+func (c *certificates) server() *tls.Config {
+	if c == nil {
+		return nil
+	}
 	return &tls.Config{
 		MinVersion:         tls.VersionTLS12,
-		NextProtos:         c.config.NextProtos,
+		NextProtos:         []string{"h2", "http/1.1"},
 		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return c.current(), nil },
-	}, nil
+	}
+}
+
+// reload reads the files now, whether they look changed or not. Files that can't be used are an error,
+// and leave the last good ones in place. It does nothing where there are no certificates.
+func (c *certificates) reload() error {
+	if c == nil {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	states := c.states()
+	loaded, err := load(c.opts)
+	if err != nil {
+		return err
+	}
+	c.looked, c.seen, c.config = time.Now(), states, loaded
+	return nil
 }
 
 // current is the configuration by the files as they are now. Files that can't be used leave the last good

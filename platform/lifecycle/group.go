@@ -116,11 +116,34 @@ func (e *StuckError) Error() string {
 	return fmt.Sprintf("did not stop within %s: %s", e.Grace, strings.Join(e.Roles, ", "))
 }
 
+// Drain tells the roles that the program will stop soon: see Drainer.
+func (g *Group) Drain() {
+	for _, m := range g.members {
+		if drainer, ok := m.role.(Drainer); ok {
+			drainer.Drain()
+		}
+	}
+}
+
+// Reload has every role that is a Reloader read its files again; errors name the role.
+func (g *Group) Reload(ctx context.Context) error {
+	var errs []error
+	for _, m := range g.members {
+		if reloader, ok := m.role.(Reloader); ok {
+			if err := reloader.Reload(ctx); err != nil {
+				errs = append(errs, fmt.Errorf("role %s: %w", m.role.Name(), err))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // Status is how a role is doing.
 type Status struct {
 	Role  string
 	Ready bool
-	Err   error // why it isn't ready; nil where it is
+	Err   error    // why it isn't ready; nil where it is
+	Notes []string // what the role tells although it can do its work: see Noter
 }
 
 var (
@@ -136,13 +159,20 @@ func (g *Group) Status(ctx context.Context) []Status {
 	var wg sync.WaitGroup
 	for i, m := range g.members {
 		wg.Go(func() {
-			err := m.health(ctx)
-			if err == nil && !m.isReady() {
-				err = errStarting
-			}
-			out[i] = Status{Role: m.role.Name(), Ready: err == nil, Err: err}
+			out[i] = m.status(ctx)
 		})
 	}
 	wg.Wait()
 	return out
+}
+
+// StatusOf is Status for one role alone, so that no other one delays the answer. It returns false where
+// the group has no such role.
+func (g *Group) StatusOf(ctx context.Context, name string) (Status, bool) {
+	for _, m := range g.members {
+		if m.role.Name() == name {
+			return m.status(ctx), true
+		}
+	}
+	return Status{}, false
 }

@@ -244,3 +244,19 @@ func TestStressHarness(t *testing.T) {
 		}}
 	})
 }
+
+// noter has something to tell though nothing fails.
+type noter struct{ *fake }
+
+func (noter) Notes() []string { return []string{"a topic is missing"} }
+
+func TestStatusHasTheNotesOfARole(t *testing.T) {
+	isReady := make(chan string, 1)
+	g := lifecycle.NewGroup(discard(), time.Minute, noter{tidy("a", &journal{}, isReady)})
+	stop := start(t, g)
+	<-isReady
+	s := g.Status(context.Background())
+	require.NoError(t, s[0].Err)
+	require.Equal(t, []string{"a topic is missing"}, s[0].Notes)
+	require.NoError(t, stop())
+}

@@ -77,6 +77,29 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
+// status is how the role is doing.
+func (m *member) status(ctx context.Context) Status {
+	err := m.health(ctx)
+	if err == nil && !m.isReady() {
+		err = errStarting
+	}
+	return Status{Role: m.role.Name(), Ready: err == nil, Err: err, Notes: m.notes()}
+}
+
+// notes returns what the role tells its operators; nothing where it is no Noter. A panic is told as a note.
+func (m *member) notes() (notes []string) {
+	noter, ok := m.role.(Noter)
+	if !ok || m.hasEnded() {
+		return nil
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			notes = []string{fmt.Sprintf("the role's notes panicked: %v", p)}
+		}
+	}()
+	return noter.Notes()
+}
+
 // health calls the role's Health and gives up with ctx, even if Health does not. The call that hangs
 // keeps the probe's token, so that at most one goroutine a role can ever hang.
 func (m *member) health(ctx context.Context) error {

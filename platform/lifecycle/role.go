@@ -17,3 +17,23 @@ type Role interface {
 	Run(ctx context.Context, ready func()) error
 	Health(ctx context.Context) error
 }
+
+// Drainer is a role that prepares for its end. Drain is called when the program was asked to stop and
+// still serves for a while; the role goes on working, and asks its callers to go elsewhere. It MUST NOT
+// block.
+type Drainer interface {
+	Drain()
+}
+
+// Reloader is a role that can read files again while it runs, such as certificates. What can't be read
+// leaves the last good one in place and is returned as an error.
+type Reloader interface {
+	Reload(ctx context.Context) error
+}
+
+// Noter is a role that has something to tell its operators although it can do its work, such as a topic
+// that does not exist yet. Notes returns one sentence for each such thing; it MUST NOT block, and is
+// called from other goroutines while Run runs.
+type Noter interface {
+	Notes() []string
+}
