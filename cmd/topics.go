@@ -3,6 +3,8 @@ package cmd
 import (
 	"errors"
 	"fmt"
+	"io"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -28,7 +30,7 @@ on with the others, until an operator admits the new id. It also stops reading a
 offset Kafka does not have any more, until an operator admits the offset to go on at.
 
 Without a subcommand, the topics that are known to the event store at postgres.url are listed beside
-what kafka.brokers says of them now.`,
+what kafka.brokers says of them now, and then what operators admitted of single partitions.`,
 		Example: `  audittrail topics
   audittrail topics admit orders`,
 		Args: cobra.NoArgs,
@@ -107,14 +109,35 @@ func (t topicsOf) list(c *cobra.Command, format string) error {
 			return err
 		}
 	}
+	admissions, err := store.Admissions(c.Context(), t.pool)
+	if err != nil {
+		return err
+	}
 	if format == "json" {
 		return printJSON(c.OutOrStdout(), struct {
-			Items []topicState `json:"items"`
-		}{states})
+			Items      []topicState            `json:"items"`
+			Admissions []store.AdmissionRecord `json:"admissions"`
+		}{states, admissions})
 	}
 	out := newTable(c.OutOrStdout(), "TOPIC", "STATE", "ADMITTED ID", "LIVE ID", "ADMITTED AT", "BY")
 	for _, s := range states {
 		if err := out.add(s.Topic, s.State, s.AdmittedID, s.LiveID, s.AdmittedAt.Format(time.RFC3339), s.AdmittedBy); err != nil {
+			return err
+		}
+	}
+	if err := out.flush(); err != nil || len(admissions) == 0 {
+		return err
+	}
+	return printAdmissions(c.OutOrStdout(), admissions)
+}
+
+func printAdmissions(w io.Writer, admissions []store.AdmissionRecord) error {
+	if _, err := fmt.Fprintln(w, "\nPartitions that operators had go on elsewhere:"); err != nil {
+		return err
+	}
+	out := newTable(w, "TOPIC", "PARTITION", "NEXT WAS", "GOES ON AT", "ADMITTED AT", "BY", "REASON")
+	for _, a := range admissions {
+		if err := out.add(a.Topic, strconv.Itoa(int(a.Partition)), grouped(a.From), grouped(a.To), a.At.Format(time.RFC3339), a.By, a.Reason); err != nil {
 			return err
 		}
 	}

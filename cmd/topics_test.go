@@ -18,9 +18,11 @@ func lostOffsets(t *testing.T, next int64) *pgx.Conn {
 	client, err := kgo.NewClient(kgo.SeedBrokers(c.ListenAddrs()...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	require.NoError(t, err)
 	defer client.Close()
-	for range 100 {
-		require.NoError(t, client.ProduceSync(t.Context(), &kgo.Record{Topic: "orders", Value: []byte("{}")}).FirstErr())
+	records := make([]*kgo.Record, 100)
+	for i := range records {
+		records[i] = &kgo.Record{Topic: "orders", Value: []byte("{}")}
 	}
+	require.NoError(t, client.ProduceSync(t.Context(), records...).FirstErr())
 	require.NoError(t, c.DeleteRecords("orders", 0, 40))
 	url := migratetest.Database(t)
 	t.Setenv("AUDITTRAIL_POSTGRES_URL", url)
@@ -54,6 +56,9 @@ func TestAdmitAnOffset(t *testing.T) {
 			require.NoError(t, conn.QueryRow(t.Context(), `SELECT count(*) FROM ingest_admissions
 				WHERE topic = 'orders' AND partition = 0 AND from_offset = $1 AND to_offset = $2 AND reason = 'OPS-7' AND admitted_by <> ''`, c.next, c.from).Scan(&n))
 			require.Equal(t, 1, n)
+			out, errs, status = call(t, "topics")
+			require.Equal(t, 0, status, errs)
+			require.Regexp(t, fmt.Sprintf(`orders +0 +%d +%d .*OPS-7`, c.next, c.from), out)
 			out, errs, status = call(t, "reconcile")
 			require.Equal(t, 0, status, out+errs)
 		})

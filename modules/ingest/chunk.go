@@ -40,18 +40,6 @@ func (c *chunk) absent() int64 {
 	return c.to - c.from - int64(len(c.events)) - int64(len(c.rejected))
 }
 
-// skipTo moves a lease on over offsets that Kafka deleted before they were stored, and answers the chunk
-// that accounts for them; nil where there are none.
-func (l *lease) skipTo(to int64) *chunk {
-	if to <= l.next {
-		return nil
-	}
-	c := &chunk{lease: l, from: l.next, to: to, epoch: -1, ready: make(chan struct{})}
-	close(c.ready)
-	l.next = to
-	return c
-}
-
 // sealer is what decoding needs of protect.Protector.
 type sealer interface {
 	Seal(ctx context.Context, v event.Valid) (protect.Sealed, error)

@@ -153,6 +153,25 @@ func TestAQuietLogThatIsCutIsSeen(t *testing.T) {
 	eventually(t, "the store to remember it", func() bool { return st.cutAt(topic, 0) == 6 })
 }
 
+// Another process saw the log while it was short, and remembered it: this one stops, too.
+func TestACutThatAnotherProcessSawStopsThePartition(t *testing.T) {
+	b, st := newBroker(t), newFakeStore(t)
+	topic := b.topic(unique("orders"), 1)
+	b.produce(topic, 0, events(0, 10)...)
+	p := start(t, b, st, []string{topic}, setup{})
+	eventually(t, "10 events", func() bool { n, _ := st.count(); return n == 10 })
+	st.set(func() {
+		for _, o := range st.offsets {
+			o.cut = new(int64(4))
+		}
+	})
+	p.stopsFor(topic, 0, "went to 4")
+	st.admit(topic, 0, 10)
+	p.recovers(topic)
+	b.produce(topic, 0, events(10, 20)...)
+	eventually(t, "20 events", func() bool { n, _ := st.count(); return n == 20 })
+}
+
 // answerEnds has the fake broker say that every log ends at an offset.
 func (b *broker) answerEnds(end int64) {
 	b.fake.ControlKey(int16(kmsg.ListOffsets), func(r kmsg.Request) (kmsg.Response, error, bool) {

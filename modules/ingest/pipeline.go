@@ -36,7 +36,6 @@ type pipeline struct {
 	strangers *strangers
 	leftOut   *leftOut
 
-	fail  func(error)      // ends Run with an error
 	again func(why string) // ends this session of the group and begins another
 }
 

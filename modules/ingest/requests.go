@@ -43,11 +43,11 @@ type cutSeen struct {
 
 func (r cutSeen) carryOut(ctx context.Context, p *poller) {
 	at := r.lease.at()
-	if p.leases.of(at) != r.lease {
-		return // given up: the next owner looks for itself
-	}
-	if r.try == 0 {
+	switch ours := p.leases.of(at) == r.lease; {
+	case ours:
 		p.stopPartition(at, truncated(at, r.lease.acked.Load(), r.end))
+	case r.try > 0:
+		return // admitted meanwhile, or given up
 	}
 	asking, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
@@ -103,16 +103,16 @@ func (r refetch) carryOut(_ context.Context, p *poller) {
 }
 
 // seekAgain seeks also where the client believes to be at the offset already: it leaves out such an offset, even if
-// it has given the partition up.
+// it has given the partition up. Hence the way by another epoch that is none.
 func (p *poller) seekAgain(at kafka.TopicPartition, offset int64) {
-	p.seek(at, offset+1)
-	p.seek(at, offset)
+	p.seek(at, kgo.EpochOffset{Epoch: -2, Offset: offset})
+	p.seek(at, kgo.EpochOffset{Epoch: -1, Offset: offset})
 }
 
 // seek has the client drop what it has buffered of a partition, and fetch from an offset on. It may only be called
 // while rebalances are blocked.
-func (p *poller) seek(at kafka.TopicPartition, offset int64) {
-	p.consumer.SetOffsets(map[string]map[int32]kgo.EpochOffset{at.Topic: {at.Partition: {Epoch: -1, Offset: offset}}})
+func (p *poller) seek(at kafka.TopicPartition, to kgo.EpochOffset) {
+	p.consumer.SetOffsets(map[string]map[int32]kgo.EpochOffset{at.Topic: {at.Partition: to}})
 }
 
 // relocate asks where a partition goes on: of the event store, and of Kafka whether it is there.

@@ -22,14 +22,14 @@ func (r *Role) newPipeline(control *kgo.Client, badge *badge, end func(error)) *
 		decode:   make(chan *chunk, 2*runtime.GOMAXPROCS(0)),
 		inbox:    newInbox(r.deps.Now),
 		leftOut:  &leftOut{topics: map[string]bool{}},
-		fail:     func(err error) { end(&failure{err}) },
 		again:    func(why string) { end(&renewal{why}) },
 	}
 	p.strangers = newStrangers(r.deps.Kafka.Group, badge, p)
 	for n := range r.options.Workers {
 		p.workers = append(p.workers, &worker{
-			pipeline: p, number: n, queue: make(chan *chunk, queueChunks), log: p.log.With("worker", n),
-			timeout: cmp.Or(r.deps.appendTimeout, appendTimeout),
+			options: p.options, store: p.store, now: p.now, log: p.log.With("worker", n), metrics: p.metrics,
+			status: p.status, leases: p.leases, budget: p.budget, inbox: p.inbox, fail: func(err error) { end(&failure{err}) },
+			number: n, queue: make(chan *chunk, queueChunks), timeout: cmp.Or(r.deps.appendTimeout, appendTimeout),
 		})
 	}
 	return p

@@ -33,7 +33,7 @@ func TestTwoInstallationsDoNotShareAGroup(t *testing.T) {
 		b.produce(topic, partition, events(100+int(partition)*10, 100+int(partition)*10+10)...)
 	}
 	for _, p := range all {
-		eventually(t, "the lag of all partitions", func() bool { return value(t, p.reg, lagMetric, topic) >= 40 })
+		eventually(t, "the lag of all partitions", func() bool { return p.lag(topic) >= 40 })
 	}
 	pass(time.Second)
 	if n, _ := ours.count(); n != 40 {

@@ -69,6 +69,9 @@ func (s *surveyor) compare(acked map[*lease]int64) {
 		}
 		stands, ok := s.known.Of(store.Partition{TopicID: l.topicID, Topic: at.Topic, Number: at.Partition})
 		if ok && stands.Log == l.id.TopicID && stands.Admission == l.admission && stands.NextOffset >= next {
+			if stands.CutEnd >= 0 && !s.status.isStopped(at) {
+				s.sawCut(l, stands.CutEnd) // another process saw it
+			}
 			continue
 		}
 		if admitted, ok := s.known.Admitted[at.Topic]; ok && admitted != l.topicID || s.leases.areHalted() {

@@ -9,7 +9,21 @@ import (
 	"audittrail/modules/event"
 )
 
-const lagMetric = "audittrail_ingest_lag_records"
+// lag is a topic's lag as a process measures it; -1 where it has not yet.
+func (p *process) lag(topic string) float64 {
+	p.t.Helper()
+	families, err := p.reg.Gather()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	const name = "audittrail_ingest_lag_records"
+	for _, f := range families {
+		if f.GetName() == name {
+			return value(p.t, p.reg, name, topic)
+		}
+	}
+	return -1
+}
 
 // A standby that lacked commits was promoted: the records are in Kafka, nobody writes, and nothing would be fetched.
 func TestAQuietPartitionIsCaughtUpAfterCommitsWereLost(t *testing.T) {
@@ -49,14 +63,14 @@ func TestLagCoversEveryPartition(t *testing.T) {
 	eventually(t, "40 events", func() bool { n, _ := st.count(); return n == 40 })
 	q := start(t, b, st, []string{topic}, inGroup(group))
 	eventually(t, "two members", func() bool { return b.members(group) == 2 })
-	eventually(t, "no lag", func() bool { return value(t, p.reg, lagMetric, topic) == 0 && value(t, q.reg, lagMetric, topic) == 0 })
+	eventually(t, "no lag", func() bool { return p.lag(topic) == 0 && q.lag(topic) == 0 })
 	st.set(func() { st.noOffsets = errAway })
 	st.hookFails(errAway)
 	for partition := range int32(4) {
 		b.produce(topic, partition, events(100+int(partition)*10, 100+int(partition)*10+5)...)
 	}
 	for _, one := range []*process{p, q} {
-		eventually(t, "the lag of all partitions in each process", func() bool { return value(t, one.reg, lagMetric, topic) == 20 })
+		eventually(t, "the lag of all partitions in each process", func() bool { return one.lag(topic) == 20 })
 	}
 }
 
@@ -67,6 +81,28 @@ func (s *fakeStore) hookFails(err error) {
 	s.refused = err
 }
 
+// Topics that a pattern finds have their lag in processes that read nothing of them.
+func TestLagOfTopicsThatAPatternFinds(t *testing.T) {
+	b, st := newBroker(t), newFakeStore(t)
+	prefix, group := unique("orders"), unique("group")
+	first, second := b.topic(prefix+"-a", 1), b.topic(prefix+"-b", 1)
+	b.produce(first, 0, events(0, 10)...)
+	processes := []*process{
+		start(t, b, st, []string{"^" + prefix + ".*"}, inGroup(group)),
+		start(t, b, st, []string{"^" + prefix + ".*"}, inGroup(group)),
+		start(t, b, st, []string{"^" + prefix + ".*"}, inGroup(group)), // has no partition
+	}
+	eventually(t, "10 events", func() bool { n, _ := st.count(); return n == 10 })
+	eventually(t, "three members", func() bool { return b.members(group) == 3 })
+	st.hookFails(errAway)
+	b.produce(second, 0, events(10, 17)...)
+	for _, p := range processes {
+		eventually(t, "the lag", func() bool { return p.lag(second) == 7 && p.lag(first) == 0 })
+	}
+	st.hookFails(nil)
+	eventually(t, "no lag", func() bool { return processes[0].lag(second) == 0 })
+}
+
 func TestLagOfATopicMadeAgainIsItsWholeLog(t *testing.T) {
 	t.Parallel()
 	b, st := newBroker(t), newFakeStore(t)
@@ -75,7 +111,7 @@ func TestLagOfATopicMadeAgainIsItsWholeLog(t *testing.T) {
 	b.produce(again, 0, events(0, 10)...)
 	p := start(t, b, st, []string{again}, setup{})
 	eventually(t, "health to name the topic", func() bool { return stopped(p, again) })
-	eventually(t, "its lag", func() bool { return value(t, p.reg, lagMetric, again) == 10 })
+	eventually(t, "its lag", func() bool { return p.lag(again) == 10 })
 }
 
 // The operator admits a topic that was made again: no process has to be restarted.

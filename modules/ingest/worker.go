@@ -12,11 +12,20 @@ import (
 
 // worker appends the chunks of its partitions, in the order in which they were read.
 type worker struct {
-	*pipeline
+	options Options
+	store   Store
+	now     func() time.Time
+	log     *slog.Logger
+	metrics *metrics
+	status  *status
+	leases  *leases
+	budget  *budget
+	inbox   *inbox
+	fail    func(error) // ends Run with an error
+
 	number int
 	queue  chan *chunk
 	batch  batch
-	log    *slog.Logger
 
 	timeout   time.Duration // of one try of an append
 	lastStart time.Time     // of the append before

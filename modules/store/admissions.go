@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"audittrail/modules/event"
 )
@@ -22,6 +24,31 @@ type Admission struct {
 type Admitted struct {
 	From int64         // the offset that was next
 	Log  event.TopicID // under which the partition is accounted for from now on
+}
+
+// AdmissionRecord is an Admission that was made.
+type AdmissionRecord struct {
+	Topic     string    `json:"topic"`
+	Partition int32     `json:"partition"`
+	From      int64     `json:"from"` // the offset that was next
+	To        int64     `json:"to"`
+	At        time.Time `json:"admittedAt"` // UTC
+	By        string    `json:"admittedBy"`
+	Reason    string    `json:"reason"`
+}
+
+// Admissions lists all that were ever made, the newest first.
+func Admissions(ctx context.Context, pool *pgxpool.Pool) ([]AdmissionRecord, error) {
+	rows, _ := pool.Query(ctx, `SELECT topic, partition, from_offset, to_offset, admitted_at, admitted_by, reason
+		FROM ingest_admissions ORDER BY number DESC`)
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[AdmissionRecord])
+	if err != nil {
+		return nil, fmt.Errorf("read admissions: %w", err)
+	}
+	for i := range list {
+		list[i].At = list[i].At.UTC()
+	}
+	return list, nil
 }
 
 // NotAdmittedError is an Admission that the event store refuses, and why.
@@ -64,45 +91,45 @@ func (a *Appender) Admit(ctx context.Context, d Admission) (Admitted, error) {
 }
 
 func admit(ctx context.Context, tx pgx.Tx, d Admission) (Admitted, error) {
-	if _, err := tx.Exec(ctx, lockTopicSQL, d.Topic); err != nil {
-		return Admitted{}, err
-	}
-	var admitted [16]byte
-	err := tx.QueryRow(ctx, admittedSQL, d.Topic).Scan(&admitted)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return Admitted{}, &NotAdmittedError{"the event store does not know the topic; ingest reads it from its start"}
-	}
+	log, err := admissible(ctx, tx, d.Partition)
 	if err != nil {
 		return Admitted{}, err
 	}
-	if event.TopicID(admitted) != d.TopicID {
-		return Admitted{}, &NotAdmittedError{"the topic was deleted and made again; admit the topic first, without --partition"}
-	}
-	log, err := currentLog(ctx, tx, d.Partition)
-	if err != nil {
-		return Admitted{}, err
-	}
-	var (
-		next int64
-		cut  bool
-	)
-	err = tx.QueryRow(ctx, lockOffsetSQL, [16]byte(log), d.Number).Scan(&next, &cut)
-	if errors.Is(err, pgx.ErrNoRows) {
+	done := Admitted{Log: log}
+	var cut bool
+	err = tx.QueryRow(ctx, lockOffsetSQL, [16]byte(log), d.Number).Scan(&done.From, &cut)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
 		return Admitted{}, &NotAdmittedError{"the event store does not know the partition; ingest reads it from its start"}
-	}
-	if err != nil {
+	case err != nil:
 		return Admitted{}, err
-	}
-	if d.To == next && !cut {
+	case d.To == done.From && !cut:
 		return Admitted{}, &NotAdmittedError{"that offset is the next one already"}
-	}
-	done := Admitted{From: next, Log: log}
-	if d.To < next {
+	case d.To < done.From:
 		if err := tx.QueryRow(ctx, drawLogSQL).Scan((*[16]byte)(&done.Log)); err != nil {
 			return Admitted{}, err
 		}
 	}
 	return done, goOn(ctx, tx, d, log, done)
+}
+
+// admissible returns the id under which a partition is accounted for now, if the topic is the one that was admitted.
+// Nobody else admits anything of the topic until the transaction ends.
+func admissible(ctx context.Context, tx pgx.Tx, p Partition) (event.TopicID, error) {
+	if _, err := tx.Exec(ctx, lockTopicSQL, p.Topic); err != nil {
+		return event.TopicID{}, err
+	}
+	var admitted [16]byte
+	err := tx.QueryRow(ctx, admittedSQL, p.Topic).Scan(&admitted)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return event.TopicID{}, &NotAdmittedError{"the event store does not know the topic; ingest reads it from its start"}
+	case err != nil:
+		return event.TopicID{}, err
+	case event.TopicID(admitted) != p.TopicID:
+		return event.TopicID{}, &NotAdmittedError{"the topic was deleted and made again; admit the topic first, without --partition"}
+	}
+	return currentLog(ctx, tx, p)
 }
 
 // goOn writes an admission and what follows from it.

@@ -44,8 +44,8 @@ func NewPositions(admitted map[string]event.TopicID, of map[Partition]Position) 
 }
 
 const (
-	admittedTopicsSQL = `SELECT DISTINCT ON (topic) topic, topic_id FROM ingest_topics ORDER BY topic, admitted_at DESC`
-	allOffsetsSQL     = `SELECT topic_id, topic, partition, first_offset, next_offset, leader_epoch, coalesce(cut_end, -1) FROM ingest_offsets`
+	readTopicsSQL = `SELECT DISTINCT ON (topic) topic, topic_id FROM ingest_topics ORDER BY topic, admitted_at DESC`
+	allOffsetsSQL = `SELECT topic_id, topic, partition, first_offset, next_offset, leader_epoch, coalesce(cut_end, -1) FROM ingest_offsets`
 	// By ingest_admissions_partition.
 	admissionsSQL = `SELECT DISTINCT ON (topic_id, partition) topic_id, topic, partition, to_log, number
 		FROM ingest_admissions ORDER BY topic_id, partition, number DESC`
@@ -65,18 +65,30 @@ func (a *Appender) Positions(ctx context.Context) (Positions, error) {
 func ReadPositions(ctx context.Context, db querier) (Positions, error) {
 	p := Positions{Admitted: map[string]event.TopicID{}, of: map[Partition]Position{}}
 	var (
+		topic string
+		id    [16]byte
+	)
+	found, _ := db.Query(ctx, readTopicsSQL)
+	_, err := pgx.ForEachRow(found, []any{&topic, &id}, func() error { p.Admitted[topic] = id; return nil })
+	if err == nil {
+		err = p.read(ctx, db)
+	}
+	if err != nil {
+		return Positions{}, fmt.Errorf("read positions: %w", err)
+	}
+	return p, nil
+}
+
+// read adds the partitions of the topics that are admitted.
+func (p Positions) read(ctx context.Context, db querier) error {
+	var (
 		id, log [16]byte
 		at      Partition
 		stands  Position
+		number  int64
 		rows    = map[Partition]Position{} // by the id in ingest_offsets
-		fail    = func(err error) (Positions, error) { return Positions{}, fmt.Errorf("read positions: %w", err) }
-		topic   string
 	)
-	found, _ := db.Query(ctx, admittedTopicsSQL)
-	if _, err := pgx.ForEachRow(found, []any{&topic, &id}, func() error { p.Admitted[topic] = id; return nil }); err != nil {
-		return fail(err)
-	}
-	found, _ = db.Query(ctx, allOffsetsSQL)
+	found, _ := db.Query(ctx, allOffsetsSQL)
 	_, err := pgx.ForEachRow(found, []any{&id, &at.Topic, &at.Number, &stands.FirstOffset, &stands.NextOffset, &stands.LeaderEpoch, &stands.CutEnd}, func() error {
 		at.TopicID, stands.Log = id, id
 		rows[at] = stands
@@ -86,9 +98,8 @@ func ReadPositions(ctx context.Context, db querier) (Positions, error) {
 		return nil
 	})
 	if err != nil {
-		return fail(err)
+		return err
 	}
-	var number int64
 	found, _ = db.Query(ctx, admissionsSQL)
 	_, err = pgx.ForEachRow(found, []any{&id, &at.Topic, &at.Number, &log, &number}, func() error {
 		at.TopicID = id
@@ -104,8 +115,5 @@ func ReadPositions(ctx context.Context, db querier) (Positions, error) {
 		p.of[at] = position
 		return nil
 	})
-	if err != nil {
-		return fail(err)
-	}
-	return p, nil
+	return err
 }
