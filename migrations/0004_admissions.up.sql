@@ -1,0 +1,3 @@
+-- The place of a migration that is made elsewhere.
+BEGIN;
+COMMIT;
