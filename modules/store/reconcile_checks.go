@@ -13,7 +13,7 @@ const discrepanciesSQL = `SELECT what, left(topic, 300), partition, first, next,
 
 // accountSQL: by the primary key of ingest_ranges.
 const accountSQL = `
-SELECT left(coalesce(o.topic, ''), 300), coalesce(o.partition, -1), coalesce(o.first_offset, 0), coalesce(o.next_offset, 0),
+SELECT coalesce(o.topic_id, '00000000-0000-0000-0000-000000000000'), left(coalesce(o.topic, ''), 300), coalesce(o.partition, -1), coalesce(o.first_offset, 0), coalesce(o.next_offset, 0),
        coalesce(sum(r.stored), 0)::bigint, coalesce(sum(r.duplicates), 0)::bigint, coalesce(sum(r.dead_lettered), 0)::bigint,
        greatest(least(coalesce(sum(r.absent), 0), 9223372036854775807), -9223372036854775808)::bigint
 FROM public.ingest_offsets o LEFT JOIN public.ingest_ranges r USING (topic_id, partition)
