@@ -23,7 +23,8 @@ type Reconciliation struct {
 	// ToRead is how many offsets Kafka has that are still to be read; 0 before CompareKafka.
 	ToRead int64 `json:"toRead"`
 
-	kafkaFound int // discrepancies with Kafka
+	topics     []event.TopicID // of Partitions
+	kafkaFound int             // discrepancies with Kafka
 }
 
 // Balanced says that every offset is accounted for and no table contradicts another.
@@ -51,7 +52,6 @@ type PartitionAccount struct {
 	KafkaEnd   *int64 `json:"kafkaEnd"` // exclusive
 	ToRead     *int64 `json:"toRead"`
 
-	TopicID event.TopicID `json:"-"`
 	Account
 }
 
@@ -145,15 +145,18 @@ func (r *Reconciliation) account(ctx context.Context, tx pgx.Tx) error {
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var p PartitionAccount
-		if err := rows.Scan((*[16]byte)(&p.TopicID), &p.Topic, &p.Partition, &p.FirstOffset, &p.NextOffset,
+		var (
+			p  PartitionAccount
+			id [16]byte
+		)
+		if err := rows.Scan(&id, &p.Topic, &p.Partition, &p.FirstOffset, &p.NextOffset,
 			&p.Stored, &p.Duplicates, &p.DeadLettered, &p.Absent); err != nil {
 			return err
 		}
 		p.Offsets = p.NextOffset - p.FirstOffset
 		r.Total.add(p.Account)
 		if len(r.Partitions) < maxPartitions {
-			r.Partitions = append(r.Partitions, p)
+			r.Partitions, r.topics = append(r.Partitions, p), append(r.topics, id)
 		}
 	}
 	return rows.Err()

@@ -50,7 +50,7 @@ func (r *Reconciliation) CompareKafka(admitted map[string]event.TopicID, logs []
 	accounts := map[Partition]*PartitionAccount{}
 	for i := range r.Partitions {
 		p := &r.Partitions[i]
-		accounts[Partition{TopicID: p.TopicID, Topic: p.Topic, Number: p.Partition}] = p
+		accounts[Partition{TopicID: r.topics[i], Topic: p.Topic, Number: p.Partition}] = p
 	}
 	strangers := map[string]bool{}
 	for _, log := range logs {
