@@ -37,7 +37,7 @@ func (d *dev) banner(up map[string]string) string {
 	line("Publish your own, and check that nothing is lost:\n")
 	line("  %s publish FILE --topic TOPIC --create 3%s", self(), d.brokersFlag())
 	if d.postgres != nil {
-		line("  AUDITTRAIL_POSTGRES_URL_FILE=%s %s reconcile", quoted(d.short(devstack.FolderPostgresURL)), self())
+		line("  AUDITTRAIL_POSTGRES_URL_FILE=%s %s reconcile%s", quoted(d.short(devstack.FolderPostgresURL)), self(), d.brokersFlag())
 	}
 	line("\nProve that history was not changed, with the ledger's public keys in %s:\n", d.short(devstack.FolderVerifierKeys))
 	if api != "" && d.token != "" {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"time"
 
@@ -21,7 +22,7 @@ const reconcileRole = "audittrail_maintain"
 func newReconcileCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "reconcile",
-		Short: "Check that every Kafka offset is accounted for, and that the tables agree",
+		Short: "Check that every Kafka offset is accounted for, and that Kafka and the tables agree",
 		Long: `Reconcile reads the event store at postgres.url and checks, in one snapshot:
 
   - every offset between a partition's first and next one is in exactly one range;
@@ -31,8 +32,17 @@ func newReconcileCmd() *cobra.Command {
   - what ranges call dead-lettered is in dead_letters;
   - positions are dense from 0.
 
+It asks Kafka, at kafka.brokers, for the logs of the topics that the event store knows and of those that
+kafka.topics names, shows their first and end offsets and how many are still to be read, and checks that
+
+  - each topic is the one that was read, and was not deleted and made again;
+  - no log begins beyond the partition's next offset: those records were deleted unread;
+  - no log ends before it: the log was cut, or is another one;
+  - each partition is known to the event store: another installation may read it.
+
 It may run while ingest does. Each discrepancy is printed with its place, what was expected and what
-was found. Exit status 0 where there is none, 1 otherwise.`,
+was found. Exit status 0 where there is none, 1 otherwise. Records that wait to be read are none. Where
+Kafka does not answer, the status is 1 if kafka.brokers was given; else only a line says so.`,
 		Example: `  audittrail reconcile --postgres.url "$DATABASE_URL"
   audittrail reconcile --output json | jq .discrepancies`,
 		Args: cobra.NoArgs,
@@ -51,22 +61,30 @@ was found. Exit status 0 where there is none, 1 otherwise.`,
 			return err
 		}
 		defer conn.Close(c.Context()) //nolint:errcheck // nothing was written
+		cluster, err := newKafkaSide(c, cfg, conn)
+		if err != nil {
+			return err
+		}
+		defer cluster.client.Close()
 		report, err := reconcile(c, conn)
 		if err != nil {
 			return err
 		}
+		if err := cluster.compare(c.Context(), conn, report); err != nil {
+			return err
+		}
 		if output.value == "json" {
-			err = printReconciliationJSON(c.OutOrStdout(), report)
+			err = printReconciliationJSON(c.OutOrStdout(), report, cluster)
 		} else {
-			err = printReconciliation(c.OutOrStdout(), report)
+			err = printReconciliation(c.OutOrStdout(), report, cluster)
 		}
 		if err != nil {
 			return err
 		}
 		if n := int64(len(report.Discrepancies)) + report.Unlisted; n > 0 {
-			return fmt.Errorf("the accounting does not balance: %s discrepancies", grouped(n))
+			return errors.Join(fmt.Errorf("the accounting does not balance: %s discrepancies", grouped(n)), cluster.err())
 		}
-		return nil
+		return cluster.err()
 	}
 	return c
 }
@@ -111,32 +129,59 @@ func reconcile(c *cobra.Command, conn *pgx.Conn) (*store.Reconciliation, error) 
 	})
 }
 
-func printReconciliationJSON(w io.Writer, r *store.Reconciliation) error {
+func printReconciliationJSON(w io.Writer, r *store.Reconciliation, k *kafkaSide) error {
 	return printJSON(w, struct {
 		Balanced bool `json:"balanced"`
 		*store.Reconciliation
-	}{r.Balanced(), r})
+		Kafka *kafkaSide `json:"kafka"`
+	}{r.Balanced(), r, k})
 }
 
-func printReconciliation(w io.Writer, r *store.Reconciliation) error {
-	t := newTable(w, "TOPIC", "PARTITION", "FIRST", "NEXT", "OFFSETS", "STORED", "DUPLICATES", "DEAD-LETTERED", "ABSENT")
-	for _, p := range r.Partitions {
-		cells := append([]string{p.Topic, strconv.Itoa(int(p.Partition)), grouped(p.FirstOffset), grouped(p.NextOffset)}, accountCells(p.Account)...)
-		if err := t.add(cells...); err != nil {
-			return err
-		}
-	}
-	if err := t.add(append([]string{"total", "", "", ""}, accountCells(r.Total)...)...); err != nil {
-		return err
-	}
-	if err := t.flush(); err != nil {
+func printReconciliation(w io.Writer, r *store.Reconciliation, k *kafkaSide) error {
+	if err := printAccounts(w, r, len(k.logs.All) > 0); err != nil {
 		return err
 	}
 	if r.Balanced() {
-		_, err := fmt.Fprintln(w, "\nEvery offset is accounted for, and all tables agree.")
+		if _, err := fmt.Fprintln(w, "\nEvery offset is accounted for, and all tables agree."); err != nil {
+			return err
+		}
+	} else if err := printDiscrepancies(w, r); err != nil {
 		return err
 	}
-	return printDiscrepancies(w, r)
+	_, err := io.WriteString(w, k.words(r))
+	return err
+}
+
+// printAccounts prints a line a partition, with Kafka's offsets where there are any.
+func printAccounts(w io.Writer, r *store.Reconciliation, withKafka bool) error {
+	beside := func(cells ...string) []string {
+		if withKafka {
+			return cells
+		}
+		return nil
+	}
+	row := func(front, kafka []string, behind ...string) []string { return slices.Concat(front, kafka, behind) }
+	t := newTable(w, row([]string{"TOPIC", "PARTITION", "FIRST", "NEXT"}, beside("KAFKA FIRST", "KAFKA END", "TO READ"),
+		"OFFSETS", "STORED", "DUPLICATES", "DEAD-LETTERED", "ABSENT")...)
+	for _, p := range r.Partitions {
+		front := []string{p.Topic, strconv.Itoa(int(p.Partition)), grouped(p.FirstOffset), grouped(p.NextOffset)}
+		kafka := beside(orDash(p.KafkaFirst), orDash(p.KafkaEnd), orDash(p.ToRead))
+		if err := t.add(row(front, kafka, accountCells(p.Account)...)...); err != nil {
+			return err
+		}
+	}
+	if err := t.add(row([]string{"total", "", "", ""}, beside("", "", grouped(r.ToRead)), accountCells(r.Total)...)...); err != nil {
+		return err
+	}
+	return t.flush()
+}
+
+// orDash is a number, or a dash where there is none.
+func orDash(n *int64) string {
+	if n == nil {
+		return "-"
+	}
+	return grouped(*n)
 }
 
 func accountCells(a store.Account) []string {
@@ -165,7 +210,7 @@ func printDiscrepancies(w io.Writer, r *store.Reconciliation) error {
 
 // place says where a discrepancy is: topic/partition [from, to), batch, position.
 func place(d store.Discrepancy) string {
-	var text string
+	text := d.Topic
 	if d.Partition != nil {
 		text = fmt.Sprintf("%s/%d", d.Topic, *d.Partition)
 	}

@@ -34,7 +34,8 @@ checkpoint that --checkpoint names (as GET /v1/ledger/events/checkpoint gives it
 
 A notary signs within seconds, and whoever removes the last checkpoints may rewrite what they covered.
 So it is a finding if the entries behind the last signature span more than --max-unsigned, from the
-oldest of them to the newest. Who rewrites entries can rewrite their times, too: only the notary's memory
+oldest of them to the newest. A store without any checkpoint whose entries span less is not signed yet,
+which is exit status 1. Who rewrites entries can rewrite their times, too: only the notary's memory
 or a --checkpoint tells then.
 
 Give all keys that the ledger ever had: what others alone have signed is a notice where a later
@@ -132,6 +133,8 @@ func remembered(opts verify.Options) bool {
 // outcomeOfDatabase is the exit status. What was found weighs more than that something failed.
 func outcomeOfDatabase(report *verify.Report, failed error) error {
 	switch {
+	case report.Total == 0 && failed == nil && report.NotSigned():
+		return errors.New("the event store is not signed yet: verify again once a notary has signed it")
 	case report.Total == 0:
 		return failed
 	case failed != nil:

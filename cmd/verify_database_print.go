@@ -23,6 +23,9 @@ func printVerification(w io.Writer, r *verify.Report, memory string) error {
 			"Give a checkpoint that was kept elsewhere, or the notary's state file, to prove that.\n\n")
 	case !r.Complete && r.Total == 0:
 		b.WriteString("Nothing was found until then.\n\n")
+	case r.Complete && r.Total == 0 && r.NotSigned():
+		b.WriteString("NOT SIGNED YET: nothing was found, and nothing is proven, since no entry is signed. " +
+			"A notary signs within seconds: verify again.\n\n")
 	case r.Intact && unsigned > 0:
 		fmt.Fprintf(&b, "INTACT as far as it is signed: no event was altered, removed, inserted or moved. "+
 			"Nothing is proven of the last %s entries, which no signature covers.\n\n", grouped(unsigned))

@@ -38,6 +38,12 @@ func TestVerifyDatabaseSaysThatAllIsIntact(t *testing.T) {
 	require.NotContains(t, out, "INTACT")
 
 	appendOrders(t, url, 0, 3)
+	out, errs, status = call(t, "verify", "--database", "--key", key, "--postgres.url", url)
+	require.Equal(t, 1, status, "a new store is not signed yet")
+	require.Contains(t, out, "NOT SIGNED YET")
+	require.NotContains(t, out, "INTACT")
+	require.Contains(t, errs, "not signed yet")
+
 	sign(t, url, signing)
 	out, errs, status = call(t, "verify", "--database", "--key", key, "--postgres.url", url)
 	require.Equal(t, 0, status, errs)

@@ -15,6 +15,27 @@ import (
 	"github.com/oapi-codegen/runtime"
 )
 
+// Defines values for DeadLetterOmitted.
+const (
+	OmittedHeaders DeadLetterOmitted = "headers"
+	OmittedKey     DeadLetterOmitted = "key"
+	OmittedValue   DeadLetterOmitted = "value"
+)
+
+// Valid indicates whether the value is a known member of the DeadLetterOmitted enum.
+func (e DeadLetterOmitted) Valid() bool {
+	switch e {
+	case OmittedHeaders:
+		return true
+	case OmittedKey:
+		return true
+	case OmittedValue:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for DeadLetterStatus.
 const (
 	Dismissed DeadLetterStatus = "dismissed"
@@ -264,22 +285,12 @@ type ConsistencyProof struct {
 	Proof ProofHashes `json:"proof"`
 }
 
-// DeadLetter Example: {"detail":"is missing","field":"aggregateId","headers":[{"key":"content-type","value":"YXBwbGljYXRpb24vanNvbg=="}],"id":1,"key":"b3JkZXItMTAwMQ==","offset":5121,"partition":3,"reason":"missing_field","receivedAt":"2026-03-01T09:30:00.412345Z","status":"pending","topic":"orders","value":"eyJldmVudElkIjoiIn0="}
+// DeadLetter Example: {"detail":"is missing","field":"aggregateId","headers":[{"key":"content-type","value":"YXBwbGljYXRpb24vanNvbg=="}],"id":1,"key":"b3JkZXItMTAwMQ==","offset":5121,"partition":3,"reason":"missing_field","receivedAt":"2026-03-01T09:30:00.412345Z","status":"pending","topic":"orders","value":"eyJldmVudElkIjoiIn0=","valueLength":14,"valueSha256":"e2335d546da9bee8ffc8b4bae309ce73db59be08dd989cc9763e64983aba9c12"}
 type DeadLetter struct {
-	// Detail What was wrong. It never quotes the record.
-	Detail string `json:"detail"`
-
-	// Field The path of the member that was wrong; empty for the whole record.
-	Field string `json:"field"`
-
-	// Headers The record's headers in their order; names may repeat.
-	Headers []DeadLetterHeader `json:"headers"`
-	Id      DeadLetterId       `json:"id"`
-
-	// Key The record's key in base64; null where it had none.
-	Key       *[]byte `json:"key"`
-	Offset    int64   `json:"offset"`
-	Partition int32   `json:"partition"`
+	Id        DeadLetterId `json:"id"`
+	Topic     string       `json:"topic"`
+	Partition int32        `json:"partition"`
+	Offset    int64        `json:"offset"`
 
 	// Reason * `empty_value`: no value, or a tombstone
 	// * `malformed_json`: not one JSON object
@@ -287,21 +298,45 @@ type DeadLetter struct {
 	// * `invalid_text`: invalid UTF-8, NUL, a lone surrogate
 	// * `number_out_of_range`: more than 1,000 digits when written out plainly
 	// * `too_deep`: nested beyond `ingest.max_depth`
-	// * `too_large`: beyond `ingest.max_record_bytes`
+	// * `too_large`: beyond `ingest.max_record_bytes`; only its length, hash and first 4 KiB are kept
 	// * `missing_field`: a required member is absent or null
 	// * `invalid_field`: a member breaks its rule
 	// * `event_id_conflict`: the id is taken by an event with other content
 	// * `store_rejected`: PostgreSQL refused the row
 	// * `decode_failed`: not what its schema says
 	// * `unknown_schema`: the schema registry does not know its schema
-	Reason     Reason           `json:"reason"`
-	ReceivedAt string           `json:"receivedAt"`
-	Status     DeadLetterStatus `json:"status"`
-	Topic      string           `json:"topic"`
+	Reason Reason `json:"reason"`
 
-	// Value The record's value in base64; null for a tombstone.
+	// Field The path of the member that was wrong; empty for the whole record.
+	Field string `json:"field"`
+
+	// Detail What was wrong. It never quotes the record.
+	Detail string `json:"detail"`
+
+	// Key The record's key in base64; null where it had none.
+	Key *[]byte `json:"key"`
+
+	// Value What is kept of the record's value, in base64; null for a tombstone. Of a value that is `too_large` that is the beginning.
 	Value *[]byte `json:"value"`
+
+	// ValueLength How many bytes the record's whole value had; null for a tombstone.
+	ValueLength *int64 `json:"valueLength"`
+
+	// ValueSha256 SHA-256 of the record's whole value, in hexadecimal; null for a tombstone.
+	ValueSha256 *string `json:"valueSha256"`
+
+	// Headers The record's headers in their order; names may repeat.
+	Headers    []DeadLetterHeader `json:"headers"`
+	ReceivedAt string             `json:"receivedAt"`
+	Status     DeadLetterStatus   `json:"status"`
+
+	// Omitted What is not shown, since it is longer than 64 KiB: the key and the value are null then, and the
+	// headers are none. Only in lists, and only where there is something; the dead letter alone has all.
+	Omitted *[]DeadLetterOmitted `json:"omitted,omitempty"`
 }
+
+// DeadLetterOmitted defines model for DeadLetter.Omitted.
+type DeadLetterOmitted string
 
 // DeadLetterHeader defines model for DeadLetterHeader.
 type DeadLetterHeader struct {
@@ -533,7 +568,7 @@ type ProofHashes = []string
 // * `invalid_text`: invalid UTF-8, NUL, a lone surrogate
 // * `number_out_of_range`: more than 1,000 digits when written out plainly
 // * `too_deep`: nested beyond `ingest.max_depth`
-// * `too_large`: beyond `ingest.max_record_bytes`
+// * `too_large`: beyond `ingest.max_record_bytes`; only its length, hash and first 4 KiB are kept
 // * `missing_field`: a required member is absent or null
 // * `invalid_field`: a member breaks its rule
 // * `event_id_conflict`: the id is taken by an event with other content

@@ -137,6 +137,19 @@ func (e Export) VisitExportEventsResponse(w http.ResponseWriter) error {
 	})
 }
 
+// LongDeadLetter is a dead letter that is written while it is read, as an [Export] is.
+type LongDeadLetter struct {
+	Write func(start func() (ExportStream, error)) error
+}
+
+// VisitGetDeadLetterResponse streams the dead letter.
+func (d LongDeadLetter) VisitGetDeadLetterResponse(w http.ResponseWriter) error {
+	return d.Write(func() (ExportStream, error) {
+		w.Header().Set(contentType, jsonType)
+		return httpserver.StartStream(w, http.StatusOK)
+	})
+}
+
 func sendAs(w http.ResponseWriter, kind string, body []byte) error {
 	w.Header().Set(contentType, kind)
 	w.WriteHeader(http.StatusOK)

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strconv"
@@ -91,9 +92,10 @@ func isGone(err error) bool {
 	return errors.Is(err, kerr.UnknownTopicID) || errors.Is(err, kerr.UnknownTopicOrPartition)
 }
 
-// record is the dead letter as its topic gets it: the record as it was, and why it is there.
+// record is the dead letter as its topic gets it: the record as it was, and why it is there. One whose value
+// is not kept whole has none, and headers that tell the value's length and hash.
 func (p *publisher) record(d *store.DeadLetter) *kgo.Record {
-	headers := make([]kgo.RecordHeader, 0, len(d.Raw.Headers)+6)
+	headers := make([]kgo.RecordHeader, 0, len(d.Raw.Headers)+8)
 	for _, h := range d.Raw.Headers {
 		if !strings.HasPrefix(h.Key, deadLetterHeader) { // of an earlier life of the record
 			headers = append(headers, kgo.RecordHeader{Key: h.Key, Value: h.Value})
@@ -108,5 +110,11 @@ func (p *publisher) record(d *store.DeadLetter) *kgo.Record {
 	add("topic", d.Raw.Topic)
 	add("partition", strconv.Itoa(int(d.Raw.Partition)))
 	add("offset", strconv.FormatInt(d.Raw.Offset, 10))
-	return &kgo.Record{Topic: d.Raw.Topic + p.suffix, Key: d.Raw.Key, Value: d.Raw.Value, Headers: headers}
+	value := d.Raw.Value
+	if d.Raw.Oversize != nil {
+		value = nil
+		add("value-length", strconv.FormatInt(d.ValueLength, 10))
+		add("value-sha256", hex.EncodeToString(d.ValueSHA256))
+	}
+	return &kgo.Record{Topic: d.Raw.Topic + p.suffix, Key: d.Raw.Key, Value: value, Headers: headers}
 }

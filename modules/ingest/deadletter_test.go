@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -158,6 +159,31 @@ func TestDeadLettersArePublishedAsTheyWere(t *testing.T) {
 	}
 	if n := value(t, p.reg, "audittrail_dead_letters_pending"); n != 2 {
 		t.Errorf("metric says %v pending, want 2", n)
+	}
+}
+
+func TestWhatIsTooLargeIsPublishedWithoutItsValue(t *testing.T) {
+	b := newBroker(t)
+	topic := b.topic(unique("orders"), 1)
+	large := letter(topic, 7, "the beginning")
+	large.ValueLength, large.ValueSHA256 = 125_000_000, bytes.Repeat([]byte{0xab}, 32)
+	large.Raw.Oversize = &event.Oversize{Length: large.ValueLength, SHA256: [32]byte(large.ValueSHA256)}
+	o := newFakeOutbox(large)
+	p := start(t, b, newFakeStore(t), []string{topic}, withOutbox(o))
+	eventually(t, "it to be marked", func() bool { return o.done() == 1 })
+	p.stop()
+	got := b.consume(topic+".dlq", 1)[0]
+	if string(got.Key) != "key-7" || got.Value != nil {
+		t.Errorf("key %q, value %q", got.Key, got.Value)
+	}
+	var said []string
+	for _, h := range got.Headers {
+		said = append(said, h.Key+"="+string(h.Value))
+	}
+	for _, want := range []string{"audittrail-dead-letter-value-length=125000000", "audittrail-dead-letter-value-sha256=" + strings.Repeat("ab", 32)} {
+		if !slices.Contains(said, want) {
+			t.Errorf("headers %q lack %q", said, want)
+		}
 	}
 }
 

@@ -376,3 +376,15 @@ func TestUpRefusesAStoreThatWasFilledWithoutALedger(t *testing.T) {
 	require.Equal(t, 1, v)
 	require.False(t, dirty)
 }
+
+// A store that is filled keeps its dead letters as they are.
+func TestUpKeepsDeadLettersOfBefore(t *testing.T) {
+	opts := migrate.Options{URL: migratetest.Database(t)}
+	conn := connect(t, opts.URL)
+	latest, _ := version(t, opts)
+	require.NoError(t, migrate.Down(t.Context(), opts, latest-3, false))
+	execute(t, conn, `INSERT INTO dead_letters ("offset", received_at, topic_id, partition, topic, reason, field, detail, value, header_keys, header_values)
+		VALUES (0, now(), gen_random_uuid(), 0, 'orders', 'too_large', '', '', repeat('x', 2000000)::bytea, '{}', '{}')`)
+	require.NoError(t, migrate.Up(t.Context(), opts))
+	require.True(t, scan[bool](t, conn, `SELECT octet_length(value) = 2000000 AND value_length IS NULL AND value_sha256 IS NULL FROM dead_letters`))
+}

@@ -2,6 +2,7 @@ package query
 
 import (
 	"context"
+	"encoding/hex"
 	"strings"
 	"unicode/utf8"
 
@@ -33,11 +34,14 @@ func (h *Handlers) ListDeadLetters(ctx context.Context, r httpapi.ListDeadLetter
 	return httpapi.ListDeadLetters200JSONResponse{Body: list}, nil
 }
 
-// GetDeadLetter answers one of them.
+// GetDeadLetter answers one of them. A long one is streamed.
 func (h *Handlers) GetDeadLetter(ctx context.Context, r httpapi.GetDeadLetterRequestObject) (httpapi.GetDeadLetterResponseObject, error) {
 	found, err := h.reader.DeadLetter(ctx, r.Id)
 	if err != nil {
 		return nil, err
+	}
+	if found.Omitted.Any() {
+		return h.longDeadLetter(ctx, &found), nil
 	}
 	return httpapi.GetDeadLetter200JSONResponse{Body: deadLetter(&found)}, nil
 }
@@ -48,12 +52,34 @@ func deadLetter(d *store.DeadLetter) httpapi.DeadLetter {
 		Reason: httpapi.Reason(d.Reason), Field: d.Field, Detail: d.Detail,
 		Key: bytesOrNull(d.Raw.Key), Value: bytesOrNull(d.Raw.Value),
 		Headers:    make([]httpapi.DeadLetterHeader, len(d.Raw.Headers)),
-		ReceivedAt: event.FormatTime(d.ReceivedAt), Status: pending,
+		ReceivedAt: event.FormatTime(d.ReceivedAt), Status: pending, Omitted: omitted(d.Omitted),
+	}
+	if d.ValueLength >= 0 {
+		sum := hex.EncodeToString(d.ValueSHA256)
+		out.ValueLength, out.ValueSha256 = &d.ValueLength, &sum
 	}
 	for i, header := range d.Raw.Headers {
 		out.Headers[i] = deadLetterHeader(header)
 	}
 	return out
+}
+
+// omitted names what is not shown; nil where all is.
+func omitted(o store.Omitted) *[]httpapi.DeadLetterOmitted {
+	if !o.Any() {
+		return nil
+	}
+	var names []httpapi.DeadLetterOmitted
+	if o.Key {
+		names = append(names, httpapi.OmittedKey)
+	}
+	if o.Value {
+		names = append(names, httpapi.OmittedValue)
+	}
+	if o.Headers {
+		names = append(names, httpapi.OmittedHeaders)
+	}
+	return &names
 }
 
 // deadLetterHeader keeps a name that JSON can't carry, which Kafka allows, as bytes beside it.

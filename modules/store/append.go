@@ -56,32 +56,34 @@ func (a *Appender) Append(ctx context.Context, b Batch) (Receipt, error) {
 	if err != nil {
 		return receipt, err
 	}
-	for len(p.ranges) > 0 {
+	for blamed := true; len(p.ranges) > 0; {
 		if err := a.months.ensure(ctx, a.pool, p.events); err != nil {
 			return receipt, fmt.Errorf("append batch: %w", err)
 		}
 		err := a.try(ctx, p, &receipt)
-		var (
-			fenced  *fencedError
-			refused *refusedError
-		)
-		switch {
-		case err == nil:
+		var refused *refusedError
+		if errors.As(err, &refused) {
+			var bad int
+			bad, err = a.separate(ctx, p, refused)
+			if err == nil && bad == 0 && !(blamed && isMissingPartition(refused.cause)) {
+				err = fmt.Errorf("no event alone is to blame: %w", refused)
+			}
+			if blamed = bad > 0; err == nil {
+				continue
+			}
+		}
+		if err == nil {
 			return receipt, nil
-		case errors.As(err, &fenced):
-			if err := a.settle(ctx, fenced.ranges, &receipt); err != nil {
-				return receipt, fmt.Errorf("append batch: %w", err)
-			}
-			p, err = newPlan(p.without(fenced.ranges), a.now())
-			if err != nil {
-				return receipt, err
-			}
-		case errors.As(err, &refused):
-			if err := a.separate(ctx, p, refused); err != nil {
-				return receipt, fmt.Errorf("append batch: %w", err)
-			}
-		default:
+		}
+		var fenced *fencedError
+		if !errors.As(err, &fenced) {
 			return receipt, fmt.Errorf("append batch: %w", err)
+		}
+		if err := a.settle(ctx, fenced.ranges, &receipt); err != nil {
+			return receipt, fmt.Errorf("append batch: %w", err)
+		}
+		if p, err = newPlan(p.without(fenced.ranges), a.now()); err != nil {
+			return receipt, err
 		}
 	}
 	return receipt, nil

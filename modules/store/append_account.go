@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"strings"
 	"time"
@@ -15,8 +16,8 @@ import (
 const (
 	deadLetterSQL = `WITH letter AS (
 			INSERT INTO dead_letters (received_at, topic_id, topic, partition, "offset", reason, field, detail,
-				key, value, header_keys, header_values)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) RETURNING id)
+				key, value, header_keys, header_values, value_length, value_sha256)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) RETURNING id)
 		INSERT INTO dead_letter_outbox (dead_letter_id) SELECT id FROM letter`
 
 	rangeSQL = `INSERT INTO ingest_ranges (topic_id, partition, from_offset, to_offset, stored, duplicates,
@@ -113,8 +114,21 @@ func (t *transaction) queueDeadLetter(batch *pgx.Batch, r *event.Rejected) {
 	for i, h := range r.Raw.Headers {
 		keys[i], values[i] = []byte(h.Key), h.Value
 	}
+	length, sum := valueOf(&r.Raw)
 	batch.Queue(deadLetterSQL, t.plan.recordedAt, [16]byte(r.Raw.TopicID), r.Raw.Topic, r.Raw.Partition, r.Raw.Offset,
-		string(r.Reason), storable(r.Field), storable(r.Detail), r.Raw.Key, r.Raw.Value, keys, values)
+		string(r.Reason), storable(r.Field), storable(r.Detail), r.Raw.Key, r.Raw.Value, keys, values, length, sum)
+}
+
+// valueOf is the length and the SHA-256 of a record's whole value; nil where it has none.
+func valueOf(r *event.Raw) (length *int64, sum []byte) {
+	if r.Oversize != nil {
+		return &r.Oversize.Length, r.Oversize.SHA256[:]
+	}
+	if r.Value == nil {
+		return nil, nil
+	}
+	n, hash := int64(len(r.Value)), sha256.Sum256(r.Value)
+	return &n, hash[:]
 }
 
 // storable is a text that PostgreSQL takes: a record's member names reach a dead letter's field.

@@ -16,6 +16,10 @@ import (
 const (
 	beginSQL = `BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE`
 
+	// A deferred constraint of an operator's own would refuse a row at COMMIT, where none can be told from
+	// the others any more.
+	checkAtOnceSQL = `SET CONSTRAINTS ALL IMMEDIATE`
+
 	// By primary key. The old value in the condition is the fence: 0 rows means that somebody else has
 	// moved the partition on, or that this very batch has.
 	fenceSQL = `UPDATE ingest_offsets SET next_offset = $1, leader_epoch = $2, updated_at = $3
@@ -64,14 +68,17 @@ func (e *refusedError) Unwrap() error { return e.cause }
 func (t *transaction) fence(ctx context.Context) error {
 	var batch pgx.Batch
 	batch.Queue(beginSQL)
+	batch.Queue(checkAtOnceSQL)
 	for _, r := range t.plan.ranges {
 		batch.Queue(fenceSQL, r.To, r.LeaderEpoch, t.plan.recordedAt, [16]byte(r.TopicID), r.Number, r.From)
 	}
 	batch.Queue(nextBatchSQL)
 	results := t.conn.SendBatch(ctx, &batch)
 	defer results.Close() //nolint:errcheck // closed and checked below; this one is for early returns
-	if _, err := results.Exec(); err != nil {
-		return fmt.Errorf("begin: %w", err)
+	for range 2 {
+		if _, err := results.Exec(); err != nil {
+			return fmt.Errorf("begin: %w", err)
+		}
 	}
 	var fenced fencedError
 	for _, r := range t.plan.ranges {
@@ -161,14 +168,19 @@ func (t *transaction) copyEvents(ctx context.Context) error {
 		return nil
 	}
 	t.plan.rows.number(t.survivors, t.batch)
-	tag, err := t.conn.PgConn().CopyFrom(ctx, t.plan.rows.reader(t.survivors), copyEventsSQL)
+	return t.copyRows(ctx, t.survivors)
+}
+
+// copyRows copies rows that are numbered.
+func (t *transaction) copyRows(ctx context.Context, chosen []int32) error {
+	tag, err := t.conn.PgConn().CopyFrom(ctx, t.plan.rows.reader(chosen), copyEventsSQL)
 	switch {
 	case isRefusal(err):
 		return &refusedError{cause: err}
 	case err != nil:
 		return fmt.Errorf("copy events: %w", err)
-	case tag.RowsAffected() != int64(len(t.survivors)):
-		return fmt.Errorf("copy events: %d of %d rows arrived", tag.RowsAffected(), len(t.survivors))
+	case tag.RowsAffected() != int64(len(chosen)):
+		return fmt.Errorf("copy events: %d of %d rows arrived", tag.RowsAffected(), len(chosen))
 	}
 	return nil
 }

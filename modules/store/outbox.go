@@ -22,21 +22,23 @@ const outboxBytes = 8 << 20
 const (
 	// By dead_letter_outbox_unpublished. The running sum bounds the bytes; the first row always comes.
 	nextOutboxSQL = `SELECT id FROM (
-			SELECT d.id, sum(coalesce(octet_length(d.key), 0) + coalesce(octet_length(d.value), 0)
-					+ coalesce(pg_column_size(d.header_values), 0)) OVER (ORDER BY d.id) AS bytes,
+			SELECT d.id, sum(coalesce(octet_length(d.key), 0) + CASE WHEN d.reason = 'too_large' THEN 0 ELSE coalesce(octet_length(d.value), 0) END
+					+ (SELECT coalesce(sum(octet_length(k) + coalesce(octet_length(v), 0) + 40), 0) FROM unnest(d.header_keys, d.header_values) AS h (k, v)))
+					OVER (ORDER BY d.id) AS bytes,
 				row_number() OVER (ORDER BY d.id) AS n
 			FROM (SELECT o.dead_letter_id FROM dead_letter_outbox o JOIN dead_letters l ON l.id = o.dead_letter_id
 				WHERE o.published_at IS NULL AND o.dead_letter_id > $1 AND l.topic <> ALL ($2)
 				ORDER BY o.dead_letter_id LIMIT $3) AS o
 			JOIN dead_letters d ON d.id = o.dead_letter_id) AS s
 		WHERE bytes <= $4 OR n = 1`
-	readOutboxSQL = `SELECT ` + deadLetterColumns + ` FROM dead_letters WHERE id = ANY ($1) ORDER BY id`
+	readOutboxSQL = `SELECT ` + publishedColumns + ` FROM dead_letters WHERE id = ANY ($1) ORDER BY id`
 	publishedSQL  = `UPDATE dead_letter_outbox SET published_at = now() WHERE dead_letter_id = ANY ($1) AND published_at IS NULL`
 	pendingSQL    = `SELECT count(*) FROM dead_letters`
 )
 
 // Next answers unpublished dead letters with ids above after, in order, but for those whose (source)
-// topic is in skip: at most limit, and at most 8 MiB unless the first alone is larger.
+// topic is in skip: at most limit, and at most 8 MiB unless the first alone is larger. Of values that are
+// too large it answers length and hash only.
 func (o *Outbox) Next(ctx context.Context, after int64, skip []string, limit int) ([]DeadLetter, error) {
 	if skip == nil {
 		skip = []string{} // <> ALL (NULL) is never true
@@ -50,7 +52,7 @@ func (o *Outbox) Next(ctx context.Context, after int64, skip []string, limit int
 		return nil, nil
 	}
 	rows, _ = o.pool.Query(ctx, readOutboxSQL, ids)
-	letters, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (DeadLetter, error) { return scanDeadLetter(row) })
+	letters, err := collectDeadLetters(rows)
 	if err != nil {
 		return nil, fmt.Errorf("read unpublished dead letters: %w", err)
 	}

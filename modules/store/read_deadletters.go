@@ -26,8 +26,12 @@ type DeadLetterPage struct {
 	Next  string // the next page's cursor; "" where this one is the last
 }
 
+// hashedBytes is how many bytes of values a page may hash: those that were kept before their hash was.
+const hashedBytes = 64 << 20
+
 // DeadLetters answers a part of the dead letters that fit the filter, the latest first; p.Order is not
-// looked at. Served by the primary key, dead_letters_topic and dead_letters_reason.
+// looked at. What is longer than ShownBytes is left out. Served by the primary key, dead_letters_topic and
+// dead_letters_reason.
 func (r *Reader) DeadLetters(ctx context.Context, f DeadLetterFilter, p Page) (DeadLetterPage, error) {
 	where := &conditions{}
 	if f.Topic != "" {
@@ -47,6 +51,9 @@ func (r *Reader) DeadLetters(ctx context.Context, f DeadLetterFilter, p Page) (D
 	err := r.read(ctx, "list dead letters", func(ctx context.Context, conn *pgx.Conn) error {
 		return r.collectDeadLetters(ctx, conn, where, p.Limit, &page, f.fingerprint())
 	})
+	if err == nil {
+		err = r.hashValues(ctx, page.Items)
+	}
 	return page, err
 }
 
@@ -54,26 +61,26 @@ func (r *Reader) collectDeadLetters(ctx context.Context, conn *pgx.Conn, where *
 	page *DeadLetterPage, fingerprint []byte) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	sql := "SELECT " + deadLetterColumns + " FROM dead_letters WHERE " + where.sql() +
+	sql := "SELECT " + shownColumns + shownFrom + "WHERE " + where.sql() +
 		" ORDER BY id DESC LIMIT " + where.bind(limit+1)
 	rows, err := conn.Query(ctx, sql, append([]any{pgx.QueryExecModeExec}, where.args...)...)
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
-	free := r.pageBytes
+	free, hashes := r.pageBytes, int64(hashedBytes)
 	for rows.Next() {
 		letter, err := scanDeadLetter(rows)
 		if err != nil {
 			return err
 		}
-		size := letter.size()
-		if n := len(page.Items); n > 0 && (n == limit || size > free) {
+		size, toHash := letter.size(), letter.toHash()
+		if n := len(page.Items); n > 0 && (n == limit || size > free || toHash > hashes) {
 			page.Next = cursor(key{time.Unix(0, 0), page.Items[n-1].ID}, Descending, fingerprint)
 			cancel() // as in collect: what is left is not drained
 			return nil
 		}
-		page.Items, free = append(page.Items, letter), free-size
+		page.Items, free, hashes = append(page.Items, letter), free-size, hashes-toHash
 	}
 	return rows.Err()
 }
@@ -87,10 +94,49 @@ func (d *DeadLetter) size() int {
 	return n
 }
 
-// By dead_letters' primary key.
-const deadLetterByIDSQL = `SELECT ` + deadLetterColumns + ` FROM dead_letters WHERE id = $1`
+// toHash is how many bytes the server reads to answer the value's hash, which older rows do not keep.
+func (d *DeadLetter) toHash() int64 {
+	if d.ValueSHA256 != nil || d.ValueLength < 0 {
+		return 0
+	}
+	return d.ValueLength
+}
 
-// DeadLetter answers the dead letter of this id.
+const (
+	// By dead_letters' primary key.
+	deadLetterByIDSQL = `SELECT ` + shownColumns + shownFrom + `WHERE id = $1`
+	hashValuesSQL     = `SELECT id, sha256(value) FROM dead_letters WHERE id = ANY ($1)`
+)
+
+// hashValues adds the hashes that the rows do not keep.
+func (r *Reader) hashValues(ctx context.Context, letters []DeadLetter) error {
+	at := map[int64]*DeadLetter{}
+	var ids []int64
+	for i := range letters {
+		if d := &letters[i]; d.ValueSHA256 == nil && d.ValueLength >= 0 {
+			at[d.ID], ids = d, append(ids, d.ID)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	return r.read(ctx, "hash values of dead letters", func(ctx context.Context, conn *pgx.Conn) error {
+		var (
+			id  int64
+			sum []byte
+		)
+		rows, _ := conn.Query(ctx, hashValuesSQL, ids)
+		_, err := pgx.ForEachRow(rows, []any{&id, &sum}, func() error {
+			at[id].ValueSHA256 = sum
+			sum = nil
+			return nil
+		})
+		return err
+	})
+}
+
+// DeadLetter answers the dead letter of this id, without what is longer than ShownBytes: ReadKey, ReadValue
+// and ReadHeaders answer that in parts.
 func (r *Reader) DeadLetter(ctx context.Context, id int64) (DeadLetter, error) {
 	var letter DeadLetter
 	err := r.read(ctx, "read dead letter", func(ctx context.Context, conn *pgx.Conn) (err error) {
@@ -100,7 +146,12 @@ func (r *Reader) DeadLetter(ctx context.Context, id int64) (DeadLetter, error) {
 		}
 		return err
 	})
-	return letter, err
+	if err != nil {
+		return DeadLetter{}, err
+	}
+	one := []DeadLetter{letter}
+	err = r.hashValues(ctx, one)
+	return one[0], err
 }
 
 var errNoDeadLetter = errs.New(errs.NotFound, "not_found", "there is no dead letter with this id")

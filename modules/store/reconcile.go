@@ -6,6 +6,8 @@ import (
 	"strconv"
 
 	"github.com/jackc/pgx/v5"
+
+	"audittrail/modules/event"
 )
 
 // Reconciliation is the outcome of Reconcile: what the accounting says, and where it contradicts
@@ -17,6 +19,12 @@ type Reconciliation struct {
 
 	// Unlisted is how many more discrepancies there are than are listed.
 	Unlisted int64 `json:"unlisted"`
+
+	// ToRead is how many offsets Kafka has that are still to be read; 0 before CompareKafka.
+	ToRead int64 `json:"toRead"`
+
+	topics     []event.TopicID // of Partitions
+	kafkaFound int             // discrepancies with Kafka
 }
 
 // Balanced says that every offset is accounted for and no table contradicts another.
@@ -37,6 +45,13 @@ type PartitionAccount struct {
 	Partition   int32  `json:"partition"`
 	FirstOffset int64  `json:"firstOffset"`
 	NextOffset  int64  `json:"nextOffset"`
+
+	// What Kafka says, and what is still to be read of it; nil where it was not asked, or does not have the log
+	// any more.
+	KafkaFirst *int64 `json:"kafkaFirst"`
+	KafkaEnd   *int64 `json:"kafkaEnd"` // exclusive
+	ToRead     *int64 `json:"toRead"`
+
 	Account
 }
 
@@ -130,15 +145,18 @@ func (r *Reconciliation) account(ctx context.Context, tx pgx.Tx) error {
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var p PartitionAccount
-		if err := rows.Scan(&p.Topic, &p.Partition, &p.FirstOffset, &p.NextOffset,
+		var (
+			p  PartitionAccount
+			id [16]byte
+		)
+		if err := rows.Scan(&id, &p.Topic, &p.Partition, &p.FirstOffset, &p.NextOffset,
 			&p.Stored, &p.Duplicates, &p.DeadLettered, &p.Absent); err != nil {
 			return err
 		}
 		p.Offsets = p.NextOffset - p.FirstOffset
 		r.Total.add(p.Account)
 		if len(r.Partitions) < maxPartitions {
-			r.Partitions = append(r.Partitions, p)
+			r.Partitions, r.topics = append(r.Partitions, p), append(r.topics, id)
 		}
 	}
 	return rows.Err()

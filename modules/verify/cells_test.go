@@ -79,6 +79,8 @@ func harmless() map[string]string {
 		"dead_letters.detail":                         deadLetter,
 		"dead_letters.key":                            deadLetter,
 		"dead_letters.value":                          deadLetter,
+		"dead_letters.value_length":                   deadLetter,
+		"dead_letters.value_sha256":                   deadLetter,
 		"dead_letters.header_keys":                    deadLetter,
 		"dead_letters.header_values":                  deadLetter,
 		"dead_letter_outbox.published_at":             state,

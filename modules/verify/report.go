@@ -10,7 +10,7 @@ import (
 
 // Report is the outcome of a verification.
 type Report struct {
-	Intact bool `json:"intact"` // all was looked at, and nothing found
+	Intact bool `json:"intact"` // all was looked at, nothing found, and something signed unless the store is empty
 	// Complete is false where the verification could not be finished: nothing is said then of what it did
 	// not come to.
 	Complete bool   `json:"complete"`
@@ -39,6 +39,15 @@ type LogReport struct {
 	UnsignedSince string `json:"unsignedSince,omitzero"`
 	Checkpoints   int64  `json:"checkpoints"` // how many were checked
 	Complete      bool   `json:"complete"`    // it was looked at to its end
+}
+
+// NotSigned reports whether the event store has entries and no good signature covers any of them.
+func (r *Report) NotSigned() bool {
+	var size, signed int64
+	for _, l := range r.Logs {
+		size, signed = size+l.Size, signed+l.Signed
+	}
+	return size > 0 && signed == 0
 }
 
 // Notice is something to know that is no finding.

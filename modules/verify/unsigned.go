@@ -47,11 +47,13 @@ func (w *walk) findUnsigned(ctx context.Context) error {
 }
 
 // explainUnsigned reports a log that nobody signed, or not for long. Where signed roots do not fit, that
-// is what is to be told.
+// is what is to be told. A log without any checkpoint whose entries are no longer a time than a tail may be
+// is a new one: it is not signed yet.
 func (r *run) explainUnsigned(log ledger.Log, h *head) {
 	span := h.unsignedUntil.Sub(h.unsignedSince)
 	switch {
 	case !h.done || h.total == 0:
+	case h.trusted+h.checkpoints == 0 && !h.unsignedSince.IsZero() && span <= r.opts.MaxUnsigned:
 	case h.trusted == 0:
 		r.findings.add(Finding{Kind: LogUnsigned, Log: log, Detail: fmt.Sprintf(
 			"no checkpoint that a given key has signed is there, so nothing proves the log's %d entries", h.total)})

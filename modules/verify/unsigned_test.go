@@ -51,6 +51,31 @@ func TestUnsignedTail(t *testing.T) {
 	require.Len(t, found(h.verify(t), verify.LogUnsigned), 1)
 }
 
+// TestANewStoreIsNotSignedYet: a notary signs the first entries within seconds. Until then nothing is proven,
+// which is neither intact nor a finding.
+func TestANewStoreIsNotSignedYet(t *testing.T) {
+	h := newHistory(t)
+	now := time.Date(2024, 5, 1, 12, 0, 0, 0, time.UTC)
+	h.append = store.NewAppender(store.AppenderOptions{Pool: h.pool, Now: func() time.Time { return now }})
+	require.False(t, h.verify(t).NotSigned(), "nothing is there to be signed")
+	h.grow(t, 10)
+	report := h.verify(t)
+	require.Empty(t, report.Findings)
+	require.False(t, report.Intact)
+	require.True(t, report.NotSigned())
+	require.EqualValues(t, 10, report.Logs[0].NotYetSigned)
+
+	now = now.Add(verify.DefaultMaxUnsigned + time.Second)
+	h.grow(t, 10)
+	report = h.verify(t)
+	require.Len(t, found(report, verify.LogUnsigned), 1, "no notary signs: "+show(report))
+
+	h.sign(t)
+	report = h.verify(t)
+	require.True(t, report.Intact, show(report))
+	require.False(t, report.NotSigned())
+}
+
 // TestAClockAheadIsNoTail: what was signed long since was recorded by another clock.
 func TestAClockAheadIsNoTail(t *testing.T) {
 	h := newHistory(t)

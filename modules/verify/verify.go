@@ -233,7 +233,7 @@ func (r *run) report(complete bool) *Report {
 		report.Logs = append(report.Logs, l)
 	}
 	report.Findings, report.Counts, report.Total = r.findings.all()
-	report.Intact = complete && report.Total == 0
+	report.Intact = complete && report.Total == 0 && !report.NotSigned()
 	return report
 }
 

@@ -1,0 +1,3 @@
+BEGIN;
+ALTER TABLE dead_letters DROP COLUMN value_length, DROP COLUMN value_sha256;
+COMMIT;

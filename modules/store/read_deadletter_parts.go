@@ -1,0 +1,114 @@
+package store
+
+import (
+	"context"
+	"iter"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// What is long in a dead letter is read in slices, each by a statement of its own: a slow reader holds no
+// connection. A dead letter never changes, so the slices fit each other.
+
+// sliceBytes is how much is read at once. Base64 takes it without a rest. PostgreSQL unpacks a compressed
+// value up to a slice's end, so that small slices of long values cost more.
+const sliceBytes = 3 << 19
+
+// headerPage is how many bytes of headers are read at once, about.
+const headerPage = 1 << 20
+
+// substring counts bytes from 1.
+const (
+	keySliceSQL    = `SELECT substring(key FROM $2 FOR $3) FROM dead_letters WHERE id = $1`
+	valueSliceSQL  = `SELECT substring(value FROM $2 FOR $3) FROM dead_letters WHERE id = $1`
+	headerSliceSQL = `SELECT substring(header_values[$4] FROM $2 FOR $3) FROM dead_letters WHERE id = $1`
+
+	// The running sum bounds the bytes; the first header always comes, a long value's beginning of it.
+	headersSQL = `SELECT n, k, substring(v FOR $3), coalesce(octet_length(v), 0) FROM (
+			SELECT n, k, v, sum(octet_length(k) + least(coalesce(octet_length(v), 0), $3::int) + 40) OVER (ORDER BY n) AS bytes,
+				row_number() OVER (ORDER BY n) AS nth
+			FROM dead_letters, unnest(header_keys, header_values) WITH ORDINALITY AS h (k, v, n) WHERE id = $1 AND n > $2
+		) AS h WHERE bytes <= $4 OR nth = 1 ORDER BY n`
+)
+
+// ReadKey answers the record's key in slices.
+func (r *Reader) ReadKey(ctx context.Context, id int64) iter.Seq2[[]byte, error] {
+	return r.slices(ctx, keySliceSQL, id)
+}
+
+// ReadValue answers in slices what is kept of the record's value.
+func (r *Reader) ReadValue(ctx context.Context, id int64) iter.Seq2[[]byte, error] {
+	return r.slices(ctx, valueSliceSQL, id)
+}
+
+// slices reads slices until one is not full.
+func (r *Reader) slices(ctx context.Context, sql string, id int64, more ...any) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		for from := 1; ; from += sliceBytes {
+			var slice []byte
+			err := r.read(ctx, "read dead letter", func(ctx context.Context, conn *pgx.Conn) error {
+				return conn.QueryRow(ctx, sql, append([]any{id, from, sliceBytes}, more...)...).Scan(&slice)
+			})
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if len(slice) > 0 && !yield(slice, nil) || len(slice) < sliceBytes {
+				return
+			}
+		}
+	}
+}
+
+// LongHeader is a header of a dead letter whose value may be long.
+type LongHeader struct {
+	Key   string
+	Value []byte                   // nil where it had none; not there where Rest is
+	Rest  iter.Seq2[[]byte, error] // the whole value in slices, where it is longer than ShownBytes
+}
+
+type headerRow struct {
+	n      int
+	key    []byte
+	value  []byte
+	length int
+}
+
+// ReadHeaders answers the record's headers in their order.
+func (r *Reader) ReadHeaders(ctx context.Context, id int64) iter.Seq2[LongHeader, error] {
+	return func(yield func(LongHeader, error) bool) {
+		for after := 0; ; {
+			page, err := r.headerPage(ctx, id, after)
+			if err != nil {
+				yield(LongHeader{}, err)
+				return
+			}
+			for _, h := range page {
+				header := LongHeader{Key: string(h.key), Value: h.value}
+				if h.length > ShownBytes {
+					header.Value, header.Rest = nil, r.slices(ctx, headerSliceSQL, id, h.n)
+				}
+				if !yield(header, nil) {
+					return
+				}
+				after = h.n
+			}
+			if len(page) == 0 {
+				return
+			}
+		}
+	}
+}
+
+func (r *Reader) headerPage(ctx context.Context, id int64, after int) (page []headerRow, err error) {
+	err = r.read(ctx, "read dead letter's headers", func(ctx context.Context, conn *pgx.Conn) error {
+		rows, _ := conn.Query(ctx, headersSQL, id, after, ShownBytes, headerPage)
+		var err error
+		page, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (h headerRow, err error) {
+			err = row.Scan(&h.n, &h.key, &h.value, &h.length)
+			return h, err
+		})
+		return err
+	})
+	return page, err
+}

@@ -1,0 +1,107 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"audittrail/modules/event"
+)
+
+// KafkaLog is a partition's log as Kafka has it: the offsets [First, End) may hold records.
+type KafkaLog struct {
+	Partition // TopicID is the topic's present id in Kafka
+	First     int64
+	End       int64
+}
+
+// Querier reads: a connection, a pool or a transaction.
+type Querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
+const admittedTopicsSQL = `SELECT DISTINCT ON (topic) topic, topic_id FROM public.ingest_topics ORDER BY topic, admitted_at DESC`
+
+// AdmittedTopics answers the topics that ingest has ever read, each with the id that was admitted last.
+func AdmittedTopics(ctx context.Context, db Querier) (map[string]event.TopicID, error) {
+	topics := map[string]event.TopicID{}
+	var (
+		topic string
+		id    [16]byte
+	)
+	rows, _ := db.Query(ctx, admittedTopicsSQL)
+	_, err := pgx.ForEachRow(rows, []any{&topic, &id}, func() error {
+		topics[topic] = id
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read topics: %w", err)
+	}
+	return topics, nil
+}
+
+// CompareKafka adds Kafka's offsets to the partitions' accounts, and what does not fit to the discrepancies.
+// admitted are the topics' ids as the event store has them.
+//
+// First MUST have been read before the accounting and End after it: both only grow, so that what ingest does
+// meanwhile is no discrepancy. Records that wait to be read are none.
+func (r *Reconciliation) CompareKafka(admitted map[string]event.TopicID, logs []KafkaLog) {
+	accounts := map[Partition]*PartitionAccount{}
+	for i := range r.Partitions {
+		p := &r.Partitions[i]
+		accounts[Partition{TopicID: r.topics[i], Topic: p.Topic, Number: p.Partition}] = p
+	}
+	strangers := map[string]bool{}
+	for _, log := range logs {
+		known, ok := admitted[log.Topic]
+		if ok && known != log.TopicID {
+			if !strangers[log.Topic] {
+				strangers[log.Topic] = true
+				r.kafka(log, "kafka_topic_id", nil, nil, event.ID(known).String(), event.ID(log.TopicID).String(),
+					"a topic in Kafka is the one that is read, and was not deleted and made again")
+			}
+			continue
+		}
+		account := accounts[log.Partition]
+		if account == nil {
+			r.kafka(log, "kafka_unknown_partition", &log.First, &log.End, "a row in ingest_offsets", "nothing",
+				"a partition in Kafka is read into this event store, and by nobody else of its consumer group")
+			continue
+		}
+		r.compareLog(log, account)
+	}
+}
+
+// compareLog compares the log with how far it was read.
+func (r *Reconciliation) compareLog(log KafkaLog, account *PartitionAccount) {
+	next := account.NextOffset
+	toRead := max(0, log.End-max(next, log.First))
+	account.KafkaFirst, account.KafkaEnd, account.ToRead = &log.First, &log.End, &toRead
+	r.ToRead += toRead
+	if log.First > next {
+		r.kafka(log, "kafka_first", &next, &log.First, next, log.First, "Kafka's log begins at the next offset or before it: no record was deleted unread")
+	}
+	if log.End < next {
+		r.kafka(log, "kafka_end", &log.End, &next, next, log.End, "Kafka's log reaches to the next offset: it is the log that was read, and was not cut")
+	}
+}
+
+// kafka notes a discrepancy between Kafka and the accounting.
+func (r *Reconciliation) kafka(log KafkaLog, check string, from, to *int64, expected, found any, rule string) {
+	if r.kafkaFound++; r.kafkaFound > maxDiscrepancies {
+		r.Unlisted++
+		return
+	}
+	d := Discrepancy{Check: check, Topic: log.Topic, From: from, To: to, Expected: expected, Found: found, Detail: rule}
+	if check != "kafka_topic_id" {
+		d.Partition = &log.Number
+	}
+	r.Discrepancies = append(r.Discrepancies, d)
+}
+
+// TopicGone notes that Kafka does not have a topic that is to be read.
+func (r *Reconciliation) TopicGone(topic string, id event.TopicID) {
+	r.kafka(KafkaLog{Partition: Partition{Topic: topic}}, "kafka_topic_id", nil, nil, event.ID(id).String(), "nothing",
+		"a topic that is to be read is in Kafka, and was not deleted")
+}
