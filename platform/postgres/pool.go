@@ -108,7 +108,6 @@ func setParameters(conn *pgx.ConnConfig, opts PoolOptions) {
 	p := conn.RuntimeParams
 	p["application_name"] = "audittrail-" + opts.Name
 	p["search_path"] = "public, pg_temp"
-	maps.Copy(p, pinned())
 	p["lock_timeout"] = milliseconds(opts.LockTimeout)
 	p["statement_timeout"] = milliseconds(opts.StatementTimeout)
 	p["idle_in_transaction_session_timeout"] = milliseconds(opts.IdleInTransactionTimeout)
@@ -120,24 +119,6 @@ func setParameters(conn *pgx.ConnConfig, opts PoolOptions) {
 		p["role"] = opts.Role
 	}
 	maps.Copy(p, opts.Parameters)
-}
-
-// pinned returns the settings that change how values and statements are read or written, or which rows
-// they see. A login or a database may have others as defaults; a start-up parameter outranks them.
-func pinned() map[string]string {
-	return map[string]string{
-		"client_encoding":               "UTF8",
-		"datestyle":                     "ISO, MDY",
-		"intervalstyle":                 "postgres",
-		"timezone":                      "UTC",
-		"bytea_output":                  "hex",
-		"extra_float_digits":            "1",
-		"standard_conforming_strings":   "on",
-		"array_nulls":                   "on",
-		"transform_null_equals":         "off",
-		"row_security":                  "on",
-		"default_transaction_isolation": "read committed",
-	}
 }
 
 func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
