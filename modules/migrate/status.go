@@ -71,9 +71,12 @@ func version(ctx context.Context, db Queryer) (v int, dirty bool, err error) {
 	return max(v, 0), dirty, nil
 }
 
-// Check answers whether the schema fits this program: clean, and at least of its version. A newer one
+// Check answers whether the schema fits this program: in UTF8, clean, and at least of its version. A newer one
 // fits, so that the database is migrated before the programs are replaced one by one.
 func Check(ctx context.Context, db Queryer) error {
+	if err := checkEncoding(ctx, db); err != nil {
+		return err
+	}
 	s, err := readStatus(ctx, db, Options{}.withDefaults())
 	switch {
 	case err != nil:

@@ -108,7 +108,6 @@ func setParameters(conn *pgx.ConnConfig, opts PoolOptions) {
 	p := conn.RuntimeParams
 	p["application_name"] = "audittrail-" + opts.Name
 	p["search_path"] = "public, pg_temp"
-	p["timezone"] = "UTC"
 	p["lock_timeout"] = milliseconds(opts.LockTimeout)
 	p["statement_timeout"] = milliseconds(opts.StatementTimeout)
 	p["idle_in_transaction_session_timeout"] = milliseconds(opts.IdleInTransactionTimeout)

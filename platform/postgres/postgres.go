@@ -6,6 +6,7 @@
 package postgres
 
 import (
+	"maps"
 	"net/url"
 	"strings"
 
@@ -15,6 +16,7 @@ import (
 )
 
 // Parse reads a connection string: a URL (postgres://…) or keywords and values (host=… user=…).
+// Its settings are pinned, so that every pool and command reads and writes values alike.
 // No error of it quotes the string, since that holds a password.
 func Parse(connection string) (*pgx.ConnConfig, error) {
 	if connection == "" {
@@ -24,6 +26,7 @@ func Parse(connection string) (*pgx.ConnConfig, error) {
 	if err != nil {
 		return nil, errs.New(errs.Invalid, "invalid_configuration", "%s", whyInvalid(connection)).InField("postgres.url")
 	}
+	maps.Copy(config.RuntimeParams, pinned())
 	return config, nil
 }
 
@@ -50,4 +53,22 @@ func whyInvalid(connection string) string {
 		}
 	}
 	return "has a part that can't be used; check the host, the port and the parameters"
+}
+
+// pinned returns the settings that change how values and statements are read or written, or which rows
+// they see. A login or a database may have others as defaults; a start-up parameter outranks them.
+func pinned() map[string]string {
+	return map[string]string{
+		"client_encoding":               "UTF8",
+		"datestyle":                     "ISO, MDY",
+		"intervalstyle":                 "postgres",
+		"timezone":                      "UTC",
+		"bytea_output":                  "hex",
+		"extra_float_digits":            "1",
+		"standard_conforming_strings":   "on",
+		"array_nulls":                   "on",
+		"transform_null_equals":         "off",
+		"row_security":                  "on",
+		"default_transaction_isolation": "read committed",
+	}
 }
