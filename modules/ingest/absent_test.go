@@ -33,6 +33,7 @@ func (b *broker) transaction(topic string, end kgo.TransactionEndTry, values ...
 }
 
 func TestTransactionMarkersAndAbortedRecordsAreAbsent(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name string
 		last kgo.TransactionEndTry
@@ -65,6 +66,7 @@ func TestTransactionMarkersAndAbortedRecordsAreAbsent(t *testing.T) {
 
 // An open transaction holds readers back; what lies before it is stored all the same.
 func TestAnOpenTransactionIsNotRead(t *testing.T) {
+	t.Parallel()
 	b, st := newBroker(t), newFakeStore(t)
 	topic := b.topic(unique("orders"), 1)
 	b.produce(topic, 0, events(0, 5)...)
@@ -93,6 +95,7 @@ func TestAnOpenTransactionIsNotRead(t *testing.T) {
 }
 
 func TestOffsetsThatWereCompactedAwayAreAbsent(t *testing.T) {
+	t.Parallel()
 	b, st := fakeBroker(t), newFakeStore(t)
 	topic := unique("orders")
 	if err := b.fake.CreateTopic(topic, 1, map[string]string{"cleanup.policy": "compact", "segment.bytes": "14", "min.cleanable.dirty.ratio": "0"}); err != nil {

@@ -15,6 +15,7 @@ import (
 )
 
 func TestBatchesAreBoundedByCountAndBytes(t *testing.T) {
+	t.Parallel()
 	size := int64(len(eventJSON(1000)) + 1)
 	for _, c := range []struct {
 		name    string
@@ -48,6 +49,7 @@ func TestBatchesAreBoundedByCountAndBytes(t *testing.T) {
 
 // A record that comes alone after a while is stored at once; a trickle makes few batches.
 func TestLingerBoundsTheNumberOfBatches(t *testing.T) {
+	t.Parallel()
 	b, st := newBroker(t), newFakeStore(t)
 	topic := b.topic(unique("orders"), 1)
 	var mu sync.Mutex
@@ -83,6 +85,7 @@ func TestLingerBoundsTheNumberOfBatches(t *testing.T) {
 }
 
 func TestAPartitionIsAlwaysWithOneWorker(t *testing.T) {
+	t.Parallel()
 	b, st := newBroker(t), newFakeStore(t) // the store checks it
 	topic := b.topic(unique("orders"), 7)
 	st.hook = func(ctx context.Context, _ store.Batch) error { sleep(ctx, time.Millisecond); return nil }
@@ -95,6 +98,7 @@ func TestAPartitionIsAlwaysWithOneWorker(t *testing.T) {
 }
 
 func TestWorkersShareThePartitions(t *testing.T) {
+	t.Parallel()
 	s := newLeases(3)
 	load := make([]int, 3)
 	for n := range int32(9) {
@@ -109,6 +113,7 @@ func TestWorkersShareThePartitions(t *testing.T) {
 
 // While an append of an earlier lease flies, its partition stays with the same worker.
 func TestANewLeaseStaysWithTheWorkerWhoseAppendIsInFlight(t *testing.T) {
+	t.Parallel()
 	s := newLeases(2)
 	s.grant(store.Partition{Topic: "orders", Number: 0}, store.Position{LeaderEpoch: -1})
 	l := s.grant(store.Partition{Topic: "orders", Number: 1}, store.Position{LeaderEpoch: -1})
@@ -131,6 +136,7 @@ func TestANewLeaseStaysWithTheWorkerWhoseAppendIsInFlight(t *testing.T) {
 }
 
 func TestChunksFollowEachOtherWithoutGaps(t *testing.T) {
+	t.Parallel()
 	l := &lease{id: store.Partition{Topic: "orders"}, next: 10}
 	var records []*kgo.Record
 	for offset := int64(13); offset < 2013; offset++ {

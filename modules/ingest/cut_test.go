@@ -11,6 +11,7 @@ import (
 // A broker's disk is put back to a snapshot: its log is shorter under the same leader epoch, and grows again behind
 // what is stored. Ingest that saw the log while it was short must not go on in the middle of it after a restart.
 func TestADiskThatWasPutBackStopsItsPartitions(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("starts a Kafka of its own three times")
 	}

@@ -120,6 +120,7 @@ func withOutbox(o Outbox) setup {
 }
 
 func TestDeadLettersArePublishedAsTheyWere(t *testing.T) {
+	t.Parallel()
 	b := newBroker(t)
 	topic := b.topic(unique("orders"), 2)
 	o := newFakeOutbox(letter(topic, 7, "{bad"))
@@ -161,6 +162,7 @@ func TestDeadLettersArePublishedAsTheyWere(t *testing.T) {
 }
 
 func TestAMissingDeadLetterTopicHoldsUpNeitherOthersNorIngest(t *testing.T) {
+	t.Parallel()
 	b, st := newBroker(t), newFakeStore(t)
 	lacking, having := b.topic(unique("lacking"), 1), b.topic(unique("having"), 1)
 	b.topic(having+".dlq", 1)
@@ -187,6 +189,7 @@ func TestAMissingDeadLetterTopicHoldsUpNeitherOthersNorIngest(t *testing.T) {
 
 // One letter that its topic refuses does not hold up those behind it.
 func TestALetterThatIsRefusedIsKept(t *testing.T) {
+	t.Parallel()
 	b := newBroker(t)
 	topic := b.topic(unique("orders"), 1)
 	small := "2000"
@@ -210,6 +213,7 @@ func TestALetterThatIsRefusedIsKept(t *testing.T) {
 }
 
 func TestAProduceThatFailsIsNotMarked(t *testing.T) {
+	t.Parallel()
 	b := fakeBroker(t)
 	topic := b.topic(unique("orders"), 1)
 	b.topic(topic+".dlq", 1)
@@ -224,6 +228,7 @@ func TestAProduceThatFailsIsNotMarked(t *testing.T) {
 }
 
 func TestOneProcessPublishesAtATime(t *testing.T) {
+	t.Parallel()
 	b, st := newBroker(t), newFakeStore(t)
 	topic := b.topic(unique("orders"), 1)
 	o := newFakeOutbox(letter(topic, 0, "x"))
@@ -247,6 +252,7 @@ func TestOneProcessPublishesAtATime(t *testing.T) {
 
 // A client goes on with the id of the topic that it knew: the topic that is made again has another.
 func TestADeadLetterTopicThatWasDeletedIsMadeAgainAndWrittenTo(t *testing.T) {
+	t.Parallel()
 	b := newBroker(t)
 	topic := b.topic(unique("orders"), 1)
 	dead := topic + ".dlq"
@@ -266,6 +272,7 @@ func TestADeadLetterTopicThatWasDeletedIsMadeAgainAndWrittenTo(t *testing.T) {
 
 // Somebody else may be the one who makes it again.
 func TestADeadLetterTopicThatSomebodyElseMadeAgainIsWrittenTo(t *testing.T) {
+	t.Parallel()
 	b := newBroker(t)
 	topic := b.topic(unique("orders"), 1)
 	dead := b.topic(topic+".dlq", 1)
@@ -291,6 +298,7 @@ func TestADeadLetterTopicThatSomebodyElseMadeAgainIsWrittenTo(t *testing.T) {
 
 // Kafka takes no name of more than 249 characters, and trying again would not change that.
 func TestATopicWhoseDeadLetterTopicCanHaveNoName(t *testing.T) {
+	t.Parallel()
 	b := newBroker(t)
 	topic := b.topic(unique("orders"), 1)
 	long := b.topic(unique(strings.Repeat("x", 238)), 1)

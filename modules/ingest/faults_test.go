@@ -14,6 +14,7 @@ import (
 )
 
 func TestAnAppendThatFailsIsTriedAgainWithTheSameBatch(t *testing.T) {
+	t.Parallel()
 	b, st := newBroker(t), newFakeStore(t)
 	topic := b.topic(unique("orders"), 1)
 	b.produce(topic, 0, events(0, 100)...)
@@ -41,6 +42,7 @@ func TestAnAppendThatFailsIsTriedAgainWithTheSameBatch(t *testing.T) {
 
 // COMMIT went through, its answer did not: the fence tells.
 func TestALostAnswerDoublesAndLosesNothing(t *testing.T) {
+	t.Parallel()
 	b, st := newBroker(t), newFakeStore(t)
 	topic := b.topic(unique("orders"), 3)
 	for partition := range int32(3) {
@@ -64,6 +66,7 @@ func TestALostAnswerDoublesAndLosesNothing(t *testing.T) {
 }
 
 func TestAPartitionThatSomebodyElseMovedOnIsTakenUpThere(t *testing.T) {
+	t.Parallel()
 	b, st := newBroker(t), newFakeStore(t)
 	topic := b.topic(unique("orders"), 2)
 	b.produce(topic, 0, events(0, 100)...)
@@ -93,6 +96,7 @@ func TestAPartitionThatSomebodyElseMovedOnIsTakenUpThere(t *testing.T) {
 
 // The database was restored from a backup: it knows less than was acknowledged.
 func TestAnOlderDatabaseIsCaughtUp(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name   string
 		change func(st *fakeStore)
@@ -127,6 +131,7 @@ func TestAnOlderDatabaseIsCaughtUp(t *testing.T) {
 // The row is gone, and then the database is away, too: ingest asks again at a measured pace, says so, and
 // goes on once it is told.
 func TestAskingWhereToGoOnIsPaced(t *testing.T) {
+	t.Parallel()
 	b, st := newBroker(t), newFakeStore(t)
 	topic := b.topic(unique("orders"), 1)
 	b.produce(topic, 0, events(0, 50)...)
@@ -155,6 +160,7 @@ func TestAskingWhereToGoOnIsPaced(t *testing.T) {
 }
 
 func TestATopicAdmittedUnderAnotherIDMeanwhileIsStopped(t *testing.T) {
+	t.Parallel()
 	b, st := newBroker(t), newFakeStore(t)
 	topic := b.topic(unique("orders"), 1)
 	b.produce(topic, 0, events(0, 10)...)
@@ -167,6 +173,7 @@ func TestATopicAdmittedUnderAnotherIDMeanwhileIsStopped(t *testing.T) {
 
 // While the store is away memory is bounded, the group goes on, and nothing has to be restarted.
 func TestTheStoreIsAwayForAWhile(t *testing.T) {
+	t.Parallel()
 	b, st := newBroker(t), newFakeStore(t)
 	topic := b.topic(unique("orders"), 2)
 	group := unique("group")
@@ -206,6 +213,7 @@ func TestTheStoreIsAwayForAWhile(t *testing.T) {
 }
 
 func TestPoisonRecordsAreRejectedBetweenGoodOnes(t *testing.T) {
+	t.Parallel()
 	b, st := newBroker(t), newFakeStore(t)
 	topic := b.topic(unique("orders"), 1)
 	large := eventJSON(3)[:len(eventJSON(3))-1] + `,"note":"` + strings.Repeat("x", 2048) + `"}`
@@ -231,6 +239,7 @@ func TestPoisonRecordsAreRejectedBetweenGoodOnes(t *testing.T) {
 }
 
 func TestARecordLargerThanTheBudgetGoesThroughAlone(t *testing.T) {
+	t.Parallel()
 	b, st := newBroker(t), newFakeStore(t)
 	topic := b.topic(unique("orders"), 1)
 	// Compressed it is small to the broker.
@@ -247,6 +256,7 @@ func TestARecordLargerThanTheBudgetGoesThroughAlone(t *testing.T) {
 
 // A server that is frozen answers nothing, and says nothing either.
 func TestAnAppendThatHangsIsTriedAgain(t *testing.T) {
+	t.Parallel()
 	b, st := newBroker(t), newFakeStore(t)
 	topic := b.topic(unique("orders"), 1)
 	b.produce(topic, 0, events(0, 10)...)

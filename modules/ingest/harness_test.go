@@ -14,7 +14,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"go.uber.org/goleak"
 
 	"audittrail/platform/kafka"
 	"audittrail/platform/kafkatest"
@@ -43,10 +42,6 @@ func newBroker(t testing.TB) *broker {
 // fakeBroker is for what a real cluster can't be made to do, or takes long over.
 func fakeBroker(t testing.TB, opts ...kfake.Opt) *broker {
 	t.Helper()
-	leaks := goleak.IgnoreCurrent()
-	// The PostgreSQL of all tests of the process goes on.
-	server := goleak.IgnoreAnyFunction("audittrail/platform/devstack.startServer.func1")
-	t.Cleanup(func() { goleak.VerifyNone(t, leaks, server) })
 	cluster, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(1), kfake.GroupMinSessionTimeout(time.Second)}, opts...)...)
 	if err != nil {
 		t.Fatal(err)

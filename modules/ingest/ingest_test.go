@@ -3,6 +3,7 @@ package ingest
 import "testing"
 
 func TestEventsAreStoredInOrderAndOnce(t *testing.T) {
+	t.Parallel()
 	b, st := newBroker(t), newFakeStore(t)
 	topic := b.topic(unique("orders"), 3)
 	for partition := range int32(3) {

@@ -55,6 +55,7 @@ func codecs() map[string]kgo.CompressionCodec {
 }
 
 func TestABatchThatUnpacksToMuchIsStored(t *testing.T) {
+	t.Parallel()
 	for name, codec := range codecs() {
 		t.Run(name, func(t *testing.T) {
 			b, st := newBroker(t), newFakeStore(t)
@@ -82,6 +83,7 @@ func TestABatchThatUnpacksToMuchIsStored(t *testing.T) {
 
 // What a record takes in memory is not only its value.
 func TestRecordsWithLongKeysAndManyHeadersAreRejected(t *testing.T) {
+	t.Parallel()
 	b, st := newBroker(t), newFakeStore(t)
 	topic := b.topic(unique("orders"), 1)
 	key := &kgo.Record{Key: make([]byte, 6<<20), Value: []byte(eventJSON(0))}
@@ -108,6 +110,7 @@ func TestRecordsWithLongKeysAndManyHeadersAreRejected(t *testing.T) {
 
 // A million records of a few bytes take more than their bytes.
 func TestABatchOfManySmallRecordsIsReadInPieces(t *testing.T) {
+	t.Parallel()
 	b, st := newBroker(t), newFakeStore(t)
 	topic := b.topic(unique("orders"), 1)
 	records := make([]*kgo.Record, 60_000)
@@ -124,6 +127,7 @@ func TestABatchOfManySmallRecordsIsReadInPieces(t *testing.T) {
 }
 
 func TestALargeBatchOfAnAbortedTransactionIsPassedBy(t *testing.T) {
+	t.Parallel()
 	b, st := newBroker(t), newFakeStore(t)
 	topic := b.topic(unique("orders"), 1)
 	for n, commit := range []kgo.TransactionEndTry{kgo.TryAbort, kgo.TryCommit} {
@@ -156,6 +160,7 @@ func TestALargeBatchOfAnAbortedTransactionIsPassedBy(t *testing.T) {
 
 // Ordinary batches that are highly compressed are read by the client, although they do not all fit at once.
 func TestManyCompressedBatchesAreReadWithinTheBound(t *testing.T) {
+	t.Parallel()
 	b, st := newBroker(t), newFakeStore(t)
 	const partitions, batches = 4, 20
 	topic := b.topic(unique("orders"), partitions)

@@ -45,6 +45,7 @@ func (s *fakeStore) cutAt(topic string, partition int32) int64 {
 
 // One partition's lost offsets stop that partition; an operator's admission has it go on, without a restart.
 func TestDeletedRecordsStopTheirPartitionAndNoOther(t *testing.T) {
+	t.Parallel()
 	b, st := newBroker(t), newFakeStore(t)
 	topic, group := b.topic(unique("orders"), 2), unique("group")
 	b.produce(topic, 0, events(0, 10)...)
@@ -73,6 +74,7 @@ func TestDeletedRecordsStopTheirPartitionAndNoOther(t *testing.T) {
 
 // While the role runs the broker itself refuses the offset.
 func TestRecordsDeletedUnderARunningRole(t *testing.T) {
+	t.Parallel()
 	b, st := fakeBroker(t), newFakeStore(t)
 	topic := b.topic(unique("orders"), 1)
 	b.produce(topic, 0, events(0, 10)...)
@@ -91,6 +93,7 @@ func TestRecordsDeletedUnderARunningRole(t *testing.T) {
 
 // An operator may pass what can be read, too, of a partition that is not stopped.
 func TestAnAdmissionMovesAPartitionThatIsNotStopped(t *testing.T) {
+	t.Parallel()
 	b, st := newBroker(t), newFakeStore(t)
 	topic := b.topic(unique("orders"), 1)
 	b.produce(topic, 0, events(0, 10)...)
@@ -108,6 +111,7 @@ func TestAnAdmissionMovesAPartitionThatIsNotStopped(t *testing.T) {
 
 // A log that was cut is remembered: it may grow again, and a restart must not forget.
 func TestALogThatWasCutAndHasRegrownStaysStopped(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct{ to, stored int64 }{"read again from the cut": {10, 30}, "go on where it stood": {25, 15}} {
 		t.Run(name, func(t *testing.T) {
 			b, st := newBroker(t), newFakeStore(t)
@@ -138,6 +142,7 @@ func TestALogThatWasCutAndHasRegrownStaysStopped(t *testing.T) {
 
 // A log that is cut under a running role, while nobody writes: nothing is fetched that could tell.
 func TestAQuietLogThatIsCutIsSeen(t *testing.T) {
+	t.Parallel()
 	b, st := fakeBroker(t), newFakeStore(t)
 	topic := b.topic(unique("orders"), 1)
 	b.produce(topic, 0, events(0, 10)...)
@@ -193,6 +198,7 @@ func (b *broker) answerEnds(end int64) {
 // The leader epoch of the last record is stored, and asked about: an unclean election that regrew past
 // our offset is seen, though the offset is in range.
 func TestALogThatWasWrittenAnewBehindTheStoredEpochStopsThePartition(t *testing.T) {
+	t.Parallel()
 	b, st := fakeBroker(t), newFakeStore(t)
 	topic, group := b.topic(unique("orders"), 1), unique("group")
 	b.produce(topic, 0, events(0, 50)...)

@@ -15,6 +15,7 @@ import (
 )
 
 func TestOffsetsComeFromTheStoreNotFromTheGroup(t *testing.T) {
+	t.Parallel()
 	b, st := newBroker(t), newFakeStore(t)
 	topic, group := b.topic(unique("orders"), 2), unique("group")
 	b.produce(topic, 0, events(0, 100)...)
@@ -50,6 +51,7 @@ func TestOffsetsComeFromTheStoreNotFromTheGroup(t *testing.T) {
 }
 
 func TestARestartGoesOnWhereTheStoreSays(t *testing.T) {
+	t.Parallel()
 	b, st := newBroker(t), newFakeStore(t)
 	topic, group := b.topic(unique("orders"), 1), unique("group")
 	b.produce(topic, 0, events(0, 500)...)
@@ -66,6 +68,7 @@ func TestARestartGoesOnWhereTheStoreSays(t *testing.T) {
 }
 
 func TestAssignmentWaitsWhileTheStoreIsAway(t *testing.T) {
+	t.Parallel()
 	b, st := newBroker(t), newFakeStore(t)
 	topic := b.topic(unique("orders"), 1)
 	b.produce(topic, 0, events(0, 10)...)
@@ -83,6 +86,7 @@ func TestAssignmentWaitsWhileTheStoreIsAway(t *testing.T) {
 }
 
 func TestAHeadThatWasDeletedBeforeFirstSightIsNotClaimed(t *testing.T) {
+	t.Parallel()
 	b, st := newBroker(t), newFakeStore(t)
 	topic := b.topic(unique("orders"), 1)
 	b.produce(topic, 0, events(0, 100)...)
@@ -95,6 +99,7 @@ func TestAHeadThatWasDeletedBeforeFirstSightIsNotClaimed(t *testing.T) {
 }
 
 func TestATopicThatWasMadeAgainIsStoppedAndOthersGoOn(t *testing.T) {
+	t.Parallel()
 	b, st := newBroker(t), newFakeStore(t)
 	good, again := b.topic(unique("good"), 1), b.topic(unique("again"), 1)
 	st.admitted[again] = event.TopicID{1, 2, 3}
@@ -112,6 +117,7 @@ func TestATopicThatWasMadeAgainIsStoppedAndOthersGoOn(t *testing.T) {
 }
 
 func TestATopicMadeAgainUnderARunningRole(t *testing.T) {
+	t.Parallel()
 	b, st := newBroker(t), newFakeStore(t)
 	good, again := b.topic(unique("good"), 1), b.topic(unique("again"), 1)
 	b.produce(again, 0, events(0, 10)...)
@@ -141,6 +147,7 @@ func stopped(p *process, topic string) bool {
 }
 
 func TestPartitionsAddedLaterAreReadFromTheirStart(t *testing.T) {
+	t.Parallel()
 	b, st := newBroker(t), newFakeStore(t)
 	topic := b.topic(unique("orders"), 1)
 	b.produce(topic, 0, events(0, 10)...)

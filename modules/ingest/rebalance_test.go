@@ -15,6 +15,7 @@ import (
 
 // Processes come and go while records flow: nothing is lost, and nothing appended twice.
 func TestPartitionsMoveBetweenProcesses(t *testing.T) {
+	t.Parallel()
 	b, st := newBroker(t), newFakeStore(t)
 	topic, group := b.topic(unique("orders"), 6), unique("group")
 	st.hook = func(ctx context.Context, _ store.Batch) error { // an append takes its time
@@ -60,6 +61,7 @@ func TestPartitionsMoveBetweenProcesses(t *testing.T) {
 // A process is cut off from Kafka in the middle of its work, as by SIGKILL or a partition of the
 // network: another has its partitions within 15 s, and the first can do no harm.
 func TestAProcessThatIsCutOffIsReplacedWithin15Seconds(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("waits for a session to time out")
 	}
@@ -95,6 +97,7 @@ func TestAProcessThatIsCutOffIsReplacedWithin15Seconds(t *testing.T) {
 // An append that is in flight when its partitions are revoked may finish; what waits behind it is left
 // to the next owner.
 func TestRevokeWaitsForAnAppendInFlight(t *testing.T) {
+	t.Parallel()
 	b, st := newBroker(t), newFakeStore(t)
 	topic, group := b.topic(unique("orders"), 1), unique("group")
 	begun, finish := make(chan struct{}), make(chan struct{})
@@ -129,6 +132,7 @@ func TestRevokeWaitsForAnAppendInFlight(t *testing.T) {
 
 // A store that hangs does not keep the process from ending.
 func TestStoppingIsBounded(t *testing.T) {
+	t.Parallel()
 	b, st := newBroker(t), newFakeStore(t)
 	topic := b.topic(unique("orders"), 1)
 	b.produce(topic, 0, events(0, 100)...)
@@ -151,6 +155,7 @@ func TestStoppingIsBounded(t *testing.T) {
 }
 
 func TestStoppingAppendsWhatIsBuffered(t *testing.T) {
+	t.Parallel()
 	b, st := newBroker(t), newFakeStore(t)
 	topic := b.topic(unique("orders"), 1)
 	p := start(t, b, st, []string{topic}, setup{options: func(o *Options) { o.Linger = maxLinger }})
@@ -198,6 +203,7 @@ func (c *cuttable) cut() {
 
 // Without Kafka there is nobody to tell, and the end does not take longer for it.
 func TestStoppingIsBoundedWithoutKafka(t *testing.T) {
+	t.Parallel()
 	b, st := newBroker(t), newFakeStore(t)
 	topic := b.topic(unique("orders"), 1)
 	b.produce(topic, 0, events(0, 100)...)
@@ -217,6 +223,7 @@ func TestStoppingIsBoundedWithoutKafka(t *testing.T) {
 // A static member that was killed and comes back has its partitions before its session would have timed
 // out.
 func TestAStaticMemberThatWasKilledGoesOnAtOnce(t *testing.T) {
+	t.Parallel()
 	b, st := newBroker(t), newFakeStore(t)
 	topic, group := b.topic(unique("orders"), 2), unique("group")
 	static := func(wire *cuttable) setup {

@@ -32,6 +32,7 @@ func TestStress(t *testing.T) {
 }
 
 func TestHealthTellsWhatIsAway(t *testing.T) {
+	t.Parallel()
 	b, st := newBroker(t), newFakeStore(t)
 	topic := b.topic(unique("orders"), 1)
 	p := start(t, b, st, []string{topic}, setup{deps: func(d *Dependencies) {
@@ -53,6 +54,7 @@ func TestHealthTellsWhatIsAway(t *testing.T) {
 }
 
 func TestHealthTellsThatKafkaIsAway(t *testing.T) {
+	t.Parallel()
 	b, st := newBroker(t), newFakeStore(t)
 	b.addrs = []string{"127.0.0.1:1"}
 	p := start(t, b, st, []string{"orders"}, setup{})
@@ -66,6 +68,7 @@ func TestHealthTellsThatKafkaIsAway(t *testing.T) {
 }
 
 func TestOptionsNameTheirKeys(t *testing.T) {
+	t.Parallel()
 	for key, spoil := range map[string]func(*Options){
 		"start":               func(o *Options) { o.Start = "latest" },
 		"dlq_suffix":          func(o *Options) { o.DLQSuffix = "" },
@@ -89,6 +92,7 @@ func TestOptionsNameTheirKeys(t *testing.T) {
 }
 
 func TestHealthTellsThatTheGroupIsClosed(t *testing.T) {
+	t.Parallel()
 	b, st := fakeBroker(t), newFakeStore(t)
 	topic := b.topic(unique("orders"), 1)
 	fault := b.fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.JoinGroup}, Err: kerr.GroupAuthorizationFailed, TopLevel: true, Count: -1})
@@ -102,6 +106,7 @@ func TestHealthTellsThatTheGroupIsClosed(t *testing.T) {
 }
 
 func TestATopicThatCanNotBeFetchedIsTriedAgain(t *testing.T) {
+	t.Parallel()
 	b, st := fakeBroker(t), newFakeStore(t)
 	closed, open := b.topic(unique("closed"), 1), b.topic(unique("open"), 1)
 	b.produce(closed, 0, events(0, 10)...)

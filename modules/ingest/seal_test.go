@@ -26,6 +26,7 @@ func (s *lockedSealer) Seal(ctx context.Context, v event.Valid) (protect.Sealed,
 }
 
 func TestIngestWaitsWhileTheKeysAreOutOfReach(t *testing.T) {
+	t.Parallel()
 	b, st := newBroker(t), newFakeStore(t)
 	topic := b.topic(unique("orders"), 1)
 	b.produce(topic, 0, append(events(0, 10), "no event")...)

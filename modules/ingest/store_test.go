@@ -83,6 +83,7 @@ func (s *realStore) balanced() {
 }
 
 func TestRecordsOfEverySortGoThroughTheRealStore(t *testing.T) {
+	t.Parallel()
 	b, st := newBroker(t), newRealStore(t, migratetest.Database(t))
 	topic := b.topic(unique("orders"), 3)
 	b.produce(topic, 0, events(0, 3000)...)
@@ -119,6 +120,7 @@ func TestRecordsOfEverySortGoThroughTheRealStore(t *testing.T) {
 
 // PostgreSQL goes away under load, twice tidily and twice not, and ingest goes on by itself.
 func TestPostgreSQLGoesAwayUnderLoad(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("starts and stops a PostgreSQL")
 	}
@@ -159,6 +161,7 @@ func TestPostgreSQLGoesAwayUnderLoad(t *testing.T) {
 
 // Two processes share the partitions of a real store, and one is cut off.
 func TestTwoProcessesShareARealStore(t *testing.T) {
+	t.Parallel()
 	b, st := newBroker(t), newRealStore(t, migratetest.Database(t))
 	topic, group := b.topic(unique("orders"), 6), unique("group")
 	first := start(t, b, st, []string{topic}, inGroup(group))

@@ -12,6 +12,7 @@ import (
 
 // Two databases, one Kafka, one group: each would store a half, and believe that it has all.
 func TestTwoInstallationsDoNotShareAGroup(t *testing.T) {
+	t.Parallel()
 	b := newBroker(t)
 	ours, theirs := newFakeStore(t), newFakeStore(t)
 	ours.installation, theirs.installation = [16]byte{1}, [16]byte{2}
@@ -59,6 +60,7 @@ func seesStranger(p *process) bool {
 
 // A member of a version that shows no badge counts as ours, and both understand each other's metadata.
 func TestAMemberWithoutABadgeIsOurs(t *testing.T) {
+	t.Parallel()
 	b, st := newBroker(t), newFakeStore(t)
 	topic, group := b.topic(unique("orders"), 2), unique("group")
 	old := start(t, b, st, []string{topic}, setup{deps: func(d *Dependencies) {
@@ -81,6 +83,7 @@ func TestAMemberWithoutABadgeIsOurs(t *testing.T) {
 
 // The database was replaced by another one under a running process, e.g. by a restore: the group learns of it.
 func TestAProcessWhoseDatabaseBecomesAnotherIsSeen(t *testing.T) {
+	t.Parallel()
 	b, st, moved := newBroker(t), newFakeStore(t), newFakeStore(t)
 	topic, group := b.topic(unique("orders"), 2), unique("group")
 	p, q := start(t, b, st, []string{topic}, inGroup(group)), start(t, b, moved, []string{topic}, inGroup(group))
@@ -94,6 +97,7 @@ func TestAProcessWhoseDatabaseBecomesAnotherIsSeen(t *testing.T) {
 }
 
 func TestABadgeLeavesTheBalancersDataAsTheyAre(t *testing.T) {
+	t.Parallel()
 	plain := kgo.CooperativeStickyBalancer()
 	b := balancer{plain, &badge{}}
 	owned := map[string][]int32{"orders": {0, 3}}

@@ -6,6 +6,7 @@ import (
 )
 
 func TestSubscriptionTakesNamesAndPatterns(t *testing.T) {
+	t.Parallel()
 	b, st := newBroker(t), newFakeStore(t)
 	prefix := unique("shop")
 	orders, stock, other := b.topic(prefix+".orders", 1), b.topic(prefix+".stock", 1), b.topic(unique("other.x"), 1)
@@ -28,6 +29,7 @@ func TestSubscriptionTakesNamesAndPatterns(t *testing.T) {
 }
 
 func TestSubscriptionRefuses(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name   string
 		topics []string

@@ -27,6 +27,7 @@ func (p *process) lag(topic string) float64 {
 
 // A standby that lacked commits was promoted: the records are in Kafka, nobody writes, and nothing would be fetched.
 func TestAQuietPartitionIsCaughtUpAfterCommitsWereLost(t *testing.T) {
+	t.Parallel()
 	for name, forget := range map[string]func(st *fakeStore){
 		"the row is behind": func(st *fakeStore) {
 			for _, o := range st.offsets {
@@ -52,6 +53,7 @@ func TestAQuietPartitionIsCaughtUpAfterCommitsWereLost(t *testing.T) {
 
 // Lag is what is not committed, whoever reads the partition, also where nothing is read at all.
 func TestLagCoversEveryPartition(t *testing.T) {
+	t.Parallel()
 	b, st := newBroker(t), newFakeStore(t)
 	topic, group := b.topic(unique("orders"), 4), unique("group")
 	for partition := range int32(4) {
@@ -102,6 +104,7 @@ func TestLagOfTopicsThatAPatternFinds(t *testing.T) {
 }
 
 func TestLagOfATopicMadeAgainIsItsWholeLog(t *testing.T) {
+	t.Parallel()
 	b, st := newBroker(t), newFakeStore(t)
 	again := b.topic(unique("again"), 1)
 	st.admitted[again] = event.TopicID{1, 2, 3}
@@ -113,6 +116,7 @@ func TestLagOfATopicMadeAgainIsItsWholeLog(t *testing.T) {
 
 // The operator admits a topic that was made again: no process has to be restarted.
 func TestATopicMadeAgainIsReadOnceItIsAdmitted(t *testing.T) {
+	t.Parallel()
 	b, st := newBroker(t), newFakeStore(t)
 	good, again, group := b.topic(unique("good"), 1), b.topic(unique("again"), 2), unique("group")
 	b.produce(again, 0, events(0, 10)...)
@@ -150,6 +154,7 @@ func (b *broker) makeAgain(topic string, partitions int32) {
 
 // A topic that does not exist is told of, and nothing fails.
 func TestAMissingTopicIsToldAndIsNoFailure(t *testing.T) {
+	t.Parallel()
 	b, st := newBroker(t), newFakeStore(t)
 	topic, missing := b.topic(unique("orders"), 1), unique("missing")
 	b.produce(topic, 0, events(0, 10)...)
@@ -176,6 +181,7 @@ func TestAMissingTopicIsToldAndIsNoFailure(t *testing.T) {
 
 // A topic that is deleted while it is read is missing, no more.
 func TestATopicThatIsDeletedIsMissing(t *testing.T) {
+	t.Parallel()
 	b, st := newBroker(t), newFakeStore(t)
 	topic, deleted := b.topic(unique("orders"), 1), b.topic(unique("deleted"), 1)
 	b.produce(deleted, 0, events(0, 10)...)
