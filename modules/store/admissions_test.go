@@ -134,3 +134,16 @@ func TestTwoDatabasesAreTwoInstallations(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, a, c)
 }
+
+func TestAnInstallationIsKnownWhereTheServerMayNotBeAsked(t *testing.T) {
+	one, other := newStore(t), newStore(t)
+	ids := map[[16]byte]bool{}
+	for _, s := range []testStore{one, other} {
+		_, err := s.owner.Exec(t.Context(), `REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC`)
+		require.NoError(t, err)
+		id, err := s.Installation(t.Context())
+		require.NoError(t, err)
+		ids[id] = true
+	}
+	require.Len(t, ids, 2)
+}
