@@ -48,12 +48,12 @@ func newKafkaSide(c *cobra.Command, cfg app.Config, conn *pgx.Conn) (*kafkaSide,
 		return nil, err
 	}
 	k.client = client
-	known, err := store.AdmittedTopics(c.Context(), conn)
+	positions, err := store.ReadPositions(c.Context(), conn)
 	if err != nil {
 		client.Close()
 		return nil, err
 	}
-	k.failed(k.begin(c.Context(), cfg, known))
+	k.failed(k.begin(c.Context(), cfg, positions.Admitted))
 	return k, nil
 }
 
@@ -89,7 +89,7 @@ func (k *kafkaSide) compare(ctx context.Context, conn *pgx.Conn, r *store.Reconc
 	if k.Why != "" {
 		return nil
 	}
-	known, err := store.AdmittedTopics(ctx, conn)
+	positions, err := store.ReadPositions(ctx, conn)
 	if err != nil {
 		return err
 	}
@@ -106,14 +106,15 @@ func (k *kafkaSide) compare(ctx context.Context, conn *pgx.Conn, r *store.Reconc
 			First:     log.Start, End: log.End,
 		}
 	}
-	r.CompareKafka(known, logs)
+	r.CompareKafka(positions, logs)
 	for _, topic := range k.logs.Missing {
-		if _, ok := known[topic]; !ok {
+		id, ok := positions.Admitted[topic]
+		if !ok {
 			continue
 		}
 		k.Gone = append(k.Gone, topic)
 		if slices.Contains(k.named, topic) {
-			r.TopicGone(topic, known[topic])
+			r.TopicGone(topic, id)
 		}
 	}
 	k.failed(k.logs.Error())

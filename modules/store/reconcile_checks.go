@@ -11,14 +11,9 @@ package store
 // discrepanciesSQL is what comes before each of them: somebody may have written texts of many megabytes.
 const discrepanciesSQL = `SELECT what, left(topic, 300), partition, first, next, batch, position, left(expected, 1000), left(found, 1000), left(detail, 1000) FROM `
 
-// accountSQL: by the primary key of ingest_ranges. Its first column is the topic's id in Kafka; none where the
-// partition goes on under another id, because an operator admitted that its log was cut.
+// accountSQL: by the primary key of ingest_ranges.
 const accountSQL = `
-SELECT CASE WHEN EXISTS (SELECT FROM public.ingest_admissions a WHERE a.from_log = o.topic_id AND a.partition = o.partition AND a.to_log <> a.from_log)
-            THEN '00000000-0000-0000-0000-000000000000'
-            ELSE coalesce((SELECT a.topic_id FROM public.ingest_admissions a WHERE a.to_log = o.topic_id AND a.partition = o.partition LIMIT 1),
-                          o.topic_id, '00000000-0000-0000-0000-000000000000') END,
-       left(coalesce(o.topic, ''), 300), coalesce(o.partition, -1), coalesce(o.first_offset, 0), coalesce(o.next_offset, 0),
+SELECT coalesce(o.topic_id, '00000000-0000-0000-0000-000000000000'), left(coalesce(o.topic, ''), 300), coalesce(o.partition, -1), coalesce(o.first_offset, 0), coalesce(o.next_offset, 0),
        coalesce(sum(r.stored), 0)::bigint, coalesce(sum(r.duplicates), 0)::bigint, coalesce(sum(r.dead_lettered), 0)::bigint,
        greatest(least(coalesce(sum(r.absent), 0), 9223372036854775807), -9223372036854775808)::bigint
 FROM public.ingest_offsets o LEFT JOIN public.ingest_ranges r USING (topic_id, partition)

@@ -1,13 +1,6 @@
 package store
 
-import (
-	"context"
-	"fmt"
-
-	"github.com/jackc/pgx/v5"
-
-	"audittrail/modules/event"
-)
+import "audittrail/modules/event"
 
 // KafkaLog is a partition's log as Kafka has it: the offsets [First, End) may hold records.
 type KafkaLog struct {
@@ -16,37 +9,11 @@ type KafkaLog struct {
 	End       int64
 }
 
-// Querier reads: a connection, a pool or a transaction.
-type Querier interface {
-	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
-}
-
-const admittedTopicsSQL = `SELECT DISTINCT ON (topic) topic, topic_id FROM public.ingest_topics ORDER BY topic, admitted_at DESC`
-
-// AdmittedTopics answers the topics that ingest has ever read, each with the id that was admitted last.
-func AdmittedTopics(ctx context.Context, db Querier) (map[string]event.TopicID, error) {
-	topics := map[string]event.TopicID{}
-	var (
-		topic string
-		id    [16]byte
-	)
-	rows, _ := db.Query(ctx, admittedTopicsSQL)
-	_, err := pgx.ForEachRow(rows, []any{&topic, &id}, func() error {
-		topics[topic] = id
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read topics: %w", err)
-	}
-	return topics, nil
-}
-
 // CompareKafka adds Kafka's offsets to the partitions' accounts, and what does not fit to the discrepancies.
-// admitted are the topics' ids as the event store has them.
 //
 // First MUST have been read before the accounting and End after it: both only grow, so that what ingest does
 // meanwhile is no discrepancy. Records that wait to be read are none.
-func (r *Reconciliation) CompareKafka(admitted map[string]event.TopicID, logs []KafkaLog) {
+func (r *Reconciliation) CompareKafka(positions Positions, logs []KafkaLog) {
 	accounts := map[Partition]*PartitionAccount{}
 	for i := range r.Partitions {
 		p := &r.Partitions[i]
@@ -54,7 +21,7 @@ func (r *Reconciliation) CompareKafka(admitted map[string]event.TopicID, logs []
 	}
 	strangers := map[string]bool{}
 	for _, log := range logs {
-		known, ok := admitted[log.Topic]
+		known, ok := positions.Admitted[log.Topic]
 		if ok && known != log.TopicID {
 			if !strangers[log.Topic] {
 				strangers[log.Topic] = true
@@ -63,7 +30,12 @@ func (r *Reconciliation) CompareKafka(admitted map[string]event.TopicID, logs []
 			}
 			continue
 		}
-		account := accounts[log.Partition]
+		position, _ := positions.Of(log.Partition)
+		if position.CutEnd >= 0 && position.NextOffset > position.CutEnd {
+			r.kafka(log, "kafka_cut", &position.CutEnd, &position.NextOffset, position.NextOffset, position.CutEnd,
+				"Kafka's log was never seen to end before the next offset, or an operator has admitted that it did")
+		}
+		account := accounts[Partition{TopicID: position.Log, Topic: log.Topic, Number: log.Number}]
 		if account == nil {
 			r.kafka(log, "kafka_unknown_partition", &log.First, &log.End, "a row in ingest_offsets", "nothing",
 				"a partition in Kafka is read into this event store, and by nobody else of its consumer group")
