@@ -55,7 +55,7 @@ right form. 'audittrail verify' tells.`,
 	c.Flags().Var(f.format, "format", "form of the file: bundle, ndjson")
 	_ = c.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(f.format.formats, cobra.ShellCompDirectiveNoFileComp))
 	f.add(c, "asc", "asc, or desc for the newest first")
-	c.Flags().StringVar(&f.out, "out", "", "file to write; standard output without it")
+	c.Flags().StringVar(&f.out, "out", "", "file to write; standard output without it, or with -")
 	c.RunE = func(c *cobra.Command, _ []string) error { return runExport(c, f) }
 	return c
 }
@@ -81,7 +81,7 @@ func runExport(c *cobra.Command, f exportFlags) error {
 	if f.format.value == "ndjson" {
 		form = exportForm{client.CopyNDJSON, "events", false}
 	}
-	if f.out == "" {
+	if f.out == "" || f.out == "-" {
 		out := c.OutOrStdout()
 		if isTerminal(out) {
 			out = &visibleWriter{out: out}

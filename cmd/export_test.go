@@ -48,6 +48,8 @@ func exportAPI(t *testing.T, text string, cut bool) *[]url.Values {
 
 func TestExportWritesWhatVerifyAccepts(t *testing.T) {
 	bundle := readEvidence(t, "events.json")
+	keys, err := filepath.Abs(evidence + "keys.txt")
+	require.NoError(t, err)
 	queries := exportAPI(t, bundle, false)
 	out, errs, status := call(t, "export", "--event-type", "A", "--event-type", "B", "--aggregate-id", "o/1", "--to", "2026-01-01T00:00:00Z")
 	require.Equal(t, statusDone, status, errs)
@@ -55,6 +57,12 @@ func TestExportWritesWhatVerifyAccepts(t *testing.T) {
 	require.Equal(t, url.Values{
 		"format": {"bundle"}, "order": {"asc"}, "eventType": {"A", "B"}, "aggregateId": {"o/1"}, "to": {"2026-01-01T00:00:00.000000Z"},
 	}, (*queries)[0])
+
+	t.Chdir(t.TempDir())
+	out, errs, status = call(t, "export", "--out", "-")
+	require.Equal(t, statusDone, status, errs)
+	require.Equal(t, bundle, out)
+	requireFiles(t, ".")
 
 	dir := t.TempDir()
 	for _, name := range []string{"plain.json", "small.json.gz"} {
@@ -65,7 +73,7 @@ func TestExportWritesWhatVerifyAccepts(t *testing.T) {
 		require.Empty(t, out)
 		require.Regexp(t, `^[1-9]\d* events with their evidence are in `, errs)
 		require.Contains(t, errs, "verified yet: audittrail verify "+file+" --key K\n")
-		_, errs, status = call(t, "verify", file, "--key", evidence+"keys.txt")
+		_, errs, status = call(t, "verify", file, "--key", keys)
 		require.Equal(t, statusDone, status, errs)
 	}
 	f, err := os.Open(filepath.Join(dir, "small.json.gz"))

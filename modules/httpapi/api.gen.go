@@ -115,6 +115,7 @@ const (
 	ProblemCodeMethodNotAllowed  ProblemCode = "method_not_allowed"
 	ProblemCodeNotFound          ProblemCode = "not_found"
 	ProblemCodeNotYetSigned      ProblemCode = "not_yet_signed"
+	ProblemCodePositionBeyondEnd ProblemCode = "position_beyond_end"
 	ProblemCodeQueryTooExpensive ProblemCode = "query_too_expensive"
 	ProblemCodeRequestTooLarge   ProblemCode = "request_too_large"
 	ProblemCodeTokenExpired      ProblemCode = "token_expired"
@@ -140,6 +141,8 @@ func (e ProblemCode) Valid() bool {
 	case ProblemCodeNotFound:
 		return true
 	case ProblemCodeNotYetSigned:
+		return true
+	case ProblemCodePositionBeyondEnd:
 		return true
 	case ProblemCodeQueryTooExpensive:
 		return true
@@ -515,6 +518,7 @@ type Problem struct {
 	// | `token_expired` | 401 | the token was valid once |
 	// | `not_found` | 404 | there is no such path, or no such thing |
 	// | `method_not_allowed` | 405 | the path does not know this method; `Allow` says which it knows |
+	// | `position_beyond_end` | 409 | the feed was asked to go on beyond its end; the log was set back |
 	// | `request_too_large` | 413 | the request has a body, or a larger one, than the path takes |
 	// | `query_too_expensive` | 422 | the search took longer than the server grants; narrow it |
 	// | `internal_error` | 500 | our fault; report it with the correlation id |
@@ -552,6 +556,7 @@ type Problem struct {
 // | `token_expired` | 401 | the token was valid once |
 // | `not_found` | 404 | there is no such path, or no such thing |
 // | `method_not_allowed` | 405 | the path does not know this method; `Allow` says which it knows |
+// | `position_beyond_end` | 409 | the feed was asked to go on beyond its end; the log was set back |
 // | `request_too_large` | 413 | the request has a body, or a larger one, than the path takes |
 // | `query_too_expensive` | 422 | the search took longer than the server grants; narrow it |
 // | `internal_error` | 500 | our fault; report it with the correlation id |
@@ -611,6 +616,11 @@ type To = Moment
 //
 // Example: {"code":"invalid_parameter","correlationId":"4bf92f3577b34da6a3ce929d0e0e4736","detail":"limit: must be a whole number from 1 to 1000, without leading zeros","errors":[{"detail":"must be a whole number from 1 to 1000","field":"limit","without leading zeros":null}],"status":400,"title":"Bad Request","type":"about:blank"}
 type BadRequest = Problem
+
+// BeyondEnd A problem of RFC 9457.
+//
+// Example: {"code":"invalid_parameter","correlationId":"4bf92f3577b34da6a3ce929d0e0e4736","detail":"limit: must be a whole number from 1 to 1000, without leading zeros","errors":[{"detail":"must be a whole number from 1 to 1000","field":"limit","without leading zeros":null}],"status":400,"title":"Bad Request","type":"about:blank"}
+type BeyondEnd = Problem
 
 // EventPage defines model for EventPage.
 type EventPage = EventList
@@ -1463,6 +1473,15 @@ type BadRequestApplicationProblemPlusJSONResponse struct {
 	Body Problem
 
 	Headers BadRequestResponseHeaders
+}
+
+type BeyondEndResponseHeaders struct {
+	XCorrelationId *string
+}
+type BeyondEndApplicationProblemPlusJSONResponse struct {
+	Body Problem
+
+	Headers BeyondEndResponseHeaders
 }
 
 type EventPageResponseHeaders struct {
@@ -2747,6 +2766,25 @@ func (response ReadFeed401ApplicationProblemPlusJSONResponse) VisitReadFeedRespo
 		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
 	}
 	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReadFeed409ApplicationProblemPlusJSONResponse struct {
+	BeyondEndApplicationProblemPlusJSONResponse
+}
+
+func (response ReadFeed409ApplicationProblemPlusJSONResponse) VisitReadFeedResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(409)
 	_, err := buf.WriteTo(w)
 	return err
 }

@@ -112,6 +112,7 @@ func TestFeed(t *testing.T) {
 	require.Empty(t, empty.Items)
 	require.Nil(t, empty.NextCursor)
 	require.Equal(t, int64(-1), empty.ScannedTo)
+	a.get(t, "/v1/feed?after=0").refused(t, http.StatusConflict, "position_beyond_end", "after")
 
 	a.append(t, order(5, "Order", "x"), order(4, "Order", "x"))
 	a.append(t, order(3, "Order", "x"))
@@ -122,8 +123,11 @@ func TestFeed(t *testing.T) {
 	require.Equal(t, []any{2.0}, page.all("position"))
 	require.Nil(t, page.NextCursor)
 	require.Equal(t, int64(2), page.ScannedTo)
-	require.Equal(t, int64(9e18), a.list(t, "/v1/feed?after=9000000000000000000").ScannedTo)
-	require.Empty(t, a.list(t, "/v1/feed?after=9223372036854775807").Items)
+	require.Empty(t, a.list(t, "/v1/feed?after=2").Items)
+	for _, after := range []string{"3", "9000000000000000000", "9223372036854775807", "3&wait=30"} {
+		a.get(t, "/v1/feed?after="+after).refused(t, http.StatusConflict, "position_beyond_end", "after")
+	}
+	require.Contains(t, string(a.get(t, "/v1/feed?after=3").body), "position 2:", "it names the end")
 	require.Len(t, a.list(t, "/v1/feed?after=-1&wait=30").Items, 3, "nothing to wait for")
 }
 

@@ -14,11 +14,14 @@ import (
 // wait must hear within about that time, also from a store that does not move.
 const feedReads = 5 * time.Second
 
+// holdFor is how long a feed is held that finds no place to wait.
+const holdFor = time.Second
+
 var errFeedSlow = errs.New(errs.Unavailable, "unavailable", "the event store does not answer in time; try again later")
 
 // ReadFeed answers events in commit order. Where there is none yet, and the caller wants to wait, it
-// answers as soon as there is one, when the time is over, or when the server stops; and at once where too
-// many wait already.
+// answers as soon as there is one, when the time is over, or when the server stops; and within a second
+// where too many wait already. A position beyond the end is refused: the log was set back.
 func (h *Handlers) ReadFeed(ctx context.Context, r httpapi.ReadFeedRequestObject) (httpapi.ReadFeedResponseObject, error) {
 	after, limit := int64(-1), defaultLimit
 	if r.Params.After != nil {
@@ -35,6 +38,10 @@ func (h *Handlers) ReadFeed(ctx context.Context, r httpapi.ReadFeedRequestObject
 	if err != nil {
 		return nil, err
 	}
+	if found.Ahead > 0 { // a follower that reads on from there would pass by what comes before it
+		return nil, errs.New(errs.Conflict, "position_beyond_end",
+			"lies beyond the end of the log, which is at position %d: the log is older than what you have seen", found.ScannedTo-found.Ahead).InField("after")
+	}
 	httpserver.ShowEvents(ctx, len(found.Items))
 	return httpapi.FeedAnswer{Items: found.Items, ScannedTo: found.ScannedTo, More: found.More}, nil
 }
@@ -47,7 +54,7 @@ func (h *Handlers) follow(ctx context.Context, after int64, limit int, longest t
 	bounded, cancel := context.WithTimeout(ctx, longest+feedReads)
 	defer cancel()
 	found, err := h.reader.Feed(bounded, after, limit)
-	if err == nil && len(found.Items) == 0 && !found.More && h.wait(bounded, found.ScannedTo, longest) {
+	if err == nil && len(found.Items) == 0 && !found.More && found.Ahead == 0 && h.wait(bounded, found.ScannedTo, longest) {
 		found, err = h.reader.Feed(bounded, found.ScannedTo, limit)
 	}
 	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
@@ -57,13 +64,25 @@ func (h *Handlers) follow(ctx context.Context, after int64, limit int, longest t
 }
 
 // wait is headWatch.wait for those who find a place to wait. A waiting feed is a request under way, and
-// feeds that wait must not keep all others out.
+// feeds that wait must not keep all others out. Who finds no place is held for a second, so that followers
+// who ask again at once do not spin; half of what is left has room for that.
 func (h *Handlers) wait(ctx context.Context, after int64, longest time.Duration) bool {
 	select {
 	case h.waits <- struct{}{}:
 	default:
-		return false
+		return h.hold(ctx, after, longest)
 	}
 	defer func() { <-h.waits }()
 	return h.head.wait(ctx, after, longest)
+}
+
+// hold keeps a feed that found no place to wait for at most holdFor, without having the store asked.
+func (h *Handlers) hold(ctx context.Context, after int64, longest time.Duration) bool {
+	select {
+	case h.holds <- struct{}{}:
+	default:
+		return false
+	}
+	defer func() { <-h.holds }()
+	return h.head.hold(ctx, after, min(longest, holdFor))
 }

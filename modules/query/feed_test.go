@@ -20,7 +20,7 @@ func TestWaitingFeedsLeaveRoomForOthers(t *testing.T) {
 	answers := make(chan answer, 2*requests)
 	waits := func(n int) {
 		for range n {
-			a.ask(t, "/v1/feed?after=99&wait=30", answers)
+			a.ask(t, "/v1/feed?wait=30", answers)
 		}
 	}
 	early := func(n int) {
@@ -28,7 +28,7 @@ func TestWaitingFeedsLeaveRoomForOthers(t *testing.T) {
 			select {
 			case got := <-answers:
 				require.Equal(t, http.StatusOK, got.status, string(got.body))
-				require.JSONEq(t, `{"items":[],"nextCursor":null,"scannedTo":99}`, string(got.body))
+				require.JSONEq(t, `{"items":[],"nextCursor":null,"scannedTo":-1}`, string(got.body))
 			case <-time.After(10 * time.Second):
 				t.Fatal("a feed waits that should not")
 			}
@@ -42,6 +42,21 @@ func TestWaitingFeedsLeaveRoomForOthers(t *testing.T) {
 	require.Empty(t, answers, "the others wait")
 	require.NoError(t, a.stop())
 	early(requests / 2)
+}
+
+// Followers that find no place to wait, and ask again at once, are held for a second each time.
+func TestFollowersWithoutAPlaceDoNotSpin(t *testing.T) {
+	a := startAPI(t, apiPool(t, migratetest.Database(t)), func(o *query.RoleOptions) { o.HTTP.MaxRequests = 4 })
+	answers := make(chan answer, 8)
+	for range 3 { // two wait, one is held
+		a.ask(t, "/v1/feed?wait=30", answers)
+	}
+	<-answers
+	begin := time.Now()
+	require.Equal(t, http.StatusOK, a.get(t, "/v1/feed?wait=30").status)
+	require.GreaterOrEqual(t, time.Since(begin), 900*time.Millisecond)
+	require.Empty(t, answers, "the others wait on")
+	require.NoError(t, a.stop())
 }
 
 // A store that does not move makes no feed last much longer than its caller wanted to wait.

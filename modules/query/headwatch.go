@@ -37,10 +37,15 @@ func (w *headWatch) wait(ctx context.Context, after int64, longest time.Duration
 	if longest <= 0 {
 		return false
 	}
-	timer := time.NewTimer(longest)
-	defer timer.Stop()
 	w.enter()
 	defer w.leave()
+	return w.hold(ctx, after, longest)
+}
+
+// hold is wait for one who does not have the store asked: what others hear of the head ends it too.
+func (w *headWatch) hold(ctx context.Context, after int64, longest time.Duration) bool {
+	timer := time.NewTimer(longest)
+	defer timer.Stop()
 	for {
 		w.mu.Lock()
 		head, stopped, changed := w.head, w.stopped, w.changed

@@ -27,10 +27,12 @@ type Handlers struct {
 	index   []byte // the page of /docs
 	exports exportSlots
 	waits   chan struct{} // one for each feed that waits
+	holds   chan struct{} // one for each that found no place to wait, and is held a moment
 	faults  evidenceFaults
 }
 
-// NewHandlers makes the handlers. At most maxWaits feeds wait at once. Their long polls end when the role
+// NewHandlers makes the handlers. At most maxWaits feeds wait at once, and half
+// as many beyond them are held for a second. Their long polls end when the role
 // that serves them stops. metrics may be nil.
 func NewHandlers(reader *store.Reader, spec *httpapi.Spec, maxWaits int, metrics prometheus.Registerer) (*Handlers, error) {
 	faults, err := newEvidenceFaults(metrics)
@@ -39,7 +41,7 @@ func NewHandlers(reader *store.Reader, spec *httpapi.Spec, maxWaits int, metrics
 	}
 	return &Handlers{
 		reader: reader, head: newHeadWatch(reader), spec: spec.JSON, index: docsIndex(),
-		waits: make(chan struct{}, maxWaits), faults: faults,
+		waits: make(chan struct{}, maxWaits), holds: make(chan struct{}, maxWaits/2), faults: faults,
 	}, nil
 }
 

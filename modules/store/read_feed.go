@@ -20,6 +20,7 @@ type FeedPage struct {
 	Items     []event.Stored
 	ScannedTo int64 // the highest position that was examined; what was asked for where there is nothing new
 	More      bool  // there are positions beyond it already
+	Ahead     int64 // how far what was asked for lies beyond the last position; 0 where it does not
 }
 
 // By ledger_batches' primary key. The batches that hold positions from $1 on, $2 of them at most.
@@ -59,13 +60,14 @@ type slice struct {
 // is there to see never has a gap that fills later. Positions whose events were archived are passed by.
 func (r *Reader) Feed(ctx context.Context, after int64, limit int) (FeedPage, error) {
 	page := FeedPage{Items: []event.Stored{}, ScannedTo: after}
-	if after >= math.MaxInt64-int64(limit) { // beyond any position, and any sum with it overflows
-		return page, nil
-	}
+	begin := min(after, math.MaxInt64-int64(limit)-2) // beyond any position, and no sum with it overflows
 	err := r.read(ctx, "read feed", func(ctx context.Context, conn *pgx.Conn) error {
-		slices, more, err := feedSlices(ctx, conn, after, limit)
+		slices, more, end, err := feedSlices(ctx, conn, begin, limit)
 		if err != nil {
 			return err
+		}
+		if len(slices) == 0 {
+			page.Ahead = max(0, after-end)
 		}
 		rows := &collector{limit: limit, bytes: r.pageBytes}
 		for len(slices) > 0 && !rows.full {
@@ -90,18 +92,17 @@ func (r *Reader) Feed(ctx context.Context, after int64, limit int) (FeedPage, er
 }
 
 // feedSlices answers the batches that hold the positions after+1 … after+limit, without what lies outside,
-// and whether there are positions beyond them.
-func feedSlices(ctx context.Context, conn *pgx.Conn, after int64, limit int) ([]slice, bool, error) {
+// whether there are positions beyond them, and the last position that was seen; -1 where there is none.
+func feedSlices(ctx context.Context, conn *pgx.Conn, after int64, limit int) (_ []slice, more bool, last int64, _ error) {
 	rows, err := conn.Query(ctx, sliceSQL, after+1, limit+1)
 	if err != nil {
-		return nil, false, err
+		return nil, false, 0, err
 	}
 	defer rows.Close()
 	var (
 		slices []slice
-		more   bool
 		next   = after + 1
-		last   = after + int64(limit)
+		until  = after + int64(limit)
 		end    = int64(-1) // of the batch before, where the next one has to begin: positions are dense
 	)
 	for rows.Next() {
@@ -110,29 +111,29 @@ func feedSlices(ctx context.Context, conn *pgx.Conn, after int64, limit int) ([]
 			first, count, batch int64
 		)
 		if err := rows.Scan(&first, &count, &batch, &s.earliest, &s.latest); err != nil {
-			return nil, false, err
+			return nil, false, 0, err
 		}
 		if end < 0 { // there is none before: the first may begin before what is asked for, and not behind it
 			end = min(first, next)
 		}
 		if first != end {
-			return nil, false, fmt.Errorf("ledger batch at %d, expected at %d: %w", first, end, errCorrupt)
+			return nil, false, 0, fmt.Errorf("ledger batch at %d, expected at %d: %w", first, end, errCorrupt)
 		}
 		end = first + count
-		if next > last {
+		if next > until {
 			more = true
 			break
 		}
 		if end <= next { // after lies beyond all that there is
 			continue
 		}
-		s.first, s.last = next, min(first+count-1, last)
+		s.first, s.last = next, min(first+count-1, until)
 		more = s.last < first+count-1
 		s.lowest, s.highest = batch<<indexBits|(s.first-first), batch<<indexBits|(s.last-first)
 		slices, next = append(slices, s), s.last+1
 	}
 	rows.Close()
-	return slices, more, rows.Err()
+	return slices, more, max(end, 0) - 1, rows.Err()
 }
 
 // feedRows reads the events of the slices into the page, one branch a batch: by the primary key where the

@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -22,6 +23,8 @@ const (
 
 	retryFirst = time.Second // after a failed read; doubled up to every()
 )
+
+var errTooManyWait = errors.New("too many requests wait for the issuer's keys")
 
 // keyring holds the present key set and keeps it fresh.
 type keyring struct {
@@ -54,16 +57,15 @@ func (k *keyring) current() *keySet {
 }
 
 // refetch reads the source again for a request that needs a key which is not there, unless that was done
-// a moment ago. Requests that come while one reads wait for its result. It answers false where too many
-// wait already.
-func (k *keyring) refetch(ctx context.Context) bool {
+// a moment ago. Requests that come while one reads wait for its result. It returns an error where the last
+// reading failed, or too many wait already: a key that is not there may exist all the same.
+func (k *keyring) refetch(ctx context.Context) error {
 	defer k.waiting.Add(-1)
 	if k.waiting.Add(1) > maxWaiting {
-		return false
+		return errTooManyWait
 	}
 	// One caller who leaves must not fail the fetch for the others. run meets and logs the same fault.
-	_ = k.fetch(context.WithoutCancel(ctx), refetchPause)
-	return true
+	return k.fetch(context.WithoutCancel(ctx), refetchPause)
 }
 
 // fetch reads the source once, unless the last try was less than pause ago. Where it is being read

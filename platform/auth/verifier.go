@@ -22,6 +22,7 @@ const (
 var (
 	errMissing     = errs.New(errs.Unauthenticated, "unauthenticated", "send a token: Authorization: Bearer <token>")
 	errUnreadable  = errs.New(errs.Unauthenticated, "invalid_token", "the token is not a signed JWT in compact form")
+	errTooLong     = errs.New(errs.Unauthenticated, "invalid_token", "the token is longer than 16 KiB; ask the issuer for one with fewer claims")
 	errAlgorithm   = errs.New(errs.Unauthenticated, "invalid_token", "the token is not signed with an accepted algorithm (RS, PS, ES or EdDSA)")
 	errSignature   = errs.New(errs.Unauthenticated, "invalid_token", "the token is not signed by a key of the issuer")
 	errClaims      = errs.New(errs.Unauthenticated, "invalid_token", "the token's claims can't be read")
@@ -79,6 +80,7 @@ func (v *Verifier) Bearer(ctx context.Context, authorization []string) (Principa
 		return Principal{}, errMissing
 	}
 	scheme, token, found := strings.Cut(authorization[0], " ")
+	token = strings.TrimLeft(token, " ") // RFC 9110, section 11.4: one space or more
 	if !found || !strings.EqualFold(scheme, "Bearer") || token == "" {
 		return Principal{}, errMissing
 	}
@@ -100,7 +102,10 @@ func (v *Verifier) Verify(ctx context.Context, token string) (Principal, error) 
 
 // signed answers the payload of a token whose signature is right.
 func (v *Verifier) signed(ctx context.Context, token string) ([]byte, error) {
-	if len(token) > maxToken || strings.Count(token, ".") != 2 || !token68(token) {
+	if len(token) > maxToken {
+		return nil, errTooLong
+	}
+	if strings.Count(token, ".") != 2 || !token68(token) {
 		return nil, errUnreadable
 	}
 	message, err := jws.Parse([]byte(token), jws.WithCompact())
@@ -128,15 +133,15 @@ func (v *Verifier) signed(ctx context.Context, token string) ([]byte, error) {
 }
 
 // candidates are the keys that may have signed a token. A key id that is not known may be a new one, so
-// the keys are read again.
+// the keys are read again; where they can't be, nobody knows whether the token is good.
 func (v *Verifier) candidates(ctx context.Context, id string, alg jwa.SignatureAlgorithm) ([]verificationKey, error) {
 	if set := v.keys.current(); set != nil {
 		if found, known := set.candidates(id, alg); known {
 			return found, nil
 		}
 	}
-	if !v.keys.refetch(ctx) {
-		return nil, errKeysAway
+	if err := v.keys.refetch(ctx); err != nil {
+		return nil, errKeysAway.Because(err)
 	}
 	set := v.keys.current()
 	if set == nil {

@@ -16,6 +16,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -241,6 +242,39 @@ func TestUnknownKeysAreFetchedButNotOften(t *testing.T) {
 	require.Equal(t, int64(2), s.asked.Load(), "all callers share one fetch")
 	_, err = v.Verify(t.Context(), old)
 	require.Equal(t, "invalid_token", errs.Of(err).Code, "the old key is withdrawn")
+}
+
+// Whether an unknown key is the issuer's can't be told while the issuer is away.
+func TestAKeyRotatedWhileTheIssuerIsAway(t *testing.T) {
+	s := newIssuerServer(t)
+	clock := newClock()
+	v := auth.WithClock(newVerifier(t, s.options()), clock.now)
+	_, err := v.Verify(t.Context(), s.issuer.Token(nil))
+	require.NoError(t, err)
+	s.issuer.Rotate()
+	s.away.Store(true)
+	clock.add(10 * time.Second)
+	before := s.asked.Load()
+	for range 20 {
+		_, err = v.Verify(t.Context(), s.issuer.Token(nil))
+		require.Equal(t, "unavailable", errs.Of(err).Code)
+	}
+	require.Equal(t, before+1, s.asked.Load(), "the failed fetch is not repeated at once")
+	s.away.Store(false)
+	clock.add(10 * time.Second)
+	_, err = v.Verify(t.Context(), s.issuer.Token(nil))
+	require.NoError(t, err)
+}
+
+func TestBearerWithSeveralSpacesAndLongTokens(t *testing.T) {
+	issuer := authtest.NewIssuer(t)
+	v := newVerifier(t, issuer.Options())
+	_, err := v.Bearer(t.Context(), []string{"Bearer   " + issuer.Token(nil)})
+	require.NoError(t, err)
+	_, err = v.Bearer(t.Context(), []string{"Bearer   "})
+	require.Equal(t, "unauthenticated", errs.Of(err).Code)
+	_, err = v.Verify(t.Context(), issuer.Token(map[string]any{"pad": strings.Repeat("x", 16<<10)}))
+	require.Contains(t, errs.Of(err).Detail, "16 KiB")
 }
 
 func TestKeysThatCanNotBeRefreshedEnd(t *testing.T) {

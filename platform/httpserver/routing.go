@@ -1,6 +1,8 @@
 package httpserver
 
 import (
+	"errors"
+	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -66,6 +68,18 @@ func pattern(route string) string {
 		}
 	}
 	return strings.Join(segments, "/")
+}
+
+// peekBody looks whether a body that was announced without a length has a first byte. Gateways announce an
+// empty one with every GET. It waits for the caller, and so is called before the request takes a place.
+func peekBody(r *http.Request) {
+	if r.ContentLength >= 0 || r.Body == nil || r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return
+	}
+	var first [1]byte
+	if _, err := io.ReadFull(r.Body, first[:]); errors.Is(err, io.EOF) {
+		r.Body, r.ContentLength = http.NoBody, 0
+	}
 }
 
 // refuseBody refuses a body where none can be meant.

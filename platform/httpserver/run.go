@@ -55,7 +55,7 @@ func (s *Server) Run(ctx context.Context, ready func(net.Addr)) error {
 			served <- server.ServeTLS(listener, "", "")
 			return
 		}
-		served <- server.Serve(listener)
+		served <- server.Serve(problemListener{listener})
 	}()
 	ready(listener.Addr())
 

@@ -75,6 +75,7 @@ func (s *Server) Echo() *echo.Echo { return s.echo }
 // ServeHTTP answers one request: everything that leaves the program by HTTP leaves through here.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x, r := newExchange(r)
+	peekBody(r)
 	held := newHeldWriter(&s.held)
 	held.below, held.pace, held.least, held.bodiless = w, s.pace, s.least, r.Method == http.MethodHead
 	held.begin = func(status int) error { return s.startStream(held, x, status) }

@@ -1,6 +1,7 @@
 package httpserver
 
 import (
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -25,12 +26,9 @@ type certificates struct {
 	config *tls.Config
 }
 
-// fileState tells whether a file was replaced. Secrets mounted by Kubernetes are swapped as a whole, with
-// a new modification time.
-type fileState struct {
-	modified time.Time
-	size     int64
-}
+// fileState is the SHA-256 of a file; zero where there is none. Size and time do not tell whether a file was
+// replaced: certificates are of one size, and tools that deploy them may set the time.
+type fileState [sha256.Size]byte
 
 // newCertificates returns nil where no certificate is configured.
 func newCertificates(opts TLSOptions, log *slog.Logger) (*certificates, error) {
@@ -100,8 +98,11 @@ func (c *certificates) current() *tls.Config {
 
 func (c *certificates) states() (states [3]fileState) {
 	for i, name := range []string{c.opts.Cert, c.opts.Key, c.opts.ClientCA} {
-		if info, err := os.Stat(name); name != "" && err == nil {
-			states[i] = fileState{info.ModTime(), info.Size()}
+		if name == "" {
+			continue
+		}
+		if content, err := os.ReadFile(name); err == nil {
+			states[i] = sha256.Sum256(content)
 		}
 	}
 	return states

@@ -1,6 +1,7 @@
 package httpserver_test
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -14,6 +15,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -104,6 +106,28 @@ func TestCertificatesAreReadAgain(t *testing.T) {
 	}, 2500*time.Millisecond, 500*time.Millisecond)
 
 	second.write(t, opts)
+	require.Eventually(t, func() bool {
+		n, _, err := serial(t, address, second, nil)
+		return err == nil && n == 2
+	}, 10*time.Second, 100*time.Millisecond)
+}
+
+func TestCertificatesOfEqualSizeAndTimeAreReadAgain(t *testing.T) {
+	opts := tlsOptions(t)
+	first, second := newPair(t, 1), newPair(t, 2)
+	at := time.Unix(1_700_000_000, 0)
+	write := func(p pair) {
+		for name, content := range map[string][]byte{opts.Cert: p.cert, opts.Key: p.key} {
+			padded := append(slices.Clone(content), bytes.Repeat([]byte("\n"), 4096-len(content))...)
+			require.NoError(t, os.WriteFile(name, padded, 0o600))
+			require.NoError(t, os.Chtimes(name, at, at))
+		}
+	}
+	write(first)
+	address, _ := run(t, newServer(t, httpserver.Options{TLS: opts}, io.Discard))
+	_, _, err := serial(t, address, first, nil)
+	require.NoError(t, err)
+	write(second)
 	require.Eventually(t, func() bool {
 		n, _, err := serial(t, address, second, nil)
 		return err == nil && n == 2

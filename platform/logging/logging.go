@@ -63,18 +63,21 @@ func New(w io.Writer, o Options) *slog.Logger {
 	return slog.New(slogmulti.Pipe(withIDs).Handler(slogmulti.Fanout(sink)))
 }
 
-// forPrograms has times in UTC, so that the lines of all machines sort together.
+// forPrograms has times in UTC, so that the lines of all machines sort together, and durations in seconds.
 func forPrograms(groups []string, a slog.Attr) slog.Attr {
-	if len(groups) == 0 && a.Key == slog.TimeKey {
-		return slog.Time(slog.TimeKey, a.Value.Time().UTC())
+	switch a.Value.Kind() {
+	case slog.KindTime:
+		a.Value = slog.TimeValue(a.Value.Time().UTC())
+	case slog.KindDuration:
+		a.Value = slog.Float64Value(a.Value.Duration().Seconds())
 	}
 	return redact(groups, a)
 }
 
-// forPeople leaves the date out of what scrolls by on a terminal.
+// forPeople has times in UTC too, and leaves the date out of what scrolls by on a terminal.
 func forPeople(groups []string, a slog.Attr) slog.Attr {
 	if len(groups) == 0 && a.Key == slog.TimeKey {
-		return slog.String(slog.TimeKey, a.Value.Time().Format("15:04:05.000"))
+		return slog.String(slog.TimeKey, a.Value.Time().UTC().Format("15:04:05.000Z"))
 	}
 	return redact(groups, a)
 }

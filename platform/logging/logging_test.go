@@ -55,6 +55,11 @@ func TestTimesAreUTC(t *testing.T) {
 	require.Regexp(t, `Z$`, got["time"])
 }
 
+func TestDurationsAreSeconds(t *testing.T) {
+	got := line(t, func(l *slog.Logger) { l.Info("m", slog.Duration("duration", 1500*time.Millisecond)) })
+	require.InDelta(t, 1.5, got["duration"], 0)
+}
+
 func TestDerivedLoggersDoNotShareAttributes(t *testing.T) {
 	ctx := WithCorrelationID(context.Background(), "c")
 	got := line(t, func(l *slog.Logger) {
@@ -105,7 +110,7 @@ func TestLevelAndFormat(t *testing.T) {
 	l.Info("quiet")
 	require.Empty(t, out.String())
 	l.Warn("loud", "k", "v")
-	require.Regexp(t, `^time=\d\d:\d\d:\d\d\.\d{3} level=WARN msg=loud k=v\n$`, out.String())
+	require.Regexp(t, `^time=\d\d:\d\d:\d\d\.\d{3}Z level=WARN msg=loud k=v\n$`, out.String())
 
 	require.NoError(t, Options{"debug", "console"}.Validate())
 	require.ErrorContains(t, Options{"loud", "json"}.Validate(), "level must be")
