@@ -19,7 +19,7 @@ import (
 // contradict each other, TLS files that can't be used, and keys that must not be ignored. It connects to
 // nothing. The error is a *config.Error.
 func Check(c Config) error {
-	roles := chosen(c.Roles)
+	roles := chosen(c)
 	if len(roles) == 0 {
 		return &config.Error{Problems: []error{
 			config.Invalid("roles", "must name at least one of %s", strings.Join(roleNames(), ", ")),

@@ -8,6 +8,7 @@ package app
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -118,7 +119,7 @@ func (c Config) Require(keys ...string) error {
 // Validate reports what no section can see by itself.
 func (c Config) Validate() error {
 	for i, name := range c.Roles {
-		if _, ok := find(name); !ok {
+		if !slices.Contains(roleNames(), name) {
 			return config.Invalid(fmt.Sprintf("roles[%d]", i), "must be one of %s%s", strings.Join(roleNames(), ", "), suggestRole(name))
 		}
 	}

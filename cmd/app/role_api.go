@@ -14,15 +14,11 @@ import (
 const maxDrain = 10 * time.Second
 
 // apiRole serves the API.
-func apiRole(ctx context.Context, p *parts) (lifecycle.Role, error) {
-	pool, err := p.pool(ctx, apiPool(p.cfg))
-	if err != nil {
-		return nil, err
-	}
+func apiRole(_ context.Context, p *parts, open pools) (lifecycle.Role, error) {
 	return query.NewRole(query.RoleOptions{
 		HTTP:      p.cfg.HTTP,
 		Auth:      p.cfg.Auth,
-		Reader:    store.NewReader(store.ReaderOptions{Pool: pool}),
+		Reader:    store.NewReader(store.ReaderOptions{Pool: open["api"]}),
 		Log:       p.log,
 		Metrics:   p.metrics,
 		Drain:     min(maxDrain, p.cfg.Shutdown.Grace/2),

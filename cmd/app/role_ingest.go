@@ -9,18 +9,11 @@ import (
 )
 
 // ingestRole reads Kafka and appends to the event store.
-func ingestRole(ctx context.Context, p *parts) (lifecycle.Role, error) {
-	pool, err := p.pool(ctx, ingestPool(p.cfg))
-	if err != nil {
-		return nil, err
-	}
-	breaker, err := p.pool(ctx, breakerPool())
-	if err != nil {
-		return nil, err
-	}
+func ingestRole(_ context.Context, p *parts, open pools) (lifecycle.Role, error) {
+	pool := open["ingest"]
 	return ingest.New(p.cfg.Ingest, ingest.Dependencies{
 		Kafka:    p.cfg.Kafka,
-		Store:    store.NewAppender(store.AppenderOptions{Pool: pool, Breaker: breaker, Log: p.log}),
+		Store:    store.NewAppender(store.AppenderOptions{Pool: pool, Breaker: open["breaker"], Log: p.log}),
 		Outbox:   outbox{store.NewOutbox(pool)},
 		Ping:     pool.Ping,
 		Registry: p.metrics,

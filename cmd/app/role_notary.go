@@ -8,11 +8,7 @@ import (
 )
 
 // notaryRole signs the ledger's checkpoints.
-func notaryRole(ctx context.Context, p *parts) (lifecycle.Role, error) {
-	pool, err := p.pool(ctx, notaryPool())
-	if err != nil {
-		return nil, err
-	}
+func notaryRole(_ context.Context, p *parts, open pools) (lifecycle.Role, error) {
 	keys, err := p.cfg.Ledger.Keys()
 	if err != nil {
 		return nil, err
@@ -21,5 +17,5 @@ func notaryRole(ctx context.Context, p *parts) (lifecycle.Role, error) {
 	if err != nil {
 		return nil, err
 	}
-	return notary.New(p.cfg.Notary, notary.Dependencies{Pool: pool, Keys: keys, Retired: retired, Log: p.log.With("role", "notary"), Metrics: p.metrics})
+	return notary.New(p.cfg.Notary, notary.Dependencies{Pool: open["notary"], Keys: keys, Retired: retired, Log: p.log.With("role", "notary"), Metrics: p.metrics})
 }

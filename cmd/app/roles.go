@@ -4,44 +4,66 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
+	"audittrail/modules/maintain"
 	"audittrail/platform/config"
 	"audittrail/platform/lifecycle"
+	"audittrail/platform/postgres"
 )
 
-// table is what runs where, with which rights: one line a role, in the order in which they start. They
-// stop in its reverse. Only what a chosen role needs is opened.
-func table() []role {
+// table is what runs where, with which rights: a role a row, in the order in which they start. They stop in
+// its reverse. Each role gets what its row says, and nothing else: only what a chosen role needs is opened.
+//
+// A pool's Role is the database role that it works under, and its Name is how PostgreSQL and the metrics tell
+// it from others. Only the login itself, "", may end other processes' transactions.
+func table(c Config) []role {
+	conns := c.Postgres.MaxConns
 	return []role{
-		{"ingest", needs{kafka: true, postgres: "audittrail_ingest"}, ingestRole},
-		{"api", needs{tokens: true, listens: true, postgres: "audittrail_api"}, apiRole},
-		{"maintain", needs{postgres: "audittrail_maintain"}, maintainRole},
-		{"notary", needs{signer: true, postgres: "audittrail_notary"}, notaryRole},
+		{"ingest", needs{kafka: true}, ingestRole, []postgres.PoolOptions{
+			{Name: "ingest", Role: "audittrail_ingest", MaxConns: max(conns, c.Ingest.Workers+3), LockTimeout: stall, IdleInTransactionTimeout: stall, DurableCommits: true},
+			{Name: "breaker", Role: "", MaxConns: 2, StatementTimeout: stall},
+		}},
+		{"api", needs{tokens: true, listens: true}, apiRole, []postgres.PoolOptions{
+			{Name: "api", Role: "audittrail_api", MaxConns: conns, StatementTimeout: 10 * time.Second, Parameters: inOrder()},
+		}},
+		{"maintain", needs{}, maintainRole, []postgres.PoolOptions{
+			{Name: "maintain", Role: "audittrail_maintain", MaxConns: 2, LockTimeout: stall},
+			{Name: "maintain-owner", Role: "audittrail_owner", MaxConns: 2, LockTimeout: maintain.OwnerLockTimeout},
+		}},
+		{"notary", needs{signer: true}, notaryRole, []postgres.PoolOptions{
+			{Name: "notary", Role: "audittrail_notary", MaxConns: 2, LockTimeout: stall, StatementTimeout: 30 * time.Second, DurableCommits: true},
+		}},
 	}
 }
 
-// role is a line of the table.
+// stall bounds how long a stalled process can hold what others wait for.
+const stall = 5 * time.Second
+
+// inOrder are settings that lists rely on: Append keeps its order, so there are no parallel workers.
+func inOrder() map[string]string {
+	return map[string]string{"jit": "off", "max_parallel_workers_per_gather": "0"}
+}
+
+// role is a row of the table.
 type role struct {
 	name  string
 	needs needs
-	build func(context.Context, *parts) (lifecycle.Role, error)
+	build func(context.Context, *parts, pools) (lifecycle.Role, error)
+	pools []postgres.PoolOptions // the first one's role also asks whether the schema fits
 }
 
-// needs are the parts that a role can't work without.
+// needs are the parts that a role can't work without, beside its pools.
 type needs struct {
-	kafka    bool   // brokers and topics
-	tokens   bool   // somebody who issues tokens
-	signer   bool   // keys to sign with
-	listens  bool   // has a listener of its own, which /startupz waits for
-	postgres string // the database role that its pool takes
+	kafka   bool // brokers and topics
+	tokens  bool // somebody who issues tokens
+	signer  bool // keys to sign with
+	listens bool // has a listener of its own, which /startupz waits for
 }
 
 // keys are the configuration keys that must have a value.
 func (n needs) keys() []string {
-	var keys []string
-	if n.postgres != "" {
-		keys = append(keys, "postgres.url")
-	}
+	keys := []string{"postgres.url"}
 	if n.kafka {
 		keys = append(keys, "kafka.brokers", "kafka.topics")
 	}
@@ -54,23 +76,14 @@ func (n needs) keys() []string {
 	return keys
 }
 
-func find(name string) (role, bool) {
-	all := table()
-	i := slices.IndexFunc(all, func(r role) bool { return r.name == name })
-	if i < 0 {
-		return role{}, false
-	}
-	return all[i], true
-}
-
-// chosen are the roles that are named, in the table's order.
-func chosen(named []string) []role {
-	return slices.DeleteFunc(table(), func(r role) bool { return !slices.Contains(named, r.name) })
+// chosen are the configuration's roles, in the table's order.
+func chosen(c Config) []role {
+	return slices.DeleteFunc(table(c), func(r role) bool { return !slices.Contains(c.Roles, r.name) })
 }
 
 func roleNames() []string {
 	var out []string
-	for _, r := range table() {
+	for _, r := range table(Config{}) {
 		out = append(out, r.name)
 	}
 	return out

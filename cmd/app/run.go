@@ -55,7 +55,7 @@ func Run(ctx context.Context, o Options) error {
 		listeners: &listeners{tell: o.Listening}, reload: o.Reload,
 	}
 	o.Log.InfoContext(ctx, "audittrail starts", "version", build.Version, "revision", build.Revision, "roles", o.Config.Roles)
-	err := p.run(ctx, chosen(o.Config.Roles))
+	err := p.run(ctx, chosen(o.Config))
 	var stuck *lifecycle.StuckError
 	if !errors.As(err, &stuck) { // else a lost goroutine may hold a connection for ever
 		p.close(ctx)
@@ -106,12 +106,13 @@ func (p *parts) run(ctx context.Context, roles []role) error {
 
 // build makes a role, behind the gate that waits for its schema.
 func (p *parts) build(ctx context.Context, r role) (lifecycle.Role, error) {
-	built, err := r.build(ctx, p)
+	opened, err := p.openPools(ctx, r)
 	if err != nil {
 		return nil, err
 	}
-	if r.needs.postgres == "" {
-		return built, nil
+	built, err := r.build(ctx, p, opened)
+	if err != nil {
+		return nil, err
 	}
 	probe, err := p.probePool(ctx, r)
 	if err != nil {

@@ -70,7 +70,7 @@ func start(t *testing.T, args ...string) *program {
 	p := &program{t: t, cancel: cancel, ended: make(chan error, 1), token: issuer.Token(nil),
 		addrs: map[string]string{}, told: make(chan struct{})}
 	want := 1
-	for _, r := range chosen(c.Roles) {
+	for _, r := range chosen(c) {
 		if r.needs.listens {
 			want++
 		}

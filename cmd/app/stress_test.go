@@ -24,7 +24,7 @@ func TestEveryRolePassesTheStressTest(t *testing.T) {
 		"--http.addr=127.0.0.1:0", "--auth.issuer="+issuer.Issuer, "--auth.audience="+issuer.Audience, "--auth.jwks_file="+issuer.JWKSFile,
 		"--ledger.origin="+origin, "--ledger.signing_key="+signingKey(t, 1).Secret(), "--notary.state_file="+filepath.Join(t.TempDir(), "notary.json"))
 	require.NoError(t, err)
-	for _, r := range table() {
+	for _, r := range table(c) {
 		t.Run(r.name, func(t *testing.T) {
 			lifecycletest.Stress(t, func() lifecycle.Role {
 				p := &parts{cfg: c, log: slog.New(slog.DiscardHandler), listeners: &listeners{},
