@@ -60,21 +60,25 @@ const batchColumns = `coalesce(b.first_position, -1), coalesce(b.batch, -1), coa
 // By ledger_batches' primary key.
 const ledgerBatchesSQL = `SELECT ` + batchColumns + ` FROM public.ledger_batches AS b WHERE log = $1::text ORDER BY first_position`
 
-// By ledger_batches' primary key, from the batch on that the position lies in.
-const batchesBetweenSQL = `SELECT ` + batchColumns + ` FROM public.ledger_batches AS b
-	WHERE log = $1::text AND first_position < $3::bigint AND first_position >= coalesce((
-		SELECT max(first_position) FROM public.ledger_batches WHERE log = $1::text AND first_position <= $2::bigint), 0)
-	ORDER BY first_position`
+// By ledger_batches' unique (log, batch).
+const numberedBatchesSQL = `SELECT ` + batchColumns + ` FROM public.ledger_batches AS b WHERE log = 'events' AND batch = ANY ($1::bigint[])`
 
 // Batches reads all batches of a log, in the order of positions.
 func (v *View) Batches(ctx context.Context, log ledger.Log, read func(LedgerBatch) error) error {
 	return v.batches(ctx, read, ledgerBatchesSQL, string(log))
 }
 
-// BatchesBetween reads the batches of a log from the one on that has position from, as far as they begin
-// before to.
-func (v *View) BatchesBetween(ctx context.Context, log ledger.Log, from, to int64, read func(LedgerBatch) error) error {
-	return v.batches(ctx, read, batchesBetweenSQL, string(log), from, to)
+// NumberedBatches returns batches of events by their numbers. Those that are unknown are left out. If somebody
+// made a second batch of a number, the first counts (Strays reports the others).
+func (v *View) NumberedBatches(ctx context.Context, numbers []int64) (map[int64]LedgerBatch, error) {
+	found := make(map[int64]LedgerBatch, len(numbers))
+	err := v.batches(ctx, func(b LedgerBatch) error {
+		if other, again := found[b.Batch]; !again || b.First < other.First {
+			found[b.Batch] = b
+		}
+		return nil
+	}, numberedBatchesSQL, numbers)
+	return found, err
 }
 
 func (v *View) batches(ctx context.Context, read func(LedgerBatch) error, sql string, args ...any) error {
@@ -119,47 +123,6 @@ const verifyLeavesSQL = `SELECT first_position, substring(leaves
 func wholeHashes(b []byte) []ledger.Hash {
 	hashes, _ := ledger.SplitHashes(b[:len(b)/ledger.HashSize*ledger.HashSize])
 	return hashes
-}
-
-// BatchSlice asks for the leaves of one batch of events, from index Low to index High, with High.
-type BatchSlice struct {
-	Batch     int64
-	Low, High int
-}
-
-// BatchLeaves is the answer: the batch, and its leaves from index Low on, as far as it has them.
-type BatchLeaves struct {
-	LedgerBatch
-	Leaves []ledger.Hash
-}
-
-// By ledger_batches' unique (log, batch). If somebody made a second batch of that number, the first counts
-// (Strays reports the others).
-const batchSlicesSQL = `SELECT ` + batchColumns + `, substring(b.leaves FROM 1 + 32 * w.low FOR 32 * (w.high - w.low + 1))
-	FROM unnest($1::bigint[], $2::int[], $3::int[]) AS w (batch, low, high)
-	CROSS JOIN LATERAL (SELECT * FROM public.ledger_batches WHERE log = 'events' AND batch = w.batch ORDER BY first_position LIMIT 1) AS b`
-
-// BatchLeaves reads slices of batches of events, in no order. Batches that are unknown are left out. In
-// memory they are 32 bytes an index.
-func (v *View) BatchLeaves(ctx context.Context, slices []BatchSlice) (list []BatchLeaves, err error) {
-	batches, low, high := make([]int64, len(slices)), make([]int32, len(slices)), make([]int32, len(slices))
-	for i, s := range slices {
-		batches[i], low[i], high[i] = s.Batch, int32(s.Low), int32(s.High)
-	}
-	err = v.each(ctx, "read leaves of batches", func(rows pgx.Rows) error {
-		var (
-			b    BatchLeaves
-			part []byte
-		)
-		if err := rows.Scan(&b.First, &b.Batch, &b.Count, &b.LeafBytes, &b.RecordedAt, &part); err != nil {
-			return err
-		}
-		b.RecordedAt = spellable(b.RecordedAt.UTC())
-		b.Leaves = wholeHashes(part)
-		list = append(list, b)
-		return nil
-	}, batchSlicesSQL, batches, low, high)
-	return list, err
 }
 
 // notesBytes bounds how much text of notes is held: a hundred times what a thousand of them take.

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -12,12 +13,25 @@ import (
 )
 
 // Pages is a run of neighbouring pages of one partition of events, or of event_keys: a piece of work
-// that one View reads at a time. Where reading them fails they are halved, down to a page and its lines.
+// that one View reads at a time. If that fails, Lines gives its rows one by one.
 type Pages struct {
 	from, to tid // without to
 	table    string
 	relation string  // table in SQL
 	within   Stretch // the partition's; zero for event_keys
+	but      string  // lines that are left out, in SQL
+}
+
+// But returns the pages without some lines of them.
+func (p Pages) But(lines []Line) Pages {
+	if len(lines) > 0 {
+		tids := make([]string, len(lines))
+		for i, line := range lines {
+			tids[i] = `"` + line.from.String() + `"`
+		}
+		p.but = " AND ctid <> ALL ('{" + strings.Join(tids, ",") + "}'::tid[])"
+	}
+	return p
 }
 
 // tid is a place in a table: its page, and the line there.
@@ -32,7 +46,7 @@ func (t tid) String() string { return fmt.Sprintf("(%d,%d)", t>>lineBits, t&(1<<
 // table is read itself, and no condition is on a column, so that no index can answer: what one does not
 // know is read too, and so is what lies outside the partition's bounds.
 func (p Pages) source() (from, where string) {
-	return "ONLY " + p.relation, fmt.Sprintf("ctid >= '%s' AND ctid < '%s'", p.from, p.to)
+	return "ONLY " + p.relation, fmt.Sprintf("ctid >= '%s' AND ctid < '%s'%s", p.from, p.to, p.but)
 }
 
 // Holds says whether an event of this time belongs where the pages are.
@@ -41,21 +55,10 @@ func (p Pages) Holds(t time.Time) bool { return p.within.Holds(t) }
 // Table is the name of the table that the pages are of.
 func (p Pages) Table() string { return p.table }
 
-// Halves are two parts of the pages; ok is false where they are one page, or a line of one.
-func (p Pages) Halves() (first, second Pages, ok bool) {
-	middle := (p.from + p.to) / 2 >> lineBits << lineBits
-	first, second = p, p
-	first.to, second.from = middle, middle
-	return first, second, p.from < middle
-}
-
-// Place says which pages they are, for people.
+// Place names the pages for people.
 func (p Pages) Place() string {
-	switch {
-	case p.to == p.from+1:
+	if p.to == p.from+1 {
 		return fmt.Sprintf("line %s of %s", p.from, p.table)
-	case p.to == p.from+1<<lineBits:
-		return fmt.Sprintf("page %d of %s", p.from>>lineBits, p.table)
 	}
 	return fmt.Sprintf("pages %d to %d of %s", p.from>>lineBits, p.to>>lineBits-1, p.table)
 }
@@ -65,9 +68,10 @@ type Line struct {
 	Pages
 	ID      int64
 	EventID event.ID
+	Why     error // it can't be read
 }
 
-// Lines are the rows of one page, for when the page can't be read in one go.
+// Lines returns the rows of pages that can't be read in one go.
 func (v *View) Lines(ctx context.Context, p Pages) ([]Line, error) {
 	id := "coalesce(id, -1)"
 	if p.table == keysTable {
@@ -205,7 +209,18 @@ func Uncovered(tables []EventTable) []Stretch {
 // Stretch is a part of the time axis, from From up to To without To. A zero bound is open.
 type Stretch struct{ From, To time.Time }
 
-// Holds says whether t lies in the stretch.
+func (s Stretch) String() string {
+	from, to := "the beginning", "the end"
+	if !s.From.IsZero() {
+		from = event.FormatTime(s.From)
+	}
+	if !s.To.IsZero() {
+		to = event.FormatTime(s.To)
+	}
+	return "from " + from + " to " + to
+}
+
+// Holds reports whether t lies in the stretch.
 func (s Stretch) Holds(t time.Time) bool {
 	return (s.From.IsZero() || !t.Before(s.From)) && (s.To.IsZero() || t.Before(s.To))
 }

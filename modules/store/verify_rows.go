@@ -55,18 +55,14 @@ const verifyDocuments = `LATERAL (SELECT CASE WHEN octet_length(p) + octet_lengt
 // Rows reads the rows of some pages and hashes each.
 func (v *View) Rows(ctx context.Context, p Pages, read func(*EventRow) error) error {
 	from, where := p.source()
-	return v.rows(ctx, "read "+p.Place(), read, fmt.Sprintf(eventPagesSQL, from, where))
-}
-
-func (v *View) rows(ctx context.Context, what string, read func(*EventRow) error, sql string, args ...any) error {
-	return v.each(ctx, what, func(rows pgx.Rows) error {
+	return v.each(ctx, "read "+p.Place(), func(rows pgx.Rows) error {
 		r, err := scanAnyRow(rows)
 		if err != nil && !errors.Is(err, errCorrupt) {
 			return err
 		}
 		facts := hashRow(&r, err)
 		return read(&facts)
-	}, sql, args...)
+	}, fmt.Sprintf(eventPagesSQL, from, where))
 }
 
 // scanAnyRow is scanRow for rows in which somebody may have put NULL, and for documents as jsonb_send
@@ -136,9 +132,9 @@ func spellable(t time.Time) time.Time {
 	return t
 }
 
-// Named is what is left of a row that can't be read: that it is there.
-func (l Line) Named(why error) EventRow {
-	return EventRow{ID: l.ID, EventID: l.EventID, Timestamp: spellable(time.Time{}), RecordedAt: spellable(time.Time{}), Corrupt: why}
+// Named returns what is left of a row that can't be read: that it is there.
+func (l Line) Named() EventRow {
+	return EventRow{ID: l.ID, EventID: l.EventID, Timestamp: spellable(time.Time{}), RecordedAt: spellable(time.Time{}), Corrupt: l.Why}
 }
 
 // Key is a row of event_keys. What is NULL there is -1 or zero here, and so is no event's.
@@ -155,26 +151,7 @@ const keyColumns = `coalesce(event_id, '00000000-0000-0000-0000-000000000000'), 
 // Keys reads the keys of some pages.
 func (v *View) Keys(ctx context.Context, p Pages, read func(*Key) error) error {
 	from, where := p.source()
-	return v.keys(ctx, read, `SELECT `+keyColumns+` FROM `+from+` WHERE `+where)
-}
-
-// KeysOf reads the keys of batches, by a walk over all keys. Somebody may have given a batch more keys
-// than it has events.
-func (v *View) KeysOf(ctx context.Context, batches []int64, read func(*Key) error) error {
-	return v.keys(ctx, read, `SELECT `+keyColumns+` FROM public.event_keys WHERE batch = ANY ($1::bigint[])`, batches)
-}
-
-// KeysByID reads the keys of some event ids: event_keys' primary key.
-func (v *View) KeysByID(ctx context.Context, ids []event.ID, read func(*Key) error) error {
-	list := make([][16]byte, len(ids))
-	for i, id := range ids {
-		list[i] = id
-	}
-	return v.keys(ctx, read, `SELECT `+keyColumns+` FROM public.event_keys WHERE event_id = ANY ($1::uuid[])`, list)
-}
-
-func (v *View) keys(ctx context.Context, read func(*Key) error, sql string, args ...any) error {
-	return v.each(ctx, "read event keys", func(rows pgx.Rows) error {
+	return v.each(ctx, "read "+p.Place(), func(rows pgx.Rows) error {
 		var (
 			k  Key
 			id [16]byte
@@ -184,5 +161,5 @@ func (v *View) keys(ctx context.Context, read func(*Key) error, sql string, args
 		}
 		k.EventID, k.Timestamp = event.ID(id), spellable(k.Timestamp.UTC())
 		return read(&k)
-	}, sql, args...)
+	}, `SELECT `+keyColumns+` FROM `+from+` WHERE `+where)
 }

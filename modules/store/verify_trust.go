@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -11,15 +12,15 @@ import (
 )
 
 // What a statement reads is made by functions: those that it calls, those behind its operators and casts,
-// and those that send a type's values. PostgreSQL finds all of them in its catalogue, and whoever may write
-// there can put others in their place: a cast of jsonb to text of one's own shows the event as it was,
-// while everybody else reads it as it is.
+// and those that send a type's values. PostgreSQL finds all of them in its catalogue. Whoever may write there
+// can put others in their place: a cast of jsonb to text of one's own shows the event as it was, while
+// everybody else reads it as it is.
 //
 // So before anything else is read, the catalogue is searched for what PostgreSQL does not come with and
 // statements would still be led to. That is done here and not by the server: catalogues are read as they
 // are. What is left to trust is the server's program, and that rows of the catalogue with PostgreSQL's own
-// oids lead to PostgreSQL's own functions of the same purpose: who edits those, or the program, is found by
-// nobody who asks this server (docs/OPERATIONS.md has the way without it).
+// oids lead to PostgreSQL's own functions of the same purpose. Nobody who asks this server finds out that
+// those rows, or the program, were edited (docs/OPERATIONS.md has the way without it).
 
 const (
 	// builtIn is below the oids of all that users make.
@@ -46,9 +47,9 @@ const calledFunctions = `
 	left max min nameeq nameregexeq numeric numeric_add numeric_avg_accum numeric_eq numeric_gt numeric_mul
 	numeric_ne numeric_poly_sum numeric_sub numeric_sum octet_length oideq pg_export_snapshot pg_get_expr
 	pg_is_in_recovery pg_relation_size string_agg string_agg_finalfn string_agg_transfn substring sum text text_lt textcat texteq
-	textne textregexeq tidge tidlt timestamp_hash_extended timestamptz_eq timestamptz_ge timestamptz_larger
+	textne textregexeq tidge tidlt tidne timestamp_hash_extended timestamptz_eq timestamptz_ge timestamptz_larger
 	timestamptz_le timestamptz_lt timestamptz_ne timestamptz_smaller timezone to_char to_hex unnest uuid_eq
-	uuid_hash_extended uuid_lt`
+	uuid_hash_extended uuid_lt uuid_ne`
 
 // functionsCalled tells of each name in calledFunctions whether PostgreSQL comes with one that is SQL, too: for
 // other arguments than our statements give.
@@ -63,7 +64,7 @@ func functionsCalled() map[string]bool {
 // oddKept bounds how much is told of.
 const oddKept = 100
 
-// catalogue is what gathers what is odd in the catalogue.
+// catalogue gathers what is odd in the catalogue.
 type catalogue struct {
 	view  *View
 	types map[uint32]string // names of PostgreSQL's own
@@ -76,17 +77,101 @@ func (c *catalogue) say(format string, args ...any) {
 	}
 }
 
-// Untrusted says what in the catalogue may make statements read something else than what is stored. Only
+// intrusion is a rule for one catalogue: a row is odd if it concerns PostgreSQL's own objects only, and
+// itself or what it leads to is none of PostgreSQL's own.
+type intrusion struct {
+	table string
+	oid   uint32 // of the table itself
+	// concerns and leads are columns with oids. The first of concerns MUST be of type oid.
+	concerns, leads []string
+	of              string   // a column with an oid: only rows with one of these values count; "" for all rows
+	values          []uint32 // of the column of
+	flag            string   // a boolean column: only rows count that have it; "" for all rows
+	name            string   // the column that names a row; "" for the names of the types in concerns
+	says            string   // what is odd about NAME
+}
+
+func intrusions() []intrusion {
+	const (
+		compared = ": what is sorted and compared can't be believed"
+		ordered  = "how values of NAME are ordered or hashed was changed in the catalogue" + compared
+	)
+	return []intrusion{
+		{table: "pg_type", oid: 1247, concerns: []string{"oid"}, leads: []string{"typinput", "typoutput", "typreceive", "typsend"}, name: "typname",
+			says: "values of NAME are read and written by a function that PostgreSQL does not come with: they are what it says, not what is stored"},
+		{table: "pg_cast", oid: 2605, concerns: []string{"castsource", "casttarget"}, leads: []string{"oid", "castfunc"},
+			says: "the cast of NAME is none of PostgreSQL's own: whatever is read by it is what its function says, not what is stored"},
+		{table: "pg_operator", oid: 2617, concerns: []string{"oprleft", "oprright"}, leads: []string{"oid", "oprcode"},
+			of: "oprnamespace", values: []uint32{catalogNamespace}, name: "oprname",
+			says: "an operator NAME of PostgreSQL's own types that it does not come with is in its catalogue: nothing that is compared by it can be believed"},
+		{table: "pg_aggregate", oid: 2600, concerns: []string{"aggtranstype", "aggfnoid"}, leads: []string{"aggtransfn", "aggfinalfn"},
+			says: "an aggregate of PostgreSQL's own over NAME was replaced in its catalogue: what is counted and summed can't be believed"},
+		{table: "pg_amop", oid: 2602, concerns: []string{"amopfamily", "amoplefttype", "amoprighttype"}, leads: []string{"oid", "amopopr"}, says: ordered},
+		{table: "pg_amproc", oid: 2603, concerns: []string{"amprocfamily", "amproclefttype", "amprocrighttype"}, leads: []string{"oid", "amproc"}, says: ordered},
+		{table: "pg_opclass", oid: 2616, concerns: []string{"opcintype"}, leads: []string{"oid", "opcfamily"},
+			of: "opcmethod", values: []uint32{btreeMethod, hashMethod}, flag: "opcdefault",
+			says: "values of NAME are ordered or hashed by an operator class that PostgreSQL does not come with" + compared},
+	}
+}
+
+// Untrusted returns what in the catalogue may make statements read something else than what is stored. Only
 // what reaches our statements counts: what extensions and users have made elsewhere, or for types of their
 // own, does not.
 func (v *View) Untrusted(ctx context.Context) ([]string, error) {
 	c := catalogue{view: v, types: map[uint32]string{}}
-	for _, look := range []func(context.Context) error{c.readTypes, c.readCasts, c.readFunctions, c.readOperators, c.readAggregates, c.readFamilies, c.readClasses} {
-		if err := look(ctx); err != nil {
+	for _, rule := range intrusions() { // pg_type first: it has the types' names
+		if err := c.apply(ctx, rule); err != nil {
 			return c.odd, err
 		}
 	}
-	return c.odd, nil
+	return c.odd, c.readFunctions(ctx)
+}
+
+// apply looks for rows of a catalogue that a rule is about.
+func (c *catalogue) apply(ctx context.Context, rule intrusion) error {
+	columns := []string{rule.concerns[0]} // the casts to oid call no function
+	for _, column := range slices.Concat(rule.concerns[1:], rule.leads) {
+		columns = append(columns, column+"::oid")
+	}
+	oids := make([]uint32, len(columns), len(columns)+1)
+	columns = append(columns, cmp.Or(rule.of, "0")+"::oid", cmp.Or(rule.flag, "true"), cmp.Or(rule.name, "''::name"))
+	return c.read(ctx, rule.table, rule.oid, strings.Join(columns, ", "), func(rows pgx.Rows) error {
+		var (
+			targets []any
+			of      uint32
+			flag    bool
+			name    string
+		)
+		for i := range oids {
+			targets = append(targets, &oids[i])
+		}
+		if err := rows.Scan(append(targets, &of, &flag, &name)...); err != nil {
+			return err
+		}
+		concerns, leads := oids[:len(rule.concerns)], oids[len(rule.concerns):]
+		if slices.Max(concerns) >= builtIn {
+			return nil
+		}
+		if rule.table == "pg_type" {
+			c.types[oids[0]] = name
+		}
+		if slices.Max(leads) < builtIn || !flag || rule.of != "" && !slices.Contains(rule.values, of) {
+			return nil
+		}
+		c.say("%s", strings.ReplaceAll(rule.says, "NAME", cmp.Or(name, c.typeNames(rule, concerns))))
+		return nil
+	})
+}
+
+// typeNames returns the names of the types among what a row concerns.
+func (c *catalogue) typeNames(rule intrusion, oids []uint32) string {
+	var names []string
+	for i, column := range rule.concerns {
+		if strings.Contains(column, "type") || strings.HasPrefix(column, "cast") {
+			names = append(names, c.types[oids[i]])
+		}
+	}
+	return strings.Join(names, " to ")
 }
 
 // read reads a whole catalogue, whose first column MUST be one of the table with that oid, itself.
@@ -99,40 +184,6 @@ func (c *catalogue) read(ctx context.Context, table string, oid uint32, columns 
 		checked = true
 		return read(rows)
 	}, `SELECT `+columns+` FROM pg_catalog.`+table)
-}
-
-func (c *catalogue) readTypes(ctx context.Context) error {
-	return c.read(ctx, "pg_type", 1247, `oid, typname, typinput::oid, typoutput::oid, typreceive::oid, typsend::oid`, func(rows pgx.Rows) error {
-		var (
-			oid, in, out, receive, send uint32
-			name                        string
-		)
-		if err := rows.Scan(&oid, &name, &in, &out, &receive, &send); err != nil {
-			return err
-		}
-		if oid >= builtIn {
-			return nil
-		}
-		c.types[oid] = name
-		if max(in, out, receive, send) >= builtIn {
-			c.say("values of %s are read and written by a function that PostgreSQL does not come with: they are what it says, not what is stored", name)
-		}
-		return nil
-	})
-}
-
-// readCasts looks for casts between PostgreSQL's own types that it does not come with.
-func (c *catalogue) readCasts(ctx context.Context) error {
-	return c.read(ctx, "pg_cast", 2605, `oid, castsource, casttarget, castfunc`, func(rows pgx.Rows) error {
-		var oid, source, target, function uint32
-		if err := rows.Scan(&oid, &source, &target, &function); err != nil {
-			return err
-		}
-		if max(source, target) < builtIn && max(oid, function) >= builtIn {
-			c.say("the cast of %s to %s is none of PostgreSQL's own: whatever is read by it is what its function says, not what is stored", c.types[source], c.types[target])
-		}
-		return nil
-	})
 }
 
 // readFunctions looks for functions that may be called in place of PostgreSQL's own of the same name, and
@@ -153,10 +204,7 @@ func (c *catalogue) readFunctions(ctx context.Context) error {
 			return nil
 		}
 		if oid >= builtIn {
-			foreign := false
-			for _, arg := range args {
-				foreign = foreign || arg >= builtIn
-			}
+			foreign := slices.ContainsFunc(args, func(arg uint32) bool { return arg >= builtIn })
 			others[name] = others[name] || !foreign
 			return nil
 		}
@@ -168,87 +216,10 @@ func (c *catalogue) readFunctions(ctx context.Context) error {
 		}
 		return nil
 	})
-	for _, name := range sorted(others) {
+	for _, name := range slices.Sorted(maps.Keys(others)) {
 		if others[name] && own[name] {
 			c.say("a function %s that PostgreSQL does not come with is in its catalogue: it may be called in place of the one that is meant, and what is read is what it says then", name)
 		}
 	}
 	return err
 }
-
-// readOperators looks for operators of PostgreSQL's own types that it does not come with.
-func (c *catalogue) readOperators(ctx context.Context) error {
-	return c.read(ctx, "pg_operator", 2617, `oid, oprname, oprnamespace, oprleft, oprright, oprcode::oid`, func(rows pgx.Rows) error {
-		var (
-			oid, namespace, left, right, code uint32
-			name                              string
-		)
-		if err := rows.Scan(&oid, &name, &namespace, &left, &right, &code); err != nil {
-			return err
-		}
-		if namespace == catalogNamespace && max(left, right) < builtIn && max(oid, code) >= builtIn {
-			c.say("an operator %s of PostgreSQL's own types that it does not come with is in its catalogue: nothing that is compared by it can be believed", name)
-		}
-		return nil
-	})
-}
-
-func (c *catalogue) readAggregates(ctx context.Context) error {
-	return c.read(ctx, "pg_aggregate", 2600, `aggtranstype, aggfnoid::oid, aggtransfn::oid, aggfinalfn::oid`, func(rows pgx.Rows) error {
-		var state, oid, step, final uint32
-		if err := rows.Scan(&state, &oid, &step, &final); err != nil {
-			return err
-		}
-		if oid < builtIn && max(step, final) >= builtIn {
-			c.say("PostgreSQL's own aggregate with oid %d was replaced in its catalogue: what is counted and summed can't be believed", oid)
-		}
-		return nil
-	})
-}
-
-// readFamilies looks for functions and operators that were put among those by which PostgreSQL's own types
-// are ordered and hashed.
-func (c *catalogue) readFamilies(ctx context.Context) error {
-	for _, members := range []struct {
-		table   string
-		oid     uint32
-		columns string
-	}{
-		{"pg_amop", 2602, `oid, amopfamily, amoplefttype, amoprighttype, amopopr`},
-		{"pg_amproc", 2603, `oid, amprocfamily, amproclefttype, amprocrighttype, amproc::oid`},
-	} {
-		err := c.read(ctx, members.table, members.oid, members.columns, func(rows pgx.Rows) error {
-			var oid, family, left, right, member uint32
-			if err := rows.Scan(&oid, &family, &left, &right, &member); err != nil {
-				return err
-			}
-			if max(family, left, right) < builtIn && max(oid, member) >= builtIn {
-				c.say("how values of %s and %s are ordered or hashed was changed in the catalogue (%s %d): what is sorted and compared can't be believed", c.types[left], c.types[right], members.table, oid)
-			}
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// readClasses looks for other orders and hashes of PostgreSQL's own types that would be taken unasked.
-func (c *catalogue) readClasses(ctx context.Context) error {
-	return c.read(ctx, "pg_opclass", 2616, `oid, opcmethod, opcintype, opcfamily, opcdefault`, func(rows pgx.Rows) error {
-		var (
-			oid, method, of, family uint32
-			unasked                 bool
-		)
-		if err := rows.Scan(&oid, &method, &of, &family, &unasked); err != nil {
-			return err
-		}
-		if of < builtIn && unasked && max(oid, family) >= builtIn && (method == btreeMethod || method == hashMethod) {
-			c.say("values of %s are ordered or hashed by an operator class that PostgreSQL does not come with: what is sorted and compared can't be believed", c.types[of])
-		}
-		return nil
-	})
-}
-
-func sorted(names map[string]bool) []string { return slices.Sorted(maps.Keys(names)) }

@@ -95,7 +95,9 @@ func (w *walk) nextCheckpoints(ctx context.Context) ([]trusted, error) {
 			list = append(list, unknown)
 			continue
 		}
-		if w.head.noteForeign(c.Size, err) {
+		var other *otherLedgerError
+		if errors.As(err, &other) {
+			w.head.putAside(group{byOtherLedger, other.base}, sizes{1, c.Size, c.Size})
 			continue
 		}
 		w.report(Finding{Kind: CheckpointUntrusted, Detail: fmt.Sprintf("the checkpoint of size %d can't be trusted: %v", c.Size, err)})
@@ -104,26 +106,27 @@ func (w *walk) nextCheckpoints(ctx context.Context) ([]trusted, error) {
 	return list, nil
 }
 
-// readCheckpoints reads the next ones. One that can't be read is reported, and passed over.
+// readCheckpoints reads the next ones: once some can't be read, one by one. One that can't be read is
+// reported, and passed over.
 func (w *walk) readCheckpoints(ctx context.Context) ([]store.Checkpoint, error) {
 	for {
 		rows, more, err := w.view.Checkpoints(ctx, w.log, w.last, w.page)
 		var bad *store.UnreadableError
-		if err == nil {
+		switch {
+		case err == nil:
 			if w.all = !more; len(rows) > 0 {
 				w.last = rows[len(rows)-1].Size
 			}
 			return rows, nil
-		}
-		if !errors.As(err, &bad) {
+		case !errors.As(err, &bad):
 			return nil, err
-		}
-		if w.page = w.page / 10; w.page > 0 && w.run.mayRetry() {
+		case w.page > 1:
+			w.page = 1
 			continue
 		}
-		w.page, w.unreadable = checkpointsAtATime, true
+		w.unreadable = true
 		size, ok, err := w.view.CheckpointAfter(ctx, w.log, w.last)
-		if ok && w.run.mayRetry() {
+		if ok && w.run.failed.Add(1) <= failuresMost {
 			w.report(Finding{Kind: CheckpointUntrusted, Detail: fmt.Sprintf("the checkpoint of size %d can't be read: %s", size, bad.Reason())})
 			w.last = size
 			continue

@@ -3,6 +3,7 @@ package verify
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"audittrail/modules/ledger"
 	"audittrail/modules/store"
@@ -56,6 +57,39 @@ func (r *run) strays(ctx context.Context, v *store.View) error {
 		})
 		if err := r.unread(err, Finding{Kind: kind, Log: ledger.Events, Detail: table + " can't be read in whole"}); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// BehindError says that the server is a replica that lacks what was signed, so that nothing can be said yet:
+// it may be behind its primary.
+type BehindError struct {
+	Log           ledger.Log
+	Source        string // of the checkpoint that the replica lacks
+	Entries, Want int64  // that the replica has, and that were signed
+}
+
+func (e *BehindError) Error() string {
+	return fmt.Sprintf("this server is a replica that is behind: its %s log has %d entries, and %s is of %d: verify again once it has caught up, or verify the primary", e.Log, e.Entries, e.Source, e.Want)
+}
+
+// checkReplica returns a *BehindError for a replica that lacks entries which were signed, or checkpoints that
+// were kept. Only the server says that it is a replica: one that lies is never verified, and never intact.
+func (r *run) checkReplica(ctx context.Context, v *store.View) error {
+	replica, err := v.Replica(ctx)
+	if err != nil || !replica {
+		return passable(err)
+	}
+	for _, log := range ledger.Logs() {
+		entries, kept, err := v.Sizes(ctx, log)
+		if err != nil {
+			return passable(err)
+		}
+		for _, o := range r.outside[log] {
+			if entries < o.size || kept < o.previous {
+				return &BehindError{Log: log, Source: o.source, Entries: min(entries, max(kept, o.size-1)), Want: o.size}
+			}
 		}
 	}
 	return nil

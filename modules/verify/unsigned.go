@@ -3,7 +3,6 @@ package verify
 import (
 	"context"
 	"fmt"
-	"math"
 	"time"
 
 	"audittrail/modules/event"
@@ -19,11 +18,11 @@ const DefaultMaxUnsigned = 10 * time.Minute
 // like a log whose last entries were not signed yet. An honest log has few such entries, so a long tail is
 // a finding.
 //
-// How long it is, is measured among the unsigned entries, from the oldest to the newest, and not against the
-// clock or signed ones, which another clock may have stamped: a backup that is looked at a year later, or a
+// Its length is measured among the unsigned entries, from the oldest to the newest, and not against the clock
+// or signed entries, which another clock may have stamped: a backup that is looked at a year later, or a
 // system that was stopped between an append and the next signature, has an old tail, but a short one. Whoever
-// rewrites the tail can rewrite its times too; against that only checkpoints help that were kept outside of
-// the database.
+// rewrites the tail can rewrite its times too; only checkpoints that were kept outside of the database help
+// against that.
 
 // findUnsigned finds out since when entries are not signed.
 func (w *walk) findUnsigned(ctx context.Context) error {
@@ -31,7 +30,7 @@ func (w *walk) findUnsigned(ctx context.Context) error {
 	if h.proven >= h.total {
 		return nil
 	}
-	err := w.view.BatchesBetween(ctx, w.log, h.proven, math.MaxInt64, func(b store.LedgerBatch) error {
+	err := w.view.Batches(ctx, w.log, func(b store.LedgerBatch) error {
 		if !b.Placed() || b.End() <= h.proven || b.Timeless() {
 			return nil
 		}
@@ -46,9 +45,9 @@ func (w *walk) findUnsigned(ctx context.Context) error {
 	return passable(err) // measure has reported it
 }
 
-// explainUnsigned reports a log that nobody signed, or not for long. Where signed roots do not fit, that
+// tellUnsigned reports a log that nobody signed, or not for long. Where signed roots do not fit, that
 // is what is to be told.
-func (r *run) explainUnsigned(log ledger.Log, h *head) {
+func (r *run) tellUnsigned(log ledger.Log, h *head) {
 	span := h.unsignedUntil.Sub(h.unsignedSince)
 	switch {
 	case !h.done || h.total == 0:
