@@ -159,9 +159,14 @@ func verifyFile(c *cobra.Command, name string, keys ledger.Keys) (*verdict, erro
 		return text
 	})
 	defer telling.stop()
+	each := func(ledger.Entry) { entries.Add(1) }
 	plain, err := unzipped(cancellable{c.Context().Err, src})
-	if err == nil {
-		v.report, err = ledger.Verify(plain, keys, func(ledger.Entry) { entries.Add(1) })
+	switch {
+	case err != nil:
+	case src.size > 0: // a file, which can be read again
+		v.report, err = ledger.VerifyFile(fromStart(c.Context(), src, plain), keys, each)
+	default:
+		v.report, err = ledger.Verify(plain, keys, each)
 	}
 	var not *ledger.NotProvenError
 	switch {
@@ -176,6 +181,21 @@ func verifyFile(c *cobra.Command, name string, keys ledger.Keys) (*verdict, erro
 		v.err = explainUnreadable(err)
 	}
 	return v, nil
+}
+
+// fromStart returns a function that reads a file from its beginning each time. first is the reader for the
+// first time.
+func fromStart(ctx context.Context, src *source, first io.Reader) func() (io.Reader, error) {
+	return func() (io.Reader, error) {
+		if plain := first; plain != nil {
+			first = nil
+			return plain, nil
+		}
+		if _, err := src.file.Seek(0, io.SeekStart); err != nil {
+			return nil, err
+		}
+		return unzipped(cancellable{ctx.Err, src})
+	}
 }
 
 // explainUnreadable adds what a damaged compression or a failing disk says to why a file can't be read.

@@ -14,9 +14,15 @@ import (
 type BundleReader struct {
 	meter *meter
 	d     *jsontext.Decoder
-	begun bool // the entries' list was
+	texts map[string]string // members that were read
+	begun bool              // the entries' list was
+	again bool              // a second reading: what stands around the entries was read
 	count int64
 }
+
+// errEntriesFirst says that the entries of a bundle stand before members that one has to know to verify
+// them, as `jq -S` and PostgreSQL's jsonb order them. Such a bundle is read twice, so that it has to be a file.
+var errEntriesFirst = errors.New("entries stand before the head")
 
 // BundleHead is what stands before a bundle's entries. Nothing vouches for it.
 type BundleHead struct {
@@ -39,31 +45,81 @@ func newBundleReader(m *meter, b *bufio.Reader) *BundleReader {
 func (x *BundleReader) Count() int64 { return x.count }
 
 // Head reads what stands before the entries; it MUST be called first, and once. The error is a *Fault or an
-// *UnreadableError, and ends the reading.
+// *UnreadableError, and ends the reading; so is a bundle whose entries stand before its head.
 func (x *BundleReader) Head() (BundleHead, error) {
 	if token, err := x.d.ReadToken(); err != nil {
 		return BundleHead{}, x.unreadable(err)
 	} else if token.Kind() != '{' {
 		return BundleHead{}, malformed("this is JSON, but no evidence bundle")
 	}
-	texts := map[string]string{}
+	x.texts = map[string]string{}
+	more, err := x.members()
+	switch {
+	case err != nil:
+		return BundleHead{}, err
+	case !more:
+		return BundleHead{}, malformed("the bundle has no entries")
+	case len(x.texts) < headMembers:
+		return BundleHead{}, &UnreadableError{Cause: errEntriesFirst,
+			Detail: "the bundle's entries stand before its checkpoint, format or log, so that it has to be read twice: give it as a file, not by a pipe"}
+	}
+	return headOf(x.texts)
+}
+
+// headMembers is how many members a bundle has beside its entries.
+const headMembers = 3
+
+// members reads members up to the entries, or to the bundle's end.
+func (x *BundleReader) members() (entries bool, err error) {
 	for {
 		x.meter.next()
 		token, err := x.d.ReadToken()
 		if err != nil {
-			return BundleHead{}, x.unreadable(err)
+			return false, x.unreadable(err)
 		}
 		if token.Kind() == '}' {
-			return BundleHead{}, malformed("the bundle has no entries")
+			return false, nil
 		}
 		name := token.String()
 		if name == "entries" {
-			return headOf(texts)
+			return true, nil
 		}
-		if err := x.text(texts, name); err != nil {
-			return BundleHead{}, err
+		if err := x.text(x.texts, name); err != nil {
+			return false, err
 		}
 	}
+}
+
+// headBehind reads on to the bundle's end where Head returned that the entries stand first. It returns the
+// head, of which parts stand behind the entries.
+func (x *BundleReader) headBehind() (BundleHead, error) {
+	var err error
+	for err == nil {
+		_, err = x.next()
+	}
+	if !errors.Is(err, errEntriesEnd) {
+		return BundleHead{}, err
+	}
+	if more, err := x.members(); err != nil {
+		return BundleHead{}, err
+	} else if more {
+		return BundleHead{}, malformed("the bundle's member entries stands twice")
+	}
+	if err := x.eof(); !errors.Is(err, io.EOF) {
+		return BundleHead{}, err
+	}
+	return headOf(x.texts)
+}
+
+// toEntries reads up to the entries of a bundle that was read to its end before.
+func (x *BundleReader) toEntries() error {
+	x.again = true
+	if _, err := x.d.ReadToken(); err != nil {
+		return x.unreadable(err)
+	}
+	x.texts = map[string]string{}
+	_, err := x.members()
+	return err
 }
 
 func malformed(format string, args ...any) *Fault {
@@ -74,7 +130,7 @@ func malformed(format string, args ...any) *Fault {
 func (x *BundleReader) text(texts map[string]string, name string) error {
 	_, twice := texts[name]
 	switch {
-	case len(texts) == 0 && (name == "type" || name == "title"): // RFC 9457
+	case len(texts) == 0 && !x.begun && (name == "type" || name == "title"): // RFC 9457
 		return malformed("this tells of an error, as the API answers one, and is no evidence")
 	case name != "format" && name != "log" && name != "checkpoint":
 		return malformed("the bundle has a member %s, which is none of this format", printable(name))
@@ -95,7 +151,7 @@ func (x *BundleReader) text(texts map[string]string, name string) error {
 func headOf(texts map[string]string) (BundleHead, error) {
 	for _, name := range []string{"format", "log", "checkpoint"} {
 		if _, ok := texts[name]; !ok {
-			return BundleHead{}, malformed("the bundle has no %s before its entries", name)
+			return BundleHead{}, malformed("the bundle has no %s", name)
 		}
 	}
 	if f := texts["format"]; f != BundleFormat {
@@ -108,9 +164,22 @@ func headOf(texts map[string]string) (BundleHead, error) {
 	return BundleHead{log, []byte(texts["checkpoint"])}, nil
 }
 
-// Next is the next entry, which is JSON, and good until the next call. It is io.EOF when the bundle has ended
-// and nothing follows it. Otherwise the error is a *Fault or an *UnreadableError, and ends the reading.
+// Next returns the next entry, which is JSON, and good until the next call. It is io.EOF when the bundle has
+// ended and nothing follows it. Otherwise the error is a *Fault or an *UnreadableError, and ends the reading.
 func (x *BundleReader) Next() (jsontext.Value, error) {
+	raw, err := x.next()
+	switch {
+	case !errors.Is(err, errEntriesEnd):
+		return raw, err
+	case x.again:
+		return nil, io.EOF
+	}
+	return nil, x.end()
+}
+
+var errEntriesEnd = errors.New("the list of entries has ended")
+
+func (x *BundleReader) next() (jsontext.Value, error) {
 	if !x.begun {
 		if token, err := x.d.ReadToken(); err != nil {
 			return nil, x.unreadable(err)
@@ -120,7 +189,10 @@ func (x *BundleReader) Next() (jsontext.Value, error) {
 		x.begun = true
 	}
 	if x.d.PeekKind() == ']' {
-		return nil, x.end()
+		if _, err := x.d.ReadToken(); err != nil {
+			return nil, x.unreadable(err)
+		}
+		return nil, errEntriesEnd
 	}
 	x.meter.next()
 	raw, err := x.d.ReadValue()
@@ -133,18 +205,20 @@ func (x *BundleReader) Next() (jsontext.Value, error) {
 
 // end makes sure that nothing follows the entries; it is io.EOF then.
 func (x *BundleReader) end() error {
-	if _, err := x.d.ReadToken(); err != nil {
-		return x.unreadable(err)
-	}
 	x.meter.next()
 	token, err := x.d.ReadToken()
 	if err != nil {
 		return x.unreadable(err)
 	}
 	if token.Kind() != '}' {
-		return malformed("the bundle's member %s stands behind the entries, which must be last", printable(token.String()))
+		return malformed("the bundle's member %s stands behind the entries, and should not: it was there before, or is none of this format", printable(token.String()))
 	}
-	_, err = x.d.ReadToken()
+	return x.eof()
+}
+
+// eof makes sure that nothing follows the bundle; it is io.EOF then.
+func (x *BundleReader) eof() error {
+	_, err := x.d.ReadToken()
 	var syntax *jsontext.SyntacticError
 	switch {
 	case errors.Is(err, io.EOF):

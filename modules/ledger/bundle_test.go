@@ -94,7 +94,7 @@ func (h *history) textProof(i int) string {
 }
 
 func verify(text string, keys ledger.Keys) (ledger.Report, error) {
-	return ledger.Verify(strings.NewReader(text), keys, nil)
+	return ledger.VerifyFile(func() (io.Reader, error) { return strings.NewReader(text), nil }, keys, nil)
 }
 
 func TestBundlesVerify(t *testing.T) {
@@ -149,9 +149,69 @@ func TestReformattedBundlesVerify(t *testing.T) {
 		"escapes":           strings.Replace(b, `"eventType"`, `"\u0065ventType"`, 1),
 		"slashes escaped":   strings.Replace(b, `"audittrail-evidence/v1"`, `"audittrail-evidence\/v1"`, 1),
 		"whitespace around": " \n" + b + "\n\n",
+		"jq -S":             reordered(t, b, "checkpoint", "entries", "format", "log"),
+		"jsonb":             reordered(t, b, "log", "format", "entries", "checkpoint"),
+		"entries first":     reordered(t, b, "entries", "checkpoint", "format", "log"),
 	} {
 		if report, err := verify(text, trusting(t, h.key)); err != nil || report.Proven != 1 {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// reordered is a bundle with its members in another order.
+func reordered(t testing.TB, bundle string, names ...string) string {
+	t.Helper()
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(bundle), &members); err != nil {
+		t.Fatal(err)
+	}
+	var parts []string
+	for _, name := range names {
+		parts = append(parts, fmt.Sprintf("%q:%s", name, members[name]))
+	}
+	return "{" + strings.Join(parts, ",") + "}"
+}
+
+// A bundle with its entries before the checkpoint verifies as a file, and is no more proven than any other if
+// it was changed. By a pipe it is unreadable, and not called false.
+func TestEntriesBeforeTheCheckpoint(t *testing.T) {
+	h := newHistory(t, 60)
+	keys := trusting(t, h.key)
+	good := reordered(t, h.bundle(4, 7), "checkpoint", "entries", "format", "log")
+	var unreadable *ledger.UnreadableError
+	if _, err := ledger.Verify(strings.NewReader(good), keys, nil); !errors.As(err, &unreadable) || !strings.Contains(err.Error(), "give it as a file") {
+		t.Errorf("a pipe: %v", err)
+	}
+	var told int
+	report, err := ledger.VerifyFile(func() (io.Reader, error) { return strings.NewReader(good), nil }, keys, func(ledger.Entry) { told++ })
+	if err != nil || report.Proven != 2 || report.Entries != 2 || told != 2 {
+		t.Errorf("%+v, %v, told of %d", report, err, told)
+	}
+	for name, c := range map[string]struct {
+		text   string
+		proven int64
+	}{
+		"an event changed":      {strings.Replace(good, `"partition":4`, `"partition":3`, 1), 1},
+		"no checkpoint":         {reordered(t, h.bundle(4), "entries", "format", "log"), 0},
+		"another's checkpoint":  {reordered(t, newAccessHistory(t, 60).bundle(4), "entries", "checkpoint", "format", "log"), 0},
+		"the entries twice":     {reordered(t, h.bundle(4), "entries", "checkpoint", "entries", "format", "log"), 0},
+		"the log twice":         {reordered(t, h.bundle(4), "entries", "checkpoint", "log", "format", "log"), 0},
+		"entries that are none": {`{"log":"events","entries":7,"checkpoint":"x","format":"x"}`, 0},
+		"a member of none":      {strings.Replace(good, `,"log"`, `,"note":"","log"`, 1), 0},
+	} {
+		if name == "another's checkpoint" {
+			c.text = strings.Replace(c.text, `"log":"access"`, `"log":"events"`, 1)
+		}
+		report, err := verify(c.text, keys)
+		var not *ledger.NotProvenError
+		if !errors.As(err, &not) || report.Proven != c.proven {
+			t.Errorf("%s: %+v, %v", name, report, err)
+		}
+	}
+	for _, cut := range []int{len(good) - 1, len(good) / 2} {
+		if _, err := verify(good[:cut], keys); !errors.As(err, &unreadable) {
+			t.Errorf("cut at %d: %v", cut, err)
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 type bundleVerifier struct {
 	findings
 	bundle *BundleReader
+	again  func() (*BundleReader, error) // reads the bundle from its beginning; nil for a pipe
 	keys   Keys
 	each   func(Entry)
 	report Report
@@ -31,6 +32,9 @@ func (v *bundleVerifier) run() (Report, error) {
 // *UnreadableError; so is that of entries.
 func (v *bundleVerifier) head() error {
 	head, err := v.bundle.Head()
+	if errors.Is(err, errEntriesFirst) {
+		head, err = v.readTwice(err)
+	}
 	if err != nil {
 		return err
 	}
@@ -41,6 +45,22 @@ func (v *bundleVerifier) head() error {
 	}
 	v.report.Checkpoint = signed
 	return nil
+}
+
+// readTwice returns the head of a bundle that has its entries before it, and goes back to them. What is wrong
+// around the entries counts, also where they can't be read again.
+func (v *bundleVerifier) readTwice(first error) (BundleHead, error) {
+	head, err := v.bundle.headBehind()
+	if err != nil {
+		return head, err
+	}
+	if v.again == nil {
+		return head, first
+	}
+	if v.bundle, err = v.again(); err != nil {
+		return head, &UnreadableError{Detail: "the file can't be read a second time", Cause: err}
+	}
+	return head, v.bundle.toEntries()
 }
 
 // entries checks each entry. Only what ends the reading is an error.

@@ -51,12 +51,25 @@ type Entry struct {
 // no proofs, when it is complete and unchanged since it was made. It is a *NotProvenError when the
 // evidence does not prove what it says, and an *UnreadableError when it can't be read or is no JSON; the
 // report says what was found up to there. It needs memory for one entry, whatever the file's length.
+//
+// A bundle whose entries stand before its checkpoint can't be verified from a reader: it is an
+// *UnreadableError. VerifyFile verifies it.
 func Verify(r io.Reader, keys Keys, each func(Entry)) (Report, error) {
-	return verify(r, keys, each, MaxEntry)
+	return verify(r, nil, keys, each, MaxEntry)
+}
+
+// VerifyFile is Verify of evidence that may be read twice: open returns a reader of it from its beginning. A
+// bundle's members may stand in any order there.
+func VerifyFile(open func() (io.Reader, error), keys Keys, each func(Entry)) (Report, error) {
+	r, err := open()
+	if err != nil {
+		return Report{}, &UnreadableError{Detail: "the file can't be read", Cause: err}
+	}
+	return verify(r, open, keys, each, MaxEntry)
 }
 
 // verify is Verify, with another bound than MaxEntry.
-func verify(r io.Reader, keys Keys, each func(Entry), most int64) (Report, error) {
+func verify(r io.Reader, again func() (io.Reader, error), keys Keys, each func(Entry), most int64) (Report, error) {
 	if each == nil {
 		each = func(Entry) {}
 	}
@@ -73,6 +86,16 @@ func verify(r io.Reader, keys Keys, each func(Entry), most int64) (Report, error
 		return v.run()
 	}
 	v := bundleVerifier{bundle: newBundleReader(m, b), keys: keys, each: each}
+	if again != nil {
+		v.again = func() (*BundleReader, error) {
+			r, err := again()
+			if err != nil {
+				return nil, err
+			}
+			m := &meter{r: r, most: most, left: most}
+			return newBundleReader(m, bufio.NewReader(m)), nil
+		}
+	}
 	return v.run()
 }
 

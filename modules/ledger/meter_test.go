@@ -17,7 +17,7 @@ func TestEndlessEvidenceEnds(t *testing.T) {
 		"a textual one":  textProofHeader + "extra ",
 		"one more value": `{"format":`,
 	} {
-		_, err := verify(io.MultiReader(strings.NewReader(start), forever(' ')), Keys{}, nil, 1<<16)
+		_, err := verify(io.MultiReader(strings.NewReader(start), forever(' ')), nil, Keys{}, nil, 1<<16)
 		var e *NotProvenError
 		if !errors.As(err, &e) || e.Faults[0].Kind != Malformed {
 			t.Errorf("%s: %v", name, err)

@@ -142,7 +142,7 @@ func TestPythonAgrees(t *testing.T) {
 // verdict is ours, in the script's words.
 func verdict(t *testing.T, text string, keys ledger.Keys) string {
 	t.Helper()
-	report, err := ledger.Verify(strings.NewReader(text), keys, nil)
+	report, err := verify(text, keys)
 	var notProven *ledger.NotProvenError
 	var unreadable *ledger.UnreadableError
 	switch {

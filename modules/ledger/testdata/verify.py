@@ -461,46 +461,81 @@ def check_bundle(data, keys, wrong):
     """Returns how many entries there are. An entry that does not fit does not keep the others from being
     looked at, and goes into `wrong`; whatever else is wrong ends the reading."""
     reader = Reader(data)
-    if reader.token() != Bracket("{"):
-        raise Unproven("not an evidence bundle")
-    head, indexes, count = {}, None, 0
-    for _ in reader.items("{", "}"):
-        name = reader.string()
-        if indexes is not None:
+    head, count = {}, None
+    for name in bundle_members(reader):
+        if count is not None:
             raise Unproven("entries does not come last")
-        if name in head or name not in ("format", "log", "checkpoint", "entries"):
-            raise Unproven(f"a member {name!r} too many")
         if name != "entries":
-            reader.need(":")
-            head[name] = reader.token()
-            if not isinstance(head[name], str):
-                raise Unproven(f"{name} is no text")
+            read_head(reader, head, name)
             continue
-        checkpoint = check_head(head, keys)
-        reader.need(":")
-        if reader.token() != Bracket("["):
-            raise Unproven("entries is no array")
-        indexes = set()
-        for _ in reader.items("[", "]"):
-            reader.fresh()
-            entry = reader.value(depth=0)  # so that the event in it is at depth 1
-            count += 1
-            try:
-                index = check_entry(entry, checkpoint, reader.doubt)
-                if index in indexes:
-                    raise Unproven("it is there twice")
-                indexes.add(index)
-            except Unproven as e:
-                wrong.append(f"entry {count}: {e}")
-    if indexes is None:
+        if len(head) < 3:  # the others stand behind the entries: they are read first, from a file's second reading
+            return check_entries(reader, check_head(head_around(data), keys), wrong)
+        count = check_entries(reader, check_head(head, keys), wrong)
+    if count is None:
         raise Unproven("there are no entries")
     reader.end()
     return count
 
 
+def bundle_members(reader):
+    if reader.token() != Bracket("{"):
+        raise Unproven("not an evidence bundle")
+    for _ in reader.items("{", "}"):
+        yield reader.string()
+
+
+def read_head(reader, head, name):
+    if name in head or name not in ("format", "log", "checkpoint"):
+        raise Unproven(f"a member {name!r} too many")
+    reader.need(":")
+    head[name] = reader.token()
+    if not isinstance(head[name], str):
+        raise Unproven(f"{name} is no text")
+
+
+def entries_of(reader):
+    reader.need(":")
+    if reader.token() != Bracket("["):
+        raise Unproven("entries is no array")
+    for _ in reader.items("[", "]"):
+        reader.fresh()
+        yield reader.value(depth=0)  # so that the event in it is at depth 1
+
+
+def head_around(data):
+    """Returns the members before and behind the entries, of a file that is whole."""
+    reader, head, seen = Reader(data), {}, False
+    for name in bundle_members(reader):
+        if name != "entries":
+            read_head(reader, head, name)
+        elif seen:
+            raise Unproven("entries is there twice")
+        else:
+            seen = True
+            for _ in entries_of(reader):
+                pass
+            reader.fresh()
+    reader.end()
+    return head
+
+
+def check_entries(reader, checkpoint, wrong):
+    indexes, count = set(), 0
+    for entry in entries_of(reader):
+        count += 1
+        try:
+            index = check_entry(entry, checkpoint, reader.doubt)
+            if index in indexes:
+                raise Unproven("it is there twice")
+            indexes.add(index)
+        except Unproven as e:
+            wrong.append(f"entry {count}: {e}")
+    return count
+
+
 def check_head(head, keys):
     if len(head) < 3:
-        raise Unproven("format, log or checkpoint is missing before entries")
+        raise Unproven("format, log or checkpoint is missing")
     if head["format"] != "audittrail-evidence/v1" or head["log"] not in LOGS:
         raise Unproven("the format or the log is another")
     checkpoint = open_checkpoint(head["checkpoint"], keys)
