@@ -65,7 +65,7 @@ func TestExportWritesWhatVerifyAccepts(t *testing.T) {
 		require.Empty(t, out)
 		require.Regexp(t, `^[1-9]\d* events with their evidence are in `, errs)
 		require.Contains(t, errs, "verified yet: audittrail verify "+file+" --key K\n")
-		_, errs, status = call(t, "verify", file, "--key", evidence+"keys.txt")
+		_, errs, status = call(t, "verify", file, "--key", vectors+"keys.txt")
 		require.Equal(t, statusDone, status, errs)
 	}
 	f, err := os.Open(filepath.Join(dir, "small.json.gz"))

@@ -1,4 +1,4 @@
-package ledger
+package evidence
 
 import (
 	"bytes"
@@ -6,18 +6,20 @@ import (
 	"slices"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"audittrail/modules/ledger"
 )
 
 // bundleEntry is one of a bundle's entries: what is shown, and what is said to prove it.
 type bundleEntry struct {
 	shown
 	index int64
-	proof Proof
+	proof ledger.Proof
 }
 
 // entryReader reads the members of one entry.
 type entryReader struct {
-	log   Log
+	log   ledger.Log
 	d     *jsontext.Decoder
 	entry bundleEntry
 	seen  [3]string // names of members
@@ -30,7 +32,7 @@ func malformedEntry(format string, args ...any) *Fault {
 
 // readEntry reads an entry, which is JSON. What could be read of it is answered beside a fault too, so
 // that the fault can name it.
-func readEntry(log Log, raw jsontext.Value) (bundleEntry, *Fault) {
+func readEntry(log ledger.Log, raw jsontext.Value) (bundleEntry, *Fault) {
 	// Of a Buffer, unlike any other reader, the decoder takes no copy.
 	r := entryReader{log: log, d: jsontext.NewDecoder(bytes.NewBuffer(raw), jsontext.AllowDuplicateNames(true))}
 	r.entry.index = -1
@@ -56,7 +58,7 @@ func readEntry(log Log, raw jsontext.Value) (bundleEntry, *Fault) {
 
 func (r *entryReader) member(name string, value jsontext.Value) (fault *Fault) {
 	if slices.Contains(r.seen[:r.count], name) {
-		return malformedEntry("its member %s stands twice", printable(name))
+		return malformedEntry("its member %s stands twice", ledger.Printable(name))
 	}
 	switch name {
 	case "event":
@@ -68,7 +70,7 @@ func (r *entryReader) member(name string, value jsontext.Value) (fault *Fault) {
 	case "proof":
 		r.entry.proof, fault = readProof(value)
 	default:
-		return malformedEntry("it has a member %s, which is none of this format", printable(name))
+		return malformedEntry("it has a member %s, which is none of this format", ledger.Printable(name))
 	}
 	r.seen[r.count] = name
 	r.count++
@@ -76,15 +78,15 @@ func (r *entryReader) member(name string, value jsontext.Value) (fault *Fault) {
 }
 
 // readProof reads what Proof.AppendJSON writes.
-func readProof(value jsontext.Value) (Proof, *Fault) {
+func readProof(value jsontext.Value) (ledger.Proof, *Fault) {
 	if value.Kind() != '[' {
 		return nil, malformedEntry("its proof is not a list")
 	}
 	d := jsontext.NewDecoder(bytes.NewBuffer(value), jsontext.AllowDuplicateNames(true))
 	_, _ = d.ReadToken()
-	var p Proof
+	var p ledger.Proof
 	for d.PeekKind() != ']' {
-		if len(p) == MaxProof {
+		if len(p) == ledger.MaxProof {
 			return nil, malformedEntry("its proof is longer than any log needs")
 		}
 		if d.PeekKind() != '"' {
@@ -94,7 +96,7 @@ func readProof(value jsontext.Value) (Proof, *Fault) {
 		if err != nil {
 			return nil, malformedEntry("hash %d of its proof can't be read", len(p)+1)
 		}
-		h, err := ParseHash(token.String())
+		h, err := ledger.ParseHash(token.String())
 		if err != nil {
 			return nil, malformedEntry("hash %d of its proof %s", len(p)+1, err.Error())
 		}
@@ -104,13 +106,13 @@ func readProof(value jsontext.Value) (Proof, *Fault) {
 }
 
 // verify checks the entry against the checkpoint.
-func (e *bundleEntry) verify(c *Checkpoint) *Fault {
+func (e *bundleEntry) verify(c *ledger.Checkpoint) *Fault {
 	switch {
 	case e.index != e.position:
 		return &Fault{Kind: WrongIndex, Detail: fmt.Sprintf("it shows the position %d, but is to be proven at %d", e.position, e.index)}
 	case e.index >= c.Size:
 		return &Fault{Kind: WrongIndex, Detail: fmt.Sprintf("the checkpoint speaks for the positions below %d only", c.Size)}
-	case VerifyInclusion(e.leaf, e.index, c.Size, e.proof, c.Root) != nil:
+	case ledger.VerifyInclusion(e.leaf, e.index, c.Size, e.proof, c.Root) != nil:
 		// Which of the three is another can't be told: a genuine entry with its proof and a later checkpoint
 		// looks like a changed one.
 		return &Fault{Kind: NotIncluded, Detail: "its proof does not lead from what is shown here to this checkpoint: " +

@@ -1,4 +1,4 @@
-package ledger
+package evidence
 
 import (
 	"bufio"
@@ -9,6 +9,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"audittrail/modules/event"
+	"audittrail/modules/ledger"
 )
 
 // isExport tells an export by its first bytes from other evidence. Whoever writes another spelling into
@@ -26,7 +27,7 @@ func isExport(b *bufio.Reader) bool {
 type exportVerifier struct {
 	findings
 	lines  *ExportReader
-	keys   Keys
+	keys   ledger.Keys
 	each   func(Entry)
 	report Report
 	seen   indexSet
@@ -34,7 +35,7 @@ type exportVerifier struct {
 }
 
 func (v *exportVerifier) run() (Report, error) {
-	v.report.Form, v.report.Log, v.last.Index = FormExport, Events, -1
+	v.report.Form, v.report.Log, v.last.Index = FormExport, ledger.Events, -1
 	err := v.events()
 	if err == nil {
 		v.trailer()
@@ -97,7 +98,7 @@ func (v *exportVerifier) trailer() {
 	if note == "" {
 		return
 	}
-	signed, fault := openFor(Events, []byte(note), v.keys)
+	signed, fault := openFor(ledger.Events, []byte(note), v.keys)
 	if fault != nil {
 		v.note(fault)
 		return

@@ -1,4 +1,4 @@
-package ledger
+package evidence
 
 import (
 	"bufio"
@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"hash"
 	"io"
+
+	"audittrail/modules/ledger"
 )
 
 // ExportReader reads an export's lines, and checks its trailer: that it is there, is the last line, and
@@ -106,7 +108,7 @@ func (x *ExportReader) Misfits() []*Fault {
 		faults = append(faults, &Fault{Kind: WrongCount, Index: -1,
 			Detail: fmt.Sprintf("the file holds %d events, but was made with %d, as its trailer says", x.count, x.trailer.Count)})
 	}
-	if Hash(x.sum.Sum(nil)) != x.trailer.Sum {
+	if ledger.Hash(x.sum.Sum(nil)) != x.trailer.Sum {
 		faults = append(faults, &Fault{Kind: WrongHash, Index: -1,
 			Detail: "the SHA-256 of the events' lines is not the one that the trailer says: they were changed after the file was made"})
 	}

@@ -1,4 +1,4 @@
-package ledger
+package evidence
 
 import (
 	"bufio"
@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"audittrail/modules/event"
+	"audittrail/modules/ledger"
 )
 
 // TextProof is an inclusion proof as C2SP tlog-proof writes it. Its extra data is the entry in its
@@ -17,7 +18,7 @@ import (
 type TextProof struct {
 	Extra      []byte // the entry's canonical form, without its position; nil without
 	Index      int64
-	Proof      Proof
+	Proof      ledger.Proof
 	Checkpoint []byte // the signed note
 }
 
@@ -33,7 +34,7 @@ var strictBase64 = base64.StdEncoding.Strict()
 var errTextProof = errors.New("is not a C2SP tlog-proof: a header, extra data, an index, hashes in base64, an empty line and a checkpoint")
 
 // EventTextProof is the textual proof of an event.
-func EventTextProof(s *event.Stored, p Proof, signed []byte) TextProof {
+func EventTextProof(s *event.Stored, p ledger.Proof, signed []byte) TextProof {
 	return TextProof{Extra: s.Canonical(), Index: s.Position, Proof: p, Checkpoint: signed}
 }
 
@@ -54,7 +55,7 @@ func (p TextProof) Append(dst []byte) []byte {
 func ParseTextProof(text []byte) (TextProof, error) {
 	rest, ok := bytes.CutPrefix(text, []byte(textProofHeader))
 	head, checkpoint, found := bytes.Cut(rest, []byte("\n\n"))
-	if !ok || !found || len(checkpoint) > MaxCheckpoint {
+	if !ok || !found || len(checkpoint) > ledger.MaxCheckpoint {
 		return TextProof{}, errTextProof
 	}
 	p := TextProof{Checkpoint: checkpoint}
@@ -72,8 +73,8 @@ func ParseTextProof(text []byte) (TextProof, error) {
 	}
 	for more {
 		line, head, more = bytes.Cut(head, []byte{'\n'})
-		h, err := ParseHash(string(line))
-		if err != nil || len(p.Proof) == MaxProof {
+		h, err := ledger.ParseHash(string(line))
+		if err != nil || len(p.Proof) == ledger.MaxProof {
 			return TextProof{}, errTextProof
 		}
 		p.Proof = append(p.Proof, h)
@@ -82,7 +83,7 @@ func ParseTextProof(text []byte) (TextProof, error) {
 }
 
 // verifyText reads a textual proof and verifies the entry that it carries.
-func verifyText(r *bufio.Reader, keys Keys, each func(Entry)) (Report, error) {
+func verifyText(r *bufio.Reader, keys ledger.Keys, each func(Entry)) (Report, error) {
 	report := Report{Form: FormTextProof}
 	text, err := readTextProof(r)
 	switch {
@@ -115,8 +116,8 @@ func verifyText(r *bufio.Reader, keys Keys, each func(Entry)) (Report, error) {
 // memory is taken by an entry, and not by anything that begins like one.
 func readTextProof(r *bufio.Reader) ([]byte, error) {
 	const (
-		most     = 3 + MaxProof // lines up to the empty one: the header, extra, the index, the proof
-		mostLine = 100          // bytes of each that is not extra
+		most     = 3 + ledger.MaxProof // lines up to the empty one: the header, extra, the index, the proof
+		mostLine = 100                 // bytes of each that is not extra
 	)
 	var text []byte
 	for n := 0; ; n++ {
@@ -139,7 +140,7 @@ func readTextProof(r *bufio.Reader) ([]byte, error) {
 		line := text[start:]
 		switch {
 		case len(line) == 1:
-			checkpoint, err := io.ReadAll(io.LimitReader(r, MaxCheckpoint+1))
+			checkpoint, err := io.ReadAll(io.LimitReader(r, ledger.MaxCheckpoint+1))
 			return append(text, checkpoint...), err
 		case n == most, len(line) > mostLine && (n != 1 || !bytes.HasPrefix(line, []byte(extraPrefix))):
 			return nil, errTextProof
@@ -151,11 +152,11 @@ func notProven(f *Fault) *NotProvenError { return &NotProvenError{Faults: []*Fau
 
 // verify opens the checkpoint, computes the leaf of the entry that the proof carries, and goes from there to
 // the checkpoint. The log is the one that the checkpoint names.
-func (p TextProof) verify(report *Report, keys Keys) (id string, fault *Fault) {
+func (p TextProof) verify(report *Report, keys ledger.Keys) (id string, fault *Fault) {
 	origin, _, _ := bytes.Cut(p.Checkpoint, []byte{'\n'})
-	log, ok := LogOf(string(origin))
+	log, ok := ledger.LogOf(string(origin))
 	if !ok {
-		return "", &Fault{Kind: WrongLog, Detail: "its checkpoint is of " + printable(string(origin)) + ", which is no log of events or of accesses"}
+		return "", &Fault{Kind: WrongLog, Detail: "its checkpoint is of " + ledger.Printable(string(origin)) + ", which is no log of events or of accesses"}
 	}
 	report.Log = log
 	if report.Checkpoint, fault = openFor(log, p.Checkpoint, keys); fault != nil {
@@ -170,7 +171,7 @@ func (p TextProof) verify(report *Report, keys Keys) (id string, fault *Fault) {
 }
 
 // shows computes the leaf of the entry that the proof carries.
-func (p TextProof) shows(log Log) (shown, *Fault) {
+func (p TextProof) shows(log ledger.Log) (shown, *Fault) {
 	if len(p.Extra) < len("{}") || p.Extra[0] != '{' {
 		return shown{}, &Fault{Kind: Malformed, Detail: "the proof does not carry its entry"}
 	}
@@ -179,7 +180,7 @@ func (p TextProof) shows(log Log) (shown, *Fault) {
 		object = object[:len(object)-1]
 	}
 	shows, fault := readShown(log, append(object, p.Extra[1:]...))
-	if fault == nil && shows.leaf != LeafHash(p.Extra) {
+	if fault == nil && shows.leaf != ledger.LeafHash(p.Extra) {
 		fault = &Fault{Kind: BadEntry, Detail: "the entry that it carries is not in its canonical form"}
 	}
 	return shows, fault

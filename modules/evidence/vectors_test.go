@@ -1,4 +1,4 @@
-package ledger_test
+package evidence_test
 
 import (
 	"bytes"
@@ -9,7 +9,9 @@ import (
 	"testing"
 
 	"audittrail/modules/event"
+	"audittrail/modules/evidence"
 	"audittrail/modules/ledger"
+	"audittrail/modules/ledger/ledgertest"
 )
 
 var update = flag.Bool("update", false, "write the test vectors anew")
@@ -63,13 +65,13 @@ func TestVectors(t *testing.T) {
 	events, access := newHistory(t, 120), newAccessHistory(t, 30)
 	v := vectors{
 		Note:         "Test vectors of docs/EVIDENCE.md. Everybody knows the signing key: never use it.",
-		Origin:       origin,
+		Origin:       ledgertest.Origin,
 		SigningKey:   events.key.Secret(),
 		VerifierKeys: map[string]string{},
 		WithoutForm: []string{``, `{`, `[1,]`, `01`, `1.`, `.5`, `+1`, `NaN`, `"\x"`, "\"\n\"", `{"a":1,"a":2}`, `{"a":1,"\u0061":2}`, `[{"b":{"c":0,"c":0}}]`,
 			`"\ud83d"`, `"\ude00\ud83d"`, `"\u0000"`, `1e1000`, `1e-1000`, `[1] 2`, "\ufeff1"},
 		Checkpoints: []string{string(events.signed), string(access.signed),
-			string(sign(t, ledger.Events, 120, events.tree.root(120), events.key, testKey(t, 2)))},
+			string(ledgertest.Sign(t, ledger.Events, 120, events.tree.Root(120), events.key, ledgertest.Key(t, 2)))},
 	}
 	var keys string
 	for _, log := range ledger.Logs() {
@@ -81,7 +83,7 @@ func TestVectors(t *testing.T) {
 		s := &events.events[i]
 		v.Leaves = append(v.Leaves, leafVector{ledger.Events, string(s.AppendJSON(nil)), string(s.Canonical()), ledger.EventLeaf(s).String()})
 	}
-	v.Leaves = append(v.Leaves, leafVector{ledger.Access, access.lines[7], canonical(t, `{`+access.lines[7][len(`{"position":7,`):]), access.tree.leaves[7].String()})
+	v.Leaves = append(v.Leaves, leafVector{ledger.Access, access.lines[7], ledgertest.Canonical(t, `{`+access.lines[7][len(`{"position":7,`):]), access.tree.Hashes[7].String()})
 	v.tree(t)
 	text, err := json.MarshalIndent(v, "", " ")
 	if err != nil {
@@ -100,7 +102,7 @@ func (v *vectors) canonical(t *testing.T) {
 	for _, n := range []string{"0", "-0", "0.0e9", "0e99999999999999999999", "1", "-1", "1.50", "15e-1", "1e20", "1e21", "1E+400", "-1e-400", "123456789012345678901",
 		"1234567890123456789012", "1234567890123456789012.5", "9223372036854775808", "333333333.33333329", "0.000001", "0.0000001", "0.00000123", "12e-8",
 		"12.30e2", "1e-00000000000000000000002", "0.1000000000000000055511151231257827", "1e999", "1e-999"} {
-		v.Numbers = append(v.Numbers, [2]string{n, canonical(t, n)})
+		v.Numbers = append(v.Numbers, [2]string{n, ledgertest.Canonical(t, n)})
 	}
 	for _, text := range []string{
 		" [ 1 ,\t{ } , [ ] ,\n{ \"a\" : \"b c\" } , null, true, false ]\r\n",
@@ -109,7 +111,7 @@ func (v *vectors) canonical(t *testing.T) {
 		`"\u20ac$\u000F\u000aA'\u0042\u0022\u005c\\\"\/\b\f\n\r\t\u001f\u007f\u2028\u00e9e\u0301"`,
 		`{"b":{"z":1.0,"y":[1e2,-0]},"a":"` + "\U0010ffff\uffff" + `"}`,
 	} {
-		v.Canonical = append(v.Canonical, canonicalVector{text, canonical(t, text)})
+		v.Canonical = append(v.Canonical, canonicalVector{text, ledgertest.Canonical(t, text)})
 	}
 	for _, text := range v.WithoutForm {
 		if form, err := event.Canonicalize(nil, []byte(text)); err == nil {
@@ -122,10 +124,10 @@ func (v *vectors) canonical(t *testing.T) {
 func (v *vectors) tree(t *testing.T) {
 	t.Helper()
 	sizes := []int64{0, 1, 2, 3, 4, 5, 7, 8, 9, 100, 255, 256, 257, 1000, 65536, 66000}
-	m := newMemory(t, numbered(66_000))
+	m := ledgertest.NewMemory(t, ledgertest.Numbered(66_000))
 	for i, size := range sizes {
-		root := m.root(size)
-		if root != plainRoot(m.leaves[:size]) {
+		root := m.Root(size)
+		if root != ledgertest.PlainRoot(m.Hashes[:size]) {
 			t.Errorf("the root at size %d is another", size)
 		}
 		v.Roots = append(v.Roots, rootVector{size, root.String()})
@@ -133,10 +135,10 @@ func (v *vectors) tree(t *testing.T) {
 			continue
 		}
 		for _, index := range []int64{0, size / 3, size - 1} {
-			v.Inclusion = append(v.Inclusion, inclusionVector{index, size, texts(m.inclusion(size, index)[0])})
+			v.Inclusion = append(v.Inclusion, inclusionVector{index, size, texts(m.Inclusion(size, index)[0])})
 		}
 		for _, from := range []int64{sizes[i], sizes[(i+1)/2], sizes[max(i-1, 1)]} {
-			v.Consistency = append(v.Consistency, consistencyVector{from, size, texts(m.consistency(from, size))})
+			v.Consistency = append(v.Consistency, consistencyVector{from, size, texts(m.Consistency(from, size))})
 		}
 	}
 }
@@ -173,14 +175,14 @@ func TestCommittedEvidenceVerifies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	keys := keysOf(t, string(text))
+	keys := ledgertest.Keys(t, string(text))
 	for name, entries := range map[string]int64{"events.json": 4, "access.json": 2, "event.tlog-proof": 1, "export.ndjson": 3} {
 		f, err := os.Open(filepath.Join("testdata", name))
 		if err != nil {
 			t.Fatal(err)
 		}
-		report, err := ledger.Verify(f, keys, nil)
-		if err != nil || report.Entries != entries || report.Form != ledger.FormExport && report.Proven != entries {
+		report, err := evidence.Verify(f, keys, nil)
+		if err != nil || report.Entries != entries || report.Form != evidence.FormExport && report.Proven != entries {
 			t.Errorf("%s: %+v, %v", name, report, err)
 		}
 		if err := f.Close(); err != nil {

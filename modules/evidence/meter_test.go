@@ -1,4 +1,4 @@
-package ledger
+package evidence
 
 import (
 	"errors"
@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"audittrail/modules/ledger"
 )
 
 // An endless file must not fill the memory, wherever it goes on without end.
@@ -17,7 +19,7 @@ func TestEndlessEvidenceEnds(t *testing.T) {
 		"a textual one":  textProofHeader + "extra ",
 		"one more value": `{"format":`,
 	} {
-		_, err := verify(io.MultiReader(strings.NewReader(start), forever(' ')), nil, Keys{}, nil, 1<<16)
+		_, err := verify(io.MultiReader(strings.NewReader(start), forever(' ')), nil, ledger.Keys{}, nil, 1<<16)
 		var e *NotProvenError
 		if !errors.As(err, &e) || e.Faults[0].Kind != Malformed {
 			t.Errorf("%s: %v", name, err)
@@ -55,7 +57,7 @@ func TestALargeEntryIsNotCopiedToBeRead(t *testing.T) {
 	raw := []byte(`{"event":{"position":1,"text":"` + strings.Repeat("a", size) + `"},"index":1,"proof":[]}`)
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	e, fault := readEntry(Access, raw)
+	e, fault := readEntry(ledger.Access, raw)
 	runtime.ReadMemStats(&after)
 	if fault != nil || e.index != 1 {
 		t.Fatal(fault)

@@ -1,4 +1,4 @@
-package ledger
+package evidence
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"audittrail/modules/event"
+	"audittrail/modules/ledger"
 )
 
 // BundleFormat is the format member of an evidence bundle.
@@ -22,14 +23,14 @@ var errBundleLog = errors.New("an event stands in the log of events alone")
 // An error leaves the bundle cut, which no reader takes for a whole one.
 type BundleWriter struct {
 	w     io.Writer
-	log   Log
+	log   ledger.Log
 	space []byte // of what is written next
 	any   bool   // an entry was begun
 }
 
 // NewBundleWriter begins a bundle: it writes all that stands before the entries. signed is the signed
 // checkpoint; the entries' proofs MUST be for its size.
-func NewBundleWriter(w io.Writer, log Log, signed []byte) (*BundleWriter, error) {
+func NewBundleWriter(w io.Writer, log ledger.Log, signed []byte) (*BundleWriter, error) {
 	b := &BundleWriter{w: w, log: log}
 	b.space = append(b.space, `{"format":"`+BundleFormat+`","log":"`+string(log)+`","checkpoint":`...)
 	quoted, err := jsontext.AppendQuote(b.space, signed)
@@ -43,7 +44,7 @@ func NewBundleWriter(w io.Writer, log Log, signed []byte) (*BundleWriter, error)
 // Events proves events and writes them, in their order. They are proven together, so a few hundred at a
 // time are cheapest. p MUST be of the checkpoint that the bundle began with. The error is an *EvidenceError
 // where an event is not what was signed; nothing of events is written then.
-func (b *BundleWriter) Events(ctx context.Context, p *EventProver, events []event.Stored) error {
+func (b *BundleWriter) Events(ctx context.Context, p *ledger.EventProver, events []event.Stored) error {
 	proofs, err := p.Prove(ctx, events)
 	if err != nil {
 		return err
@@ -57,8 +58,8 @@ func (b *BundleWriter) Events(ctx context.Context, p *EventProver, events []even
 }
 
 // Event writes an event and its inclusion proof.
-func (b *BundleWriter) Event(s *event.Stored, p Proof) error {
-	if b.log != Events {
+func (b *BundleWriter) Event(s *event.Stored, p ledger.Proof) error {
+	if b.log != ledger.Events {
 		return errBundleLog
 	}
 	b.open()
@@ -68,7 +69,7 @@ func (b *BundleWriter) Event(s *event.Stored, p Proof) error {
 
 // Entry writes an entry that is not an event: a JSON object as it is listed, with its position, which is
 // index. Its leaf MUST be that of its canonical form without the position.
-func (b *BundleWriter) Entry(object []byte, index int64, p Proof) error {
+func (b *BundleWriter) Entry(object []byte, index int64, p ledger.Proof) error {
 	b.open()
 	b.space = append(b.space, object...)
 	return b.close(index, p)
@@ -89,7 +90,7 @@ func (b *BundleWriter) open() {
 	b.space = append(b.space, "\n"+`{"event":`...)
 }
 
-func (b *BundleWriter) close(index int64, p Proof) error {
+func (b *BundleWriter) close(index int64, p ledger.Proof) error {
 	b.space = append(b.space, `,"index":`...)
 	b.space = strconv.AppendInt(b.space, index, 10)
 	b.space = append(b.space, `,"proof":`...)
@@ -103,16 +104,4 @@ func (b *BundleWriter) flush() error {
 		return fmt.Errorf("write bundle: %w", err)
 	}
 	return nil
-}
-
-// AppendJSON appends the proof as bundles and the API have it: an array of hashes in base64.
-func (p Proof) AppendJSON(dst []byte) []byte {
-	dst = append(dst, '[')
-	for i, h := range p {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		dst = append(append(append(dst, '"'), h.String()...), '"')
-	}
-	return append(dst, ']')
 }

@@ -1,9 +1,11 @@
-package ledger
+package evidence
 
 import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"audittrail/modules/ledger"
 )
 
 // A text that is cut to be shown is not looked at behind the cut: it may be as long as an entry.
@@ -18,14 +20,14 @@ func TestWhatIsShownIsCutFirst(t *testing.T) {
 		"no UTF-8, and too long":  {strings.Repeat("\xff", 201), `"` + strings.Repeat(`\xff`, 200) + `\u2026"`},
 		"no UTF-8 behind the cut": {strings.Repeat("a", 201) + "\xff", strings.Repeat("a", 200) + "…"},
 	} {
-		if got := printable(c.text); got != c.want {
+		if got := ledger.Printable(c.text); got != c.want {
 			t.Errorf("%s: %s", name, got)
 		}
 	}
 	long := strings.Repeat("a", 32<<20)
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	_ = printable(long)
+	_ = ledger.Printable(long)
 	runtime.ReadMemStats(&after)
 	if took := after.TotalAlloc - before.TotalAlloc; took > 1<<20 {
 		t.Errorf("it took %d bytes", took)

@@ -1,4 +1,4 @@
-package ledger_test
+package evidence_test
 
 import (
 	"bytes"
@@ -13,7 +13,9 @@ import (
 	"pgregory.net/rapid"
 
 	"audittrail/modules/event"
+	"audittrail/modules/evidence"
 	"audittrail/modules/ledger"
+	"audittrail/modules/ledger/ledgertest"
 )
 
 // history is a log of events, or of accesses, with its signed checkpoint.
@@ -23,13 +25,13 @@ type history struct {
 	log    ledger.Log
 	events []event.Stored // of the log of events
 	lines  []string       // of the access log
-	tree   *memory
+	tree   *ledgertest.Memory
 	signed []byte
 }
 
 func newHistory(t testing.TB, n int) *history {
 	t.Helper()
-	h := &history{t: t, key: testKey(t, 1), log: ledger.Events, events: storedEvents(t, n)}
+	h := &history{t: t, key: ledgertest.Key(t, 1), log: ledger.Events, events: ledgertest.StoredEvents(t, n)}
 	leaves := make([]ledger.Hash, n)
 	for i := range h.events {
 		leaves[i] = ledger.EventLeaf(&h.events[i])
@@ -40,7 +42,7 @@ func newHistory(t testing.TB, n int) *history {
 // newAccessHistory is a log of accesses: objects of which the ledger knows nothing but the position.
 func newAccessHistory(t testing.TB, n int) *history {
 	t.Helper()
-	h := &history{t: t, key: testKey(t, 1), log: ledger.Access}
+	h := &history{t: t, key: ledgertest.Key(t, 1), log: ledger.Access}
 	leaves := make([]ledger.Hash, n)
 	for i := range n {
 		rest := fmt.Sprintf(`"time":"2026-06-01T12:00:00.%06dZ","principal":"anna","roles":["auditor"],"events":%d,"salt":"%022d"}`, i, i%50, i)
@@ -55,9 +57,9 @@ func newAccessHistory(t testing.TB, n int) *history {
 }
 
 func (h *history) sign(leaves []ledger.Hash) *history {
-	h.tree = newMemory(h.t, leaves)
-	h.tree.build(int64(len(leaves)))
-	h.signed = sign(h.t, h.log, int64(len(leaves)), h.tree.root(int64(len(leaves))), h.key)
+	h.tree = ledgertest.NewMemory(h.t, leaves)
+	h.tree.Build(int64(len(leaves)))
+	h.signed = ledgertest.Sign(h.t, h.log, int64(len(leaves)), h.tree.Root(int64(len(leaves))), h.key)
 	return h
 }
 
@@ -65,12 +67,12 @@ func (h *history) sign(leaves []ledger.Hash) *history {
 func (h *history) bundle(indexes ...int) string {
 	h.t.Helper()
 	var out bytes.Buffer
-	w, err := ledger.NewBundleWriter(&out, h.log, h.signed)
+	w, err := evidence.NewBundleWriter(&out, h.log, h.signed)
 	if err != nil {
 		h.t.Fatal(err)
 	}
 	for _, i := range indexes {
-		proof := h.tree.inclusion(int64(len(h.tree.leaves)), int64(i))[0]
+		proof := h.tree.Inclusion(int64(len(h.tree.Hashes)), int64(i))[0]
 		if h.log == ledger.Events {
 			err = w.Event(&h.events[i], proof) // unchecked, so that tests can write what does not verify
 		} else {
@@ -89,18 +91,18 @@ func (h *history) bundle(indexes ...int) string {
 // textProof is the evidence of one entry as text.
 func (h *history) textProof(i int) string {
 	h.t.Helper()
-	p := h.tree.inclusion(int64(len(h.tree.leaves)), int64(i))[0]
-	return string(ledger.EventTextProof(&h.events[i], p, h.signed).Append(nil))
+	p := h.tree.Inclusion(int64(len(h.tree.Hashes)), int64(i))[0]
+	return string(evidence.EventTextProof(&h.events[i], p, h.signed).Append(nil))
 }
 
-func verify(text string, keys ledger.Keys) (ledger.Report, error) {
-	return ledger.VerifyFile(func() (io.Reader, error) { return strings.NewReader(text), nil }, keys, nil)
+func verify(text string, keys ledger.Keys) (evidence.Report, error) {
+	return evidence.VerifyFile(func() (io.Reader, error) { return strings.NewReader(text), nil }, keys, nil)
 }
 
 func TestBundlesVerify(t *testing.T) {
 	for _, h := range []*history{newHistory(t, 1), newHistory(t, 700), newAccessHistory(t, 300)} {
-		n := len(h.tree.leaves)
-		keys := trusting(t, h.key)
+		n := len(h.tree.Hashes)
+		keys := ledgertest.Trusting(t, h.key)
 		for i := range n {
 			report, err := verify(h.bundle(i), keys)
 			if err != nil || report.Proven != 1 || report.Log != h.log || report.Checkpoint.Size != int64(n) || !report.Distinct {
@@ -115,7 +117,7 @@ func TestBundlesVerify(t *testing.T) {
 			t.Fatal("pick another step")
 		}
 		var told int64
-		report, err := ledger.Verify(iotestOneByte{strings.NewReader(h.bundle(all...))}, keys, func(e ledger.Entry) {
+		report, err := evidence.Verify(iotestOneByte{strings.NewReader(h.bundle(all...))}, keys, func(e evidence.Entry) {
 			if told++; e.Number != told || e.Fault != nil || (e.ID == "") != (h.log == ledger.Access) {
 				t.Errorf("told of %+v", e)
 			}
@@ -133,7 +135,7 @@ func (o iotestOneByte) Read(b []byte) (int, error) { return o.r.Read(b[:min(1, l
 
 func TestABundleWithoutEntriesVerifiesAsThat(t *testing.T) {
 	h := newHistory(t, 3)
-	if report, err := verify(h.bundle(), trusting(t, h.key)); err != nil || report.Entries != 0 || report.Proven != 0 {
+	if report, err := verify(h.bundle(), ledgertest.Trusting(t, h.key)); err != nil || report.Entries != 0 || report.Proven != 0 {
 		t.Errorf("%+v, %v", report, err)
 	}
 }
@@ -153,7 +155,7 @@ func TestReformattedBundlesVerify(t *testing.T) {
 		"jsonb":             reordered(t, b, "log", "format", "entries", "checkpoint"),
 		"entries first":     reordered(t, b, "entries", "checkpoint", "format", "log"),
 	} {
-		if report, err := verify(text, trusting(t, h.key)); err != nil || report.Proven != 1 {
+		if report, err := verify(text, ledgertest.Trusting(t, h.key)); err != nil || report.Proven != 1 {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -177,14 +179,14 @@ func reordered(t testing.TB, bundle string, names ...string) string {
 // it was changed. By a pipe it is unreadable, and not called false.
 func TestEntriesBeforeTheCheckpoint(t *testing.T) {
 	h := newHistory(t, 60)
-	keys := trusting(t, h.key)
+	keys := ledgertest.Trusting(t, h.key)
 	good := reordered(t, h.bundle(4, 7), "checkpoint", "entries", "format", "log")
-	var unreadable *ledger.UnreadableError
-	if _, err := ledger.Verify(strings.NewReader(good), keys, nil); !errors.As(err, &unreadable) || !strings.Contains(err.Error(), "give it as a file") {
+	var unreadable *evidence.UnreadableError
+	if _, err := evidence.Verify(strings.NewReader(good), keys, nil); !errors.As(err, &unreadable) || !strings.Contains(err.Error(), "give it as a file") {
 		t.Errorf("a pipe: %v", err)
 	}
 	var told int
-	report, err := ledger.VerifyFile(func() (io.Reader, error) { return strings.NewReader(good), nil }, keys, func(ledger.Entry) { told++ })
+	report, err := evidence.VerifyFile(func() (io.Reader, error) { return strings.NewReader(good), nil }, keys, func(evidence.Entry) { told++ })
 	if err != nil || report.Proven != 2 || report.Entries != 2 || told != 2 {
 		t.Errorf("%+v, %v, told of %d", report, err, told)
 	}
@@ -204,7 +206,7 @@ func TestEntriesBeforeTheCheckpoint(t *testing.T) {
 			c.text = strings.Replace(c.text, `"log":"access"`, `"log":"events"`, 1)
 		}
 		report, err := verify(c.text, keys)
-		var not *ledger.NotProvenError
+		var not *evidence.NotProvenError
 		if !errors.As(err, &not) || report.Proven != c.proven {
 			t.Errorf("%s: %+v, %v", name, report, err)
 		}
@@ -226,74 +228,74 @@ func TestChangedBundlesDoNotVerify(t *testing.T) {
 	b := h.bundle(4)
 	other := h.bundle(5)
 	access := newAccessHistory(t, 60)
-	hash := h.tree.inclusion(60, 4)[0][0].String()
+	hash := h.tree.Inclusion(60, 4)[0][0].String()
 	for _, c := range []struct {
 		name, old, new string
-		kind           ledger.FaultKind
+		kind           evidence.FaultKind
 		ofEvent        bool
 	}{
-		{"a time", `"recordedAt":"2026-06-01T12:00:00.000000Z"`, `"recordedAt":"2026-06-01T12:00:00.000001Z"`, ledger.NotIncluded, true},
-		{"the same time otherwise", `"recordedAt":"2026-06-01T12:00:00.000000Z"`, `"recordedAt":"2026-06-01T12:00:00Z"`, ledger.BadEntry, true},
-		{"the partition", `"partition":4`, `"partition":3`, ledger.NotIncluded, true},
-		{"the topic", `"topic":"orders"`, `"topic":"order"`, ledger.NotIncluded, true},
-		{"the payload", `"payload":{`, `"payload":{"":0,`, ledger.NotIncluded, true},
-		{"a member more", `"eventType":`, `"approved":true,"eventType":`, ledger.BadEntry, true},
-		{"a member twice", `"eventType":`, `"eventType":"x","eventType":`, ledger.BadEntry, true},
-		{"a member twice by an escape", `"eventType":`, `"\u0065ventType":"x","eventType":`, ledger.BadEntry, true},
-		{"a member twice inside", `"topic":"orders"`, `"topic":"x","topic":"orders"`, ledger.BadEntry, true},
-		{"the position", `"position":4`, `"position":5`, ledger.WrongIndex, true},
-		{"no position", `"position":4,`, ``, ledger.BadEntry, true},
-		{"the index", `"index":4`, `"index":5`, ledger.WrongIndex, true},
-		{"an index that is broken", `"index":4`, `"index":4.5`, ledger.Malformed, true},
-		{"an index spelled otherwise", `"index":4`, `"index":4e0`, ledger.Malformed, true},
-		{"an index as text", `"index":4`, `"index":"4"`, ledger.Malformed, true},
-		{"a negative index", `"index":4`, `"index":-4`, ledger.Malformed, true},
-		{"no index", `,"index":4`, ``, ledger.Malformed, true},
-		{"two indexes", `"index":4`, `"index":4,"index":4`, ledger.Malformed, true},
-		{"a hash", hash, numbered(1)[0].String(), ledger.NotIncluded, true},
-		{"a hash cut", hash, hash[:43], ledger.Malformed, true},
-		{"a hash that is a number", `"` + hash + `"`, `7`, ledger.Malformed, true},
-		{"a hash less", `"` + hash + `",`, ``, ledger.NotIncluded, true},
-		{"a hash more", `"` + hash + `"`, `"` + hash + `","` + hash + `"`, ledger.NotIncluded, true},
-		{"a hundred hashes more", `"` + hash + `"`, strings.Repeat(`"`+hash+`",`, 100) + `"` + hash + `"`, ledger.Malformed, true},
+		{"a time", `"recordedAt":"2026-06-01T12:00:00.000000Z"`, `"recordedAt":"2026-06-01T12:00:00.000001Z"`, evidence.NotIncluded, true},
+		{"the same time otherwise", `"recordedAt":"2026-06-01T12:00:00.000000Z"`, `"recordedAt":"2026-06-01T12:00:00Z"`, evidence.BadEntry, true},
+		{"the partition", `"partition":4`, `"partition":3`, evidence.NotIncluded, true},
+		{"the topic", `"topic":"orders"`, `"topic":"order"`, evidence.NotIncluded, true},
+		{"the payload", `"payload":{`, `"payload":{"":0,`, evidence.NotIncluded, true},
+		{"a member more", `"eventType":`, `"approved":true,"eventType":`, evidence.BadEntry, true},
+		{"a member twice", `"eventType":`, `"eventType":"x","eventType":`, evidence.BadEntry, true},
+		{"a member twice by an escape", `"eventType":`, `"\u0065ventType":"x","eventType":`, evidence.BadEntry, true},
+		{"a member twice inside", `"topic":"orders"`, `"topic":"x","topic":"orders"`, evidence.BadEntry, true},
+		{"the position", `"position":4`, `"position":5`, evidence.WrongIndex, true},
+		{"no position", `"position":4,`, ``, evidence.BadEntry, true},
+		{"the index", `"index":4`, `"index":5`, evidence.WrongIndex, true},
+		{"an index that is broken", `"index":4`, `"index":4.5`, evidence.Malformed, true},
+		{"an index spelled otherwise", `"index":4`, `"index":4e0`, evidence.Malformed, true},
+		{"an index as text", `"index":4`, `"index":"4"`, evidence.Malformed, true},
+		{"a negative index", `"index":4`, `"index":-4`, evidence.Malformed, true},
+		{"no index", `,"index":4`, ``, evidence.Malformed, true},
+		{"two indexes", `"index":4`, `"index":4,"index":4`, evidence.Malformed, true},
+		{"a hash", hash, ledgertest.Numbered(1)[0].String(), evidence.NotIncluded, true},
+		{"a hash cut", hash, hash[:43], evidence.Malformed, true},
+		{"a hash that is a number", `"` + hash + `"`, `7`, evidence.Malformed, true},
+		{"a hash less", `"` + hash + `",`, ``, evidence.NotIncluded, true},
+		{"a hash more", `"` + hash + `"`, `"` + hash + `","` + hash + `"`, evidence.NotIncluded, true},
+		{"a hundred hashes more", `"` + hash + `"`, strings.Repeat(`"`+hash+`",`, 100) + `"` + hash + `"`, evidence.Malformed, true},
 		{"a proof that is none", `"proof":["`, `"proof":{"":["`, "", false}, // no JSON any more
-		{"an entry's member more", `"index":4`, `"index":4,"leaf":"x"`, ledger.Malformed, true},
-		{"an entry twice", b[strings.Index(b, "\n{"):strings.Index(b, "\n]}")], `` + b[strings.Index(b, "\n{"):strings.Index(b, "\n]}")] + "," + b[strings.Index(b, "\n{"):strings.Index(b, "\n]}")], ledger.Repeated, true},
-		{"another entry's proof", b[strings.Index(b, `"proof"`):], other[strings.Index(other, `"proof"`):], ledger.NotIncluded, true},
-		{"an entry that is none", b[strings.Index(b, "\n{")+1 : strings.Index(b, "\n]}")], `[]`, ledger.Malformed, false},
-		{"the log", `"log":"events"`, `"log":"access"`, ledger.WrongLog, false},
-		{"no such log", `"log":"events"`, `"log":"orders"`, ledger.Malformed, false},
-		{"the format", `evidence/v1`, `evidence/v2`, ledger.Malformed, false},
-		{"a member unknown", `"log":"events"`, `"log":"events","note":"approved"`, ledger.Malformed, false},
-		{"the log twice", `"log":"events"`, `"log":"events","log":"events"`, ledger.Malformed, false},
-		{"no log", `"log":"events",`, ``, ledger.Malformed, false},
-		{"a log that is a number", `"log":"events"`, `"log":7`, ledger.Malformed, false},
-		{"entries that are none", `"entries":[`, `"entries":"",` + `"x":[`, ledger.Malformed, false},
-		{"a member behind the entries", "\n]}\n", "\n],\"x\":1}\n", ledger.Malformed, false},
-		{"the checkpoint's size", `events\n60\n`, `events\n61\n`, ledger.BadSignature, false},
-		{"the checkpoint cut", `\n","entries"`, `","entries"`, ledger.Malformed, false},
-		{"the other log's checkpoint", string(quoted(t, h.signed)), string(quoted(t, access.signed)), ledger.WrongLog, false},
+		{"an entry's member more", `"index":4`, `"index":4,"leaf":"x"`, evidence.Malformed, true},
+		{"an entry twice", b[strings.Index(b, "\n{"):strings.Index(b, "\n]}")], `` + b[strings.Index(b, "\n{"):strings.Index(b, "\n]}")] + "," + b[strings.Index(b, "\n{"):strings.Index(b, "\n]}")], evidence.Repeated, true},
+		{"another entry's proof", b[strings.Index(b, `"proof"`):], other[strings.Index(other, `"proof"`):], evidence.NotIncluded, true},
+		{"an entry that is none", b[strings.Index(b, "\n{")+1 : strings.Index(b, "\n]}")], `[]`, evidence.Malformed, false},
+		{"the log", `"log":"events"`, `"log":"access"`, evidence.WrongLog, false},
+		{"no such log", `"log":"events"`, `"log":"orders"`, evidence.Malformed, false},
+		{"the format", `evidence/v1`, `evidence/v2`, evidence.Malformed, false},
+		{"a member unknown", `"log":"events"`, `"log":"events","note":"approved"`, evidence.Malformed, false},
+		{"the log twice", `"log":"events"`, `"log":"events","log":"events"`, evidence.Malformed, false},
+		{"no log", `"log":"events",`, ``, evidence.Malformed, false},
+		{"a log that is a number", `"log":"events"`, `"log":7`, evidence.Malformed, false},
+		{"entries that are none", `"entries":[`, `"entries":"",` + `"x":[`, evidence.Malformed, false},
+		{"a member behind the entries", "\n]}\n", "\n],\"x\":1}\n", evidence.Malformed, false},
+		{"the checkpoint's size", `events\n60\n`, `events\n61\n`, evidence.BadSignature, false},
+		{"the checkpoint cut", `\n","entries"`, `","entries"`, evidence.Malformed, false},
+		{"the other log's checkpoint", string(quoted(t, h.signed)), string(quoted(t, access.signed)), evidence.WrongLog, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if strings.Count(b, c.old) != 1 {
 				t.Fatalf("%q is not in the bundle once", c.old)
 			}
-			report, err := verify(strings.Replace(b, c.old, c.new, 1), trusting(t, h.key))
+			report, err := verify(strings.Replace(b, c.old, c.new, 1), ledgertest.Trusting(t, h.key))
 			if c.kind == "" {
-				var unreadable *ledger.UnreadableError
+				var unreadable *evidence.UnreadableError
 				if !errors.As(err, &unreadable) {
 					t.Errorf("got %v", err)
 				}
 				return
 			}
-			var e *ledger.NotProvenError
+			var e *evidence.NotProvenError
 			if !errors.As(err, &e) || e.Count != 1 || e.Faults[0].Kind != c.kind {
 				t.Fatalf("got %v", err)
 			}
 			if named := strings.Contains(err.Error(), h.events[4].ID.String()); named != c.ofEvent {
 				t.Errorf("says %v", err)
 			}
-			if c.kind != ledger.Repeated && c.name != "a member behind the entries" && report.Proven != 0 {
+			if c.kind != evidence.Repeated && c.name != "a member behind the entries" && report.Proven != 0 {
 				t.Errorf("%d are proven", report.Proven)
 			}
 		})
@@ -309,11 +311,11 @@ func noObjects() []string {
 func (h *history) showing(value string) string {
 	h.t.Helper()
 	var out bytes.Buffer
-	w, err := ledger.NewBundleWriter(&out, h.log, h.signed)
+	w, err := evidence.NewBundleWriter(&out, h.log, h.signed)
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	if err := errors.Join(w.Entry([]byte(value), 4, h.tree.inclusion(int64(len(h.tree.leaves)), 4)[0]), w.Close()); err != nil {
+	if err := errors.Join(w.Entry([]byte(value), 4, h.tree.Inclusion(int64(len(h.tree.Hashes)), 4)[0]), w.Close()); err != nil {
 		h.t.Fatal(err)
 	}
 	return out.String()
@@ -323,9 +325,9 @@ func (h *history) showing(value string) string {
 func TestEntriesThatAreNoObjects(t *testing.T) {
 	for _, h := range []*history{newHistory(t, 9), newAccessHistory(t, 9)} {
 		for _, value := range noObjects() {
-			_, err := verify(h.showing(value), trusting(t, h.key))
-			var e *ledger.NotProvenError
-			if !errors.As(err, &e) || e.Faults[0].Kind != ledger.BadEntry || !strings.Contains(e.Faults[0].Detail, "is not an object") {
+			_, err := verify(h.showing(value), ledgertest.Trusting(t, h.key))
+			var e *evidence.NotProvenError
+			if !errors.As(err, &e) || e.Faults[0].Kind != evidence.BadEntry || !strings.Contains(e.Faults[0].Detail, "is not an object") {
 				t.Errorf("%s, %s: %v", h.log, value, err)
 			}
 		}
@@ -335,7 +337,7 @@ func TestEntriesThatAreNoObjects(t *testing.T) {
 func quoted(t *testing.T, b []byte) []byte {
 	t.Helper()
 	var out bytes.Buffer
-	if _, err := ledger.NewBundleWriter(&out, ledger.Events, b); err != nil {
+	if _, err := evidence.NewBundleWriter(&out, ledger.Events, b); err != nil {
 		t.Fatal(err)
 	}
 	text := out.Bytes()
@@ -350,19 +352,19 @@ func TestWhatIsNoBundleIsUnreadable(t *testing.T) {
 		texts[fmt.Sprint("cut at ", i)] = b[:i]
 	}
 	for name, text := range texts {
-		_, err := verify(text, trusting(t, h.key))
-		var e *ledger.UnreadableError
+		_, err := verify(text, ledgertest.Trusting(t, h.key))
+		var e *evidence.UnreadableError
 		if !errors.As(err, &e) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := ledger.Verify(io.MultiReader(strings.NewReader(b[:100]), brokenReader{}), trusting(t, h.key), nil); !errors.Is(err, errBroken) {
+	if _, err := evidence.Verify(io.MultiReader(strings.NewReader(b[:100]), brokenReader{}), ledgertest.Trusting(t, h.key), nil); !errors.Is(err, errBroken) {
 		t.Errorf("a broken disk: %v", err)
 	}
 	for _, other := range []string{"null", "[]", "7", `"x"`, "{}", `{"items":[]}`} {
-		_, err := verify(other, trusting(t, h.key))
-		var e *ledger.NotProvenError
-		if !errors.As(err, &e) || e.Faults[0].Kind != ledger.Malformed {
+		_, err := verify(other, ledgertest.Trusting(t, h.key))
+		var e *evidence.NotProvenError
+		if !errors.As(err, &e) || e.Faults[0].Kind != evidence.Malformed {
 			t.Errorf("%s: %v", other, err)
 		}
 	}
@@ -372,7 +374,7 @@ func TestWhatIsNoBundleIsUnreadable(t *testing.T) {
 func TestACutBundleHasNoEnd(t *testing.T) {
 	b := newHistory(t, 9).bundle(4, 5)
 	end := func(text string) error {
-		r := ledger.NewBundleReader(strings.NewReader(text))
+		r := evidence.NewBundleReader(strings.NewReader(text))
 		_, err := r.Head()
 		for err == nil {
 			_, err = r.Next()
@@ -405,12 +407,12 @@ func TestEachBadEntryIsNamed(t *testing.T) {
 		all = append(all, i)
 	}
 	var bad []int64
-	report, err := ledger.Verify(strings.NewReader(h.bundle(all...)), trusting(t, h.key), func(e ledger.Entry) {
+	report, err := evidence.Verify(strings.NewReader(h.bundle(all...)), ledgertest.Trusting(t, h.key), func(e evidence.Entry) {
 		if e.Fault != nil {
 			bad = append(bad, e.Index)
 		}
 	})
-	var e *ledger.NotProvenError
+	var e *evidence.NotProvenError
 	if !errors.As(err, &e) || e.Count != 2 || e.Faults[1].ID != h.events[31].ID.String() || report.Proven != 38 || len(bad) != 2 || bad[0] != 7 {
 		t.Errorf("%+v, %v, %v", report, bad, err)
 	}
@@ -419,7 +421,7 @@ func TestEachBadEntryIsNamed(t *testing.T) {
 // Whatever byte is changed: a bundle that still verifies shows the same as before.
 func TestMutatedBundlesNeverVerifyAsAnother(t *testing.T) {
 	h := newHistory(t, 60)
-	keys := trusting(t, h.key)
+	keys := ledgertest.Trusting(t, h.key)
 	rapid.Check(t, func(rt *rapid.T) {
 		i := rapid.IntRange(0, 59).Draw(rt, "entry")
 		b := []byte(h.bundle(i))
@@ -435,7 +437,7 @@ func TestMutatedBundlesNeverVerifyAsAnother(t *testing.T) {
 // each stands. text MUST have been verified.
 func meaning(t rapid.TB, text []byte) []string {
 	t.Helper()
-	if p, err := ledger.ParseTextProof(text); err == nil {
+	if p, err := evidence.ParseTextProof(text); err == nil {
 		return []string{string(p.Extra), fmt.Sprint(p.Index)}
 	}
 	var bundle struct {
@@ -461,14 +463,14 @@ func meaning(t rapid.TB, text []byte) []string {
 
 func TestBundleWriterKeepsToItsLog(t *testing.T) {
 	h := newAccessHistory(t, 2)
-	w, err := ledger.NewBundleWriter(io.Discard, ledger.Access, h.signed)
+	w, err := evidence.NewBundleWriter(io.Discard, ledger.Access, h.signed)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if w.Event(&event.Stored{}, nil) == nil {
 		t.Error("wrote an event into the log of accesses")
 	}
-	if _, err := ledger.NewBundleWriter(brokenWriter{}, ledger.Access, h.signed); !errors.Is(err, errBroken) {
+	if _, err := evidence.NewBundleWriter(brokenWriter{}, ledger.Access, h.signed); !errors.Is(err, errBroken) {
 		t.Error(err)
 	}
 }
@@ -489,15 +491,15 @@ func FuzzVerify(f *testing.F) {
 		f.Add([]byte(h.showing(value)))
 		f.Add([]byte(access.showing(value)))
 	}
-	keys := trusting(f, h.key)
+	keys := ledgertest.Trusting(f, h.key)
 	f.Fuzz(func(t *testing.T, text []byte) {
 		told := int64(0)
-		report, err := ledger.Verify(bytes.NewReader(text), keys, func(ledger.Entry) { told++ })
-		var notProven *ledger.NotProvenError
-		var unreadable *ledger.UnreadableError
+		report, err := evidence.Verify(bytes.NewReader(text), keys, func(evidence.Entry) { told++ })
+		var notProven *evidence.NotProvenError
+		var unreadable *evidence.UnreadableError
 		switch {
 		case err == nil:
-			export := report.Form == ledger.FormExport && report.Proven == 0 // whose trailer anybody can make
+			export := report.Form == evidence.FormExport && report.Proven == 0 // whose trailer anybody can make
 			if !export && (report.Proven != report.Entries || report.Checkpoint.Size != 60) {
 				t.Errorf("%+v", report)
 			}

@@ -1,4 +1,4 @@
-package ledger_test
+package evidence_test
 
 import (
 	"bytes"
@@ -12,7 +12,9 @@ import (
 	"strings"
 	"testing"
 
+	"audittrail/modules/evidence"
 	"audittrail/modules/ledger"
+	"audittrail/modules/ledger/ledgertest"
 )
 
 // python runs testdata/verify.py, which knows nothing of this package but docs/EVIDENCE.md.
@@ -48,7 +50,7 @@ func TestPythonVerifiesTheCommittedEvidence(t *testing.T) {
 	if status != 0 || strings.Count(out, ": proven, ") != 3 || strings.Count(out, ": complete, 3 events") != 1 {
 		t.Errorf("status %d: %s", status, out)
 	}
-	if _, status := python(t, "--key", testKey(t, 2).VerifierKey(ledger.Events), filepath.Join("testdata", "events.json")); status != 3 {
+	if _, status := python(t, "--key", ledgertest.Key(t, 2).VerifierKey(ledger.Events), filepath.Join("testdata", "events.json")); status != 3 {
 		t.Errorf("another's key: status %d", status)
 	}
 	if _, status := python(t, "--key", key, filepath.Join("testdata", "keys.txt")); status != 1 {
@@ -64,7 +66,7 @@ func TestPythonAgrees(t *testing.T) {
 	}
 	const size = 1200
 	events, access := newHistory(t, size), newAccessHistory(t, 300)
-	keys := trusting(t, events.key)
+	keys := ledgertest.Trusting(t, events.key)
 	random := rand.New(rand.NewPCG(1, 2))
 	dir := t.TempDir()
 	var files []string
@@ -143,10 +145,10 @@ func TestPythonAgrees(t *testing.T) {
 func verdict(t *testing.T, text string, keys ledger.Keys) string {
 	t.Helper()
 	report, err := verify(text, keys)
-	var notProven *ledger.NotProvenError
-	var unreadable *ledger.UnreadableError
+	var notProven *evidence.NotProvenError
+	var unreadable *evidence.UnreadableError
 	switch {
-	case err == nil && report.Form == ledger.FormExport:
+	case err == nil && report.Form == evidence.FormExport:
 		return "complete"
 	case err == nil:
 		return "proven"

@@ -1,4 +1,4 @@
-package ledger
+package evidence
 
 import (
 	"bytes"
@@ -8,19 +8,20 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"audittrail/modules/event"
+	"audittrail/modules/ledger"
 )
 
 // shown is an entry as evidence shows it, and the leaf that is computed from that.
 type shown struct {
-	leaf     Hash
+	leaf     ledger.Hash
 	position int64
 	id       string // the event's id; "" for an entry of the access log
 }
 
 // readShown computes the leaf of an entry from its JSON object as it is listed, position included.
 // fault's kind and detail say why it can't have been stored so.
-func readShown(log Log, object []byte) (shown, *Fault) {
-	if log == Events {
+func readShown(log ledger.Log, object []byte) (shown, *Fault) {
+	if log == ledger.Events {
 		return readEvent(object)
 	}
 	return readAccess(object)
@@ -31,7 +32,7 @@ func readEvent(object []byte) (shown, *Fault) {
 	if err != nil {
 		return shown{id: eventID(object)}, badEntry(err)
 	}
-	return shown{EventLeaf(&s), s.Position, s.ID.String()}, nil
+	return shown{ledger.EventLeaf(&s), s.Position, s.ID.String()}, nil
 }
 
 // readAccess takes any object with a position: what else belongs to an entry of the access log is the
@@ -58,7 +59,7 @@ func readAccess(object []byte) (shown, *Fault) {
 		return shown{}, &Fault{Kind: BadEntry, Detail: "its position is missing, or not a whole number"}
 	}
 	rest = append(bytes.TrimSuffix(rest, []byte{','}), '}')
-	out.leaf = LeafHash(rest)
+	out.leaf = ledger.LeafHash(rest)
 	return out, nil
 }
 
@@ -71,7 +72,7 @@ func badEntry(err error) *Fault {
 	case e.Field == "":
 		return &Fault{Kind: BadEntry, Detail: "what is shown can't have been stored: it " + e.Detail}
 	}
-	return &Fault{Kind: BadEntry, Detail: "what is shown can't have been stored: " + printable(e.Field) + " " + e.Detail}
+	return &Fault{Kind: BadEntry, Detail: "what is shown can't have been stored: " + ledger.Printable(e.Field) + " " + e.Detail}
 }
 
 // eventID is the id that an object shows, for naming it only; "" where it shows none.

@@ -1,10 +1,12 @@
-package ledger
+package evidence
 
 import (
 	"errors"
 	"io"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"audittrail/modules/ledger"
 )
 
 // bundleVerifier reads a bundle from its beginning to its end.
@@ -12,7 +14,7 @@ type bundleVerifier struct {
 	findings
 	bundle *BundleReader
 	again  func() (*BundleReader, error) // reads the bundle from its beginning; nil for a pipe
-	keys   Keys
+	keys   ledger.Keys
 	each   func(Entry)
 	report Report
 	seen   indexSet

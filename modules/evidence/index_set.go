@@ -1,4 +1,4 @@
-package ledger
+package evidence
 
 // The pages of an indexSet: 4,096 indexes each, and 64 MiB in all.
 const (

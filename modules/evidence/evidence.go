@@ -1,4 +1,9 @@
-package ledger
+// Package evidence has the files that prove: evidence bundles, exports and textual proofs (C2SP tlog-proof). It
+// writes them, and verifies them offline with nothing but public keys. Formats are in docs/EVIDENCE.md.
+//
+// It is pure: it reads from readers and writes to writers that its callers give, and knows neither the store
+// nor a database. Proofs and checkpoints themselves are package ledger's.
+package evidence
 
 import (
 	"bufio"
@@ -7,6 +12,7 @@ import (
 	"io"
 
 	"audittrail/modules/event"
+	"audittrail/modules/ledger"
 )
 
 // MaxEntry bounds an entry of a bundle, and a textual proof, in bytes: well above the largest event.
@@ -26,10 +32,10 @@ const (
 // Report is what was verified.
 type Report struct {
 	Form       Form
-	Log        Log
-	Checkpoint Signed // zero where none could be trusted; of an export also where none was signed yet
-	Entries    int64  // read
-	Proven     int64  // of them; of an export none ever is
+	Log        ledger.Log
+	Checkpoint ledger.Signed // zero where none could be trusted; of an export also where none was signed yet
+	Entries    int64         // read
+	Proven     int64         // of them; of an export none ever is
 	// Distinct says that no entry stands in the evidence twice. It is false too where a bundle is so
 	// large and so scattered that looking for repeats was given up.
 	Distinct bool
@@ -54,13 +60,13 @@ type Entry struct {
 //
 // A bundle whose entries stand before its checkpoint can't be verified from a reader: it is an
 // *UnreadableError. VerifyFile verifies it.
-func Verify(r io.Reader, keys Keys, each func(Entry)) (Report, error) {
+func Verify(r io.Reader, keys ledger.Keys, each func(Entry)) (Report, error) {
 	return verify(r, nil, keys, each, MaxEntry)
 }
 
 // VerifyFile is Verify of evidence that may be read twice: open returns a reader of it from its beginning. A
 // bundle's members may stand in any order there.
-func VerifyFile(open func() (io.Reader, error), keys Keys, each func(Entry)) (Report, error) {
+func VerifyFile(open func() (io.Reader, error), keys ledger.Keys, each func(Entry)) (Report, error) {
 	r, err := open()
 	if err != nil {
 		return Report{}, &UnreadableError{Detail: "the file can't be read", Cause: err}
@@ -69,7 +75,7 @@ func VerifyFile(open func() (io.Reader, error), keys Keys, each func(Entry)) (Re
 }
 
 // verify is Verify, with another bound than MaxEntry.
-func verify(r io.Reader, again func() (io.Reader, error), keys Keys, each func(Entry), most int64) (Report, error) {
+func verify(r io.Reader, again func() (io.Reader, error), keys ledger.Keys, each func(Entry), most int64) (Report, error) {
 	if each == nil {
 		each = func(Entry) {}
 	}
@@ -101,22 +107,22 @@ func verify(r io.Reader, again func() (io.Reader, error), keys Keys, each func(E
 
 // openFor verifies the checkpoint of evidence about a log; "" where that is not known, since the checkpoint
 // stands alone.
-func openFor(log Log, signed []byte, keys Keys) (Signed, *Fault) {
-	opened, err := OpenCheckpoint(signed, keys)
+func openFor(log ledger.Log, signed []byte, keys ledger.Keys) (ledger.Signed, *Fault) {
+	opened, err := ledger.OpenCheckpoint(signed, keys)
 	if err != nil {
 		fault := &Fault{Kind: Malformed, Index: -1, Detail: err.Error()}
-		var e *CheckpointError
+		var e *ledger.CheckpointError
 		if errors.As(err, &e) {
-			fault.Kind, fault.Keys = e.Kind, e.Keys
+			fault.Kind, fault.Keys = FaultKind(e.Kind), e.Keys
 		}
-		return Signed{}, fault
+		return ledger.Signed{}, fault
 	}
-	of, ok := LogOf(opened.Origin)
+	of, ok := ledger.LogOf(opened.Origin)
 	switch {
 	case log == "" && !ok:
-		return Signed{}, &Fault{Kind: WrongLog, Index: -1, Detail: fmt.Sprintf("the checkpoint is of %s, which is no log of events or of accesses", printable(opened.Origin))}
+		return ledger.Signed{}, &Fault{Kind: WrongLog, Index: -1, Detail: fmt.Sprintf("the checkpoint is of %s, which is no log of events or of accesses", ledger.Printable(opened.Origin))}
 	case of != log:
-		return Signed{}, &Fault{Kind: WrongLog, Index: -1, Detail: fmt.Sprintf("the entries are of the log %q, but the checkpoint is of %s", log, printable(opened.Origin))}
+		return ledger.Signed{}, &Fault{Kind: WrongLog, Index: -1, Detail: fmt.Sprintf("the entries are of the log %q, but the checkpoint is of %s", log, ledger.Printable(opened.Origin))}
 	}
 	return opened, nil
 }

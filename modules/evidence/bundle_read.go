@@ -1,4 +1,4 @@
-package ledger
+package evidence
 
 import (
 	"bufio"
@@ -7,6 +7,8 @@ import (
 	"io"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"audittrail/modules/ledger"
 )
 
 // BundleReader reads an evidence bundle, and makes sure that it has a bundle's form from its beginning to its
@@ -26,7 +28,7 @@ var errEntriesFirst = errors.New("entries stand before the head")
 
 // BundleHead is what stands before a bundle's entries. Nothing vouches for it.
 type BundleHead struct {
-	Log        Log
+	Log        ledger.Log
 	Checkpoint []byte // the signed note
 }
 
@@ -133,7 +135,7 @@ func (x *BundleReader) text(texts map[string]string, name string) error {
 	case len(texts) == 0 && !x.begun && (name == "type" || name == "title"): // RFC 9457
 		return malformed("this tells of an error, as the API answers one, and is no evidence")
 	case name != "format" && name != "log" && name != "checkpoint":
-		return malformed("the bundle has a member %s, which is none of this format", printable(name))
+		return malformed("the bundle has a member %s, which is none of this format", ledger.Printable(name))
 	case twice:
 		return malformed("the bundle's member %s stands twice", name)
 	}
@@ -155,9 +157,9 @@ func headOf(texts map[string]string) (BundleHead, error) {
 		}
 	}
 	if f := texts["format"]; f != BundleFormat {
-		return BundleHead{}, malformed("the bundle's format is %s; this program knows %s", printable(f), BundleFormat)
+		return BundleHead{}, malformed("the bundle's format is %s; this program knows %s", ledger.Printable(f), BundleFormat)
 	}
-	log, err := ParseLog(texts["log"])
+	log, err := ledger.ParseLog(texts["log"])
 	if err != nil {
 		return BundleHead{}, malformed("the bundle's log %s", err.Error())
 	}
@@ -211,7 +213,7 @@ func (x *BundleReader) end() error {
 		return x.unreadable(err)
 	}
 	if token.Kind() != '}' {
-		return malformed("the bundle's member %s stands behind the entries, and should not: it was there before, or is none of this format", printable(token.String()))
+		return malformed("the bundle's member %s stands behind the entries, and should not: it was there before, or is none of this format", ledger.Printable(token.String()))
 	}
 	return x.eof()
 }
