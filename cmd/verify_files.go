@@ -192,7 +192,7 @@ func fromStart(ctx context.Context, src *source, first io.Reader) func() (io.Rea
 			first = nil
 			return plain, nil
 		}
-		if _, err := src.file.Seek(0, io.SeekStart); err != nil {
+		if err := src.rewind(); err != nil {
 			return nil, err
 		}
 		return unzipped(cancellable{ctx.Err, src})

@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"crypto/rand"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -334,5 +335,51 @@ func TestWrongUseOfVerify(t *testing.T) {
 			require.Empty(t, out)
 			require.NotContains(t, errs, "AAAA", "a private key is not shown")
 		})
+	}
+}
+
+// TestVerifyABundleInAnotherOrder: jq -S and jsonb columns put the entries before the checkpoint. A file is read
+// twice then, gzip too; a pipe can't be, and is not called false for it.
+func TestVerifyABundleInAnotherOrder(t *testing.T) {
+	var members map[string]json.RawMessage
+	require.NoError(t, json.Unmarshal([]byte(readEvidence(t, "events.json")), &members))
+	for _, order := range [][]string{{"checkpoint", "entries", "format", "log"}, {"log", "format", "entries", "checkpoint"}} {
+		var parts []string
+		for _, name := range order {
+			parts = append(parts, fmt.Sprintf("%q: %s", name, members[name]))
+		}
+		text := "{" + strings.Join(parts, ", ") + "}"
+		changed := strings.Replace(text, `"recordedAt":"20`, `"recordedAt":"19`, 1)
+		require.NotEqual(t, text, changed)
+		for want, files := range map[int][]string{
+			0: {writeFile(t, "e.json", text), writeFile(t, "e.json.gz", gzipped(t, text))},
+			3: {writeFile(t, "changed.json", changed)},
+			1: {writeFile(t, "cut.json", text[:len(text)-2])},
+		} {
+			for _, file := range files {
+				out, errs, status := call(t, "verify", file, "--key", vectors+"keys.txt")
+				require.Equal(t, want, status, out+errs)
+			}
+		}
+		f, err := os.Open(writeFile(t, "redirected.json", text))
+		require.NoError(t, err)
+		defer f.Close()
+		stdin := os.Stdin
+		t.Cleanup(func() { os.Stdin = stdin })
+		os.Stdin = f
+		out, errs, status := call(t, "verify", "-", "--key", vectors+"keys.txt")
+		require.Equal(t, 0, status, "a file that the shell opened: "+out+errs)
+
+		from, to, err := os.Pipe()
+		require.NoError(t, err)
+		defer from.Close()
+		go func() {
+			_, _ = to.WriteString(text)
+			_ = to.Close()
+		}()
+		os.Stdin = from
+		out, errs, status = call(t, "verify", "-", "--key", vectors+"keys.txt")
+		require.Equal(t, 1, status, out+errs)
+		require.Contains(t, out+errs, "give it as a file, not by a pipe")
 	}
 }

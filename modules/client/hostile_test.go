@@ -40,7 +40,7 @@ func TestCopyBundleWantsABundle(t *testing.T) {
 		"other order":                {strings.Replace(whole, `"format":"audittrail-evidence/v1","log":"events",`, `"log":"events","format":"audittrail-evidence/v1",`, 1), ""},
 		"entries alone":              {`{"entries":[]}`, "no format before"},
 		"entries alone, twice":       {`{"entries":[],"entries":[]}`, "no format before"},
-		"entries twice":              {begin + `],"entries":[]}`, "entries stands behind the entries, which must be last"},
+		"entries twice":              {begin + `],"entries":[]}`, "entries stands behind the entries, and should not"},
 		"no format":                  {strings.Replace(whole, `"format":"audittrail-evidence/v1",`, "", 1), "no format before"},
 		"no log":                     {strings.Replace(whole, `"log":"events",`, "", 1), "no log before"},
 		"no checkpoint":              {strings.Replace(whole, checkpoint, "", 1), "no checkpoint before"},

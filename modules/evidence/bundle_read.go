@@ -61,15 +61,12 @@ func (x *BundleReader) Head() (BundleHead, error) {
 		return BundleHead{}, err
 	case !more:
 		return BundleHead{}, malformed("the bundle has no entries")
-	case len(x.texts) < headMembers:
-		return BundleHead{}, &UnreadableError{Cause: errEntriesFirst,
-			Detail: "the bundle's entries stand before its checkpoint, format or log, so that it has to be read twice: give it as a file, not by a pipe"}
+	case lacking(x.texts) != "":
+		return BundleHead{}, &UnreadableError{Cause: errEntriesFirst, Detail: fmt.Sprintf(
+			"the bundle has no %s before its entries, so that it has to be read twice: give it as a file, not by a pipe", lacking(x.texts))}
 	}
 	return headOf(x.texts)
 }
-
-// headMembers is how many members a bundle has beside its entries.
-const headMembers = 3
 
 // members reads members up to the entries, or to the bundle's end.
 func (x *BundleReader) members() (entries bool, err error) {
@@ -150,11 +147,19 @@ func (x *BundleReader) text(texts map[string]string, name string) error {
 	return nil
 }
 
-func headOf(texts map[string]string) (BundleHead, error) {
+// lacking returns the first member of a head that is not there; "" if all are.
+func lacking(texts map[string]string) string {
 	for _, name := range []string{"format", "log", "checkpoint"} {
 		if _, ok := texts[name]; !ok {
-			return BundleHead{}, malformed("the bundle has no %s", name)
+			return name
 		}
+	}
+	return ""
+}
+
+func headOf(texts map[string]string) (BundleHead, error) {
+	if name := lacking(texts); name != "" {
+		return BundleHead{}, malformed("the bundle has no %s", name)
 	}
 	if f := texts["format"]; f != BundleFormat {
 		return BundleHead{}, malformed("the bundle's format is %s; this program knows %s", ledger.Printable(f), BundleFormat)

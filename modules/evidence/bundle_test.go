@@ -182,7 +182,7 @@ func TestEntriesBeforeTheCheckpoint(t *testing.T) {
 	keys := ledgertest.Trusting(t, h.key)
 	good := reordered(t, h.bundle(4, 7), "checkpoint", "entries", "format", "log")
 	var unreadable *evidence.UnreadableError
-	if _, err := evidence.Verify(strings.NewReader(good), keys, nil); !errors.As(err, &unreadable) || !strings.Contains(err.Error(), "give it as a file") {
+	if _, err := evidence.Verify(strings.NewReader(good), keys, nil); !errors.As(err, &unreadable) || !strings.Contains(err.Error(), "no format before its entries, so that it has to be read twice: give it as a file") {
 		t.Errorf("a pipe: %v", err)
 	}
 	var told int
