@@ -9,7 +9,7 @@ import (
 
 	"audittrail/modules/event"
 	"audittrail/modules/ledger"
-	"audittrail/modules/store"
+	"audittrail/modules/store/audit"
 )
 
 // comparedMost bounds how many rows and keys are compared one by one. Somebody may have given one batch
@@ -21,22 +21,22 @@ const comparedMost = 1 << 18
 type closer struct {
 	run     *run
 	mu      sync.Mutex
-	batches map[int64]store.LedgerBatch
+	batches map[int64]audit.LedgerBatch
 	keyed   map[int64]bool        // batches whose rows and keys differ
 	leaves  map[int64]ledger.Hash // by position, where leaves and rows differ
 	told    map[int64]bool        // of these: a row gives the leaf, or the position has its finding
-	misfits []store.EventRow      // rows of such positions that do not give the leaf, or give it again
+	misfits []audit.EventRow      // rows of such positions that do not give the leaf, or give it again
 	keys    map[event.ID]*metKey  // of keyed batches
 }
 
 type metKey struct {
-	store.Key
+	audit.Key
 	met bool // its event has a row, or has its finding
 }
 
 // lookCloser finds out which events the sums differ about.
 func (r *run) lookCloser(ctx context.Context) error {
-	c := &closer{run: r, batches: map[int64]store.LedgerBatch{}, keyed: map[int64]bool{}, leaves: map[int64]ledger.Hash{},
+	c := &closer{run: r, batches: map[int64]audit.LedgerBatch{}, keyed: map[int64]bool{}, leaves: map[int64]ledger.Hash{},
 		told: map[int64]bool{}, keys: map[event.ID]*metKey{}}
 	leaves, moreLeaves := r.blocks.differing(comparedMost, (*block).leavesDiffer)
 	keys, moreKeys := r.blocks.differing(comparedMost, (*block).keysDiffer)
@@ -69,7 +69,7 @@ func (c *closer) read(ctx context.Context, leaves, keys []int64) error {
 			return err
 		}
 	}
-	err := v.Batches(ctx, ledger.Events, func(b store.LedgerBatch) error {
+	err := v.Batches(ctx, ledger.Events, func(b audit.LedgerBatch) error {
 		if !b.Placed() {
 			return nil
 		}
@@ -96,17 +96,17 @@ func (c *closer) read(ctx context.Context, leaves, keys []int64) error {
 }
 
 // tasks returns the reading of those pages that have to do with some batches, sorted.
-func (c *closer) tasks(all []*pages, batches []int64, read func(context.Context, *store.View, *pages) error) (list []task) {
+func (c *closer) tasks(all []*pages, batches []int64, read func(context.Context, *audit.View, *pages) error) (list []task) {
 	for _, p := range all {
 		if i, _ := slices.BinarySearch(batches, p.low); i < len(batches) && batches[i] <= p.high {
-			list = append(list, func(ctx context.Context, v *store.View) error { return read(ctx, v, p) })
+			list = append(list, func(ctx context.Context, v *audit.View) error { return read(ctx, v, p) })
 		}
 	}
 	return list
 }
 
-func (c *closer) readKeys(ctx context.Context, v *store.View, p *pages) error {
-	return passable(v.Keys(ctx, p.But(p.bad), func(k *store.Key) error {
+func (c *closer) readKeys(ctx context.Context, v *audit.View, p *pages) error {
+	return passable(v.Keys(ctx, p.But(p.bad), func(k *audit.Key) error {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if c.keyed[k.Batch] && c.keys[k.EventID] != nil {
@@ -118,7 +118,7 @@ func (c *closer) readKeys(ctx context.Context, v *store.View, p *pages) error {
 	}))
 }
 
-func (c *closer) readRows(ctx context.Context, v *store.View, p *pages) error {
+func (c *closer) readRows(ctx context.Context, v *audit.View, p *pages) error {
 	rows, err := c.run.readRows(ctx, v, p)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -129,7 +129,7 @@ func (c *closer) readRows(ctx context.Context, v *store.View, p *pages) error {
 }
 
 // look compares a row with its leaf, and with its key if it gives the leaf.
-func (c *closer) look(row *store.EventRow) {
+func (c *closer) look(row *audit.EventRow) {
 	b, ok := c.batches[row.Batch()]
 	position, ok := placeOf(b, row, ok)
 	if !ok {

@@ -7,7 +7,7 @@ import (
 
 	"audittrail/modules/event"
 	"audittrail/modules/ledger"
-	"audittrail/modules/store"
+	"audittrail/modules/store/audit"
 )
 
 // A row names its event itself. A position without a row is named by the key of its batch that has no row,
@@ -16,7 +16,7 @@ import (
 // name gives each row that does not fit, and each position without a row, its finding.
 func (c *closer) name() {
 	rows := append(c.misfits, c.run.loose...)
-	slices.SortFunc(rows, func(a, b store.EventRow) int {
+	slices.SortFunc(rows, func(a, b audit.EventRow) int {
 		return cmp.Or(cmp.Compare(a.ID, b.ID), slices.Compare(a.EventID[:], b.EventID[:]))
 	})
 	free := map[ledger.Hash]int64{} // positions whose leaf no row gives in its place
@@ -25,7 +25,7 @@ func (c *closer) name() {
 			free[leaf] = position
 		}
 	}
-	altered := map[int64][]*store.EventRow{} // by position
+	altered := map[int64][]*audit.EventRow{} // by position
 	for i := range rows {
 		row := &rows[i]
 		if f, position := c.nameRow(row, free); position >= 0 {
@@ -36,12 +36,12 @@ func (c *closer) name() {
 	}
 	c.run.findings.count(EventInserted, c.run.looseCount-int64(len(c.run.loose)))
 	orphans := c.orphans()
-	batches := slices.Collect(func(yield func(store.LedgerBatch) bool) {
+	batches := slices.Collect(func(yield func(audit.LedgerBatch) bool) {
 		for _, b := range c.batches {
 			yield(b)
 		}
 	})
-	slices.SortFunc(batches, func(a, b store.LedgerBatch) int { return cmp.Compare(a.First, b.First) })
+	slices.SortFunc(batches, func(a, b audit.LedgerBatch) int { return cmp.Compare(a.First, b.First) })
 	for _, b := range batches {
 		c.nameBatch(b, altered, orphans[b.Batch])
 	}
@@ -49,7 +49,7 @@ func (c *closer) name() {
 
 // nameRow returns the finding of a row that does not fit, or the position of the event that it was altered
 // from, which nameBatch names; else the position is -1.
-func (c *closer) nameRow(row *store.EventRow, free map[ledger.Hash]int64) (f Finding, altered int64) {
+func (c *closer) nameRow(row *audit.EventRow, free map[ledger.Hash]int64) (f Finding, altered int64) {
 	b, known := c.batches[row.Batch()]
 	position, placed := placeOf(b, row, known)
 	id := row.EventID.String()
@@ -80,7 +80,7 @@ func (c *closer) nameRow(row *store.EventRow, free map[ledger.Hash]int64) (f Fin
 }
 
 // inserted returns the finding of a row that the ledger has no place for.
-func inserted(row *store.EventRow) Finding {
+func inserted(row *audit.EventRow) Finding {
 	return eventFinding(EventInserted, row.EventID.String(), "the ledger has no place for its row")
 }
 
@@ -108,7 +108,7 @@ func (c *closer) orphans() map[int64][]event.ID {
 
 // nameBatch gives the altered rows of a batch their findings, its positions without a row, and its keys without
 // one.
-func (c *closer) nameBatch(b store.LedgerBatch, altered map[int64][]*store.EventRow, orphans []event.ID) {
+func (c *closer) nameBatch(b audit.LedgerBatch, altered map[int64][]*audit.EventRow, orphans []event.ID) {
 	var missing []int64
 	var strangers []Finding // of altered rows whose event id is none of the batch's keys
 	for position := b.First; position < b.End(); position++ {
@@ -151,7 +151,7 @@ func (c *closer) nameBatch(b store.LedgerBatch, altered map[int64][]*store.Event
 
 // altered returns the finding of a row that does not give its leaf. Only a leaf that a signature covers is
 // known to be the right one.
-func (c *closer) altered(row *store.EventRow, position int64) Finding {
+func (c *closer) altered(row *audit.EventRow, position int64) Finding {
 	detail := "its row is not what was stored"
 	if position >= c.run.heads[ledger.Events].proven {
 		detail = "its row and its leaf hash in ledger_batches do not fit each other: one of them was changed"

@@ -7,14 +7,14 @@ import (
 	"slices"
 
 	"audittrail/modules/ledger"
-	"audittrail/modules/store"
+	"audittrail/modules/store/audit"
 )
 
 // readRows returns the rows of pages, hashed. Those that can't be read are corrupt.
-func (r *run) readRows(ctx context.Context, v *store.View, p *pages) (rows []store.EventRow, err error) {
-	err = r.readable(ctx, v, p, EventUnreadable, func(some store.Pages) error {
+func (r *run) readRows(ctx context.Context, v *audit.View, p *pages) (rows []audit.EventRow, err error) {
+	err = r.readable(ctx, v, p, EventUnreadable, func(some audit.Pages) error {
 		rows = rows[:0]
-		return v.Rows(ctx, some, func(row *store.EventRow) error {
+		return v.Rows(ctx, some, func(row *audit.EventRow) error {
 			rows = append(rows, *row)
 			return nil
 		})
@@ -26,7 +26,7 @@ func (r *run) readRows(ctx context.Context, v *store.View, p *pages) (rows []sto
 }
 
 // scanRows hashes the rows of pages, and counts each by its place.
-func (r *run) scanRows(ctx context.Context, v *store.View, p *pages) error {
+func (r *run) scanRows(ctx context.Context, v *audit.View, p *pages) error {
 	rows, err := r.readRows(ctx, v, p)
 	if err != nil {
 		return err
@@ -61,7 +61,7 @@ func (r *run) scanRows(ctx context.Context, v *store.View, p *pages) error {
 }
 
 // placeOf returns the position of a row of a batch; ok is false where the ledger has none for it.
-func placeOf(b store.LedgerBatch, row *store.EventRow, known bool) (position int64, ok bool) {
+func placeOf(b audit.LedgerBatch, row *audit.EventRow, known bool) (position int64, ok bool) {
 	return b.First + int64(row.Index()), known && b.Placed() && int64(row.Index()) < b.Count
 }
 
@@ -77,7 +77,7 @@ func (p *pages) cover(batch int64) {
 const looseKept = 20_000
 
 // addLoose notes a row that the ledger has no place for.
-func (r *run) addLoose(row *store.EventRow) {
+func (r *run) addLoose(row *audit.EventRow) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.looseCount++; len(r.loose) < looseKept {
@@ -86,7 +86,7 @@ func (r *run) addLoose(row *store.EventRow) {
 }
 
 // numbered reads batches of events by their numbers. known is false where they can't be read.
-func (r *run) numbered(ctx context.Context, v *store.View, numbers map[int64]bool) (batches map[int64]store.LedgerBatch, known bool, err error) {
+func (r *run) numbered(ctx context.Context, v *audit.View, numbers map[int64]bool) (batches map[int64]audit.LedgerBatch, known bool, err error) {
 	batches, err = v.NumberedBatches(ctx, slices.Collect(maps.Keys(numbers)))
 	if err == nil {
 		return batches, true, nil
@@ -95,11 +95,11 @@ func (r *run) numbered(ctx context.Context, v *store.View, numbers map[int64]boo
 }
 
 // scanKeys counts the keys of pages by the place of their batch, and those of events that lie in no partition.
-func (r *run) scanKeys(ctx context.Context, v *store.View, p *pages) error {
-	var keys []store.Key
-	err := r.readable(ctx, v, p, KeyAltered, func(some store.Pages) error {
+func (r *run) scanKeys(ctx context.Context, v *audit.View, p *pages) error {
+	var keys []audit.Key
+	err := r.readable(ctx, v, p, KeyAltered, func(some audit.Pages) error {
 		keys = keys[:0]
-		return v.Keys(ctx, some, func(k *store.Key) error {
+		return v.Keys(ctx, some, func(k *audit.Key) error {
 			keys = append(keys, *k)
 			return nil
 		})

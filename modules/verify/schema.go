@@ -6,7 +6,7 @@ import (
 	"fmt"
 
 	"audittrail/modules/ledger"
-	"audittrail/modules/store"
+	"audittrail/modules/store/audit"
 )
 
 // errReplaced ends a verification before it reads what may never end.
@@ -15,7 +15,7 @@ var errReplaced = errors.New("something else stands in the place of a table, and
 // schema looks whether the catalogue leads statements to functions that are not PostgreSQL's, and whether
 // the tables are what the migrations made, since rows can also be hidden by what they lie in. It answers the
 // children of events.
-func (r *run) schema(ctx context.Context, v *store.View) ([]store.EventTable, error) {
+func (r *run) schema(ctx context.Context, v *audit.View) ([]audit.EventTable, error) {
 	untrusted, err := v.Untrusted(ctx)
 	if err := r.unread(err, Finding{Kind: SchemaAltered, Detail: "the catalogue of functions and types can't be read"}); err != nil {
 		return nil, err
@@ -48,9 +48,9 @@ func (r *run) schema(ctx context.Context, v *store.View) ([]store.EventTable, er
 }
 
 // strays reports rows that no walk over a log meets.
-func (r *run) strays(ctx context.Context, v *store.View) error {
+func (r *run) strays(ctx context.Context, v *audit.View) error {
 	for table, kind := range map[string]Kind{"ledger_batches": LedgerGap, "ledger_tiles": TileAltered, "ledger_checkpoints": CheckpointUntrusted, "ledger_signatures": CheckpointUntrusted} {
-		err := v.Strays(ctx, table, func(s store.Stray) error {
+		err := v.Strays(ctx, table, func(s audit.Stray) error {
 			log, _ := ledger.ParseLog(s.Log) // "" for one that is none
 			r.findings.add(Finding{Kind: kind, Log: log, Detail: "in " + table + ": " + s.Detail})
 			return nil
@@ -76,7 +76,7 @@ func (e *BehindError) Error() string {
 
 // checkReplica returns a *BehindError for a replica that lacks entries which were signed, or checkpoints that
 // were kept. Only the server says that it is a replica: one that lies is never verified, and never intact.
-func (r *run) checkReplica(ctx context.Context, v *store.View) error {
+func (r *run) checkReplica(ctx context.Context, v *audit.View) error {
 	replica, err := v.Replica(ctx)
 	if err != nil || !replica {
 		return passable(err)

@@ -5,7 +5,7 @@ import (
 	"fmt"
 
 	"audittrail/modules/ledger"
-	"audittrail/modules/store"
+	"audittrail/modules/store/audit"
 )
 
 // topLevel is the highest level that is compared: levels above it would need 2^64 entries.
@@ -61,7 +61,7 @@ func (t *tiles) compare(ctx context.Context, all bool) error {
 	for i, tile := range t.full {
 		ids[i], made[tile.TileID] = tile.TileID, tile
 	}
-	err := t.walk.view.TileParts(ctx, t.walk.log, ids, func(p store.TilePart) error {
+	err := t.walk.view.TileParts(ctx, t.walk.log, ids, func(p audit.TilePart) error {
 		t.comparePart(made[p.TileID], p)
 		return nil
 	})
@@ -75,7 +75,7 @@ func (t *tiles) compare(ctx context.Context, all bool) error {
 }
 
 // comparePart compares a part of a tile; parts come in order.
-func (t *tiles) comparePart(made *madeTile, p store.TilePart) {
+func (t *tiles) comparePart(made *madeTile, p audit.TilePart) {
 	end := p.First + len(p.Hashes)
 	if p.First <= made.stored {
 		made.stored = max(made.stored, end)
@@ -101,7 +101,7 @@ func (t *tiles) finish(ctx context.Context) error {
 			t.report(level, t.gap[level], end, fmt.Sprintf("tiles of level %d from %d/%d on are gone, or a part of them", level, level, t.gap[level]/ledger.TileWidth))
 		}
 	}
-	err := t.walk.view.TilePartsBeyond(ctx, t.walk.log, t.walk.head.total, beyondKept, func(p store.TilePart) error {
+	err := t.walk.view.TilePartsBeyond(ctx, t.walk.log, t.walk.head.total, beyondKept, func(p audit.TilePart) error {
 		t.walk.report(Finding{Kind: TileAltered, Detail: fmt.Sprintf(
 			"tile %d/%d: the log is too short for it: there were more entries once, or somebody added to it", p.Level, p.Index)})
 		return nil

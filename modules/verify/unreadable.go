@@ -7,6 +7,7 @@ import (
 
 	"audittrail/modules/ledger"
 	"audittrail/modules/store"
+	"audittrail/modules/store/audit"
 )
 
 // What can't be read is a finding like any other, and must not hide another one. If pages can't be read,
@@ -38,14 +39,14 @@ func passable(err error) error {
 
 // pages is a piece of work: a run of pages of one table.
 type pages struct {
-	store.Pages
-	bad       []store.Line // rows that can't be read
+	audit.Pages
+	bad       []audit.Line // rows that can't be read
 	low, high int64        // batches that its rows are of, from low to high
 }
 
 // readable calls read for pages until it can read them: rows that can't be read are put aside. What is not
 // looked at is a finding of the kind.
-func (r *run) readable(ctx context.Context, v *store.View, p *pages, kind Kind, read func(store.Pages) error) error {
+func (r *run) readable(ctx context.Context, v *audit.View, p *pages, kind Kind, read func(audit.Pages) error) error {
 	err := read(p.But(p.bad))
 	if err == nil || passable(err) != nil {
 		return err

@@ -7,7 +7,7 @@ import (
 
 	"audittrail/modules/event"
 	"audittrail/modules/ledger"
-	"audittrail/modules/store"
+	"audittrail/modules/store/audit"
 )
 
 // DefaultMaxUnsigned is how much time the entries behind the last signature may span unless Options say
@@ -30,7 +30,7 @@ func (w *walk) findUnsigned(ctx context.Context) error {
 	if h.proven >= h.total {
 		return nil
 	}
-	err := w.view.Batches(ctx, w.log, func(b store.LedgerBatch) error {
+	err := w.view.Batches(ctx, w.log, func(b audit.LedgerBatch) error {
 		if !b.Placed() || b.End() <= h.proven || b.Timeless() {
 			return nil
 		}

@@ -25,6 +25,7 @@ import (
 	"audittrail/modules/event"
 	"audittrail/modules/ledger"
 	"audittrail/modules/store"
+	"audittrail/modules/store/audit"
 )
 
 // Options are what a verification needs.
@@ -64,14 +65,14 @@ type Outside struct {
 // run is one verification.
 type run struct {
 	opts     Options
-	snapshot *store.Snapshot
+	snapshot *audit.Snapshot
 	origin   string // the ledger that the database has to be of; "" where nothing tells
 	outside  map[ledger.Log][]outside
 	blocks   *blocks
 	findings *findings
 	progress progress
 
-	uncovered []store.Stretch // of time, that no partition holds
+	uncovered []audit.Stretch // of time, that no partition holds
 
 	rowPages, keyPages []*pages
 
@@ -80,7 +81,7 @@ type run struct {
 	scanned, looked  bool         // all rows and keys were counted; what differs was looked at closer
 
 	mu         sync.Mutex
-	loose      []store.EventRow // rows that the ledger has no place for; looseKept at most
+	loose      []audit.EventRow // rows that the ledger has no place for; looseKept at most
 	looseCount int64
 	lostTimes  []int64           // of uncovered[i]: how many keys' events lie in it
 	unreadKeys map[event.ID]bool // of keys that can't be read
@@ -113,7 +114,7 @@ func Run(ctx context.Context, opts Options) (*Report, error) {
 	if err := r.decideOrigin(); err != nil {
 		return nil, err
 	}
-	snapshot, err := store.OpenSnapshot(ctx, opts.Workers, opts.Connect)
+	snapshot, err := audit.OpenSnapshot(ctx, opts.Workers, opts.Connect)
 	if err != nil {
 		return nil, err
 	}
@@ -142,7 +143,7 @@ func (r *run) run(ctx context.Context) error {
 }
 
 // task is a piece of work for whichever worker is free.
-type task func(context.Context, *store.View) error
+type task func(context.Context, *audit.View) error
 
 // plan lists the work: what can't be divided first, so that nobody waits for it in the end.
 func (r *run) plan(ctx context.Context) ([]task, error) {
@@ -156,12 +157,12 @@ func (r *run) plan(ctx context.Context) ([]task, error) {
 	}
 	var tasks []task
 	for _, log := range ledger.Logs() {
-		tasks = append(tasks, func(ctx context.Context, v *store.View) error {
+		tasks = append(tasks, func(ctx context.Context, v *audit.View) error {
 			return r.walk(ctx, v, log, r.heads[log])
 		})
 	}
 	tasks = append(tasks, r.strays)
-	tasks = append(tasks, func(ctx context.Context, v *store.View) (err error) {
+	tasks = append(tasks, func(ctx context.Context, v *audit.View) (err error) {
 		r.accounting, err = v.Reconcile(ctx)
 		return err
 	})
@@ -169,19 +170,19 @@ func (r *run) plan(ctx context.Context) ([]task, error) {
 	if err := r.unread(err, Finding{Kind: SchemaAltered, Log: ledger.Events, Detail: "event_keys can't be read"}); err != nil {
 		return nil, err
 	}
-	r.uncovered = store.Uncovered(tables)
+	r.uncovered = audit.Uncovered(tables)
 	r.lostTimes = make([]int64, len(r.uncovered))
-	for _, p := range store.EventPages(tables) {
+	for _, p := range audit.EventPages(tables) {
 		r.rowPages = append(r.rowPages, &pages{Pages: p})
 	}
 	for _, p := range keys {
 		r.keyPages = append(r.keyPages, &pages{Pages: p})
 	}
 	for _, p := range r.rowPages {
-		tasks = append(tasks, func(ctx context.Context, v *store.View) error { return r.scanRows(ctx, v, p) })
+		tasks = append(tasks, func(ctx context.Context, v *audit.View) error { return r.scanRows(ctx, v, p) })
 	}
 	for _, p := range r.keyPages {
-		tasks = append(tasks, func(ctx context.Context, v *store.View) error { return r.scanKeys(ctx, v, p) })
+		tasks = append(tasks, func(ctx context.Context, v *audit.View) error { return r.scanKeys(ctx, v, p) })
 	}
 	return tasks, nil
 }

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"audittrail/modules/ledger"
-	"audittrail/modules/store"
+	"audittrail/modules/store/audit"
 )
 
 // head is how far one log is what was signed.
@@ -46,7 +46,7 @@ const stepLeaves = 1 << 16
 // each whole tile the tile. Memory does not grow with the log or with the number of checkpoints.
 type walk struct {
 	run   *run
-	view  *store.View
+	view  *audit.View
 	log   ledger.Log
 	tree  tree
 	head  *head
@@ -63,7 +63,7 @@ type walk struct {
 }
 
 // walk walks over a log, and keeps in h how far it is what was signed.
-func (r *run) walk(ctx context.Context, v *store.View, log ledger.Log, h *head) error {
+func (r *run) walk(ctx context.Context, v *audit.View, log ledger.Log, h *head) error {
 	w := &walk{run: r, view: v, log: log, head: h, last: -1, page: checkpointsAtATime, outside: r.outside[log]}
 	w.tiles.walk = w
 	if err := w.measure(ctx); err != nil {
@@ -87,7 +87,7 @@ func (r *run) walk(ctx context.Context, v *store.View, log ledger.Log, h *head) 
 // measure walks over the batches for the log's size, and reports where they do not follow on each other.
 func (w *walk) measure(ctx context.Context) error {
 	next := int64(0)
-	err := w.view.Batches(ctx, w.log, func(b store.LedgerBatch) error {
+	err := w.view.Batches(ctx, w.log, func(b audit.LedgerBatch) error {
 		if fault := b.Fault(); fault != "" {
 			f := Finding{Kind: LedgerGap, Detail: fault}.at(b.First)
 			if b.Placed() {

@@ -1,4 +1,4 @@
-package store
+package audit
 
 import (
 	"context"
@@ -104,7 +104,7 @@ type EventTable struct {
 	Odd  string // why its rows can't be read as those of a partition of ours; "" where they can
 
 	relation string // in SQL
-	span     span
+	within   Stretch
 	size     int64 // pages
 }
 
@@ -112,7 +112,7 @@ type EventTable struct {
 const partitionPagesSQL = `
 	SELECT name, schema, kind, parted, hides, bound ~ $r$^FOR VALUES FROM \(('[^']*'|MINVALUE)\) TO \(('[^']*'|MAXVALUE)\)$$r$,
 	       substring(bound FROM $$FROM \('([^']*)'\)$$)::timestamptz,
-	       substring(bound FROM $$TO \('([^']*)'\)$$)::timestamptz, oid,
+	       substring(bound FROM $$TO \('([^']*)'\)$$)::timestamptz,
 	       coalesce(pg_relation_size(oid::regclass, 'main'::text), 0) / current_setting('block_size')::bigint
 	FROM (SELECT c.oid, c.relname::text AS name, n.nspname::text AS schema, c.relkind::text AS kind,
 	             c.relrowsecurity OR c.relforcerowsecurity OR c.relhasrules AS hides, coalesce(pg_get_expr(c.relpartbound, c.oid), '') AS bound,
@@ -131,11 +131,11 @@ func (v *View) EventTables(ctx context.Context) ([]EventTable, error) {
 			parted, hides, plain bool
 			lower, upper         pgtype.Timestamptz
 		)
-		if err := rows.Scan(&p.Name, &schema, &kind, &parted, &hides, &plain, &lower, &upper, &p.span.partition, &p.size); err != nil {
+		if err := rows.Scan(&p.Name, &schema, &kind, &parted, &hides, &plain, &lower, &upper, &p.size); err != nil {
 			return err
 		}
 		p.relation = pgx.Identifier{schema, p.Name}.Sanitize()
-		p.span.lower, p.span.upper = bound(lower), bound(upper)
+		p.within = Stretch{bound(lower), bound(upper)}
 		switch {
 		case kind != "r":
 			p.Odd = "it is no plain table, but " + relationKind(kind)
@@ -143,7 +143,7 @@ func (v *View) EventTables(ctx context.Context) ([]EventTable, error) {
 			p.Odd = "other tables inherit from it"
 		case hides:
 			p.Odd = "it has a rule or row security of its own"
-		case !plain || !inYears(p.span.lower) || !inYears(p.span.upper):
+		case !plain || !inYears(p.within.From) || !inYears(p.within.To):
 			p.Odd = "its bounds are not two times"
 		}
 		list = append(list, p)
@@ -160,7 +160,7 @@ func EventPages(tables []EventTable) []Pages {
 	var list []Pages
 	for _, p := range tables {
 		if p.Odd == "" {
-			list = appendPages(list, Pages{table: p.Name, relation: p.relation, within: Stretch{p.span.lower, p.span.upper}}, p.size)
+			list = appendPages(list, Pages{table: p.Name, relation: p.relation, within: p.within}, p.size)
 		}
 	}
 	return list
@@ -190,20 +190,28 @@ func appendPages(list []Pages, of Pages, pages int64) []Pages {
 // Uncovered are the stretches of time that no partition of events holds: what happened there was
 // archived, or is gone. Those that an odd partition holds count too, since nobody looks into it. A zero
 // bound is open. It is sorted.
-func Uncovered(tables []EventTable) []Stretch {
-	var spans []span
+func Uncovered(tables []EventTable) (gaps []Stretch) {
+	var end time.Time // of the partitions so far
 	for _, p := range tables {
-		if p.Odd == "" {
-			spans = append(spans, p.span)
+		if p.Odd != "" {
+			continue
+		}
+		if !p.within.From.IsZero() && !p.within.From.Equal(end) {
+			gaps = append(gaps, Stretch{end, p.within.From})
+		}
+		if end = p.within.To; end.IsZero() {
+			return gaps
 		}
 	}
-	var gaps []Stretch
-	for _, s := range fill(spans) {
-		if s.partition == 0 {
-			gaps = append(gaps, Stretch{s.lower, s.upper})
-		}
+	return append(gaps, Stretch{From: end})
+}
+
+// bound returns a partition's bound; zero for MINVALUE, MAXVALUE and the infinities.
+func bound(t pgtype.Timestamptz) time.Time {
+	if !t.Valid || t.InfinityModifier != pgtype.Finite {
+		return time.Time{}
 	}
-	return gaps
+	return t.Time.UTC()
 }
 
 // Stretch is a part of the time axis, from From up to To without To. A zero bound is open.

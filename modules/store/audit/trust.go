@@ -1,4 +1,4 @@
-package store
+package audit
 
 import (
 	"cmp"
@@ -51,9 +51,9 @@ const calledFunctions = `
 	timestamptz_le timestamptz_lt timestamptz_ne timestamptz_smaller timezone to_char to_hex unnest uuid_eq
 	uuid_hash_extended uuid_lt uuid_ne`
 
-// functionsCalled tells of each name in calledFunctions whether PostgreSQL comes with one that is SQL, too: for
+// FunctionsCalled tells of each name in calledFunctions whether PostgreSQL comes with one that is SQL, too: for
 // other arguments than our statements give.
-func functionsCalled() map[string]bool {
+func FunctionsCalled() map[string]bool {
 	called := map[string]bool{}
 	for _, name := range strings.Fields(calledFunctions) {
 		called[name] = name == "pg_relation_size" || name == "substring"
@@ -189,7 +189,7 @@ func (c *catalogue) read(ctx context.Context, table string, oid uint32, columns 
 // readFunctions looks for functions that may be called in place of PostgreSQL's own of the same name, and
 // for own ones that were replaced.
 func (c *catalogue) readFunctions(ctx context.Context) error {
-	called := functionsCalled()
+	called := FunctionsCalled()
 	own, others := map[string]bool{}, map[string]bool{}
 	err := c.read(ctx, "pg_proc", 1255, `oid, proname, pronamespace, prolang, proargtypes::oid[]`, func(rows pgx.Rows) error {
 		var (

@@ -1,8 +1,7 @@
-package store
+package audit
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,6 +11,7 @@ import (
 
 	"audittrail/modules/event"
 	"audittrail/modules/ledger"
+	"audittrail/modules/store"
 )
 
 // EventRow is what remains of a row of events once it was hashed.
@@ -25,11 +25,17 @@ type EventRow struct {
 	Corrupt    error        // the row is no event: it has neither leaf nor digest
 }
 
-// Batch and Index are the two parts of the row's id.
-func (r *EventRow) Batch() int64 { return r.ID >> indexBits }
+// Batch returns the row's batch, by its id.
+func (r *EventRow) Batch() int64 {
+	batch, _ := store.RowID(r.ID)
+	return batch
+}
 
-// Index is the row's index within its batch.
-func (r *EventRow) Index() int { return int(r.ID & indexMask) }
+// Index returns the row's index within its batch.
+func (r *EventRow) Index() int {
+	_, index := store.RowID(r.ID)
+	return index
+}
 
 // By the pages of one partition; see Pages.source.
 const eventPagesSQL = `SELECT ` + verifyColumns + ` FROM %s, ` + verifyDocuments + ` WHERE %s`
@@ -56,73 +62,47 @@ const verifyDocuments = `LATERAL (SELECT CASE WHEN octet_length(p) + octet_lengt
 func (v *View) Rows(ctx context.Context, p Pages, read func(*EventRow) error) error {
 	from, where := p.source()
 	return v.each(ctx, "read "+p.Place(), func(rows pgx.Rows) error {
-		r, err := scanAnyRow(rows)
-		if err != nil && !errors.Is(err, errCorrupt) {
+		id, e, err := scanAnyRow(rows)
+		if err != nil && !store.IsCorrupt(err) {
 			return err
 		}
-		facts := hashRow(&r, err)
-		return read(&facts)
+		row := hashRow(id, &e, err)
+		return read(&row)
 	}, fmt.Sprintf(eventPagesSQL, from, where))
 }
 
-// scanAnyRow is scanRow for rows in which somebody may have put NULL, and for documents as jsonb_send
-// spells them.
-func scanAnyRow(rows pgx.Rows) (row, error) {
+// scanAnyRow is store.ScanSentRow for rows in which somebody may have put NULL.
+func scanAnyRow(rows pgx.Rows) (id int64, e event.Stored, err error) {
 	null := slices.IndexFunc(rows.RawValues(), func(value []byte) bool { return value == nil })
 	if null < 0 {
-		return scanSentRow(rows)
+		return store.ScanSentRow(rows)
 	}
 	var (
-		r       = row{id: -1}
-		id      *int64
+		known   *int64
 		eventID *[16]byte
 	)
 	// The times are never NULL, and nothing else is needed to name the row.
-	if err := rows.Scan(&id, &r.stored.Timestamp, &r.stored.RecordedAt, &eventID, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil); err != nil {
-		return row{}, err
+	if err := rows.Scan(&known, &e.Timestamp, &e.RecordedAt, &eventID, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil); err != nil {
+		return 0, event.Stored{}, err
 	}
-	if id != nil {
-		r.id = *id
+	if id = -1; known != nil {
+		id = *known
 	}
 	if eventID != nil {
-		r.stored.ID = event.ID(*eventID)
+		e.ID = event.ID(*eventID)
 	}
-	r.stored.Timestamp, r.stored.RecordedAt = utc(r.stored.Timestamp), utc(r.stored.RecordedAt)
-	return r, fmt.Errorf("event row %d: %w: it holds nothing, or too much, as its %s", r.id, errCorrupt,
-		strings.TrimSuffix(rows.FieldDescriptions()[null].Name, "_sent"))
-}
-
-// jsonbVersion is the byte before the text of a document that was sent.
-const jsonbVersion = 1
-
-func scanSentRow(rows pgx.Rows) (row, error) {
-	var (
-		r                 row
-		payload, metadata []byte
-	)
-	salt, err := r.scanColumns(rows, []any{&payload, &metadata})
-	if err != nil {
-		return row{}, err
-	}
-	for _, document := range []*[]byte{&payload, &metadata} {
-		if len(*document) == 0 || (*document)[0] != jsonbVersion {
-			return r, fmt.Errorf("event row %d: %w: a document is not spelled as jsonb is", r.id, errCorrupt)
-		}
-		*document = (*document)[1:]
-	}
-	return r, r.fill(salt, payload, metadata)
+	return id, e, store.CorruptRow(id, "it holds nothing, or too much, as its "+strings.TrimSuffix(rows.FieldDescriptions()[null].Name, "_sent"))
 }
 
 // hashRow computes what a row says about itself. Years that a time of ours can't have are made one that
 // no event has, since the spelling of times has four digits.
-func hashRow(r *row, corrupt error) EventRow {
-	e := &r.stored
-	e.Timestamp, e.RecordedAt = spellable(e.Timestamp), spellable(e.RecordedAt)
-	facts := EventRow{ID: r.id, EventID: e.ID, Timestamp: e.Timestamp, RecordedAt: e.RecordedAt, Corrupt: corrupt}
+func hashRow(id int64, e *event.Stored, corrupt error) EventRow {
+	e.Timestamp, e.RecordedAt = spellable(e.Timestamp.UTC()), spellable(e.RecordedAt.UTC())
+	row := EventRow{ID: id, EventID: e.ID, Timestamp: e.Timestamp, RecordedAt: e.RecordedAt, Corrupt: corrupt}
 	if corrupt == nil {
-		facts.Leaf, facts.Digest = ledger.EventLeaf(e), e.Digest()
+		row.Leaf, row.Digest = ledger.EventLeaf(e), e.Digest()
 	}
-	return facts
+	return row
 }
 
 func spellable(t time.Time) time.Time {

@@ -28,6 +28,14 @@ func (e *UnreadableError) Reason() string {
 	return e.err.Error()
 }
 
+// Unreadable returns an *UnreadableError for an error about what a statement met, and any other as it is.
+func Unreadable(what string, err error) error {
+	if unreadable(err) {
+		return &UnreadableError{What: what, err: err}
+	}
+	return err
+}
+
 // unreadable tells an error about what a statement met from one that any statement would have ended with:
 // the connection is gone, somebody stopped it, a right or the server's means do not suffice.
 func unreadable(err error) bool {

@@ -1,4 +1,4 @@
-package store
+package audit
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"audittrail/modules/ledger"
+	"audittrail/modules/store"
 )
 
 // LedgerBatch is a row of ledger_batches, without its leaves. What is NULL there is -1 here, and no time
@@ -27,21 +28,18 @@ func (b LedgerBatch) End() int64 { return b.First + b.Count }
 
 // Placed says whether the batch has a number and positions that one can have. Others have none.
 func (b LedgerBatch) Placed() bool {
-	return b.Batch >= 1 && b.Batch <= maxBatch && b.First >= 0 && b.First <= math.MaxInt64-MaxBatchEvents && b.Count >= 1 && b.Count <= MaxBatchEvents
+	return b.Batch >= 1 && b.Batch <= store.MaxBatch && b.First >= 0 && b.First <= math.MaxInt64-store.MaxBatchEvents && b.Count >= 1 && b.Count <= store.MaxBatchEvents
 }
 
 // Timeless says whether the batch was recorded at no time.
 func (b LedgerBatch) Timeless() bool { return b.RecordedAt.Year() == 1 }
 
-// maxBatch is the largest number of a batch: an id has 63 bits.
-const maxBatch = 1<<(63-indexBits) - 1
-
 // Fault says what is wrong with a batch's row in itself, for people; "" where nothing is.
 func (b LedgerBatch) Fault() string {
 	switch {
-	case b.Batch < 1 || b.Batch > maxBatch:
+	case b.Batch < 1 || b.Batch > store.MaxBatch:
 		return "the batch at this position has a number that no batch has"
-	case b.First < 0 || b.First > math.MaxInt64-MaxBatchEvents:
+	case b.First < 0 || b.First > math.MaxInt64-store.MaxBatchEvents:
 		return fmt.Sprintf("batch %d claims positions that no batch has", b.Batch)
 	case !b.Placed():
 		return fmt.Sprintf("batch %d has a number of entries that no batch has", b.Batch)
@@ -130,11 +128,11 @@ const notesBytes = 16 << 20
 
 // Checkpoints reads the checkpoints of a log of a size above after, in order, at most limit; more says
 // that there may be others. Texts are cut behind what a note can be, and a root of another length is none.
-func (v *View) Checkpoints(ctx context.Context, log ledger.Log, after int64, limit int) (list []Checkpoint, more bool, err error) {
+func (v *View) Checkpoints(ctx context.Context, log ledger.Log, after int64, limit int) (list []store.Checkpoint, more bool, err error) {
 	bytes := 0
 	err = v.each(ctx, "read checkpoints", func(rows pgx.Rows) error {
 		var (
-			c    Checkpoint
+			c    store.Checkpoint
 			root []byte
 		)
 		if bytes > notesBytes {
@@ -151,7 +149,7 @@ func (v *View) Checkpoints(ctx context.Context, log ledger.Log, after int64, lim
 		bytes += len(c.Note)
 		list = append(list, c)
 		return nil
-	}, `SELECT size, substring(root FOR 33), coalesce(left(`+checkpointNote+`, 262145), ''), CASE WHEN isfinite(signed_at) THEN signed_at ELSE '0001-01-01Z' END
+	}, `SELECT size, substring(root FOR 33), coalesce(left(`+store.CheckpointNoteSQL+`, 262145), ''), CASE WHEN isfinite(signed_at) THEN signed_at ELSE '0001-01-01Z' END
 		FROM public.ledger_checkpoints AS c WHERE log = $1::text AND size > $2::bigint ORDER BY size LIMIT $3`, string(log), after, limit)
 	if errors.Is(err, errEnough) {
 		err = nil

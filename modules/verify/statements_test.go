@@ -1,4 +1,4 @@
-package store_test
+package verify_test
 
 import (
 	"context"
@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"audittrail/modules/ledger"
-	"audittrail/modules/store"
+	"audittrail/modules/store/audit"
 )
 
 // statements gathers what a connection is asked.
@@ -37,12 +37,12 @@ func (s *statements) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.
 func (s *statements) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
 
 // viewStatements are the statements of all methods of a View.
-func viewStatements(t *testing.T, s testStore) []string {
+func viewStatements(t *testing.T, h *history) []string {
 	t.Helper()
 	ctx := t.Context()
 	traced := &statements{sql: map[string]bool{}}
-	snapshot, err := store.OpenSnapshot(ctx, 1, func(ctx context.Context) (*pgx.Conn, error) {
-		config, err := pgx.ParseConfig(s.url)
+	snapshot, err := audit.OpenSnapshot(ctx, 1, func(ctx context.Context) (*pgx.Conn, error) {
+		config, err := pgx.ParseConfig(h.url)
 		require.NoError(t, err)
 		config.Tracer = traced
 		return pgx.ConnectConfig(ctx, config)
@@ -54,21 +54,21 @@ func viewStatements(t *testing.T, s testStore) []string {
 	require.NoError(t, err)
 	keys, err := v.KeyPages(ctx)
 	require.NoError(t, err)
-	rows := store.EventPages(tables)
+	rows := audit.EventPages(tables)
 	require.NotEmpty(t, rows)
 	require.NotEmpty(t, keys)
 	only := func(_ any, err error) error { return err }
 	calls := map[string]func() error{
 		"Untrusted": func() error { return only(v.Untrusted(ctx)) },
 		"OddTables": func() error { _, _, err := v.OddTables(ctx); return err },
-		"Rows":      func() error { return v.Rows(ctx, rows[0], func(*store.EventRow) error { return nil }) },
-		"Keys":      func() error { return v.Keys(ctx, keys[0], func(*store.Key) error { return nil }) },
+		"Rows":      func() error { return v.Rows(ctx, rows[0], func(*audit.EventRow) error { return nil }) },
+		"Keys":      func() error { return v.Keys(ctx, keys[0], func(*audit.Key) error { return nil }) },
 		"Lines": func() error {
 			_ = only(v.Lines(ctx, keys[0]))
 			lines, err := v.Lines(ctx, rows[0])
-			return errors.Join(err, v.Rows(ctx, rows[0].But(lines), func(*store.EventRow) error { return nil }))
+			return errors.Join(err, v.Rows(ctx, rows[0].But(lines), func(*audit.EventRow) error { return nil }))
 		},
-		"Batches":         func() error { return v.Batches(ctx, ledger.Events, func(store.LedgerBatch) error { return nil }) },
+		"Batches":         func() error { return v.Batches(ctx, ledger.Events, func(audit.LedgerBatch) error { return nil }) },
 		"NumberedBatches": func() error { return only(v.NumberedBatches(ctx, []int64{1})) },
 		"Leaves": func() error {
 			return v.Leaves(ctx, ledger.Events, 0, 1, func(int64, []ledger.Hash) error { return nil })
@@ -76,17 +76,17 @@ func viewStatements(t *testing.T, s testStore) []string {
 		"Checkpoints":     func() error { _, _, err := v.Checkpoints(ctx, ledger.Events, 0, 1); return err },
 		"CheckpointAfter": func() error { _, _, err := v.CheckpointAfter(ctx, ledger.Events, 0); return err },
 		"TileParts": func() error {
-			return v.TileParts(ctx, ledger.Events, []ledger.TileID{{Level: 1}}, func(store.TilePart) error { return nil })
+			return v.TileParts(ctx, ledger.Events, []ledger.TileID{{Level: 1}}, func(audit.TilePart) error { return nil })
 		},
 		"TilePartsBeyond": func() error {
-			return v.TilePartsBeyond(ctx, ledger.Events, 1, 1, func(store.TilePart) error { return nil })
+			return v.TilePartsBeyond(ctx, ledger.Events, 1, 1, func(audit.TilePart) error { return nil })
 		},
 		"Reconcile": func() error { return only(v.Reconcile(ctx)) },
 		"Replica":   func() error { return only(v.Replica(ctx)) },
 		"Sizes":     func() error { _, _, err := v.Sizes(ctx, ledger.Events); return err },
 		"Strays": func() error {
 			for _, table := range []string{"ledger_batches", "ledger_tiles", "ledger_checkpoints", "ledger_signatures"} {
-				if err := v.Strays(ctx, table, func(store.Stray) error { return nil }); err != nil {
+				if err := v.Strays(ctx, table, func(audit.Stray) error { return nil }); err != nil {
 					return err
 				}
 			}
@@ -108,15 +108,13 @@ func viewStatements(t *testing.T, s testStore) []string {
 // TestFunctionsThatStatementsCall: all that statements of a View lead to are the program's own functions,
 // and calledFunctions has their names.
 func TestFunctionsThatStatementsCall(t *testing.T) {
-	s := newStore(t)
-	s.begin(t, 1)
-	const at = "2026-11-23T10:00:00Z"
-	s.appendAll(t, 0, given{n: 1, typ: "a", aggregate: "x", at: at}, given{n: 2, typ: "a", aggregate: "x", at: at})
-	owner, err := pgx.Connect(t.Context(), s.url)
+	h := newHistory(t)
+	h.grow(t, 2)
+	owner, err := pgx.Connect(t.Context(), h.url)
 	require.NoError(t, err)
 	defer owner.Close(context.Background()) //nolint:errcheck // nothing was written
 	functions := map[string]bool{}
-	for _, sql := range viewStatements(t, s) {
+	for _, sql := range viewStatements(t, h) {
 		readTree(t, owner, sql, functions)
 	}
 	rows, err := owner.Query(t.Context(), `WITH RECURSIVE called AS (
@@ -139,7 +137,7 @@ func TestFunctionsThatStatementsCall(t *testing.T) {
 	require.NoError(t, err)
 	require.Greater(t, len(called), 30)
 	for name, shipped := range called {
-		listed, ok := store.FunctionsCalled()[name]
+		listed, ok := audit.FunctionsCalled()[name]
 		assert.True(t, ok && listed == shipped, "%q: %t,", name, shipped)
 	}
 }
