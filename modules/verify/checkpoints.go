@@ -77,9 +77,13 @@ func (w *walk) loadDue(ctx context.Context, size int64) error {
 
 // nextCheckpoints reads and verifies the next ones, and reports those that can't be trusted.
 func (w *walk) nextCheckpoints(ctx context.Context) ([]trusted, error) {
-	rows, err := w.readCheckpoints(ctx)
+	rows, more, err := w.view.Checkpoints(ctx, w.log, w.last, checkpointsAtATime)
 	if err != nil {
-		return nil, err
+		w.all, w.head.unreadable = true, true
+		return nil, w.unread(err, Finding{Kind: CheckpointUntrusted, Detail: fmt.Sprintf("checkpoints of sizes above %d can't be read, so that none of them was compared", w.last)})
+	}
+	if w.all = !more; len(rows) > 0 {
+		w.last = rows[len(rows)-1].Size
 	}
 	faults := w.run.verifySignatures(w.log, rows)
 	list := make([]trusted, 0, len(rows))
@@ -104,39 +108,6 @@ func (w *walk) nextCheckpoints(ctx context.Context) ([]trusted, error) {
 	}
 	w.head.checkpoints += int64(len(rows))
 	return list, nil
-}
-
-// readCheckpoints reads the next ones: once some can't be read, one by one. One that can't be read is
-// reported, and passed over.
-func (w *walk) readCheckpoints(ctx context.Context) ([]store.Checkpoint, error) {
-	for {
-		rows, more, err := w.view.Checkpoints(ctx, w.log, w.last, w.page)
-		var bad *store.UnreadableError
-		switch {
-		case err == nil:
-			if w.all = !more; len(rows) > 0 {
-				w.last = rows[len(rows)-1].Size
-			}
-			return rows, nil
-		case !errors.As(err, &bad):
-			return nil, err
-		case w.page > 1:
-			w.page = 1
-			continue
-		}
-		w.unreadable = true
-		size, ok, err := w.view.CheckpointAfter(ctx, w.log, w.last)
-		if ok && w.run.failed.Add(1) <= failuresMost {
-			w.report(Finding{Kind: CheckpointUntrusted, Detail: fmt.Sprintf("the checkpoint of size %d can't be read: %s", size, bad.Reason())})
-			w.last = size
-			continue
-		}
-		w.all = true
-		if err == nil {
-			err = bad
-		}
-		return nil, w.unread(err, Finding{Kind: CheckpointUntrusted, Detail: fmt.Sprintf("the checkpoints of sizes above %d can't be read", w.last)})
-	}
 }
 
 // verifySignatures verifies checkpoints on all cores. A signature takes as long as hashing a hundred

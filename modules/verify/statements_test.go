@@ -73,8 +73,7 @@ func viewStatements(t *testing.T, h *history) []string {
 		"Leaves": func() error {
 			return v.Leaves(ctx, ledger.Events, 0, 1, func(int64, []ledger.Hash) error { return nil })
 		},
-		"Checkpoints":     func() error { _, _, err := v.Checkpoints(ctx, ledger.Events, 0, 1); return err },
-		"CheckpointAfter": func() error { _, _, err := v.CheckpointAfter(ctx, ledger.Events, 0); return err },
+		"Checkpoints": func() error { _, _, err := v.Checkpoints(ctx, ledger.Events, 0, 1); return err },
 		"TileParts": func() error {
 			return v.TileParts(ctx, ledger.Events, []ledger.TileID{{Level: 1}}, func(audit.TilePart) error { return nil })
 		},

@@ -33,7 +33,7 @@ func TestWhatCantBeReadHidesNothing(t *testing.T) {
 		"a count beyond all memory": {[]string{bare, `ALTER TABLE ledger_batches ALTER count TYPE bigint`, `UPDATE ledger_batches SET count = 1::bigint << 40 WHERE batch = 2`}, verify.LedgerGap, "has a number of entries that no batch has"},
 		"tiles of another type":     {[]string{`ALTER TABLE ledger_tiles DROP CONSTRAINT ledger_tiles_check`, `ALTER TABLE ledger_tiles ALTER hashes TYPE text USING 'abc'`}, verify.TileAltered, "is of a place or length that no tile is of"},
 		"checkpoints of no size":    {[]string{`ALTER TABLE ledger_checkpoints DROP CONSTRAINT ledger_checkpoints_size_check`, `ALTER TABLE ledger_signatures DROP CONSTRAINT ledger_signatures_log_size_fkey`, `ALTER TABLE ledger_checkpoints ALTER size TYPE text`}, verify.CheckpointUntrusted, "can't be read"},
-		"a checkpoint":              {[]string{`UPDATE ledger_checkpoints SET note = (SELECT string_agg(md5(i::text), '') FROM generate_series(1, 1000) AS i) WHERE size = 100`, killToast("ledger_checkpoints")}, verify.CheckpointUntrusted, "the checkpoint of size 100 can't be read"},
+		"a checkpoint":              {[]string{`UPDATE ledger_checkpoints SET note = (SELECT string_agg(md5(i::text), '') FROM generate_series(1, 1000) AS i) WHERE size = 100`, killToast("ledger_checkpoints")}, verify.CheckpointUntrusted, "checkpoints of sizes above -1 can't be read"},
 		"no tiles":                  {[]string{`DROP TABLE ledger_tiles`}, verify.SchemaAltered, "the table ledger_tiles is gone"},
 		"no accounting":             {[]string{`DROP TABLE ingest_ranges`}, verify.SchemaAltered, "the table ingest_ranges is gone"},
 	} {

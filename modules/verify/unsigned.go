@@ -50,7 +50,7 @@ func (w *walk) findUnsigned(ctx context.Context) error {
 func (r *run) tellUnsigned(log ledger.Log, h *head) {
 	span := h.unsignedUntil.Sub(h.unsignedSince)
 	switch {
-	case !h.done || h.total == 0:
+	case !h.done || h.total == 0 || h.unreadable:
 	case h.trusted == 0:
 		r.findings.add(Finding{Kind: LogUnsigned, Log: log, Detail: fmt.Sprintf(
 			"no checkpoint that a given key has signed is there, so nothing proves the log's %d entries", h.total)})

@@ -14,6 +14,7 @@ type head struct {
 	done        bool  // the whole log was looked at
 	total       int64 // behind the last batch
 	checkpoints int64
+	unreadable  bool  // some checkpoints could not be read
 	trusted     int64 // of them, and of those from outside: signed by a given key
 	proven      int64 // the largest size whose signed root the leaves give
 
@@ -54,17 +55,15 @@ type walk struct {
 
 	stretches []stretch // of positions that follow on each other: one, in an untouched log
 
-	due        []trusted // checkpoints to compare, in order
-	last       int64     // size of the last one read
-	page       int       // how many are read together
-	all        bool      // there are no more
-	unreadable bool      // some could not be read
-	outside    []outside // in order of size; those not due yet
+	due     []trusted // checkpoints to compare, in order
+	last    int64     // size of the last one read
+	all     bool      // there are no more
+	outside []outside // in order of size; those not due yet
 }
 
 // walk walks over a log, and keeps in h how far it is what was signed.
 func (r *run) walk(ctx context.Context, v *audit.View, log ledger.Log, h *head) error {
-	w := &walk{run: r, view: v, log: log, head: h, last: -1, page: checkpointsAtATime, outside: r.outside[log]}
+	w := &walk{run: r, view: v, log: log, head: h, last: -1, outside: r.outside[log]}
 	w.tiles.walk = w
 	if err := w.measure(ctx); err != nil {
 		return err
@@ -215,7 +214,7 @@ func (w *walk) finish(ctx context.Context) error {
 // lost reports that the last checkpoints are gone, as far as somebody outside remembers that they were kept,
 // and all that are there could be read. Nobody can tell that one in the middle is gone, and nothing hangs on it.
 func (w *walk) lost() {
-	if w.unreadable {
+	if w.head.unreadable {
 		return
 	}
 	for _, o := range w.run.outside[w.log] {

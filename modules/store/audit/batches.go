@@ -159,16 +159,6 @@ func (v *View) Checkpoints(ctx context.Context, log ledger.Log, after int64, lim
 
 var errEnough = errors.New("enough was read")
 
-// CheckpointAfter is the size of the first checkpoint above a size, without a look at its note; ok is
-// false where there is none.
-func (v *View) CheckpointAfter(ctx context.Context, log ledger.Log, after int64) (size int64, ok bool, err error) {
-	err = v.each(ctx, "read the size of a checkpoint", func(rows pgx.Rows) error {
-		ok = true
-		return rows.Scan(&size)
-	}, `SELECT size FROM public.ledger_checkpoints WHERE log = $1::text AND size > $2::bigint ORDER BY size LIMIT 1`, string(log), after)
-	return size, ok, err
-}
-
 // TilePart is a row of ledger_tiles.
 type TilePart struct {
 	ledger.TileID
