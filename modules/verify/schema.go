@@ -67,11 +67,12 @@ func (r *run) strays(ctx context.Context, v *audit.View) error {
 type BehindError struct {
 	Log           ledger.Log
 	Source        string // of the checkpoint that the replica lacks
-	Entries, Want int64  // that the replica has, and that were signed
+	Entries, Kept int64  // entries of the replica's log, and the size of its last checkpoint
+	Signed        int64  // the size of the checkpoint that it lacks
 }
 
 func (e *BehindError) Error() string {
-	return fmt.Sprintf("this server is a replica that is behind: its %s log has %d entries, and %s is of %d: verify again once it has caught up, or verify the primary", e.Log, e.Entries, e.Source, e.Want)
+	return fmt.Sprintf("this server is a replica that is behind: its %s log has %d entries and checkpoints up to size %d, and the checkpoint in %s is of size %d: verify again once it has caught up, or verify the primary", e.Log, e.Entries, e.Kept, e.Source, e.Signed)
 }
 
 // checkReplica returns a *BehindError for a replica that lacks entries which were signed, or checkpoints that
@@ -88,7 +89,7 @@ func (r *run) checkReplica(ctx context.Context, v *audit.View) error {
 		}
 		for _, o := range r.outside[log] {
 			if entries < o.size || kept < o.previous {
-				return &BehindError{Log: log, Source: o.source, Entries: min(entries, max(kept, o.size-1)), Want: o.size}
+				return &BehindError{Log: log, Source: o.source, Entries: entries, Kept: kept, Signed: o.size}
 			}
 		}
 	}
