@@ -48,7 +48,7 @@ func exportAPI(t *testing.T, text string, cut bool) *[]url.Values {
 
 func TestExportWritesWhatVerifyAccepts(t *testing.T) {
 	bundle := readEvidence(t, "events.json")
-	keys, err := filepath.Abs(evidence + "keys.txt")
+	keys, err := filepath.Abs(vectors + "keys.txt")
 	require.NoError(t, err)
 	queries := exportAPI(t, bundle, false)
 	out, errs, status := call(t, "export", "--event-type", "A", "--event-type", "B", "--aggregate-id", "o/1", "--to", "2026-01-01T00:00:00Z")

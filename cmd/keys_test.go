@@ -113,10 +113,10 @@ func TestKeysOutputForVerifying(t *testing.T) {
 	dir := t.TempDir()
 	_, stdout, _ := invoke(t, "keys", "generate", "--ledger.origin", testOrigin, "--out", filepath.Join(dir, "signing.key"))
 	kept := writeFile(t, "keys.txt", stdout)
-	_, stderr, status := call(t, "verify", evidence+"events.json", "--key", kept)
+	_, stderr, status := call(t, "verify", vectors+"events.json", "--key", kept)
 	require.Equal(t, statusTampering, status, "the keys are read, and are others: %s", stderr)
 	_, stdout, _ = invoke(t, "keys", "generate", "--ledger.origin", testOrigin)
-	_, stderr, status = call(t, "verify", evidence+"events.json", "--key", writeFile(t, "all.txt", stdout))
+	_, stderr, status = call(t, "verify", vectors+"events.json", "--key", writeFile(t, "all.txt", stdout))
 	require.Equal(t, statusUsage, status)
 	require.Contains(t, stderr, "private signing key")
 }

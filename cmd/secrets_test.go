@@ -13,7 +13,7 @@ import (
 // A signing key that is given where something else belongs is shown nowhere: neither whole nor its last
 // part, which is the secret.
 func TestSigningKeysGivenByMistakeAreNotShown(t *testing.T) {
-	trusted, err := filepath.Abs(evidence + "keys.txt")
+	trusted, err := filepath.Abs(vectors + "keys.txt")
 	require.NoError(t, err)
 	t.Chdir(t.TempDir())
 	status, full, stderr := invoke(t, "keys", "generate", "--ledger.origin", "shop") // no slash: it could be a file's name

@@ -46,10 +46,10 @@ func TestWaitingForAPipesWriterCanBeEnded(t *testing.T) {
 	}
 	cancel()
 	require.ErrorIs(t, <-read, context.Canceled)
-	status := run(ctx, []string{"verify", pipe, "--key", evidence + "keys.txt"}, &bytes.Buffer{}, &bytes.Buffer{})
+	status := run(ctx, []string{"verify", pipe, "--key", vectors + "keys.txt"}, &bytes.Buffer{}, &bytes.Buffer{})
 	require.Equal(t, statusFailed, status)
 	var errs bytes.Buffer
-	status = run(ctx, []string{"verify", evidence + "events.json", "--key", pipe}, &bytes.Buffer{}, &errs)
+	status = run(ctx, []string{"verify", vectors + "events.json", "--key", pipe}, &bytes.Buffer{}, &errs)
 	require.Equal(t, statusFailed, status)
 	require.Contains(t, errs.String(), "interrupted")
 }
@@ -72,7 +72,7 @@ func TestVerifyReadsANamedPipe(t *testing.T) {
 		}
 		written <- err
 	}()
-	out, errs, status := call(t, "verify", pipe, "--key", evidence+"keys.txt")
+	out, errs, status := call(t, "verify", pipe, "--key", vectors+"keys.txt")
 	require.Equal(t, statusDone, status, errs)
 	require.Contains(t, out, pipe+": proven\n")
 	require.NoError(t, <-written)

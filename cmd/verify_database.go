@@ -25,8 +25,9 @@ import (
 const verifyDatabaseHelp = `With --database it checks the event store at postgres.url instead of files: it computes the fingerprint
 of every row anew, and compares it with the ledger; the roots at all sizes that were ever signed with
 the signed ones; event keys, tiles and the accounting of offsets with the rows. It names every event
-that was altered, removed, inserted or moved, and what differs where that can be told. It may run while
-ingest does, and needs no more than the right to read.
+that was altered, removed, inserted or moved. It may run while ingest does, and needs no more than the
+right to read. A replica that lacks what was signed is behind, or put back, and is not verified (exit
+status 1): wait, or verify the primary.
 
 Only what is kept outside of the database can tell that the whole of it was put back to an earlier
 state: the notary's memory (notary.state_file) is compared too where it exists, and so is each signed
@@ -46,18 +47,16 @@ With --output json, --database answers
   {"intact", "complete", "events", "workers", "seconds", "total", "counts": {KIND: N},
    "origin", "stateFile": "compared" | "absent" | "other_origin" | "refused", "outsideCheckpoints": N,
    "logs": [{"log", "size", "signed", "notYetSigned", "unsignedSince", "checkpoints", "complete"}],
-   "findings": [{"kind", "log", "eventId", "position", "end", "fields": ["timestamp", …], "detail"}],
+   "findings": [{"kind", "log", "eventId", "position", "end", "detail"}],
    "notices": [{"log", "detail"}]}
 where "complete" is false if the verification had to end early (the connection was lost, or it was
 stopped; what was found until then is listed), "origin" is the ledger, "stateFile" what became of the
 notary's memory ("refused": no given key has signed it), "outsideCheckpoints" how many checkpoints from
 outside of the database were compared, the notary's included, "signed" is how many entries a good
-checkpoint covers, "unsignedSince" when the oldest other one was recorded, "eventId" is that of the event
-which was stored there, as far as it can be told, "fields" are members of the event that differ, where
-"content" stands for those that one digest is over (eventType, aggregateId, aggregateType, version,
-payload, metadata), "end" is behind the last position where a finding is of several, and KIND is one of
-log_rolled_back, log_altered, log_unsigned, ledger_gap, partition_gone, event_altered, event_moved,
-event_removed, event_inserted, event_unreadable, leaf_altered, key_altered, key_missing,
+checkpoint covers, "unsignedSince" when the oldest other one was recorded, "eventId" is what the event's
+row says, or its key where the row is gone, "end" is behind the last position where a finding is of
+several, and KIND is one of log_rolled_back, log_altered, log_unsigned, ledger_gap, partition_gone,
+event_altered, event_moved, event_removed, event_inserted, event_unreadable, key_altered, key_missing,
 key_without_event, tile_altered, checkpoint_untrusted, checkpoint_gone, checkpoint_forked, accounting,
 schema_altered.`
 
@@ -105,6 +104,10 @@ func runVerifyDatabase(c *cobra.Command, keys []string, output string) error {
 		return err
 	}
 	report, failed := verifyWithProgress(c, opts)
+	var several *verify.OriginError
+	if errors.As(failed, &several) {
+		return wrongUsage("--key: %w", failed)
+	}
 	if report == nil {
 		return failed
 	}

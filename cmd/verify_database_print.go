@@ -102,11 +102,11 @@ func tellFindings(b *strings.Builder, r *verify.Report) {
 	listed := map[verify.Kind]int64{}
 	for _, f := range r.Findings {
 		listed[f.Kind]++
-		fmt.Fprintf(b, "- %s%s: %s\n", findingWords(f.Kind), findingPlace(&f), visible(f.Detail))
+		fmt.Fprintf(b, "- %s%s: %s\n", f.Kind.Words(), findingPlace(&f), visible(f.Detail))
 	}
 	for _, kind := range verify.Kinds() {
 		if more := r.Counts[kind] - listed[kind]; more > 0 {
-			fmt.Fprintf(b, "- and %s more: %s\n", grouped(more), findingWords(kind))
+			fmt.Fprintf(b, "- and %s more: %s\n", grouped(more), kind.Words())
 		}
 	}
 }
@@ -116,7 +116,7 @@ func findingCounts(r *verify.Report) string {
 	var parts []string
 	for _, kind := range verify.Kinds() {
 		if n := r.Counts[kind]; n > 0 {
-			parts = append(parts, fmt.Sprintf("%s × %s", grouped(n), findingWords(kind)))
+			parts = append(parts, fmt.Sprintf("%s × %s", grouped(n), kind.Words()))
 		}
 	}
 	return strings.Join(parts, ", ")
@@ -135,9 +135,6 @@ func findingPlace(f *verify.Finding) string {
 	if f.End != nil {
 		text += fmt.Sprintf(" to %d", *f.End-1)
 	}
-	if len(f.Fields) > 0 {
-		text += " (" + strings.Join(f.Fields, ", ") + ")"
-	}
 	return text
 }
 
@@ -147,51 +144,4 @@ func inLog(log ledger.Log) string {
 		return " in the access log"
 	}
 	return ""
-}
-
-// findingWords is a kind in words.
-func findingWords(kind verify.Kind) string {
-	switch kind {
-	case verify.LogRolledBack:
-		return "history was cut off"
-	case verify.LogAltered:
-		return "history was changed"
-	case verify.LogUnsigned:
-		return "entries that nobody signed"
-	case verify.LedgerGap:
-		return "the ledger has a gap"
-	case verify.PartitionGone:
-		return "a partition is gone"
-	case verify.EventAltered:
-		return "altered event"
-	case verify.EventMoved:
-		return "moved event"
-	case verify.EventRemoved:
-		return "removed event"
-	case verify.EventInserted:
-		return "inserted event"
-	case verify.EventUnreadable:
-		return "unreadable event"
-	case verify.LeafAltered:
-		return "altered fingerprint of event"
-	case verify.KeyAltered:
-		return "altered key of event"
-	case verify.KeyMissing:
-		return "removed key of event"
-	case verify.KeyWithoutEvent:
-		return "key without event"
-	case verify.TileAltered:
-		return "altered tile"
-	case verify.CheckpointUntrusted:
-		return "checkpoint not to be trusted"
-	case verify.CheckpointGone:
-		return "deleted checkpoints"
-	case verify.CheckpointForked:
-		return "checkpoint of another history"
-	case verify.Accounting:
-		return "accounting"
-	case verify.SchemaAltered:
-		return "altered table"
-	}
-	return string(kind)
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -264,4 +265,12 @@ func sign(t *testing.T, url string, key ledger.SigningKey) {
 	note, err := ledger.Checkpoint{Origin: ledger.Events.Origin(key.Origin()), Size: size, Root: root}.Sign(signer)
 	require.NoError(t, err)
 	require.NoError(t, rows.KeepCheckpoint(t.Context(), store.Checkpoint{Size: size, Root: root, Note: string(note), SignedAt: time.Now()}))
+}
+
+// TestAReplicaThatIsBehindIsNoTampering: nothing was found, so that the exit status is that of a failure.
+func TestAReplicaThatIsBehindIsNoTampering(t *testing.T) {
+	err := outcomeOfDatabase(&verify.Report{}, &verify.BehindError{Log: ledger.Events, Source: "my drawer", Entries: 10, Signed: 12})
+	var status *statusError
+	require.False(t, errors.As(err, &status), "%v", err)
+	require.ErrorContains(t, err, "a replica that is behind")
 }

@@ -15,16 +15,17 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"audittrail/modules/evidence"
 	"audittrail/modules/ledger"
 )
 
 // verdict is what became of one file.
 type verdict struct {
 	name   string
-	report ledger.Report
-	faults []*ledger.Fault // the first of them
-	count  int64           // of all faults
-	err    error           // why it could not be read, or not to its end; nil where it could
+	report evidence.Report
+	faults []*evidence.Fault // the first of them
+	count  int64             // of all faults
+	err    error             // why it could not be read, or not to its end; nil where it could
 
 	grewFrom *ledger.Checkpoint // the earlier one that its log was shown to be, and more; nil where none was asked for
 }
@@ -47,7 +48,7 @@ func (v *verdict) status() fileStatus {
 		return statusNotProven
 	case v.err != nil:
 		return statusUnreadable
-	case v.report.Form == ledger.FormExport:
+	case v.report.Form == evidence.FormExport:
 		return statusComplete
 	}
 	return statusProven
@@ -159,11 +160,16 @@ func verifyFile(c *cobra.Command, name string, keys ledger.Keys) (*verdict, erro
 		return text
 	})
 	defer telling.stop()
+	each := func(evidence.Entry) { entries.Add(1) }
 	plain, err := unzipped(cancellable{c.Context().Err, src})
-	if err == nil {
-		v.report, err = ledger.Verify(plain, keys, func(ledger.Entry) { entries.Add(1) })
+	switch {
+	case err != nil:
+	case src.size > 0: // a file, which can be read again
+		v.report, err = evidence.VerifyFile(fromStart(c.Context(), src, plain), keys, each)
+	default:
+		v.report, err = evidence.Verify(plain, keys, each)
 	}
-	var not *ledger.NotProvenError
+	var not *evidence.NotProvenError
 	switch {
 	case c.Context().Err() != nil:
 		return nil, errors.New("interrupted")
@@ -176,6 +182,21 @@ func verifyFile(c *cobra.Command, name string, keys ledger.Keys) (*verdict, erro
 		v.err = explainUnreadable(err)
 	}
 	return v, nil
+}
+
+// fromStart returns a function that reads a file from its beginning each time. first is the reader for the
+// first time.
+func fromStart(ctx context.Context, src *source, first io.Reader) func() (io.Reader, error) {
+	return func() (io.Reader, error) {
+		if plain := first; plain != nil {
+			first = nil
+			return plain, nil
+		}
+		if err := src.rewind(); err != nil {
+			return nil, err
+		}
+		return unzipped(cancellable{ctx.Err, src})
+	}
 }
 
 // explainUnreadable adds what a damaged compression or a failing disk says to why a file can't be read.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"audittrail/modules/evidence"
 	"audittrail/modules/ledger"
 )
 
@@ -67,7 +68,7 @@ func (g growth) compare(c *cobra.Command, earlier, later *verdict) error {
 
 // fault says why the later file's log is not shown to be the earlier one's, and more; nil where it is. An error
 // is one of the call as a whole.
-func (g growth) fault(c *cobra.Command, earlier, later *verdict) (*ledger.Fault, error) {
+func (g growth) fault(c *cobra.Command, earlier, later *verdict) (*evidence.Fault, error) {
 	from, to := &earlier.report.Checkpoint.Checkpoint, &later.report.Checkpoint.Checkpoint
 	switch {
 	case to.Origin == "": // an export, which is complete without one, too
@@ -78,21 +79,21 @@ func (g growth) fault(c *cobra.Command, earlier, later *verdict) (*ledger.Fault,
 		return nil, wrongUsage("--consistency is missing: the file that GET /v1/ledger/%s/consistency?from=%d&to=%d of the API answers",
 			later.report.Log, from.Size, to.Size)
 	case g.consistency == "":
-		return to.GrewFrom(from, nil), nil
+		return evidence.GrewFrom(to, from, nil), nil
 	}
 	p, err := readConsistency(c.Context(), g.consistency, c.InOrStdin())
-	var fault *ledger.Fault
+	var fault *evidence.Fault
 	if errors.As(err, &fault) {
 		return fault, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	return to.GrewFrom(from, p), nil
+	return evidence.GrewFrom(to, from, p), nil
 }
 
-func noCheckpoint(file string) *ledger.Fault {
-	return &ledger.Fault{Kind: ledger.NotConsistent, Index: -1,
+func noCheckpoint(file string) *evidence.Fault {
+	return &evidence.Fault{Kind: evidence.NotConsistent, Index: -1,
 		Detail: file + " names no signed checkpoint, so nothing shows that the log only grew"}
 }
 
@@ -102,7 +103,7 @@ func readConsistency(ctx context.Context, name string, stdin io.Reader) (ledger.
 		return nil, fmt.Errorf("--consistency: %w", err)
 	}
 	defer src.Close() //nolint:errcheck // it was only read
-	p, err := ledger.ReadConsistency(src)
+	p, err := evidence.ReadConsistency(src)
 	switch {
 	case ctx.Err() != nil:
 		return nil, errors.New("interrupted")

@@ -102,7 +102,7 @@ func TestVerifySince(t *testing.T) {
 // Exports name checkpoints, too. One that names none is complete, and anybody can make one: it shows nothing
 // of a log's history, on either side.
 func TestVerifySinceAmongExports(t *testing.T) {
-	const signed, bundle = evidence + "export.ndjson", evidence + "events.json" // of one checkpoint
+	const signed, bundle = vectors + "export.ndjson", vectors + "events.json" // of one checkpoint
 	unsigned := writeFile(t, "unsigned.ndjson", withoutCheckpoint(t, readEvidence(t, "export.ndjson")))
 	noProof := writeFile(t, "garbage", "no proof")
 	for name, c := range map[string]struct {
@@ -119,7 +119,7 @@ func TestVerifySinceAmongExports(t *testing.T) {
 		"unsigned, with a missing": {[]string{unsigned, "--since", bundle, "--consistency", "nothing"}, statusTampering, "names no signed checkpoint"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			args := append([]string{"verify", "--key", evidence + "keys.txt"}, c.args...)
+			args := append([]string{"verify", "--key", vectors + "keys.txt"}, c.args...)
 			out, errs, status := call(t, args...)
 			require.Equal(t, c.status, status, out+errs)
 			require.Contains(t, out, c.says)
@@ -145,8 +145,8 @@ func withoutCheckpoint(t *testing.T, export string) string {
 
 // Evidence has checkpoints, too.
 func TestVerifySinceAmongEvidence(t *testing.T) {
-	keys := evidence + "keys.txt"
-	bundle := evidence + "events.json"
+	keys := vectors + "keys.txt"
+	bundle := vectors + "events.json"
 	var b struct{ Checkpoint string }
 	require.NoError(t, json.Unmarshal([]byte(readEvidence(t, "events.json")), &b))
 	checkpoint := writeFile(t, "checkpoint", b.Checkpoint)
@@ -155,7 +155,7 @@ func TestVerifySinceAmongEvidence(t *testing.T) {
 	require.Contains(t, out, checkpoint+": proven\n  It is a genuine checkpoint.")
 	require.Contains(t, out, "The log is the same as at the earlier checkpoint")
 
-	_, errs, status = call(t, "verify", "--key", keys, evidence+"access.json", "--since", bundle)
+	_, errs, status = call(t, "verify", "--key", keys, vectors+"access.json", "--since", bundle)
 	require.Equal(t, statusTampering, status, errs)
 
 	stdin := os.Stdin

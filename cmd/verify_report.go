@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"audittrail/modules/evidence"
 	"audittrail/modules/ledger"
 )
 
@@ -47,8 +48,8 @@ func (t filesText) file(v *verdict) error {
 }
 
 // tellProven says what a file proves.
-func tellProven(b *strings.Builder, name string, r ledger.Report) {
-	if r.Form == ledger.FormCheckpoint {
+func tellProven(b *strings.Builder, name string, r evidence.Report) {
+	if r.Form == evidence.FormCheckpoint {
 		fmt.Fprintf(b, "%s: proven\n  It is a genuine checkpoint. It shows no %s itself: it vouches for evidence that was made of the same log.\n",
 			name, nouns(r.Log, 0))
 	} else if r.Entries == 0 {
@@ -63,7 +64,7 @@ func tellProven(b *strings.Builder, name string, r ledger.Report) {
 }
 
 // tellComplete says what an export shows, and that this is less than proof.
-func tellComplete(b *strings.Builder, name string, r ledger.Report) {
+func tellComplete(b *strings.Builder, name string, r evidence.Report) {
 	fmt.Fprintf(b, "%s: complete\n  %s %s in it: as many, and byte for byte the same, as when the file was made.\n"+
 		"  This does not prove that they are genuine: whoever changes such a file can also make its last line fit.\n"+
 		"  A bundle proves it ('audittrail export --format bundle').\n",
@@ -77,7 +78,7 @@ func tellComplete(b *strings.Builder, name string, r ledger.Report) {
 	tellRepeats(b, r)
 }
 
-func tellRepeats(b *strings.Builder, r ledger.Report) {
+func tellRepeats(b *strings.Builder, r evidence.Report) {
 	if !r.Distinct {
 		b.WriteString("  The file is so large that it could not be checked whether an entry stands in it twice.\n")
 	}
@@ -88,7 +89,7 @@ func (filesText) end() error { return nil }
 // tellFaults names what does not hold.
 func tellFaults(b *strings.Builder, name string, v *verdict) {
 	r := v.report
-	if r.Form == ledger.FormExport && isOfTheFile(v.faults[0].Kind) {
+	if r.Form == evidence.FormExport && isOfTheFile(v.faults[0].Kind) {
 		fmt.Fprintf(b, "%s: NOT COMPLETE, OR CHANGED\n", name)
 	} else {
 		fmt.Fprintf(b, "%s: NOT PROVEN\n", name)
@@ -106,24 +107,24 @@ func tellFaults(b *strings.Builder, name string, v *verdict) {
 		fmt.Fprintf(b, "  What follows can't be read, so there may be more: %s\n", visible(v.err.Error()))
 	}
 	switch {
-	case r.Checkpoint.Origin != "" && r.Form != ledger.FormExport:
+	case r.Checkpoint.Origin != "" && r.Form != evidence.FormExport:
 		tellCheckpoint(b, r)
-	case slices.ContainsFunc(v.faults, func(f *ledger.Fault) bool { return f.Kind == ledger.UnknownKey }):
+	case slices.ContainsFunc(v.faults, func(f *evidence.Fault) bool { return f.Kind == evidence.UnknownKey }):
 		b.WriteString("  Until that key is given, nothing that the file shows can be relied on. Get it from whoever runs the log,\n" +
 			"  and not together with the file.\n")
-	case r.Form != ledger.FormExport:
+	case r.Form != evidence.FormExport:
 		b.WriteString("  No checkpoint in it could be verified, so nothing that the file shows can be relied on.\n")
 	}
 }
 
 // isOfTheFile reports whether a fault means that a file is not as it was made; others are of the checkpoint,
 // or of the key that it was verified with.
-func isOfTheFile(kind ledger.FaultKind) bool {
-	return kind != ledger.NotConsistent && kind != ledger.UnknownKey && kind != ledger.WrongLog
+func isOfTheFile(kind evidence.FaultKind) bool {
+	return kind != evidence.NotConsistent && kind != evidence.UnknownKey && kind != evidence.WrongLog
 }
 
 // tellCheckpoint says against what was checked.
-func tellCheckpoint(b *strings.Builder, r ledger.Report) {
+func tellCheckpoint(b *strings.Builder, r evidence.Report) {
 	c := r.Checkpoint
 	fmt.Fprintf(b, "  Checked against the checkpoint of %s, which speaks for its first %s entries.\n", visible(c.Origin), grouped(c.Size))
 	fmt.Fprintf(b, "  Its signature is genuine, by the key %s.\n", visible(strings.Join(c.Keys, " and ")))

@@ -3,6 +3,7 @@ package cmd
 import (
 	"io"
 
+	"audittrail/modules/evidence"
 	"audittrail/modules/ledger"
 )
 
@@ -18,7 +19,7 @@ type filesJSON struct {
 type fileJSON struct {
 	File       string          `json:"file"`
 	Status     fileStatus      `json:"status"`
-	Form       ledger.Form     `json:"form,omitzero"`
+	Form       evidence.Form   `json:"form,omitzero"`
 	Error      string          `json:"error,omitzero"` // why it could not be read, or not to its end
 	Log        ledger.Log      `json:"log,omitzero"`
 	Checkpoint *checkpointJSON `json:"checkpoint,omitzero"`
@@ -38,12 +39,12 @@ type checkpointJSON struct {
 }
 
 type faultJSON struct {
-	Kind    ledger.FaultKind `json:"kind"`
-	Entry   int64            `json:"entry,omitzero"`   // which of the file, from 1; missing for the whole
-	Index   *int64           `json:"index,omitzero"`   // its position in the log, as the file has it
-	EventID string           `json:"eventId,omitzero"` // as far as it could be read
-	Detail  string           `json:"detail"`
-	KeyIDs  []string         `json:"keyIds,omitzero"` // of unknown_key: who is said to have signed
+	Kind    evidence.FaultKind `json:"kind"`
+	Entry   int64              `json:"entry,omitzero"`   // which of the file, from 1; missing for the whole
+	Index   *int64             `json:"index,omitzero"`   // its position in the log, as the file has it
+	EventID string             `json:"eventId,omitzero"` // as far as it could be read
+	Detail  string             `json:"detail"`
+	KeyIDs  []string           `json:"keyIds,omitzero"` // of unknown_key: who is said to have signed
 }
 
 func (j *filesJSON) file(v *verdict) error {

@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/mod/sumdb/note"
 
+	"audittrail/modules/evidence"
 	"audittrail/modules/ledger"
 )
 
@@ -36,7 +37,7 @@ func altered(t *testing.T) string {
 
 // What was found is not lowered by a report that can't be written, however much of it.
 func TestVerifyKeepsWhatItFoundWhereTheReportIsLost(t *testing.T) {
-	genuine, keys := evidence+"events.json", evidence+"keys.txt"
+	genuine, keys := vectors+"events.json", vectors+"keys.txt"
 	for name, c := range map[string]struct {
 		files  []string
 		status int
@@ -65,10 +66,10 @@ func TestVerifyKeepsWhatItFoundWhereTheReportIsLost(t *testing.T) {
 func TestVerifyInterruptedKeepsWhatItFound(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var errs bytes.Buffer
-	status := run(ctx, []string{"verify", altered(t), altered(t), "--key", evidence + "keys.txt"}, cancelling{cancel}, &errs)
+	status := run(ctx, []string{"verify", altered(t), altered(t), "--key", vectors + "keys.txt"}, cancelling{cancel}, &errs)
 	require.Equal(t, statusTampering, status)
 	require.Contains(t, errs.String(), "interrupted; 1 of 2 files do not prove what they say")
-	status = run(ctx, []string{"verify", altered(t), "--key", evidence + "keys.txt"}, &bytes.Buffer{}, &errs)
+	status = run(ctx, []string{"verify", altered(t), "--key", vectors + "keys.txt"}, &bytes.Buffer{}, &errs)
 	require.Equal(t, statusFailed, status)
 }
 
@@ -85,7 +86,7 @@ func TestVerifyAnswersForAnyName(t *testing.T) {
 	dir := t.TempDir()
 	odd := filepath.Join(dir, "a\xff\u009b2J\x1b[1m\u202e.json")
 	require.NoError(t, os.WriteFile(odd, []byte(readEvidence(t, "events.json")), 0o600))
-	out, errs, status := call(t, "verify", "--output", "json", odd, altered(t), odd+"none", "--key", evidence+"keys.txt")
+	out, errs, status := call(t, "verify", "--output", "json", odd, altered(t), odd+"none", "--key", vectors+"keys.txt")
 	require.Equal(t, statusTampering, status, errs)
 	require.Equal(t, -1, strings.IndexFunc(strings.ReplaceAll(out, "\n", ""), harmful), "%q", out)
 	var report struct {
@@ -109,7 +110,7 @@ func TestVerifyShowsNamesOfLogsSafely(t *testing.T) {
 	signed, err := ledger.Checkpoint{Origin: name, Root: ledger.EmptyRoot()}.Sign(signer)
 	require.NoError(t, err)
 	var bundle bytes.Buffer
-	w, err := ledger.NewBundleWriter(&bundle, ledger.Events, signed)
+	w, err := evidence.NewBundleWriter(&bundle, ledger.Events, signed)
 	require.NoError(t, err)
 	require.NoError(t, w.Close())
 	file := writeFile(t, "x.json", bundle.String())
@@ -143,11 +144,11 @@ func TestVerifySaysWhatIsKnownOfTheCheckpoint(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := writeFile(t, "x", c.text)
-			out, _, status := call(t, "verify", file, "--key", evidence+"keys.txt")
+			out, _, status := call(t, "verify", file, "--key", vectors+"keys.txt")
 			require.Equal(t, statusTampering, status, out)
 			require.Contains(t, out, c.says)
 			require.NotContains(t, out, c.not)
-			report := verifyJSON(t, statusTampering, file, "--key", evidence+"keys.txt").Files[0]
+			report := verifyJSON(t, statusTampering, file, "--key", vectors+"keys.txt").Files[0]
 			require.Equal(t, c.says == genuine, report.Checkpoint != nil)
 		})
 	}

@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"crypto/rand"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,12 +16,12 @@ import (
 	"audittrail/modules/ledger"
 )
 
-// evidence is where the published test vectors are.
-const evidence = "../modules/ledger/testdata/"
+// vectors is where the published test vectors are.
+const vectors = "../modules/evidence/testdata/"
 
 func readEvidence(t *testing.T, name string) string {
 	t.Helper()
-	b, err := os.ReadFile(evidence + name)
+	b, err := os.ReadFile(vectors + name)
 	require.NoError(t, err)
 	return string(b)
 }
@@ -44,9 +45,9 @@ func gzipped(t *testing.T, text string) string {
 }
 
 func TestVerifyGenuineEvidence(t *testing.T) {
-	keys := evidence + "keys.txt"
+	keys := vectors + "keys.txt"
 	for _, file := range []string{
-		evidence + "events.json", evidence + "access.json", evidence + "event.tlog-proof",
+		vectors + "events.json", vectors + "access.json", vectors + "event.tlog-proof",
 		writeFile(t, "no-ending", gzipped(t, readEvidence(t, "events.json"))),
 	} {
 		out, errs, status := call(t, "verify", file, "--key", keys)
@@ -60,7 +61,7 @@ func TestVerifyGenuineEvidence(t *testing.T) {
 			text = append(text, "--key", line)
 		}
 	}
-	out, errs, status := call(t, append([]string{"verify", evidence + "events.json", evidence + "access.json"}, text...)...)
+	out, errs, status := call(t, append([]string{"verify", vectors + "events.json", vectors + "access.json"}, text...)...)
 	require.Equal(t, statusDone, status, errs)
 	require.Equal(t, 2, strings.Count(out, ": proven\n"))
 }
@@ -68,11 +69,11 @@ func TestVerifyGenuineEvidence(t *testing.T) {
 func TestVerifyStandardInput(t *testing.T) {
 	stdin := os.Stdin
 	t.Cleanup(func() { os.Stdin = stdin })
-	f, err := os.Open(evidence + "events.json")
+	f, err := os.Open(vectors + "events.json")
 	require.NoError(t, err)
 	defer f.Close()
 	os.Stdin = f
-	out, errs, status := call(t, "verify", "-", "--key", evidence+"keys.txt")
+	out, errs, status := call(t, "verify", "-", "--key", vectors+"keys.txt")
 	require.Equal(t, statusDone, status, errs)
 	require.Contains(t, out, "standard input: proven\n")
 }
@@ -105,9 +106,9 @@ func verifyJSON(t *testing.T, want int, args ...string) filesAnswer {
 
 // An export is complete, which is less than proven, and said to be.
 func TestVerifyExports(t *testing.T) {
-	keys, export := evidence+"keys.txt", readEvidence(t, "export.ndjson")
+	keys, export := vectors+"keys.txt", readEvidence(t, "export.ndjson")
 	last := strings.LastIndex(export, "\n{") + 1
-	for _, file := range []string{evidence + "export.ndjson", writeFile(t, "x", gzipped(t, export))} {
+	for _, file := range []string{vectors + "export.ndjson", writeFile(t, "x", gzipped(t, export))} {
 		out, errs, status := call(t, "verify", file, "--key", keys)
 		require.Equal(t, statusDone, status, errs)
 		require.Contains(t, out, file+": complete\n  3 events are in it: ")
@@ -119,7 +120,7 @@ func TestVerifyExports(t *testing.T) {
 	require.Equal(t, statusDone, status, errs)
 	require.Contains(t, out, "It names no checkpoint")
 
-	report := verifyJSON(t, statusDone, evidence+"export.ndjson", evidence+"events.json", "--key", keys)
+	report := verifyJSON(t, statusDone, vectors+"export.ndjson", vectors+"events.json", "--key", keys)
 	require.True(t, report.Passed)
 	require.False(t, report.Proven, "not all of it")
 	require.Equal(t, "complete", report.Files[0].Status)
@@ -128,7 +129,7 @@ func TestVerifyExports(t *testing.T) {
 	require.Zero(t, report.Files[0].Proven)
 	require.Equal(t, 120, report.Files[0].Checkpoint.Size)
 	require.Equal(t, "proven", report.Files[1].Status)
-	require.True(t, verifyJSON(t, statusDone, evidence+"events.json", "--key", keys).Proven)
+	require.True(t, verifyJSON(t, statusDone, vectors+"events.json", "--key", keys).Proven)
 
 	for name, c := range map[string]struct{ file, kind, says string }{
 		"without its trailer": {export[:last], "incomplete", "was cut behind line 3"},
@@ -168,17 +169,17 @@ func TestVerifyNamesTheKeyThatIsMissing(t *testing.T) {
 	}
 	rotated := key.VerifierKey(ledger.Events)
 	for _, file := range []string{"events.json", "event.tlog-proof", "export.ndjson"} {
-		out, _, status := call(t, "verify", evidence+file, "--key", rotated)
+		out, _, status := call(t, "verify", vectors+file, "--key", rotated)
 		require.Equal(t, statusTampering, status)
 		require.Contains(t, out, "but by "+missing+": without that key nobody can tell whether it is genuine")
 		require.Contains(t, out, "after a rotation")
 		require.Contains(t, out, "Until that key is given")
-		fault := verifyJSON(t, statusTampering, evidence+file, "--key", rotated).Files[0].Faults[0]
+		fault := verifyJSON(t, statusTampering, vectors+file, "--key", rotated).Files[0].Faults[0]
 		require.Equal(t, "unknown_key", fault.Kind)
 		require.Equal(t, []string{missing}, fault.KeyIDs)
 	}
 	changed := writeFile(t, "x.json", strings.Replace(readEvidence(t, "events.json"), `events\n120`, `events\n121`, 1))
-	fault := verifyJSON(t, statusTampering, changed, "--key", evidence+"keys.txt").Files[0].Faults[0]
+	fault := verifyJSON(t, statusTampering, changed, "--key", vectors+"keys.txt").Files[0].Faults[0]
 	require.Equal(t, "bad_signature", fault.Kind)
 	require.Empty(t, fault.KeyIDs)
 	require.Equal(t, "unknown_key", verifyJSON(t, statusTampering, changed, "--key", rotated).Files[0].Faults[0].Kind, "nobody can tell")
@@ -186,7 +187,7 @@ func TestVerifyNamesTheKeyThatIsMissing(t *testing.T) {
 
 // What was found before a file ends unreadable is told, and weighs more.
 func TestVerifyTellsWhatItFoundBeforeTheEnd(t *testing.T) {
-	bundle, keys := readEvidence(t, "events.json"), evidence+"keys.txt"
+	bundle, keys := readEvidence(t, "events.json"), vectors+"keys.txt"
 	altered := strings.Replace(bundle, `"eventType":"`, `"eventType":"X`, 1)
 	third := strings.LastIndex(bundle, "\n{\"event\"")
 	export := readEvidence(t, "export.ndjson")
@@ -248,7 +249,7 @@ func TestVerifyAlteredEvidence(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			require.NotEqual(t, bundle, c.file)
 			file := writeFile(t, "altered.json", c.file)
-			out, errs, status := call(t, "verify", file, evidence+"events.json", "--key", evidence+"keys.txt")
+			out, errs, status := call(t, "verify", file, vectors+"events.json", "--key", vectors+"keys.txt")
 			require.Equal(t, statusTampering, status, out+errs)
 			require.Contains(t, errs, "1 of 2 files do not prove what they say")
 			require.Contains(t, out, file+": NOT PROVEN\n")
@@ -257,7 +258,7 @@ func TestVerifyAlteredEvidence(t *testing.T) {
 			if c.kind == "" {
 				return
 			}
-			report := verifyJSON(t, statusTampering, file, "--key", evidence+"keys.txt")
+			report := verifyJSON(t, statusTampering, file, "--key", vectors+"keys.txt")
 			require.False(t, report.Proven)
 			require.Equal(t, "not_proven", report.Files[0].Status)
 			require.Equal(t, 1, report.Files[0].FaultCount)
@@ -273,16 +274,16 @@ func TestVerifyAlteredEvidence(t *testing.T) {
 
 func TestVerifyWithAnotherKey(t *testing.T) {
 	other := strings.Replace(readEvidence(t, "keys.txt"), "events+", "others+", 1)
-	_, errs, status := call(t, "verify", evidence+"events.json", "--key", writeFile(t, "keys", other))
+	_, errs, status := call(t, "verify", vectors+"events.json", "--key", writeFile(t, "keys", other))
 	require.Equal(t, statusUsage, status, "its id does not fit any more")
 	require.Contains(t, errs, "is not a verifier key")
 
 	const stranger = "sum.golang.org+033de0ae+Ac4zctda0e5eza+HJyk9SxEdh+s3Ux18htTTAD8OuAn8"
-	out, errs, status := call(t, "verify", evidence+"events.json", "--key", stranger)
+	out, errs, status := call(t, "verify", vectors+"events.json", "--key", stranger)
 	require.Equal(t, statusTampering, status, errs)
 	require.Contains(t, out, "is not signed by any of the keys given (sum.golang.org+033de0ae)")
 	require.Contains(t, out, "nothing that the file shows can be relied on")
-	_, _, status = call(t, "verify", evidence+"events.json", "--key", stranger, "--key", evidence+"keys.txt")
+	_, _, status = call(t, "verify", vectors+"events.json", "--key", stranger, "--key", vectors+"keys.txt")
 	require.Equal(t, statusDone, status)
 }
 
@@ -301,14 +302,14 @@ func TestVerifyUnreadableFiles(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := writeFile(t, "x.json", c.text)
-			out, errs, status := call(t, "verify", file, "--key", evidence+"keys.txt")
+			out, errs, status := call(t, "verify", file, "--key", vectors+"keys.txt")
 			require.Equal(t, statusFailed, status, out)
 			require.Contains(t, out+errs, c.says)
 			require.Contains(t, out, "CAN'T BE READ")
 		})
 	}
 	for _, missing := range []string{filepath.Join(t.TempDir(), "none.json"), t.TempDir()} {
-		out, errs, status := call(t, "verify", missing, evidence+"events.json", "--key", evidence+"keys.txt", "--output", "json")
+		out, errs, status := call(t, "verify", missing, vectors+"events.json", "--key", vectors+"keys.txt", "--output", "json")
 		require.Equal(t, statusFailed, status)
 		require.Contains(t, out, `"unreadable"`)
 		require.Contains(t, errs, "1 of 2 files can't be read")
@@ -316,9 +317,9 @@ func TestVerifyUnreadableFiles(t *testing.T) {
 }
 
 func TestWrongUseOfVerify(t *testing.T) {
-	keys := evidence + "keys.txt"
+	keys := vectors + "keys.txt"
 	for says, args := range map[string][]string{
-		"--key is missing":             {evidence + "events.json"},
+		"--key is missing":             {vectors + "events.json"},
 		"give the files to check":      {"--key", keys},
 		"--database checks no files":   {"--database", "x.json", "--key", keys},
 		"neither a key":                {"x.json", "--key", "no/such/file"},
@@ -334,5 +335,51 @@ func TestWrongUseOfVerify(t *testing.T) {
 			require.Empty(t, out)
 			require.NotContains(t, errs, "AAAA", "a private key is not shown")
 		})
+	}
+}
+
+// TestVerifyABundleInAnotherOrder: jq -S and jsonb columns put the entries before the checkpoint. A file is read
+// twice then, gzip too; a pipe can't be, and is not called false for it.
+func TestVerifyABundleInAnotherOrder(t *testing.T) {
+	var members map[string]json.RawMessage
+	require.NoError(t, json.Unmarshal([]byte(readEvidence(t, "events.json")), &members))
+	for _, order := range [][]string{{"checkpoint", "entries", "format", "log"}, {"log", "format", "entries", "checkpoint"}} {
+		var parts []string
+		for _, name := range order {
+			parts = append(parts, fmt.Sprintf("%q: %s", name, members[name]))
+		}
+		text := "{" + strings.Join(parts, ", ") + "}"
+		changed := strings.Replace(text, `"recordedAt":"20`, `"recordedAt":"19`, 1)
+		require.NotEqual(t, text, changed)
+		for want, files := range map[int][]string{
+			0: {writeFile(t, "e.json", text), writeFile(t, "e.json.gz", gzipped(t, text))},
+			3: {writeFile(t, "changed.json", changed)},
+			1: {writeFile(t, "cut.json", text[:len(text)-2])},
+		} {
+			for _, file := range files {
+				out, errs, status := call(t, "verify", file, "--key", vectors+"keys.txt")
+				require.Equal(t, want, status, out+errs)
+			}
+		}
+		f, err := os.Open(writeFile(t, "redirected.json", text))
+		require.NoError(t, err)
+		defer f.Close()
+		stdin := os.Stdin
+		t.Cleanup(func() { os.Stdin = stdin })
+		os.Stdin = f
+		out, errs, status := call(t, "verify", "-", "--key", vectors+"keys.txt")
+		require.Equal(t, 0, status, "a file that the shell opened: "+out+errs)
+
+		from, to, err := os.Pipe()
+		require.NoError(t, err)
+		defer from.Close()
+		go func() {
+			_, _ = to.WriteString(text)
+			_ = to.Close()
+		}()
+		os.Stdin = from
+		out, errs, status = call(t, "verify", "-", "--key", vectors+"keys.txt")
+		require.Equal(t, 1, status, out+errs)
+		require.Contains(t, out+errs, "give it as a file, not by a pipe")
 	}
 }

@@ -14,7 +14,7 @@ import (
 )
 
 // independentVerifier is written in another language from docs/EVIDENCE.md alone.
-const independentVerifier = "../../modules/ledger/testdata/verify.py"
+const independentVerifier = "../../modules/evidence/testdata/verify.py"
 
 // independentBundles is how many bundles it is given.
 const independentBundles = 1000

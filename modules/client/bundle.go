@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 
+	"audittrail/modules/evidence"
 	"audittrail/modules/ledger"
 )
 
@@ -12,18 +13,18 @@ import (
 // that it is whole and has a bundle's form (docs/EVIDENCE.md, section 5): JSON from its beginning to its
 // end, so that a cut one is an error whatever a proxy made of the cut; the members of a bundle, once each;
 // and an object for each entry. It proves nothing. each is called for every entry that has passed; dst has
-// got all of what was read when CopyBundle returns. It holds one entry at a time, of ledger.MaxEntry at
+// got all of what was read when CopyBundle returns. It holds one entry at a time, of evidence.MaxEntry at
 // most.
 func CopyBundle(dst io.Writer, src io.Reader, each func()) error {
 	from := &copying{src: src, dst: dst}
-	r := ledger.NewBundleReader(from)
+	r := evidence.NewBundleReader(from)
 	if err := readBundle(r, each); err != nil {
 		return explainBundle(err, from, r.Count())
 	}
 	return nil
 }
 
-func readBundle(r *ledger.BundleReader, each func()) error {
+func readBundle(r *evidence.BundleReader, each func()) error {
 	head, err := r.Head()
 	if err != nil {
 		return err
@@ -46,7 +47,7 @@ func readBundle(r *ledger.BundleReader, each func()) error {
 }
 
 // checkHead looks at all but the checkpoint's signature, for which no key is there.
-func checkHead(head ledger.BundleHead) error {
+func checkHead(head evidence.BundleHead) error {
 	if head.Log != ledger.Events {
 		return errors.New("it is not of the log of events")
 	}

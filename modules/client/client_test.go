@@ -179,7 +179,7 @@ func TestOpenTellsProblemsAndEndsWithItsContext(t *testing.T) {
 }
 
 func TestCopyNDJSONWantsAWholeExport(t *testing.T) {
-	vector, err := os.ReadFile("../ledger/testdata/export.ndjson")
+	vector, err := os.ReadFile("../evidence/testdata/export.ndjson")
 	require.NoError(t, err)
 	whole := string(vector)
 	last := strings.LastIndex(whole, "\n{") + 1

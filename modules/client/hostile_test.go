@@ -14,13 +14,13 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"audittrail/modules/ledger"
+	"audittrail/modules/evidence"
 )
 
 // bundleHead is a bundle up to its first entry.
 func bundleHead(t *testing.T) string {
 	t.Helper()
-	vector, err := os.ReadFile("../ledger/testdata/events.json")
+	vector, err := os.ReadFile("../evidence/testdata/events.json")
 	require.NoError(t, err)
 	before, _, found := strings.Cut(string(vector), `"entries":[`)
 	require.True(t, found)
@@ -29,7 +29,7 @@ func bundleHead(t *testing.T) string {
 
 // What is no bundle is none, however much of one it has: it must not take a good file's place.
 func TestCopyBundleWantsABundle(t *testing.T) {
-	vector, err := os.ReadFile("../ledger/testdata/events.json")
+	vector, err := os.ReadFile("../evidence/testdata/events.json")
 	require.NoError(t, err)
 	whole := string(vector)
 	begin := bundleHead(t)
@@ -40,7 +40,7 @@ func TestCopyBundleWantsABundle(t *testing.T) {
 		"other order":                {strings.Replace(whole, `"format":"audittrail-evidence/v1","log":"events",`, `"log":"events","format":"audittrail-evidence/v1",`, 1), ""},
 		"entries alone":              {`{"entries":[]}`, "no format before"},
 		"entries alone, twice":       {`{"entries":[],"entries":[]}`, "no format before"},
-		"entries twice":              {begin + `],"entries":[]}`, "entries stands behind the entries, which must be last"},
+		"entries twice":              {begin + `],"entries":[]}`, "entries stands behind the entries, and should not"},
 		"no format":                  {strings.Replace(whole, `"format":"audittrail-evidence/v1",`, "", 1), "no format before"},
 		"no log":                     {strings.Replace(whole, `"log":"events",`, "", 1), "no log before"},
 		"no checkpoint":              {strings.Replace(whole, checkpoint, "", 1), "no checkpoint before"},
@@ -135,8 +135,8 @@ func TestCopiesOfAnythingTakeBoundedMemory(t *testing.T) {
 				look()
 			})
 			t.Logf("read %d MiB, held %d MiB", read>>20, held>>20)
-			require.LessOrEqual(t, read, int64(ledger.MaxEntry+1<<20))
-			require.Less(t, held, int64(4*ledger.MaxEntry), "a buffer that doubles, and the one before it")
+			require.LessOrEqual(t, read, int64(evidence.MaxEntry+1<<20))
+			require.Less(t, held, int64(4*evidence.MaxEntry), "a buffer that doubles, and the one before it")
 		})
 	}
 }
@@ -161,7 +161,7 @@ func TestACompressedAnswerIsBoundedUnpacked(t *testing.T) {
 	err = CopyBundle(writer(func(p []byte) { read += int64(len(p)) }), body, func() {})
 	require.ErrorContains(t, err, "larger than any entry can be")
 	require.NoError(t, body.Close())
-	require.LessOrEqual(t, read, int64(ledger.MaxEntry+1<<20))
+	require.LessOrEqual(t, read, int64(evidence.MaxEntry+1<<20))
 	require.Less(t, sent.Load(), int64(2<<20), "or it would show nothing")
 }
 
@@ -186,7 +186,7 @@ func TestAListOfMoreThanWasAskedFor(t *testing.T) {
 
 // A connection that is reset is an answer that was cut; a disk that is full is not the server's fault.
 func TestCopiesTellWhichSideFailed(t *testing.T) {
-	vector, err := os.ReadFile("../ledger/testdata/export.ndjson")
+	vector, err := os.ReadFile("../evidence/testdata/export.ndjson")
 	require.NoError(t, err)
 	for name, c := range map[string]struct {
 		copy func(io.Writer, io.Reader, func()) error

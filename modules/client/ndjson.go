@@ -5,17 +5,17 @@ import (
 	"fmt"
 	"io"
 
-	"audittrail/modules/ledger"
+	"audittrail/modules/evidence"
 )
 
 // CopyNDJSON copies an NDJSON export while it arrives, of any length, and makes sure that it is whole: its
 // last line is a trailer whose count and hash are those of what came before. So one that was cut is an
 // error whatever a proxy made of the cut. It proves nothing. each is called for every event that has
 // passed; dst has got all of what was read when CopyNDJSON returns. It holds one line at a time, of
-// ledger.MaxEntry at most.
+// evidence.MaxEntry at most.
 func CopyNDJSON(dst io.Writer, src io.Reader, each func()) error {
 	from := &copying{src: src, dst: dst}
-	r := ledger.NewExportReader(from)
+	r := evidence.NewExportReader(from)
 	for {
 		_, err := r.Next()
 		if errors.Is(err, io.EOF) {
@@ -37,8 +37,8 @@ func explainExport(err error, from *copying, events int64) error {
 	if failure := from.failure(where); failure != nil {
 		return failure
 	}
-	var fault *ledger.Fault
-	if errors.As(err, &fault) && fault.Kind == ledger.Incomplete {
+	var fault *evidence.Fault
+	if errors.As(err, &fault) && fault.Kind == evidence.Incomplete {
 		return cutOff(where)
 	}
 	return fmt.Errorf("the API's answer is no export: %w", err)

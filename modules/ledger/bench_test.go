@@ -2,31 +2,30 @@ package ledger_test
 
 import (
 	"context"
-	"io"
 	"math/rand/v2"
-	"strings"
 	"testing"
 
 	"audittrail/modules/event"
 	"audittrail/modules/ledger"
+	"audittrail/modules/ledger/ledgertest"
 )
 
 // One event's proof for a reader who comes with nothing, the first proof of a request.
 func BenchmarkProveOne(b *testing.B) {
-	m := newMemory(b, numbered(1_000_000))
-	m.build(1_000_000)
+	m := ledgertest.NewMemory(b, ledgertest.Numbered(1_000_000))
+	m.Build(1_000_000)
 	at := int64(0)
 	for b.Loop() {
 		at = (at + 611_953) % 1_000_000
-		m.inclusion(1_000_000, at)
+		m.Inclusion(1_000_000, at)
 	}
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "proofs/s")
 }
 
 // A bundle of many events, in no order, and in that of the log.
 func BenchmarkProveMany(b *testing.B) {
-	m := newMemory(b, numbered(1_000_000))
-	m.build(1_000_000)
+	m := ledgertest.NewMemory(b, ledgertest.Numbered(1_000_000))
+	m.Build(1_000_000)
 	random := rand.New(rand.NewPCG(1, 2))
 	for _, c := range []struct {
 		name string
@@ -36,7 +35,7 @@ func BenchmarkProveMany(b *testing.B) {
 		{"in order", func(i int64) int64 { return (i + 1) % 1_000_000 }},
 	} {
 		b.Run(c.name, func(b *testing.B) {
-			p := m.prover(1_000_000)
+			p := m.Prover(1_000_000)
 			indexes, at := make([]int64, 500), int64(0)
 			for b.Loop() {
 				for i := range indexes {
@@ -53,16 +52,16 @@ func BenchmarkProveMany(b *testing.B) {
 }
 
 func BenchmarkRoot(b *testing.B) {
-	m := newMemory(b, numbered(999_999))
-	m.build(999_999)
+	m := ledgertest.NewMemory(b, ledgertest.Numbered(999_999))
+	m.Build(999_999)
 	for b.Loop() {
-		m.root(999_999)
+		m.Root(999_999)
 	}
 }
 
 // Tiles of a million entries, from nothing: how fast a notary that fell behind catches up.
 func BenchmarkBuildTiles(b *testing.B) {
-	m := newMemory(b, numbered(1_000_000))
+	m := ledgertest.NewMemory(b, ledgertest.Numbered(1_000_000))
 	b.ReportAllocs()
 	for b.Loop() {
 		err := ledger.BuildTiles(b.Context(), m, 0, 1_000_000, func(context.Context, int64, []ledger.TilePart) error { return nil })
@@ -96,41 +95,4 @@ func BenchmarkProveEvents(b *testing.B) {
 			b.ReportMetric(float64(b.N*len(events))/b.Elapsed().Seconds(), "proofs/s")
 		})
 	}
-}
-
-func BenchmarkVerifyBundle(b *testing.B) {
-	h := newHistory(b, 10_000)
-	var all []int
-	for i := range 10_000 {
-		all = append(all, i)
-	}
-	text, keys := h.bundle(all...), trusting(b, h.key)
-	b.SetBytes(int64(len(text)))
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := ledger.Verify(strings.NewReader(text), keys, nil); err != nil {
-			b.Fatal(err)
-		}
-	}
-	b.ReportMetric(float64(b.N)*10_000/b.Elapsed().Seconds(), "entries/s")
-}
-
-func BenchmarkWriteBundle(b *testing.B) {
-	h := newHistory(b, 10_000)
-	p, err := ledger.NewEventProver(h.tree, h.signed)
-	if err != nil {
-		b.Fatal(err)
-	}
-	for b.Loop() {
-		w, err := ledger.NewBundleWriter(io.Discard, ledger.Events, h.signed)
-		if err != nil {
-			b.Fatal(err)
-		}
-		for from := 0; from < 10_000; from += 500 {
-			if err := w.Events(b.Context(), p, h.events[from:from+500]); err != nil {
-				b.Fatal(err)
-			}
-		}
-	}
-	b.ReportMetric(float64(b.N)*10_000/b.Elapsed().Seconds(), "entries/s")
 }

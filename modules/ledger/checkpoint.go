@@ -93,9 +93,20 @@ type Signed struct {
 	Keys []string // who signed it and is trusted: <name>+<key id>
 }
 
+// CheckpointFault is why a checkpoint can't be trusted.
+type CheckpointFault string
+
+// The faults of checkpoints.
+const (
+	Malformed    CheckpointFault = "malformed"     // it is no checkpoint
+	BadSignature CheckpointFault = "bad_signature" // it or its signature was changed
+	UnknownKey   CheckpointFault = "unknown_key"   // nobody who is trusted signed it
+	WrongLog     CheckpointFault = "wrong_log"     // a trusted key signed it, which is another log's
+)
+
 // CheckpointError says why a signed checkpoint is not to be believed, in words for people.
 type CheckpointError struct {
-	Kind   FaultKind // Malformed, BadSignature, UnknownKey or WrongLog
+	Kind   CheckpointFault // Malformed, BadSignature, UnknownKey or WrongLog
 	Detail string
 	Keys   []string // of UnknownKey: who is said to have signed it, <name>+<key id>
 }
@@ -131,7 +142,7 @@ func OpenCheckpoint(signed []byte, keys Keys) (Signed, error) {
 		}
 	}
 	if len(out.Keys) == 0 {
-		return Signed{}, &CheckpointError{Kind: WrongLog, Detail: "speaks for the log " + printable(c.Origin) + ", but is signed by the key of " + listed(idsOf(opened.Sigs))}
+		return Signed{}, &CheckpointError{Kind: WrongLog, Detail: "speaks for the log " + Printable(c.Origin) + ", but is signed by the key of " + listed(idsOf(opened.Sigs))}
 	}
 	return out, nil
 }

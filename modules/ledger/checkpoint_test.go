@@ -10,31 +10,15 @@ import (
 	"pgregory.net/rapid"
 
 	"audittrail/modules/ledger"
+	"audittrail/modules/ledger/ledgertest"
 )
 
 // sign makes the signed checkpoint of a log at a size.
-func sign(t testing.TB, log ledger.Log, size int64, root ledger.Hash, keys ...ledger.SigningKey) []byte {
-	t.Helper()
-	var signers []note.Signer
-	for _, k := range keys {
-		s, err := k.Signer(log)
-		if err != nil {
-			t.Fatal(err)
-		}
-		signers = append(signers, s)
-	}
-	signed, err := ledger.Checkpoint{Origin: log.Origin(origin), Size: size, Root: root}.Sign(signers...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return signed
-}
-
 func TestCheckpointIsReadBack(t *testing.T) {
 	for _, c := range []ledger.Checkpoint{
 		{Origin: "a", Root: ledger.EmptyRoot()},
-		{Origin: origin + "/events", Size: math.MaxInt64, Root: numbered(1)[0]},
-		{Origin: "with space", Size: 10, Root: numbered(1)[0], Extensions: []string{"other line", "— x"}},
+		{Origin: ledgertest.Origin + "/events", Size: math.MaxInt64, Root: ledgertest.Numbered(1)[0]},
+		{Origin: "with space", Size: 10, Root: ledgertest.Numbered(1)[0], Extensions: []string{"other line", "— x"}},
 	} {
 		got, err := ledger.ParseCheckpoint(c.Text())
 		if err != nil || got.Text() != c.Text() || got.Size != c.Size || got.Root != c.Root || len(got.Extensions) != len(c.Extensions) {
@@ -44,7 +28,7 @@ func TestCheckpointIsReadBack(t *testing.T) {
 }
 
 func TestCheckpointHasOneSpelling(t *testing.T) {
-	root := numbered(1)[0].String()
+	root := ledgertest.Numbered(1)[0].String()
 	for name, text := range map[string]string{
 		"empty":               "",
 		"no origin":           "\n1\n" + root + "\n",
@@ -69,13 +53,13 @@ func TestCheckpointHasOneSpelling(t *testing.T) {
 }
 
 func TestSignRefuses(t *testing.T) {
-	events, err := testKey(t, 1).Signer(ledger.Events)
+	events, err := ledgertest.Key(t, 1).Signer(ledger.Events)
 	if err != nil {
 		t.Fatal(err)
 	}
-	good := ledger.Checkpoint{Origin: origin + "/events", Size: 1, Root: numbered(1)[0]}
+	good := ledger.Checkpoint{Origin: ledgertest.Origin + "/events", Size: 1, Root: ledgertest.Numbered(1)[0]}
 	for name, c := range map[string]ledger.Checkpoint{
-		"another log":       {Origin: origin + "/access", Size: 1, Root: good.Root},
+		"another log":       {Origin: ledgertest.Origin + "/access", Size: 1, Root: good.Root},
 		"negative size":     {Origin: good.Origin, Size: -1, Root: good.Root},
 		"wrong empty root":  {Origin: good.Origin, Size: 0, Root: good.Root},
 		"empty extension":   {Origin: good.Origin, Size: 1, Root: good.Root, Extensions: []string{""}},
@@ -93,9 +77,9 @@ func TestSignRefuses(t *testing.T) {
 // While keys are rotated both sign; who trusts either believes the checkpoint, and old checkpoints stay
 // good for who trusts the old key.
 func TestRotation(t *testing.T) {
-	old, next := testKey(t, 1), testKey(t, 2)
-	both := sign(t, ledger.Events, 1, numbered(1)[0], next, old)
-	before := sign(t, ledger.Events, 1, numbered(1)[0], old)
+	old, next := ledgertest.Key(t, 1), ledgertest.Key(t, 2)
+	both := ledgertest.Sign(t, ledger.Events, 1, ledgertest.Numbered(1)[0], next, old)
+	before := ledgertest.Sign(t, ledger.Events, 1, ledgertest.Numbered(1)[0], old)
 	for _, c := range []struct {
 		name   string
 		signed []byte
@@ -103,11 +87,11 @@ func TestRotation(t *testing.T) {
 		by     int
 		ok     bool
 	}{
-		{"both, old trusted", both, trusting(t, old), 1, true},
-		{"both, next trusted", both, trusting(t, next), 1, true},
-		{"both, both trusted", both, keysOf(t, old.VerifierKey(ledger.Events), next.VerifierKey(ledger.Events)), 2, true},
-		{"old, both trusted", before, keysOf(t, old.VerifierKey(ledger.Events), next.VerifierKey(ledger.Events)), 1, true},
-		{"old, next trusted", before, trusting(t, next), 0, false},
+		{"both, old trusted", both, ledgertest.Trusting(t, old), 1, true},
+		{"both, next trusted", both, ledgertest.Trusting(t, next), 1, true},
+		{"both, both trusted", both, ledgertest.Keys(t, old.VerifierKey(ledger.Events), next.VerifierKey(ledger.Events)), 2, true},
+		{"old, both trusted", before, ledgertest.Keys(t, old.VerifierKey(ledger.Events), next.VerifierKey(ledger.Events)), 1, true},
+		{"old, next trusted", before, ledgertest.Trusting(t, next), 0, false},
 	} {
 		got, err := ledger.OpenCheckpoint(c.signed, c.keys)
 		if (err == nil) != c.ok || len(got.Keys) != c.by {
@@ -129,15 +113,15 @@ func respelled(t *testing.T, signed string) string {
 }
 
 func TestOpenCheckpointSaysWhatIsWrong(t *testing.T) {
-	k, other := testKey(t, 1), testKey(t, 2)
-	root := numbered(1)[0]
-	good := string(sign(t, ledger.Events, 1234, root, k))
+	k, other := ledgertest.Key(t, 1), ledgertest.Key(t, 2)
+	root := ledgertest.Numbered(1)[0]
+	good := string(ledgertest.Sign(t, ledger.Events, 1234, root, k))
 	// A key that is trusted, but for the other log: a note that it signed says nothing of this one.
 	access, err := k.Signer(ledger.Access)
 	if err != nil {
 		t.Fatal(err)
 	}
-	foreign, err := note.Sign(&note.Note{Text: ledger.Checkpoint{Origin: origin + "/events", Size: 1, Root: root}.Text()}, access)
+	foreign, err := note.Sign(&note.Note{Text: ledger.Checkpoint{Origin: ledgertest.Origin + "/events", Size: 1, Root: root}.Text()}, access)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,19 +132,19 @@ func TestOpenCheckpointSaysWhatIsWrong(t *testing.T) {
 	for _, c := range []struct {
 		name, signed string
 		keys         ledger.Keys
-		kind         ledger.FaultKind
+		kind         ledger.CheckpointFault
 	}{
-		{"another size", strings.Replace(good, "1234", "1235", 1), trusting(t, k), ledger.BadSignature},
-		{"another origin", strings.Replace(good, "shop/events\n", "shed/events\n", 1), trusting(t, k), ledger.BadSignature},
-		{"a signature with other left-over bits", respelled(t, good), trusting(t, k), ledger.Malformed},
-		{"cut", good[:len(good)-1], trusting(t, k), ledger.Malformed},
-		{"cut in the middle", good[:len(good)/2], trusting(t, k), ledger.Malformed},
-		{"empty", "", trusting(t, k), ledger.Malformed},
-		{"another key", good, trusting(t, other), ledger.UnknownKey},
+		{"another size", strings.Replace(good, "1234", "1235", 1), ledgertest.Trusting(t, k), ledger.BadSignature},
+		{"another origin", strings.Replace(good, "shop/events\n", "shed/events\n", 1), ledgertest.Trusting(t, k), ledger.BadSignature},
+		{"a signature with other left-over bits", respelled(t, good), ledgertest.Trusting(t, k), ledger.Malformed},
+		{"cut", good[:len(good)-1], ledgertest.Trusting(t, k), ledger.Malformed},
+		{"cut in the middle", good[:len(good)/2], ledgertest.Trusting(t, k), ledger.Malformed},
+		{"empty", "", ledgertest.Trusting(t, k), ledger.Malformed},
+		{"another key", good, ledgertest.Trusting(t, other), ledger.UnknownKey},
 		{"no key", good, ledger.Keys{}, ledger.UnknownKey},
-		{"the other log's key", string(foreign), trusting(t, k), ledger.WrongLog},
-		{"another note", string(notCheckpoint), trusting(t, k), ledger.Malformed},
-		{"huge", good + strings.Repeat("— a AAAAAAAA\n", 30_000), trusting(t, k), ledger.Malformed},
+		{"the other log's key", string(foreign), ledgertest.Trusting(t, k), ledger.WrongLog},
+		{"another note", string(notCheckpoint), ledgertest.Trusting(t, k), ledger.Malformed},
+		{"huge", good + strings.Repeat("— a AAAAAAAA\n", 30_000), ledgertest.Trusting(t, k), ledger.Malformed},
 	} {
 		_, err := ledger.OpenCheckpoint([]byte(c.signed), c.keys)
 		var e *ledger.CheckpointError
@@ -172,18 +156,18 @@ func TestOpenCheckpointSaysWhatIsWrong(t *testing.T) {
 
 // A name in a signature line is anybody's text; it must not steer a terminal.
 func TestForeignNamesAreShownEscaped(t *testing.T) {
-	signed := string(sign(t, ledger.Events, 1, numbered(1)[0], testKey(t, 1)))
-	signed = strings.Replace(signed, "— "+origin, "— \x7f\u009b31mtrusted\u202e", 1)
-	_, err := ledger.OpenCheckpoint([]byte(signed), trusting(t, testKey(t, 2)))
+	signed := string(ledgertest.Sign(t, ledger.Events, 1, ledgertest.Numbered(1)[0], ledgertest.Key(t, 1)))
+	signed = strings.Replace(signed, "— "+ledgertest.Origin, "— \x7f\u009b31mtrusted\u202e", 1)
+	_, err := ledger.OpenCheckpoint([]byte(signed), ledgertest.Trusting(t, ledgertest.Key(t, 2)))
 	if err == nil || strings.ContainsAny(err.Error(), "\x7f\u009b\u202e") {
 		t.Errorf("%q", err)
 	}
 }
 
 func TestMutatedCheckpointNeverOpensAsAnother(t *testing.T) {
-	k := testKey(t, 1)
-	good := sign(t, ledger.Events, 1234, numbered(1)[0], k, testKey(t, 2))
-	keys := trusting(t, k)
+	k := ledgertest.Key(t, 1)
+	good := ledgertest.Sign(t, ledger.Events, 1234, ledgertest.Numbered(1)[0], k, ledgertest.Key(t, 2))
+	keys := ledgertest.Trusting(t, k)
 	want, err := ledger.OpenCheckpoint(good, keys)
 	if err != nil {
 		t.Fatal(err)
@@ -199,15 +183,15 @@ func TestMutatedCheckpointNeverOpensAsAnother(t *testing.T) {
 }
 
 func FuzzOpenCheckpoint(f *testing.F) {
-	k := testKey(f, 1)
-	f.Add(string(sign(f, ledger.Events, 1234, numbered(1)[0], k)))
+	k := ledgertest.Key(f, 1)
+	f.Add(string(ledgertest.Sign(f, ledger.Events, 1234, ledgertest.Numbered(1)[0], k)))
 	f.Add("a\n0\n47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\nx\n")
-	keys := trusting(f, k)
+	keys := ledgertest.Trusting(f, k)
 	f.Fuzz(func(t *testing.T, text string) {
 		if c, err := ledger.ParseCheckpoint(text); err == nil && c.Text() != text {
 			t.Errorf("%q has another text: %q", text, c.Text())
 		}
-		if got, err := ledger.OpenCheckpoint([]byte(text), keys); err == nil && (got.Size != 1234 || got.Root != numbered(1)[0]) {
+		if got, err := ledger.OpenCheckpoint([]byte(text), keys); err == nil && (got.Size != 1234 || got.Root != ledgertest.Numbered(1)[0]) {
 			t.Errorf("opened %q", text)
 		}
 	})

@@ -10,29 +10,12 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"audittrail/modules/ledger"
+	"audittrail/modules/ledger/ledgertest"
 )
 
 const origin = "audit.example.com/shop"
 
 // testKey is a signing key that everybody knows: its seed is 32 times one byte.
-func testKey(t testing.TB, seed byte) ledger.SigningKey {
-	t.Helper()
-	k, err := ledger.GenerateKey(origin, bytes.NewReader(bytes.Repeat([]byte{seed}, 32)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return k
-}
-
-func keysOf(t testing.TB, texts ...string) ledger.Keys {
-	t.Helper()
-	keys, err := ledger.ParseKeys(texts...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return keys
-}
-
 // Two seeds, as numbers, whose keys have one id as keys of the events: of 2³² ids some 80,000 keys are enough
 // to find such a pair, for anybody.
 const firstOfOneID, secondOfOneID = 6615, 25762
@@ -70,14 +53,9 @@ func TestTwoKeysOfOneNameAndIDAreNotTrustedTogether(t *testing.T) {
 }
 
 // trusting are the keys of both logs.
-func trusting(t testing.TB, k ledger.SigningKey) ledger.Keys {
-	t.Helper()
-	return keysOf(t, k.VerifierKey(ledger.Events), k.VerifierKey(ledger.Access))
-}
-
 func TestSigningKeyIsReadBack(t *testing.T) {
 	for seed := range 100 { // base64 has + among its letters, which also parts the key
-		k := testKey(t, byte(seed))
+		k := ledgertest.Key(t, byte(seed))
 		got, err := ledger.ParseSigningKeys(k.Secret(), origin)
 		if err != nil || len(got) != 1 || !got[0].Equal(k) || got[0].Origin() != origin {
 			t.Fatalf("seed %d: %v, %v", seed, got, err)
@@ -86,7 +64,7 @@ func TestSigningKeyIsReadBack(t *testing.T) {
 }
 
 func TestSeveralSigningKeys(t *testing.T) {
-	a, b := testKey(t, 1), testKey(t, 2)
+	a, b := ledgertest.Key(t, 1), ledgertest.Key(t, 2)
 	for _, sep := range []string{",", ", ", "\n", ",\n"} {
 		got, err := ledger.ParseSigningKeys(a.Secret()+sep+b.Secret()+"\n", "")
 		if err != nil || len(got) != 2 || !got[0].Equal(a) || !got[1].Equal(b) || a.Equal(b) {
@@ -96,7 +74,7 @@ func TestSeveralSigningKeys(t *testing.T) {
 }
 
 func TestBadSigningKeysAreNamedAndNotQuoted(t *testing.T) {
-	k := testKey(t, 1)
+	k := ledgertest.Key(t, 1)
 	secret := k.Secret()
 	for _, c := range []struct{ name, text, want string }{
 		{"none", " \n", "holds no key"},
@@ -130,7 +108,7 @@ func named(t *testing.T, origin string) ledger.SigningKey {
 
 // Also where it stands in a member that is not exported, whose methods fmt can't call.
 func TestPrintingASigningKeyShowsItsNameOnly(t *testing.T) {
-	k := testKey(t, 'Z')
+	k := ledgertest.Key(t, 'Z')
 	type holder struct{ k ledger.SigningKey }
 	type far struct {
 		keys []holder
@@ -189,7 +167,7 @@ func TestOrigins(t *testing.T) {
 
 // The keys are note keys: the note package itself signs and verifies with them.
 func TestKeysAreNoteKeys(t *testing.T) {
-	k := testKey(t, 7)
+	k := ledgertest.Key(t, 7)
 	if _, err := note.NewSigner(k.Secret()); err != nil {
 		t.Error(err)
 	}
@@ -217,7 +195,7 @@ func TestKeysAreNoteKeys(t *testing.T) {
 func TestTooManySigningKeys(t *testing.T) {
 	var texts []string
 	for seed := range byte(17) {
-		texts = append(texts, testKey(t, seed).Secret())
+		texts = append(texts, ledgertest.Key(t, seed).Secret())
 	}
 	if keys, err := ledger.ParseSigningKeys(strings.Join(texts[:16], ","), origin); err != nil || len(keys) != 16 {
 		t.Errorf("sixteen: %v", err)
@@ -234,9 +212,9 @@ func capitals(key string) string {
 }
 
 func TestParseKeys(t *testing.T) {
-	a, b := testKey(t, 1), testKey(t, 2)
+	a, b := ledgertest.Key(t, 1), ledgertest.Key(t, 2)
 	file := "# keys of the shop\n\n" + a.VerifierKey(ledger.Events) + "\r\n  " + a.VerifierKey(ledger.Access) + "\n"
-	keys := keysOf(t, file, b.VerifierKey(ledger.Events), a.VerifierKey(ledger.Events))
+	keys := ledgertest.Keys(t, file, b.VerifierKey(ledger.Events), a.VerifierKey(ledger.Events))
 	if ids := keys.IDs(); len(ids) != 3 || !strings.HasPrefix(ids[0], origin+"/access+") {
 		t.Error(ids)
 	}

@@ -5,10 +5,11 @@ import (
 	"testing"
 
 	"audittrail/modules/ledger"
+	"audittrail/modules/ledger/ledgertest"
 )
 
 func TestEventLeafIsTheCanonicalFormsHash(t *testing.T) {
-	for _, s := range storedEvents(t, 200) {
+	for _, s := range ledgertest.StoredEvents(t, 200) {
 		want := ledger.Hash(sha256.Sum256(append([]byte{0}, s.Canonical()...)))
 		if got := ledger.EventLeaf(&s); got != want || ledger.LeafHash(s.Canonical()) != want {
 			t.Errorf("event %d: %s", s.Position, got)
@@ -22,7 +23,7 @@ func TestEventLeafIsTheCanonicalFormsHash(t *testing.T) {
 }
 
 func TestHashHasOneSpelling(t *testing.T) {
-	h := numbered(1)[0]
+	h := ledgertest.Numbered(1)[0]
 	if got, err := ledger.ParseHash(h.String()); err != nil || got != h {
 		t.Error(got, err)
 	}
@@ -44,7 +45,7 @@ func TestHashHasOneSpelling(t *testing.T) {
 
 // Ingest makes a leaf for each event: its 3 % of an event's time are about a microsecond.
 func BenchmarkEventLeaf(b *testing.B) {
-	s := storedEvents(b, 1)[0]
+	s := ledgertest.StoredEvents(b, 1)[0]
 	b.SetBytes(int64(len(s.Canonical())))
 	b.ReportAllocs()
 	for b.Loop() {

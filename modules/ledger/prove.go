@@ -147,3 +147,15 @@ func locate(id compact.NodeID) (tile TileID, row, index int) {
 	tile = TileID{int(id.Level) / TileHeight, int64(first / TileWidth)}
 	return tile, row, int(first%TileWidth) >> row
 }
+
+// AppendJSON appends the proof as bundles and the API have it: an array of hashes in base64.
+func (p Proof) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '[')
+	for i, h := range p {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(append(append(dst, '"'), h.String()...), '"')
+	}
+	return append(dst, ']')
+}

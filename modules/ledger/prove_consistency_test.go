@@ -6,17 +6,18 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"audittrail/modules/ledger"
+	"audittrail/modules/ledger/ledgertest"
 )
 
 func TestProveConsistency(t *testing.T) {
 	const size = 40
-	m := newMemory(t, numbered(size))
-	head := ledger.Checkpoint{Size: size, Root: m.root(size)}
+	m := ledgertest.NewMemory(t, ledgertest.Numbered(size))
+	head := ledger.Checkpoint{Size: size, Root: m.Root(size)}
 	for to := int64(1); to <= size; to++ {
 		for from := int64(1); from <= to; from++ {
 			proof, err := ledger.ProveConsistency(t.Context(), m, head, from, to)
 			require.NoError(t, err)
-			require.NoError(t, ledger.VerifyConsistency(from, to, m.root(from), m.root(to), proof))
+			require.NoError(t, ledger.VerifyConsistency(from, to, m.Root(from), m.Root(to), proof))
 		}
 	}
 	head.Root[0] ^= 1
@@ -33,13 +34,13 @@ func TestNoConsistencyOfChangedHashes(t *testing.T) {
 		changed  int
 		from, to int64
 	}{{0, 256, 300}, {1, 1, 512}, {0, 300, 512}, {1, 512, 66_000}, {1, 512, size}} {
-		m := newMemory(t, numbered(size))
-		m.build(size)
-		head := ledger.Checkpoint{Size: size, Root: m.root(size)}
+		m := ledgertest.NewMemory(t, ledgertest.Numbered(size))
+		m.Build(size)
+		head := ledger.Checkpoint{Size: size, Root: m.Root(size)}
 		_, err := ledger.ProveConsistency(t.Context(), m, head, c.from, c.to)
 		require.NoError(t, err)
-		m.tiles[ledger.TileID{Level: 1}][c.changed][0] ^= 1
-		require.Equal(t, head.Root, m.root(size), "the root does not show it")
+		m.Stored[ledger.TileID{Level: 1}][c.changed][0] ^= 1
+		require.Equal(t, head.Root, m.Root(size), "the root does not show it")
 		proof, err := ledger.ProveConsistency(t.Context(), m, head, c.from, c.to)
 		var fault *ledger.EvidenceError
 		require.ErrorAs(t, err, &fault, "from %d to %d", c.from, c.to)

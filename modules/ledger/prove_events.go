@@ -56,7 +56,7 @@ func SignedHead(signed []byte, log Log) (Checkpoint, error) {
 		return Checkpoint{}, &EvidenceError{Detail: err.Error()}
 	}
 	if of, ok := LogOf(c.Origin); !ok || of != log {
-		return Checkpoint{}, &EvidenceError{Detail: "is of " + printable(c.Origin) + ", which is not the log of " + string(log)}
+		return Checkpoint{}, &EvidenceError{Detail: "is of " + Printable(c.Origin) + ", which is not the log of " + string(log)}
 	}
 	return c, nil
 }

@@ -7,12 +7,13 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"audittrail/modules/ledger"
+	"audittrail/modules/ledger/ledgertest"
 )
 
 // served is the log as its tiles are served: all that x/mod's client knows of it.
 type served struct {
 	t *testing.T
-	m *memory
+	m *ledgertest.Memory
 }
 
 func (served) Height() int { return ledger.TileHeight }
@@ -39,19 +40,19 @@ func (s served) ReadTiles(tiles []tlog.Tile) ([][]byte, error) {
 // its proofs are ours.
 func TestTlogsClientReadsOurTiles(t *testing.T) {
 	const size, earlier = 70_123, 66_000
-	m := newMemory(t, numbered(size))
-	m.build(size)
-	tree := tlog.Tree{N: size, Hash: tlog.Hash(m.root(size))}
+	m := ledgertest.NewMemory(t, ledgertest.Numbered(size))
+	m.Build(size)
+	tree := tlog.Tree{N: size, Hash: tlog.Hash(m.Root(size))}
 	reader := tlog.TileHashReader(tree, served{t, m})
 	for _, index := range []int64{0, 255, 256, 65_535, 65_536, 70_000, size - 1} {
 		p, err := tlog.ProveRecord(size, index, reader)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := tlog.CheckRecord(p, size, tree.Hash, index, tlog.Hash(m.leaves[index])); err != nil {
+		if err := tlog.CheckRecord(p, size, tree.Hash, index, tlog.Hash(m.Hashes[index])); err != nil {
 			t.Errorf("%d: %v", index, err)
 		}
-		if ours := m.inclusion(size, index)[0]; !same(ours, p) {
+		if ours := m.Inclusion(size, index)[0]; !same(ours, p) {
 			t.Errorf("%d: another proof", index)
 		}
 	}
@@ -59,10 +60,10 @@ func TestTlogsClientReadsOurTiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := tlog.CheckTree(p, size, tree.Hash, earlier, tlog.Hash(m.root(earlier))); err != nil {
+	if err := tlog.CheckTree(p, size, tree.Hash, earlier, tlog.Hash(m.Root(earlier))); err != nil {
 		t.Error(err)
 	}
-	if !same(m.consistency(earlier, size), p) {
+	if !same(m.Consistency(earlier, size), p) {
 		t.Error("another proof of consistency")
 	}
 }
@@ -81,7 +82,7 @@ func same(ours ledger.Proof, theirs []tlog.Hash) bool {
 
 // A checkpoint's text is a tree of the checksum database under another first line.
 func TestTlogReadsOurCheckpoints(t *testing.T) {
-	c := ledger.Checkpoint{Origin: "x", Size: 1234, Root: numbered(1)[0]}
+	c := ledger.Checkpoint{Origin: "x", Size: 1234, Root: ledgertest.Numbered(1)[0]}
 	tree, err := tlog.ParseTree([]byte("go.sum database tree\n" + strings.TrimPrefix(c.Text(), "x\n")))
 	if err != nil || tree.N != c.Size || tree.Hash != tlog.Hash(c.Root) {
 		t.Error(tree, err)

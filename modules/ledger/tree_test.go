@@ -14,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"audittrail/modules/ledger"
+	"audittrail/modules/ledger/ledgertest"
 )
 
 // The entries and roots that Certificate Transparency's own tests use for RFC 6962.
@@ -26,7 +27,7 @@ func TestRFC6962KnownVectors(t *testing.T) {
 		}
 		leaves = append(leaves, ledger.LeafHash(b))
 	}
-	m := newMemory(t, leaves)
+	m := ledgertest.NewMemory(t, leaves)
 	for size, want := range []string{
 		"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
 		"6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
@@ -38,7 +39,7 @@ func TestRFC6962KnownVectors(t *testing.T) {
 		"ddb89be403809e325750d3d263cd78929c2942b7942a34b77e122c9594a74c8c",
 		"5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328",
 	} {
-		if root := m.root(int64(size)); hex.EncodeToString(root[:]) != want {
+		if root := m.Root(int64(size)); hex.EncodeToString(root[:]) != want {
 			t.Errorf("size %d: root %x", size, root)
 		}
 	}
@@ -55,37 +56,37 @@ func sizes(most int) *rapid.Generator[int] {
 
 // Whatever batches a log grows by, and whenever tiles are built, its root is the plain one.
 func TestRootOfAnyGrowthIsThePlainOne(t *testing.T) {
-	all := numbered(140_000)
+	all := ledgertest.Numbered(140_000)
 	rapid.Check(t, func(rt *rapid.T) {
-		m := newMemory(t, nil)
+		m := ledgertest.NewMemory(t, nil)
 		for range rapid.IntRange(1, 6).Draw(rt, "appends") {
-			count := sizes(len(all)-len(m.leaves)).Draw(rt, "batch")
-			m.leaves = all[:len(m.leaves)+count]
+			count := sizes(len(all)-len(m.Hashes)).Draw(rt, "batch")
+			m.Hashes = all[:len(m.Hashes)+count]
 			if rapid.Bool().Draw(rt, "build") {
-				m.build(int64(len(m.leaves)))
+				m.Build(int64(len(m.Hashes)))
 			}
-			if size := rapid.IntRange(0, len(m.leaves)).Draw(rt, "size"); m.root(int64(size)) != plainRoot(all[:size]) {
-				rt.Fatalf("another root at size %d of %d", size, len(m.leaves))
+			if size := rapid.IntRange(0, len(m.Hashes)).Draw(rt, "size"); m.Root(int64(size)) != ledgertest.PlainRoot(all[:size]) {
+				rt.Fatalf("another root at size %d of %d", size, len(m.Hashes))
 			}
 		}
 	})
 }
 
 func TestEachProofOfASmallLogVerifies(t *testing.T) {
-	m := newMemory(t, numbered(70))
+	m := ledgertest.NewMemory(t, ledgertest.Numbered(70))
 	for size := int64(1); size <= 70; size++ {
-		root := m.root(size)
+		root := m.Root(size)
 		for index := range size {
-			p := m.inclusion(size, index)[0]
-			if err := proof.VerifyInclusion(rfc6962.DefaultHasher, uint64(index), uint64(size), m.leaves[index][:], slicesOf(p), root[:]); err != nil {
+			p := m.Inclusion(size, index)[0]
+			if err := proof.VerifyInclusion(rfc6962.DefaultHasher, uint64(index), uint64(size), m.Hashes[index][:], slicesOf(p), root[:]); err != nil {
 				t.Fatalf("inclusion of %d in %d: %v", index, size, err)
 			}
-			if err := ledger.VerifyInclusion(m.leaves[index], index, size, p, root); err != nil {
+			if err := ledger.VerifyInclusion(m.Hashes[index], index, size, p, root); err != nil {
 				t.Fatalf("inclusion of %d in %d: %v", index, size, err)
 			}
 		}
 		for from := int64(1); from <= size; from++ {
-			p, old := m.consistency(from, size), m.root(from)
+			p, old := m.Consistency(from, size), m.Root(from)
 			if err := proof.VerifyConsistency(rfc6962.DefaultHasher, uint64(from), uint64(size), slicesOf(p), old[:], root[:]); err != nil {
 				t.Fatalf("consistency of %d and %d: %v", from, size, err)
 			}
@@ -94,30 +95,30 @@ func TestEachProofOfASmallLogVerifies(t *testing.T) {
 }
 
 func TestProofsOfLargeLogsVerify(t *testing.T) {
-	m := newMemory(t, numbered(140_000))
-	m.build(131_500)
+	m := ledgertest.NewMemory(t, ledgertest.Numbered(140_000))
+	m.Build(131_500)
 	rapid.Check(t, func(rt *rapid.T) {
 		size := int64(1 + sizes(139_999).Draw(rt, "size"))
-		root := m.root(size)
+		root := m.Root(size)
 		indexes := rapid.SliceOfN(rapid.Int64Range(0, size-1), 1, 30).Draw(rt, "indexes")
-		for i, p := range m.inclusion(size, indexes...) {
-			if err := ledger.VerifyInclusion(m.leaves[indexes[i]], indexes[i], size, p, root); err != nil {
+		for i, p := range m.Inclusion(size, indexes...) {
+			if err := ledger.VerifyInclusion(m.Hashes[indexes[i]], indexes[i], size, p, root); err != nil {
 				rt.Fatalf("inclusion of %d in %d: %v", indexes[i], size, err)
 			}
 		}
 		from := rapid.Int64Range(1, size).Draw(rt, "from")
-		if err := ledger.VerifyConsistency(from, size, m.root(from), root, m.consistency(from, size)); err != nil {
+		if err := ledger.VerifyConsistency(from, size, m.Root(from), root, m.Consistency(from, size)); err != nil {
 			rt.Fatalf("consistency of %d and %d: %v", from, size, err)
 		}
 	})
 }
 
 func TestMutatedInclusionNeverVerifies(t *testing.T) {
-	m := newMemory(t, numbered(3000))
+	m := ledgertest.NewMemory(t, ledgertest.Numbered(3000))
 	rapid.Check(t, func(rt *rapid.T) {
 		size := int64(2 + sizes(2998).Draw(rt, "size"))
 		index := rapid.Int64Range(0, size-1).Draw(rt, "index")
-		leaf, root, p := m.leaves[index], m.root(size), m.inclusion(size, index)[0]
+		leaf, root, p := m.Hashes[index], m.Root(size), m.Inclusion(size, index)[0]
 		switch rapid.IntRange(0, 6).Draw(rt, "mutation") {
 		case 0:
 			flip(rt, &leaf)
@@ -128,7 +129,7 @@ func TestMutatedInclusionNeverVerifies(t *testing.T) {
 		case 3:
 			p = slices.Delete(p, 0, rapid.IntRange(1, len(p)).Draw(rt, "cut"))
 		case 4:
-			p = append(p, m.leaves[0])
+			p = append(p, m.Hashes[0])
 		case 5:
 			other := rapid.Int64Range(-1, size).Filter(func(i int64) bool { return i != index }).Draw(rt, "other index")
 			index = other
@@ -144,11 +145,11 @@ func TestMutatedInclusionNeverVerifies(t *testing.T) {
 }
 
 func TestMutatedConsistencyNeverVerifies(t *testing.T) {
-	m := newMemory(t, numbered(3000))
+	m := ledgertest.NewMemory(t, ledgertest.Numbered(3000))
 	rapid.Check(t, func(rt *rapid.T) {
 		to := int64(2 + sizes(2998).Draw(rt, "to"))
 		from := rapid.Int64Range(1, to-1).Draw(rt, "from")
-		old, root, p := m.root(from), m.root(to), m.consistency(from, to)
+		old, root, p := m.Root(from), m.Root(to), m.Consistency(from, to)
 		switch rapid.IntRange(0, 5).Draw(rt, "mutation") {
 		case 0:
 			flip(rt, &old)
@@ -171,7 +172,7 @@ func TestMutatedConsistencyNeverVerifies(t *testing.T) {
 
 // An empty log must not vouch for whatever is shown as its root.
 func TestConsistencyWithAnEmptyLog(t *testing.T) {
-	empty, one := ledger.EmptyRoot(), numbered(1)[0]
+	empty, one := ledger.EmptyRoot(), ledgertest.Numbered(1)[0]
 	for _, c := range []struct {
 		name             string
 		from, to         int64
@@ -192,7 +193,7 @@ func TestConsistencyWithAnEmptyLog(t *testing.T) {
 			t.Errorf("%s: %v", c.name, err)
 		}
 	}
-	if _, err := newMemory(t, numbered(1)).prover(1).Consistency(t.Context(), 0); err == nil {
+	if _, err := ledgertest.NewMemory(t, ledgertest.Numbered(1)).Prover(1).Consistency(t.Context(), 0); err == nil {
 		t.Error("proved that a log follows an empty one")
 	}
 }
@@ -210,9 +211,9 @@ func TestProofsAreCapped(t *testing.T) {
 // x/mod's tlog knows the layout of tiles: what it reads from leaves is what is built here.
 func TestTilesAreThoseOfTlog(t *testing.T) {
 	const size = 66_700
-	m := newMemory(t, numbered(size))
+	m := ledgertest.NewMemory(t, ledgertest.Numbered(size))
 	for _, step := range []int64{0, 1, 255, 256, 300, 65_536, 65_537, size} {
-		m.build(step)
+		m.Build(step)
 	}
 	var stored []tlog.Hash
 	reader := tlog.HashReaderFunc(func(indexes []int64) ([]tlog.Hash, error) {
@@ -222,7 +223,7 @@ func TestTilesAreThoseOfTlog(t *testing.T) {
 		}
 		return out, nil
 	})
-	for i, leaf := range m.leaves {
+	for i, leaf := range m.Hashes {
 		hashes, err := tlog.StoredHashesForRecordHash(int64(i), tlog.Hash(leaf), reader)
 		if err != nil {
 			t.Fatal(err)
@@ -246,8 +247,8 @@ func TestTilesAreThoseOfTlog(t *testing.T) {
 		if !slices.Equal(ledger.AppendHashes(nil, got), want) || id.WidthAt(size) != tile.W {
 			t.Fatalf("tile %v differs", tile)
 		}
-		if tile.L > 0 && len(m.tiles[id]) != tile.W {
-			t.Errorf("of tile %v %d hashes are stored", tile, len(m.tiles[id]))
+		if tile.L > 0 && len(m.Stored[id]) != tile.W {
+			t.Errorf("of tile %v %d hashes are stored", tile, len(m.Stored[id]))
 		}
 		path := id.Path(tile.W)
 		if back, width, err := ledger.ParseTilePath(path); err != nil || back != id || width != tile.W || "tile/8/"+path != tile.Path() {
@@ -271,7 +272,7 @@ func TestTilePathsHaveOneSpelling(t *testing.T) {
 
 // An index so large that its first position overflows is of no tile.
 func TestTilesBeyondAnyLogAreEmpty(t *testing.T) {
-	m := newMemory(t, numbered(300))
+	m := ledgertest.NewMemory(t, ledgertest.Numbered(300))
 	for _, id := range []ledger.TileID{{Level: 0, Index: 1 << 56}, {Level: 1, Index: 1 << 56}, {Level: 0, Index: -1}, {Level: 7, Index: 1}} {
 		if width := id.WidthAt(math.MaxInt64); width != 0 && id.Index != 1 {
 			t.Errorf("%v has %d hashes", id, width)
@@ -284,13 +285,13 @@ func TestTilesBeyondAnyLogAreEmpty(t *testing.T) {
 
 // A store that answers less than it has, or none of what was built, still gives the same hashes.
 func TestMissingTilesAreComputed(t *testing.T) {
-	m := newMemory(t, numbered(140_000))
-	m.build(140_000)
-	proofs := m.inclusion(140_000, 5, 70_000, 139_999)
-	for id, hashes := range m.tiles {
-		m.tiles[id] = hashes[:len(hashes)/3]
+	m := ledgertest.NewMemory(t, ledgertest.Numbered(140_000))
+	m.Build(140_000)
+	proofs := m.Inclusion(140_000, 5, 70_000, 139_999)
+	for id, hashes := range m.Stored {
+		m.Stored[id] = hashes[:len(hashes)/3]
 	}
-	for i, p := range m.inclusion(140_000, 5, 70_000, 139_999) {
+	for i, p := range m.Inclusion(140_000, 5, 70_000, 139_999) {
 		if !slices.Equal(p, proofs[i]) {
 			t.Errorf("proof %d differs", i)
 		}
@@ -298,39 +299,39 @@ func TestMissingTilesAreComputed(t *testing.T) {
 }
 
 func TestBuildTilesGoesOnAfterAFailure(t *testing.T) {
-	m, broken := newMemory(t, numbered(200_000)), errors.New("no space left")
-	whole := newMemory(t, m.leaves)
-	whole.build(200_000)
-	for m.size < 200_000 {
+	m, broken := ledgertest.NewMemory(t, ledgertest.Numbered(200_000)), errors.New("no space left")
+	whole := ledgertest.NewMemory(t, m.Hashes)
+	whole.Build(200_000)
+	for m.Size < 200_000 {
 		steps := 0
-		err := ledger.BuildTiles(t.Context(), m, m.size, 200_000, func(ctx context.Context, size int64, parts []ledger.TilePart) error {
+		err := ledger.BuildTiles(t.Context(), m, m.Size, 200_000, func(ctx context.Context, size int64, parts []ledger.TilePart) error {
 			if steps++; steps > 1 {
 				return broken
 			}
-			return m.write(ctx, size, parts)
+			return m.Write(ctx, size, parts)
 		})
 		if err != nil && !errors.Is(err, broken) {
 			t.Fatal(err)
 		}
 	}
-	for id, hashes := range whole.tiles {
-		if !slices.Equal(hashes, m.tiles[id]) {
+	for id, hashes := range whole.Stored {
+		if !slices.Equal(hashes, m.Stored[id]) {
 			t.Errorf("tile %v differs", id)
 		}
 	}
-	if ledger.BuildTiles(t.Context(), m, 5, 4, m.write) == nil || ledger.BuildTiles(t.Context(), m, -1, 4, m.write) == nil {
+	if ledger.BuildTiles(t.Context(), m, 5, 4, m.Write) == nil || ledger.BuildTiles(t.Context(), m, -1, 4, m.Write) == nil {
 		t.Error("built backwards")
 	}
 }
 
 // unfit is a reader whose answers do not fit what it was asked for.
 type unfit struct {
-	*memory
+	*ledgertest.Memory
 	leaves, tiles func([][]ledger.Hash) [][]ledger.Hash // what becomes of its answers; nil for nothing
 }
 
 func (u unfit) Leaves(ctx context.Context, ranges []ledger.Range) ([][]ledger.Hash, error) {
-	answer, err := u.memory.Leaves(ctx, ranges)
+	answer, err := u.Memory.Leaves(ctx, ranges)
 	if u.leaves != nil {
 		answer = u.leaves(answer)
 	}
@@ -338,7 +339,7 @@ func (u unfit) Leaves(ctx context.Context, ranges []ledger.Range) ([][]ledger.Ha
 }
 
 func (u unfit) Tiles(ctx context.Context, ids []ledger.TileID) ([][]ledger.Hash, error) {
-	answer, err := u.memory.Tiles(ctx, ids)
+	answer, err := u.Memory.Tiles(ctx, ids)
 	if u.tiles != nil {
 		answer = u.tiles(answer)
 	}
@@ -347,8 +348,8 @@ func (u unfit) Tiles(ctx context.Context, ids []ledger.TileID) ([][]ledger.Hash,
 
 // A reader that answers too little or too much is refused: no root is made of it, and nothing panics.
 func TestReadersThatAnswerAmissAreRefused(t *testing.T) {
-	m := newMemory(t, numbered(70_000))
-	m.build(70_000)
+	m := ledgertest.NewMemory(t, ledgertest.Numbered(70_000))
+	m.Build(70_000)
 	answerLess := func(answer [][]ledger.Hash) [][]ledger.Hash { return answer[:len(answer)-1] }
 	answerMore := func(answer [][]ledger.Hash) [][]ledger.Hash { return append(answer, answer[0]) }
 	hashLess := func(answer [][]ledger.Hash) [][]ledger.Hash {
@@ -386,13 +387,13 @@ func TestReadersThatAnswerAmissAreRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if root, err := p.Root(t.Context()); err != nil || root != m.root(70_000) {
+	if root, err := p.Root(t.Context()); err != nil || root != m.Root(70_000) {
 		t.Error(err)
 	}
 }
 
 func TestOnlyWhatIsInTheLogIsProven(t *testing.T) {
-	p := newMemory(t, numbered(300)).prover(300)
+	p := ledgertest.NewMemory(t, ledgertest.Numbered(300)).Prover(300)
 	if _, err := p.Inclusion(t.Context(), 300); err == nil {
 		t.Error("proved what is not there")
 	}

@@ -135,4 +135,4 @@ func (k Keys) Texts(name string) (texts []string) {
 	return texts
 }
 
-func keyID(name string, hash uint32) string { return fmt.Sprintf("%s+%08x", printable(name), hash) }
+func keyID(name string, hash uint32) string { return fmt.Sprintf("%s+%08x", Printable(name), hash) }

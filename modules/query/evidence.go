@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"audittrail/modules/event"
+	"audittrail/modules/evidence"
 	"audittrail/modules/httpapi"
 	"audittrail/modules/ledger"
 	"audittrail/modules/store"
@@ -42,15 +43,15 @@ func (h *Handlers) GetEventProof(ctx context.Context, r httpapi.GetEventProofReq
 	if r.Params.IfNoneMatch != nil && httpserver.MatchesETag(*r.Params.IfNoneMatch, etag) {
 		return httpapi.Unchanged{ETag: etag}, nil
 	}
-	body, err := evidence(ctx, rows, &found, checkpoint, text)
+	body, err := proven(ctx, rows, &found, checkpoint, text)
 	if err != nil {
 		return nil, h.faults.counted(err)
 	}
 	return httpapi.EventEvidence{Body: body, Text: text, ETag: etag}, nil
 }
 
-// evidence proves the event, and checks the proof before anybody gets it.
-func evidence(ctx context.Context, rows ledger.Reader, e *event.Stored, checkpoint store.Checkpoint, text bool) ([]byte, error) {
+// proven returns the evidence of an event, and checks the proof before anybody gets it.
+func proven(ctx context.Context, rows ledger.Reader, e *event.Stored, checkpoint store.Checkpoint, text bool) ([]byte, error) {
 	signed := []byte(checkpoint.Note)
 	prover, err := ledger.NewEventProver(rows, signed)
 	if err != nil {
@@ -61,10 +62,10 @@ func evidence(ctx context.Context, rows ledger.Reader, e *event.Stored, checkpoi
 		return nil, err
 	}
 	if text {
-		return ledger.EventTextProof(e, proofs[0], signed).Append(nil), nil
+		return evidence.EventTextProof(e, proofs[0], signed).Append(nil), nil
 	}
 	var body bytes.Buffer
-	bundle, err := ledger.NewBundleWriter(&body, ledger.Events, signed)
+	bundle, err := evidence.NewBundleWriter(&body, ledger.Events, signed)
 	if err != nil {
 		return nil, err
 	}

@@ -9,7 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"audittrail/modules/ledger"
+	"audittrail/modules/evidence"
 )
 
 // BenchmarkEvidence asks for the evidence of one event after the other, over the whole API.
@@ -51,7 +51,7 @@ func BenchmarkExport(b *testing.B) {
 	})
 	b.Run("verify", func(b *testing.B) {
 		for b.Loop() {
-			report, err := ledger.Verify(bytes.NewReader(body.Bytes()), a.keys(b), nil)
+			report, err := evidence.Verify(bytes.NewReader(body.Bytes()), a.keys(b), nil)
 			require.NoError(b, err)
 			require.EqualValues(b, events, report.Proven, fmt.Sprint(report))
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
+	"audittrail/modules/evidence"
 	"audittrail/modules/ledger"
 	"audittrail/modules/store"
 )
@@ -91,12 +92,12 @@ func TestEvidenceOfAnEvent(t *testing.T) {
 			require.Contains(t, got.header.Get("Content-Type"), accept)
 			require.Equal(t, "private, no-cache", got.header.Get("Cache-Control"))
 			require.ElementsMatch(t, []string{"Authorization", "Accept"}, got.header.Values("Vary"))
-			var entry ledger.Entry
-			report, err := ledger.Verify(bytes.NewReader(got.body), a.keys(t), func(e ledger.Entry) { entry = e })
+			var entry evidence.Entry
+			report, err := evidence.Verify(bytes.NewReader(got.body), a.keys(t), func(e evidence.Entry) { entry = e })
 			require.NoError(t, err)
 			require.EqualValues(t, 1, report.Proven)
 			require.EqualValues(t, 2, report.Checkpoint.Size)
-			require.Equal(t, ledger.Entry{Number: 1, Index: int64(n - 1), ID: id(n)}, entry)
+			require.Equal(t, evidence.Entry{Number: 1, Index: int64(n - 1), ID: id(n)}, entry)
 		}
 	}
 	a.proof(t, 3, "").refused(t, http.StatusServiceUnavailable, "not_yet_signed", "")
@@ -247,8 +248,8 @@ func TestAnExportBreaksOffAtWhatDoesNotVerify(t *testing.T) {
 	require.NoError(t, response.Body.Close())
 	require.NotContains(t, string(body), last["eventId"])
 	require.NotContains(t, string(body), "\n]}", "it has no end")
-	_, err = ledger.Verify(bytes.NewReader(body), a.keys(t), nil)
-	var unreadable *ledger.UnreadableError
+	_, err = evidence.Verify(bytes.NewReader(body), a.keys(t), nil)
+	var unreadable *evidence.UnreadableError
 	require.ErrorAs(t, err, &unreadable, "what came before is as good as ever")
 	require.Equal(t, 1, a.evidenceFaults(t))
 	a.logged(t, "the stream was cut off", fmt.Sprintf("event %s at position %.0f", last["eventId"], last["position"]))

@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"audittrail/modules/event"
+	"audittrail/modules/evidence"
 	"audittrail/modules/ledger"
 )
 
@@ -20,14 +21,14 @@ func (h *Handlers) beginBundle(ctx context.Context) (int64, openExport, error) {
 		return 0, nil, h.faults.counted(err)
 	}
 	return prover.Size(), func(w io.Writer) (exportWriter, error) {
-		bundle, err := ledger.NewBundleWriter(w, ledger.Events, []byte(checkpoint.Note))
+		bundle, err := evidence.NewBundleWriter(w, ledger.Events, []byte(checkpoint.Note))
 		return bundleExport{bundle, prover, h.faults}, err
 	}, nil
 }
 
 // bundleExport writes events with their proofs. One that does not verify ends it.
 type bundleExport struct {
-	bundle *ledger.BundleWriter
+	bundle *evidence.BundleWriter
 	prover *ledger.EventProver
 	faults evidenceFaults
 }
@@ -51,12 +52,12 @@ func (h *Handlers) beginNDJSON(ctx context.Context) (int64, openExport, error) {
 		return 0, nil, err
 	}
 	return checkpoint.Size, func(w io.Writer) (exportWriter, error) {
-		return ndjsonExport{ledger.NewExportWriter(w, checkpoint.Note)}, nil
+		return ndjsonExport{evidence.NewExportWriter(w, checkpoint.Note)}, nil
 	}, nil
 }
 
 // ndjsonExport writes events, and the trailer.
-type ndjsonExport struct{ *ledger.ExportWriter }
+type ndjsonExport struct{ *evidence.ExportWriter }
 
 func (n ndjsonExport) page(_ context.Context, events []event.Stored) error { return n.Events(events) }
 

@@ -18,7 +18,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
-	"audittrail/modules/ledger"
+	"audittrail/modules/evidence"
 	"audittrail/modules/migrate/migratetest"
 	"audittrail/modules/query"
 )
@@ -54,11 +54,11 @@ func (a *api) exportAs(ctx context.Context, t testing.TB, format, filters string
 }
 
 // verified reads an export to its end and answers what was proven, in order.
-func (a *api) verified(t testing.TB, body io.ReadCloser) (ledger.Report, []int64) {
+func (a *api) verified(t testing.TB, body io.ReadCloser) (evidence.Report, []int64) {
 	t.Helper()
 	defer func() { require.NoError(t, body.Close()) }()
 	var indexes []int64
-	report, err := ledger.Verify(body, a.keys(t), func(e ledger.Entry) { indexes = append(indexes, e.Index) })
+	report, err := evidence.Verify(body, a.keys(t), func(e evidence.Entry) { indexes = append(indexes, e.Index) })
 	require.NoError(t, err)
 	require.Len(t, indexes, int(report.Proven))
 	return report, indexes
@@ -176,7 +176,7 @@ func largeExport(t *testing.T, format string) {
 	peak, read := uint64(0), int64(0)
 	seen := map[int64]bool{}
 	counted := io.TeeReader(io.MultiReader(bytes.NewReader(start), response.Body), writerFunc(func(p []byte) { read += int64(len(p)) }))
-	report, err := ledger.Verify(counted, a.keys(t), func(e ledger.Entry) {
+	report, err := evidence.Verify(counted, a.keys(t), func(e evidence.Entry) {
 		if seen[e.Index] = true; e.Number%500 == 0 {
 			runtime.ReadMemStats(&now)
 			peak = max(peak, now.HeapAlloc)
@@ -222,15 +222,15 @@ func cutExport(t *testing.T, format string) {
 	require.NotEmpty(t, body)
 	require.False(t, json.Valid(body))
 	require.NotContains(t, string(body), "permission denied")
-	_, err = ledger.Verify(bytes.NewReader(body), a.keys(t), nil)
+	_, err = evidence.Verify(bytes.NewReader(body), a.keys(t), nil)
 	if format == "bundle" {
-		var unreadable *ledger.UnreadableError
+		var unreadable *evidence.UnreadableError
 		require.ErrorAs(t, err, &unreadable)
 	} else {
 		require.NotContains(t, string(body), `"complete":`)
-		var fault *ledger.Fault
+		var fault *evidence.Fault
 		require.ErrorAs(t, err, &fault)
-		require.Equal(t, ledger.Incomplete, fault.Kind)
+		require.Equal(t, evidence.Incomplete, fault.Kind)
 	}
 	a.get(t, "/v1/events/export?format="+format).refused(t, http.StatusInternalServerError, "internal_error", "")
 }

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 
+	"audittrail/modules/evidence"
 	"audittrail/modules/ledger"
 	"audittrail/modules/migrate/migratetest"
 	"audittrail/modules/query"
@@ -103,13 +104,13 @@ func TestOtherProgramsReadTheLog(t *testing.T) {
 }
 
 // proofText is an event's proof in C2SP's text.
-func (a *api) proofText(t testing.TB, eventID string) ledger.TextProof {
+func (a *api) proofText(t testing.TB, eventID string) evidence.TextProof {
 	t.Helper()
 	r := a.request(t, "/v1/events/"+eventID+"/proof")
 	r.Header.Set("Accept", "text/plain")
 	got := a.send(t, r)
 	require.Equal(t, http.StatusOK, got.status, string(got.body))
-	text, err := ledger.ParseTextProof(got.body)
+	text, err := evidence.ParseTextProof(got.body)
 	require.NoError(t, err)
 	return text
 }

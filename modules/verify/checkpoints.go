@@ -77,9 +77,13 @@ func (w *walk) loadDue(ctx context.Context, size int64) error {
 
 // nextCheckpoints reads and verifies the next ones, and reports those that can't be trusted.
 func (w *walk) nextCheckpoints(ctx context.Context) ([]trusted, error) {
-	rows, err := w.readCheckpoints(ctx)
+	rows, more, err := w.view.Checkpoints(ctx, w.log, w.last, checkpointsAtATime)
 	if err != nil {
-		return nil, err
+		w.all, w.head.unreadable = true, true
+		return nil, w.unread(err, Finding{Kind: CheckpointUntrusted, Detail: fmt.Sprintf("checkpoints of sizes above %d can't be read, so that none of them was compared", w.last)})
+	}
+	if w.all = !more; len(rows) > 0 {
+		w.last = rows[len(rows)-1].Size
 	}
 	faults := w.run.verifySignatures(w.log, rows)
 	list := make([]trusted, 0, len(rows))
@@ -95,45 +99,15 @@ func (w *walk) nextCheckpoints(ctx context.Context) ([]trusted, error) {
 			list = append(list, unknown)
 			continue
 		}
-		if w.head.noteForeign(c.Size, err) {
+		var other *otherLedgerError
+		if errors.As(err, &other) {
+			w.head.putAside(group{byOtherLedger, other.base}, sizes{1, c.Size, c.Size})
 			continue
 		}
 		w.report(Finding{Kind: CheckpointUntrusted, Detail: fmt.Sprintf("the checkpoint of size %d can't be trusted: %v", c.Size, err)})
 	}
 	w.head.checkpoints += int64(len(rows))
 	return list, nil
-}
-
-// readCheckpoints reads the next ones. One that can't be read is reported, and passed over.
-func (w *walk) readCheckpoints(ctx context.Context) ([]store.Checkpoint, error) {
-	for {
-		rows, more, err := w.view.Checkpoints(ctx, w.log, w.last, w.page)
-		var bad *store.UnreadableError
-		if err == nil {
-			if w.all = !more; len(rows) > 0 {
-				w.last = rows[len(rows)-1].Size
-			}
-			return rows, nil
-		}
-		if !errors.As(err, &bad) {
-			return nil, err
-		}
-		if w.page = w.page / 10; w.page > 0 && w.run.mayRetry() {
-			continue
-		}
-		w.page, w.unreadable = checkpointsAtATime, true
-		size, ok, err := w.view.CheckpointAfter(ctx, w.log, w.last)
-		if ok && w.run.mayRetry() {
-			w.report(Finding{Kind: CheckpointUntrusted, Detail: fmt.Sprintf("the checkpoint of size %d can't be read: %s", size, bad.Reason())})
-			w.last = size
-			continue
-		}
-		w.all = true
-		if err == nil {
-			err = bad
-		}
-		return nil, w.unread(err, Finding{Kind: CheckpointUntrusted, Detail: fmt.Sprintf("the checkpoints of sizes above %d can't be read", w.last)})
-	}
 }
 
 // verifySignatures verifies checkpoints on all cores. A signature takes as long as hashing a hundred

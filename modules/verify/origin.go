@@ -1,7 +1,6 @@
 package verify
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -9,7 +8,6 @@ import (
 	"strings"
 
 	"audittrail/modules/ledger"
-	"audittrail/modules/store"
 )
 
 // All checkpoints of a database are of one ledger: its base origin, ledger.origin. Keys of several may be
@@ -17,9 +15,8 @@ import (
 // have copied it into this database, or exchanged the whole database for the other one.
 //
 // So one base decides, and it is taken from where it is hardest to change: the notary's memory
-// (Options.Origin); else a checkpoint that was kept outside; else the keys, if all are of one ledger. Only
-// if none of them tells does the database itself, by its first trusted checkpoint; the Report says so then,
-// since a database that was exchanged as a whole would decide so too.
+// (Options.Origin); else a checkpoint that was kept outside; else the keys, which then have to be of one
+// ledger. The database itself decides nothing: one that was exchanged as a whole would decide wrongly.
 
 // baseOf is the base origin of a log's checkpoints or key; ok is false where it is no log of ours.
 func baseOf(origin string) (base string, ok bool) {
@@ -38,49 +35,23 @@ func bases(keys ledger.Keys) map[string]bool {
 	return found
 }
 
-// decideOrigin finds out which ledger the database has to be of.
-func (r *run) decideOrigin(ctx context.Context, v *store.View) error {
-	if r.origin != "" {
-		return nil
-	}
-	given := bases(r.opts.Keys)
-	if len(given) == 1 {
-		for base := range given {
-			r.origin = base
-		}
-		return nil
-	}
-	for _, log := range ledger.Logs() {
-		if r.origin != "" {
-			break
-		}
-		if err := r.firstOrigin(ctx, v, log); err != nil {
-			return err
-		}
-	}
-	if r.origin != "" {
-		r.notice(Notice{Detail: fmt.Sprintf("Keys of %d ledgers were given. That this database is the one of %s is told by nothing but its own first checkpoint", len(given), r.origin)})
-	}
-	return nil
+// OriginError says that keys of several ledgers were given, and nothing tells which one the database is of.
+type OriginError struct{ Ledgers []string }
+
+func (e *OriginError) Error() string {
+	return "keys of several ledgers were given, and nothing outside of the database tells which one it is of: give only the keys of one of " + strings.Join(e.Ledgers, ", ")
 }
 
-// firstOrigin takes the origin of a log's first trusted checkpoint.
-func (r *run) firstOrigin(ctx context.Context, v *store.View, log ledger.Log) error {
-	for after, more := int64(-1), true; more; {
-		list, others, err := v.Checkpoints(ctx, log, after, checkpointsAtATime)
-		if err != nil {
-			return passable(err) // the walk reports it
-		}
-		for _, c := range list {
-			after = c.Size
-			signed, err := ledger.OpenCheckpoint([]byte(c.Note), r.opts.Keys)
-			if base, ok := baseOf(signed.Origin); err == nil && ok {
-				r.origin = base
-				return nil
-			}
-		}
-		more = others
+// decideOrigin decides which ledger the database has to be of.
+func (r *run) decideOrigin() error {
+	if r.origin != "" {
+		return nil
 	}
+	given := slices.Sorted(maps.Keys(bases(r.opts.Keys)))
+	if len(given) > 1 {
+		return &OriginError{given}
+	}
+	r.origin = strings.Join(given, "")
 	return nil
 }
 
@@ -103,30 +74,4 @@ type otherLedgerError struct{ base, want string }
 
 func (e *otherLedgerError) Error() string {
 	return fmt.Sprintf("it is signed for another ledger: %s, and not %s", e.base, e.want)
-}
-
-// noteForeign counts a checkpoint of another ledger, and says whether err is that.
-func (h *head) noteForeign(size int64, err error) bool {
-	var other *otherLedgerError
-	if !errors.As(err, &other) {
-		return false
-	}
-	sizes := h.foreign[other.base]
-	if sizes == nil && len(h.foreign) < unknownKept {
-		sizes = &unknownSizes{}
-		h.foreign[other.base] = sizes
-	}
-	if sizes != nil {
-		sizes.add(size)
-	}
-	return sizes != nil
-}
-
-// explainForeign reports the checkpoints of each other ledger in one finding: a database that was exchanged
-// has nothing else.
-func (r *run) explainForeign(log ledger.Log, h *head) {
-	for _, base := range slices.Sorted(maps.Keys(h.foreign)) {
-		said := fmt.Sprintf("signed for another ledger: %s, and not %s. Either this is another ledger's database, or they were put into this one", base, r.origin)
-		r.findings.add(Finding{Kind: CheckpointUntrusted, Log: log, Detail: h.foreign[base].text(said)})
-	}
 }

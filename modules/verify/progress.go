@@ -11,8 +11,8 @@ type Progress struct {
 	Phase   string
 	Events  int64         // rows read and hashed so far
 	Rate    float64       // of them a second
-	Left    time.Duration // about; 0 where it can't be told yet
-	Percent int           // of all work
+	Left    time.Duration // about, of this phase; 0 where it can't be told yet
+	Percent int           // of this phase
 }
 
 // progress keeps count. Its zero value is ready.
@@ -23,45 +23,35 @@ type progress struct {
 
 	mu          sync.Mutex
 	text        string
+	phase       time.Time // when it began
 	done, tasks int64
 }
 
-func (p *progress) expect(tasks int64) {
+// begin begins a phase of so many tasks. They are pieces of one size but for a few, so that their number tells
+// about how much is left.
+func (p *progress) begin(phase string, tasks int64) {
 	p.mu.Lock()
-	p.tasks, p.text = tasks, "recomputing the log"
-	p.mu.Unlock()
-	p.report()
+	defer p.mu.Unlock()
+	p.text, p.phase, p.done, p.tasks = phase, time.Now(), -1, tasks
+	p.step()
 }
 
 func (p *progress) taskDone() {
 	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.step()
+}
+
+// step counts a task, and tells the present state. The caller holds mu.
+func (p *progress) step() {
 	p.done++
-	p.mu.Unlock()
-	p.report()
-}
-
-func (p *progress) phase(text string) {
-	p.mu.Lock()
-	p.text = text
-	p.mu.Unlock()
-	p.report()
-}
-
-// report tells the present state. Tasks are pieces of one size but for a few, so that their number tells
-// about how much is left.
-func (p *progress) report() {
 	if p.tell == nil {
 		return
 	}
-	p.mu.Lock()
-	state := Progress{Phase: p.text, Events: p.rows.Load()}
-	done, tasks := p.done, p.tasks
-	p.mu.Unlock()
-	elapsed := time.Since(p.began)
-	state.Rate = float64(state.Events) / elapsed.Seconds()
-	if tasks > 0 && done > 0 {
-		state.Percent = int(100 * done / tasks)
-		state.Left = time.Duration(float64(elapsed) / float64(done) * float64(tasks-done)).Round(time.Second)
+	state := Progress{Phase: p.text, Events: p.rows.Load(), Rate: float64(p.rows.Load()) / time.Since(p.began).Seconds()}
+	if p.done > 0 {
+		state.Percent = int(100 * p.done / p.tasks)
+		state.Left = time.Duration(float64(time.Since(p.phase)) / float64(p.done) * float64(p.tasks-p.done)).Round(time.Second)
 	}
 	p.tell(state)
 }

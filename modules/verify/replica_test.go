@@ -1,13 +1,10 @@
 package verify_test
 
 import (
-	"context"
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"audittrail/modules/ledger"
@@ -15,7 +12,8 @@ import (
 	"audittrail/modules/verify"
 )
 
-// TestAReplicaThatIsBehind: what it does not have yet was not put back.
+// TestAReplicaThatIsBehind: what it does not have yet was not put back, and nothing was found. What else is
+// found on a replica is told.
 func TestAReplicaThatIsBehind(t *testing.T) {
 	server := migratetest.Server(t)
 	h := historyAt(t, server.URL())
@@ -24,44 +22,26 @@ func TestAReplicaThatIsBehind(t *testing.T) {
 	h.grow(t, 2)
 	var data string
 	require.NoError(t, h.admin.QueryRow(t.Context(), `SHOW data_directory`).Scan(&data))
-	later := noteOf(t, ledger.Checkpoint{Origin: ledger.Events.Origin(origin), Size: 20, Root: ledger.LeafHash([]byte("later"))}, h.key)
-	primary := newHistory(t) // what it is replaced by when it has caught up
-	primary.key, primary.keys = h.key, h.keys
-	primary.grow(t, 20)
-	signed := primary.sign(t)
-
+	outside := func(size, previous int64) verify.Outside {
+		return verify.Outside{Source: "my drawer", Previous: previous,
+			Note: noteOf(t, ledger.Checkpoint{Origin: ledger.Events.Origin(origin), Size: size, Root: ledger.LeafHash([]byte("later"))}, h.key)}
+	}
 	server.Stop()
 	require.NoError(t, os.WriteFile(filepath.Join(data, "standby.signal"), nil, 0o644))
 	server.Start()
-
-	outside := func(note []byte, wait time.Duration) func(*verify.Options) {
-		return func(o *verify.Options) {
-			o.Outside, o.ReplicaWait = []verify.Outside{{Source: "my drawer", Note: note}}, wait
-		}
-	}
 	require.True(t, h.verify(t).Intact)
-	report := h.verify(t, outside(later, time.Millisecond))
-	rolledBack := found(report, verify.LogRolledBack)
-	require.Len(t, rolledBack, 1, show(report))
-	require.Contains(t, rolledBack[0].Detail, "or this server, a replica, is that far behind its primary")
 
-	gone := found(h.verify(t, outside(later, time.Millisecond), func(o *verify.Options) {
-		o.Outside[0].Note, o.Outside[0].Previous = noteOf(t, ledger.Checkpoint{Origin: ledger.Events.Origin(origin), Size: 12, Root: ledger.LeafHash([]byte("now"))}, h.key), 12
-	}), verify.CheckpointGone)
-	require.Len(t, gone, 1)
-	require.Contains(t, gone[0].Detail, "keeps none above 10: they were deleted; or this server, a replica, is that far behind its primary")
-
-	opened := 0
-	report = h.verify(t, outside(signed, time.Hour), func(o *verify.Options) {
-		o.Workers = 1
-		behind := o.Connect
-		o.Connect = func(ctx context.Context) (*pgx.Conn, error) {
-			if opened++; opened == 1 {
-				return behind(ctx)
-			}
-			return pgx.Connect(ctx, migratetest.AsRole(t, primary.url, "audittrail_maintain"))
-		}
-	})
-	require.True(t, report.Intact, show(report))
-	require.Equal(t, 2, opened)
+	for name, o := range map[string]verify.Outside{"entries": outside(20, 0), "checkpoints": outside(12, 12)} {
+		t.Run(name, func(t *testing.T) {
+			report, err := verify.Run(t.Context(), verify.Options{Keys: h.keys, Workers: 1, Connect: h.connect(t), Outside: []verify.Outside{o}})
+			var behind *verify.BehindError
+			require.ErrorAs(t, err, &behind)
+			require.ErrorContains(t, err, "this server is a replica that is behind: its events log has")
+			require.Zero(t, report.Total, show(report))
+			require.False(t, report.Complete)
+			require.False(t, report.Intact)
+		})
+	}
+	report := h.verify(t, func(o *verify.Options) { o.Outside = []verify.Outside{outside(10, 10)} })
+	require.Len(t, found(report, verify.LogAltered), 1, "it is not behind: "+show(report))
 }

@@ -1,11 +1,13 @@
 package verify
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 	"sync"
 
 	"audittrail/modules/ledger"
+	"audittrail/modules/store"
 )
 
 // Report is the outcome of a verification.
@@ -76,10 +78,9 @@ const (
 	EventRemoved        Kind = "event_removed"        // its row is gone
 	EventInserted       Kind = "event_inserted"       // its row is none that the ledger has
 	EventUnreadable     Kind = "event_unreadable"     // its row holds what no event does
-	LeafAltered         Kind = "leaf_altered"         // the event is what was signed, its leaf hash is not
 	KeyAltered          Kind = "key_altered"          // the event's row in event_keys is not what was stored
 	KeyMissing          Kind = "key_missing"          // the event's row in event_keys is gone
-	KeyWithoutEvent     Kind = "key_without_event"    // a row of event_keys for which there never was an event
+	KeyWithoutEvent     Kind = "key_without_event"    // a row of event_keys for which there is no event
 	TileAltered         Kind = "tile_altered"         // a tile of the tree is not what its leaves give
 	CheckpointUntrusted Kind = "checkpoint_untrusted" // none of the given keys has signed it, or it was changed
 	CheckpointGone      Kind = "checkpoint_gone"      // it was kept, and is not there any more
@@ -88,11 +89,38 @@ const (
 	SchemaAltered       Kind = "schema_altered"       // a table is not what the migrations made, so that rows may be hidden
 )
 
-// Kinds are all kinds, in their order.
-func Kinds() []Kind {
-	return []Kind{LogRolledBack, LogAltered, LogUnsigned, LedgerGap, PartitionGone, EventAltered, EventMoved, EventRemoved,
-		EventInserted, EventUnreadable, LeafAltered, KeyAltered, KeyMissing, KeyWithoutEvent, TileAltered,
-		CheckpointUntrusted, CheckpointGone, CheckpointForked, Accounting, SchemaAltered}
+// kindWords has all kinds in their order, with words for people.
+func kindWords() [][2]string {
+	return [][2]string{
+		{string(LogRolledBack), "history was cut off"}, {string(LogAltered), "history was changed"},
+		{string(LogUnsigned), "entries that nobody signed"}, {string(LedgerGap), "the ledger has a gap"},
+		{string(PartitionGone), "a partition is gone"}, {string(EventAltered), "altered event"},
+		{string(EventMoved), "moved event"}, {string(EventRemoved), "removed event"},
+		{string(EventInserted), "inserted event"}, {string(EventUnreadable), "unreadable event"},
+		{string(KeyAltered), "altered key of event"}, {string(KeyMissing), "removed key of event"},
+		{string(KeyWithoutEvent), "key without event"}, {string(TileAltered), "altered tile"},
+		{string(CheckpointUntrusted), "checkpoint not to be trusted"}, {string(CheckpointGone), "deleted checkpoints"},
+		{string(CheckpointForked), "checkpoint of another history"}, {string(Accounting), "accounting"},
+		{string(SchemaAltered), "altered table"},
+	}
+}
+
+// Kinds returns all kinds, in their order.
+func Kinds() (kinds []Kind) {
+	for _, k := range kindWords() {
+		kinds = append(kinds, Kind(k[0]))
+	}
+	return kinds
+}
+
+// Words returns the kind in words.
+func (k Kind) Words() string {
+	for _, known := range kindWords() {
+		if known[0] == string(k) {
+			return known[1]
+		}
+	}
+	return string(k)
 }
 
 // Finding is one thing that does not fit.
@@ -102,9 +130,8 @@ type Finding struct {
 	EventID  string     `json:"eventId,omitempty"`
 	Position *int64     `json:"position,omitempty"`
 	// End is behind the last position, where the finding is of several, or of one of several.
-	End    *int64   `json:"end,omitempty"`
-	Fields []string `json:"fields,omitempty"` // members of the event that differ, where that can be told
-	Detail string   `json:"detail"`           // for people
+	End    *int64 `json:"end,omitempty"`
+	Detail string `json:"detail"` // for people
 }
 
 func number(n int64) string { return strconv.FormatInt(n, 10) }
@@ -176,4 +203,23 @@ func (l *findings) all() (list []Finding, counts map[Kind]int64, total int64) {
 		total += l.counts[kind]
 	}
 	return list, l.counts, total
+}
+
+func accountingFinding(d *store.Discrepancy) Finding {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %s; expected %v, found %v", d.Check, d.Detail, d.Expected, d.Found)
+	if d.Topic != "" && d.Partition != nil {
+		fmt.Fprintf(&b, "; %s/%d", d.Topic, *d.Partition)
+	}
+	if d.From != nil && d.To != nil {
+		fmt.Fprintf(&b, " offsets %d to %d", *d.From, *d.To-1)
+	}
+	if d.Batch != nil {
+		fmt.Fprintf(&b, "; batch %d", *d.Batch)
+	}
+	f := Finding{Kind: Accounting, Log: ledger.Events, Detail: b.String()}
+	if d.Position != nil {
+		f = f.at(*d.Position)
+	}
+	return f
 }

@@ -7,10 +7,15 @@ import (
 
 	"audittrail/modules/ledger"
 	"audittrail/modules/store"
+	"audittrail/modules/store/audit"
 )
 
-// What can't be read is a finding like any other, and must hide no other: where a statement fails on what
-// it reads, it is tried again with less, down to single rows.
+// What can't be read is a finding like any other, and must not hide another one. If pages can't be read,
+// their rows are tried one by one, until too many have failed.
+
+// failuresMost bounds how many rows are tried in vain, of the whole store: a row that PostgreSQL can't write
+// out may take it a second.
+const failuresMost = 200
 
 // unread turns what can't be read into a finding; any other error ends the verification.
 func (r *run) unread(err error, f Finding) error {
@@ -23,121 +28,54 @@ func (r *run) unread(err error, f Finding) error {
 	return nil
 }
 
-// retries bounds how many statements are tried again with less: where everything fails, as after a
-// column's type was changed, that would take for ever.
-const retries = 2000
-
-// failuresMost bounds how many of the smallest pieces may fail, each by itself: a row that PostgreSQL can't write
-// out may take it a second.
-const failuresMost = 200
-
-func (r *run) mayRetry() bool { return r.retried.Add(1) <= retries }
-
-// byPages reads pages in one go. Where that fails it reads their halves, and of single pages each line,
-// and tells of the lines that fail. A page that can't be read at all is a finding of the kind.
-func (r *run) byPages(ctx context.Context, v *store.View, p store.Pages, kind Kind, read func(store.Pages) error, fails func(store.Line, error)) error {
-	err := read(p)
-	var bad *store.UnreadableError
-	if !errors.As(err, &bad) {
-		return err
-	}
-	if r.mayRetry() {
-		if first, second, ok := p.Halves(); ok {
-			if err := r.byPages(ctx, v, first, kind, read, fails); err != nil {
-				return err
-			}
-			return r.byPages(ctx, v, second, kind, read, fails)
-		}
-		lines, err := v.Lines(ctx, p)
-		if err == nil {
-			return r.byLines(p, lines, kind, read, fails)
-		}
-		if !errors.As(err, &bad) {
-			return err
-		}
-	}
-	r.blind.Store(true)
-	r.findings.add(Finding{Kind: kind, Log: ledger.Events, Detail: p.Place() + " can't be read: " + bad.Reason()})
-	return nil
-}
-
-// byLines reads the lines of a page one by one, until too many failed of all pages.
-func (r *run) byLines(p store.Pages, lines []store.Line, kind Kind, read func(store.Pages) error, fails func(store.Line, error)) error {
-	for i, line := range lines {
-		if r.lost.Load() >= failuresMost {
-			r.blind.Store(true)
-			r.findings.add(Finding{Kind: kind, Log: ledger.Events, Detail: fmt.Sprintf(
-				"%d lines of %s were not looked at: it can't be read in one go, and too many lines that can't be read were met for more to be tried one by one", len(lines)-i, p.Place())})
-			return nil
-		}
-		err := read(line.Pages)
-		var bad *store.UnreadableError
-		switch {
-		case errors.As(err, &bad):
-			r.lost.Add(1)
-			fails(line, bad)
-		case err != nil:
-			return err
-		}
-	}
-	return nil
-}
-
-// batchLeaves is what is known of a batch: where its leaves can't be read, unread says so.
-type batchLeaves struct {
-	store.BatchLeaves
-	unread bool
-}
-
-// batchLeaves reads slices of batches in one go, and where that fails in halves.
-func (r *run) batchLeaves(ctx context.Context, v *store.View, wanted []store.BatchSlice) (list []batchLeaves, err error) {
-	read, err := v.BatchLeaves(ctx, wanted)
-	var bad *store.UnreadableError
-	switch {
-	case err == nil:
-		for _, b := range read {
-			list = append(list, batchLeaves{BatchLeaves: b})
-		}
-		return list, nil
-	case !errors.As(err, &bad):
-		return nil, err
-	case len(wanted) > 1 && r.mayRetry():
-		middle := len(wanted) / 2
-		first, err := r.batchLeaves(ctx, v, wanted[:middle])
-		if err != nil {
-			return nil, err
-		}
-		second, err := r.batchLeaves(ctx, v, wanted[middle:])
-		return append(first, second...), err
-	}
-	return r.withoutLeaves(ctx, v, wanted, bad)
-}
-
-// withoutLeaves reads what else is known of batches whose leaves can't be read.
-func (r *run) withoutLeaves(ctx context.Context, v *store.View, wanted []store.BatchSlice, why *store.UnreadableError) (list []batchLeaves, err error) {
-	places := make([]store.BatchSlice, len(wanted))
-	for i, w := range wanted {
-		places[i] = store.BatchSlice{Batch: w.Batch, Low: 0, High: -1}
-		r.unreadBatch(w.Batch, why)
-	}
-	read, err := v.BatchLeaves(ctx, places)
+// passable lets what can't be read pass, for what has its finding elsewhere.
+func passable(err error) error {
 	var bad *store.UnreadableError
 	if errors.As(err, &bad) {
-		return nil, nil
+		return nil
 	}
-	for _, b := range read {
-		list = append(list, batchLeaves{BatchLeaves: b, unread: true})
-	}
-	return list, err
+	return err
 }
 
-// unreadBatch reports a batch once.
-func (r *run) unreadBatch(batch int64, why *store.UnreadableError) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.unreadBatches[batch] || len(r.unreadBatches) >= retries {
-		return
+// pages is a piece of work: a run of pages of one table.
+type pages struct {
+	audit.Pages
+	bad       []audit.Line // rows that can't be read
+	low, high int64        // batches that its rows are of, from low to high
+}
+
+// readable calls read for pages until it can read them: rows that can't be read are put aside. What is not
+// looked at is a finding of the kind.
+func (r *run) readable(ctx context.Context, v *audit.View, p *pages, kind Kind, read func(audit.Pages) error) error {
+	err := read(p.But(p.bad))
+	if err == nil || passable(err) != nil {
+		return err
 	}
-	r.unreadBatches[batch] = true
-	r.findings.add(Finding{Kind: LedgerGap, Log: ledger.Events, Detail: "the leaf hashes of batch " + number(batch) + " can't be read, so its rows were compared with nothing: " + why.Reason()})
+	lines, unread := v.Lines(ctx, p.Pages)
+	if passable(unread) != nil {
+		return unread
+	}
+	for _, line := range lines {
+		if r.failed.Load() >= failuresMost {
+			break
+		}
+		bad := read(line.Pages)
+		if passable(bad) != nil {
+			return bad
+		}
+		if bad != nil {
+			r.failed.Add(1)
+			line.Why = bad
+			p.bad = append(p.bad, line)
+		}
+	}
+	if err = read(p.But(p.bad)); err == nil {
+		return nil
+	}
+	if kind == KeyAltered {
+		r.blindKeys.Store(true)
+	} else {
+		r.blind.Store(true)
+	}
+	return r.unread(err, Finding{Kind: kind, Log: ledger.Events, Detail: fmt.Sprintf("%s can't be read, and too many rows there for each to be named", p.Place())})
 }

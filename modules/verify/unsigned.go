@@ -3,12 +3,11 @@ package verify
 import (
 	"context"
 	"fmt"
-	"math"
 	"time"
 
 	"audittrail/modules/event"
 	"audittrail/modules/ledger"
-	"audittrail/modules/store"
+	"audittrail/modules/store/audit"
 )
 
 // DefaultMaxUnsigned is how much time the entries behind the last signature may span unless Options say
@@ -19,11 +18,11 @@ const DefaultMaxUnsigned = 10 * time.Minute
 // like a log whose last entries were not signed yet. An honest log has few such entries, so a long tail is
 // a finding.
 //
-// How long it is, is measured among the unsigned entries, from the oldest to the newest, and not against the
-// clock or signed ones, which another clock may have stamped: a backup that is looked at a year later, or a
+// Its length is measured among the unsigned entries, from the oldest to the newest, and not against the clock
+// or signed entries, which another clock may have stamped: a backup that is looked at a year later, or a
 // system that was stopped between an append and the next signature, has an old tail, but a short one. Whoever
-// rewrites the tail can rewrite its times too; against that only checkpoints help that were kept outside of
-// the database.
+// rewrites the tail can rewrite its times too; only checkpoints that were kept outside of the database help
+// against that.
 
 // findUnsigned finds out since when entries are not signed.
 func (w *walk) findUnsigned(ctx context.Context) error {
@@ -31,7 +30,7 @@ func (w *walk) findUnsigned(ctx context.Context) error {
 	if h.proven >= h.total {
 		return nil
 	}
-	err := w.view.BatchesBetween(ctx, w.log, h.proven, math.MaxInt64, func(b store.LedgerBatch) error {
+	err := w.view.Batches(ctx, w.log, func(b audit.LedgerBatch) error {
 		if !b.Placed() || b.End() <= h.proven || b.Timeless() {
 			return nil
 		}
@@ -46,13 +45,13 @@ func (w *walk) findUnsigned(ctx context.Context) error {
 	return passable(err) // measure has reported it
 }
 
-// explainUnsigned reports a log that nobody signed, or not for long. Where signed roots do not fit, that
-// is what is to be told. A log without any checkpoint whose entries are no longer a time than a tail may be
-// is a new one: it is not signed yet.
-func (r *run) explainUnsigned(log ledger.Log, h *head) {
+// tellUnsigned reports a log that nobody signed, or not for long. Where signed roots do not fit, that
+// is what is to be told. A log without any checkpoint whose entries were recorded within as short a time
+// as an unsigned tail may span is a new one: it is not signed yet.
+func (r *run) tellUnsigned(log ledger.Log, h *head) {
 	span := h.unsignedUntil.Sub(h.unsignedSince)
 	switch {
-	case !h.done || h.total == 0:
+	case !h.done || h.total == 0 || h.unreadable:
 	case h.trusted+h.checkpoints == 0 && !h.unsignedSince.IsZero() && span <= r.opts.MaxUnsigned:
 	case h.trusted == 0:
 		r.findings.add(Finding{Kind: LogUnsigned, Log: log, Detail: fmt.Sprintf(

@@ -6,13 +6,12 @@
 // PostgreSQL's own functions it does trust, and reports what in the catalogue stands against it. A leaf is
 // computed from its row; the root at every signed size from the leaves; the keys of events and the
 // accounting, which no signature covers, are compared with the rows. Where something does not fit, other
-// places of the database mostly still tell what it was (explain.go).
+// places of the database mostly still tell which event it was (naming.go).
 //
 // It only reads, through package store, in one snapshot that several workers share. SQL belongs there.
 package verify
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"runtime"
@@ -26,6 +25,7 @@ import (
 	"audittrail/modules/event"
 	"audittrail/modules/ledger"
 	"audittrail/modules/store"
+	"audittrail/modules/store/audit"
 )
 
 // Options are what a verification needs.
@@ -43,9 +43,6 @@ type Options struct {
 	Origin string
 	// MaxUnsigned is how much time the entries that are not signed yet may span; DefaultMaxUnsigned where it is 0.
 	MaxUnsigned time.Duration
-	// ReplicaWait is how long a replica may take to reach the checkpoints from outside; DefaultReplicaWait
-	// where it is 0.
-	ReplicaWait time.Duration
 	// Workers is how many connections read at once; as many as there are cores where it is 0. Each is one
 	// of ours and one of the server's.
 	Workers int
@@ -68,29 +65,29 @@ type Outside struct {
 // run is one verification.
 type run struct {
 	opts     Options
-	snapshot *store.Snapshot
+	snapshot *audit.Snapshot
 	origin   string // the ledger that the database has to be of; "" where nothing tells
 	outside  map[ledger.Log][]outside
 	blocks   *blocks
 	findings *findings
 	progress progress
 
-	behind bool // the server is a replica, and lacks entries that were signed
+	uncovered []audit.Stretch // of time, that no partition holds
 
-	uncovered []store.Stretch // of time, that no partition holds
+	rowPages, keyPages []*pages
 
-	retried atomic.Int64 // statements that were tried again with less
-	lost    atomic.Int64 // lines that can't be read
-	blind   atomic.Bool  // some rows could not be looked at
+	failed           atomic.Int64 // rows that can't be read
+	blind, blindKeys atomic.Bool  // some rows, some keys could not be looked at
+	scanned, looked  bool         // all rows and keys were counted; what differs was looked at closer
 
 	mu         sync.Mutex
-	suspects   suspects
-	lostTimes  []int64 // of uncovered[i]: how many keys' events lie in it
+	loose      []audit.EventRow // rows that the ledger has no place for; looseKept at most
+	looseCount int64
+	lostTimes  []int64           // of uncovered[i]: how many keys' events lie in it
+	unreadKeys map[event.ID]bool // of keys that can't be read
 	accounting *store.Reconciliation
 	heads      map[ledger.Log]*head
 	notices    []Notice
-
-	unreadBatches map[int64]bool // that were reported
 }
 
 // Run verifies. What it finds is in the Report. It returns an error only where it could not go on, as when
@@ -106,27 +103,28 @@ func Run(ctx context.Context, opts Options) (*Report, error) {
 	if opts.MaxUnsigned <= 0 {
 		opts.MaxUnsigned = DefaultMaxUnsigned
 	}
-	if opts.ReplicaWait <= 0 {
-		opts.ReplicaWait = DefaultReplicaWait
-	}
 	began := time.Now()
-	r := &run{opts: opts, blocks: newBlocks(), findings: newFindings(opts.Findings), heads: map[ledger.Log]*head{}, unreadBatches: map[int64]bool{}}
+	r := &run{opts: opts, blocks: newBlocks(), findings: newFindings(opts.Findings), heads: map[ledger.Log]*head{}, unreadKeys: map[event.ID]bool{}}
 	for _, log := range ledger.Logs() {
 		r.heads[log] = newHead()
 	}
 	r.progress.tell = opts.Progress
 	r.progress.began = began
 	r.openOutside()
-	snapshot, err := r.openSnapshot(ctx)
+	if err := r.decideOrigin(); err != nil {
+		return nil, err
+	}
+	snapshot, err := audit.OpenSnapshot(ctx, opts.Workers, opts.Connect)
 	if err != nil {
 		return nil, err
 	}
 	r.snapshot = snapshot
 	err = r.run(ctx)
 	_ = snapshot.Close() // nothing was written
-	if err != nil {
-		r.explainUnfinished()
+	if !r.looked {
+		r.tellUnlooked()
 	}
+	r.tellRest()
 	report := r.report(err == nil)
 	report.Seconds = time.Since(began).Seconds()
 	return report, err
@@ -137,15 +135,15 @@ func (r *run) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := r.work(ctx, tasks); err != nil {
+	if err := r.work(ctx, "recomputing the log", tasks); err != nil {
 		return err
 	}
-	r.progress.phase("looking for what is missing")
-	return r.explain(ctx, r.snapshot.Views()[0])
+	r.scanned = true
+	return r.lookCloser(ctx)
 }
 
 // task is a piece of work for whichever worker is free.
-type task func(context.Context, *store.View) error
+type task func(context.Context, *audit.View) error
 
 // plan lists the work: what can't be divided first, so that nobody waits for it in the end.
 func (r *run) plan(ctx context.Context) ([]task, error) {
@@ -154,17 +152,17 @@ func (r *run) plan(ctx context.Context) ([]task, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := r.decideOrigin(ctx, view); err != nil {
+	if err := r.checkReplica(ctx, view); err != nil {
 		return nil, err
 	}
 	var tasks []task
 	for _, log := range ledger.Logs() {
-		tasks = append(tasks, func(ctx context.Context, v *store.View) error {
-			return r.walk(ctx, v, log, r.heads[log], nil)
+		tasks = append(tasks, func(ctx context.Context, v *audit.View) error {
+			return r.walk(ctx, v, log, r.heads[log])
 		})
 	}
 	tasks = append(tasks, r.strays)
-	tasks = append(tasks, func(ctx context.Context, v *store.View) (err error) {
+	tasks = append(tasks, func(ctx context.Context, v *audit.View) (err error) {
 		r.accounting, err = v.Reconcile(ctx)
 		return err
 	})
@@ -172,20 +170,26 @@ func (r *run) plan(ctx context.Context) ([]task, error) {
 	if err := r.unread(err, Finding{Kind: SchemaAltered, Log: ledger.Events, Detail: "event_keys can't be read"}); err != nil {
 		return nil, err
 	}
-	r.uncovered = store.Uncovered(tables)
+	r.uncovered = audit.Uncovered(tables)
 	r.lostTimes = make([]int64, len(r.uncovered))
-	for _, p := range store.EventPages(tables) {
-		tasks = append(tasks, func(ctx context.Context, v *store.View) error { return r.scanRows(ctx, v, p) })
+	for _, p := range audit.EventPages(tables) {
+		r.rowPages = append(r.rowPages, &pages{Pages: p})
 	}
 	for _, p := range keys {
-		tasks = append(tasks, func(ctx context.Context, v *store.View) error { return r.scanKeys(ctx, v, p) })
+		r.keyPages = append(r.keyPages, &pages{Pages: p})
 	}
-	r.progress.expect(int64(len(tasks)))
+	for _, p := range r.rowPages {
+		tasks = append(tasks, func(ctx context.Context, v *audit.View) error { return r.scanRows(ctx, v, p) })
+	}
+	for _, p := range r.keyPages {
+		tasks = append(tasks, func(ctx context.Context, v *audit.View) error { return r.scanKeys(ctx, v, p) })
+	}
 	return tasks, nil
 }
 
 // work does the tasks with one worker for each view, until all are done or one failed.
-func (r *run) work(ctx context.Context, tasks []task) error {
+func (r *run) work(ctx context.Context, phase string, tasks []task) error {
+	r.progress.begin(phase, int64(len(tasks)))
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	queue := make(chan task, len(tasks))
@@ -215,6 +219,21 @@ func (r *run) work(ctx context.Context, tasks []task) error {
 	return nil
 }
 
+// tellRest reports what needs no look at the database.
+func (r *run) tellRest() {
+	r.lostPartitions()
+	for _, log := range ledger.Logs() {
+		r.tellHead(log, r.heads[log])
+	}
+	if r.accounting == nil {
+		return
+	}
+	for i := range r.accounting.Discrepancies {
+		r.findings.add(accountingFinding(&r.accounting.Discrepancies[i]))
+	}
+	r.findings.count(Accounting, r.accounting.Unlisted)
+}
+
 // report puts together what was found.
 func (r *run) report(complete bool) *Report {
 	report := &Report{Complete: complete, Origin: r.origin, Events: r.progress.rows.Load(), Workers: r.opts.Workers, Notices: r.notices}
@@ -235,9 +254,4 @@ func (r *run) report(complete bool) *Report {
 	report.Findings, report.Counts, report.Total = r.findings.all()
 	report.Intact = complete && report.Total == 0 && !report.NotSigned()
 	return report
-}
-
-// byPosition orders what has a place in the log.
-func byPosition(a, b suspect) int {
-	return cmp.Or(cmp.Compare(a.position, b.position), cmp.Compare(a.row.ID, b.row.ID), slices.Compare(a.row.EventID[:], b.row.EventID[:]))
 }

@@ -28,35 +28,32 @@ func TestAnEmptyStoreIsClean(t *testing.T) {
 }
 
 func TestAlteredRows(t *testing.T) {
-	tests := map[string]struct {
-		sql    string
-		fields []string
-	}{
-		"payload value":     {`UPDATE events SET payload = jsonb_set(payload, '{total}', '999999') WHERE event_id = $1`, []string{"content"}},
-		"event type":        {`UPDATE events SET event_type = 'OrderCancelled' WHERE event_id = $1`, []string{"content"}},
-		"aggregate":         {`UPDATE events SET aggregate_id = 'order-0' WHERE event_id = $1`, []string{"content"}},
-		"user":              {`UPDATE events SET metadata = metadata || '{"userId": "u-2"}' WHERE event_id = $1`, []string{"content"}},
-		"version":           {`UPDATE events SET version = 2 WHERE event_id = $1`, []string{"content"}},
-		"timestamp":         {`UPDATE events SET timestamp = timestamp + interval '1 us' WHERE event_id = $1`, []string{"timestamp"}},
-		"timestamp's month": {`UPDATE events SET timestamp = timestamp - interval '1 year' WHERE event_id = $1`, []string{"timestamp"}},
-		"infinitely early":  {`UPDATE events SET timestamp = '-infinity' WHERE event_id = $1`, nil},
-		"recorded time":     {`UPDATE events SET created_at = created_at - interval '1 day' WHERE event_id = $1`, []string{"recordedAt"}},
-		"Kafka offset":      {`UPDATE events SET kafka_offset = kafka_offset + 1 WHERE event_id = $1`, []string{"kafka"}},
-		"Kafka partition":   {`UPDATE events SET kafka_partition = 5 WHERE event_id = $1`, []string{"kafka"}},
-		"Kafka topic":       {`UPDATE events SET kafka_topic = 'payments' WHERE event_id = $1`, []string{"kafka"}},
-		"salt":              {`UPDATE events SET salt = decode('00112233445566778899aabbccddeeff', 'hex') WHERE event_id = $1`, []string{"salt"}},
-		"times both":        {`UPDATE events SET created_at = now(), timestamp = timestamp + interval '1 s' WHERE event_id = $1`, []string{"recordedAt", "timestamp"}},
-		"time and content":  {`UPDATE events SET created_at = now(), version = 3 WHERE event_id = $1`, []string{"recordedAt", "content"}},
+	tests := map[string]string{
+		"payload value":     `UPDATE events SET payload = jsonb_set(payload, '{total}', '999999') WHERE event_id = $1`,
+		"event type":        `UPDATE events SET event_type = 'OrderCancelled' WHERE event_id = $1`,
+		"aggregate":         `UPDATE events SET aggregate_id = 'order-0' WHERE event_id = $1`,
+		"user":              `UPDATE events SET metadata = metadata || '{"userId": "u-2"}' WHERE event_id = $1`,
+		"version":           `UPDATE events SET version = 2 WHERE event_id = $1`,
+		"timestamp":         `UPDATE events SET timestamp = timestamp + interval '1 us' WHERE event_id = $1`,
+		"timestamp's month": `UPDATE events SET timestamp = timestamp - interval '1 year' WHERE event_id = $1`,
+		"infinitely early":  `UPDATE events SET timestamp = '-infinity' WHERE event_id = $1`,
+		"recorded time":     `UPDATE events SET created_at = created_at - interval '1 day' WHERE event_id = $1`,
+		"Kafka offset":      `UPDATE events SET kafka_offset = kafka_offset + 1 WHERE event_id = $1`,
+		"Kafka partition":   `UPDATE events SET kafka_partition = 5 WHERE event_id = $1`,
+		"Kafka topic":       `UPDATE events SET kafka_topic = 'payments' WHERE event_id = $1`,
+		"salt":              `UPDATE events SET salt = decode('00112233445566778899aabbccddeeff', 'hex') WHERE event_id = $1`,
+		"times both":        `UPDATE events SET created_at = now(), timestamp = timestamp + interval '1 s' WHERE event_id = $1`,
+		"time and content":  `UPDATE events SET created_at = now(), version = 3 WHERE event_id = $1`,
 	}
-	for name, test := range tests {
+	for name, sql := range tests {
 		t.Run(name, func(t *testing.T) {
 			h := standard(t)
 			h.tamper(t)
-			tag, err := h.admin.Exec(t.Context(), test.sql, id(217))
+			tag, err := h.admin.Exec(t.Context(), sql, id(217))
 			require.NoError(t, err)
 			require.EqualValues(t, 1, tag.RowsAffected())
 			report := h.verify(t)
-			names(t, report, verify.EventAltered, 217, test.fields...)
+			names(t, report, verify.EventAltered, 217)
 			require.EqualValues(t, 1, report.Counts[verify.EventAltered], show(report))
 			require.Zero(t, report.Counts[verify.EventRemoved], show(report))
 			require.Zero(t, report.Counts[verify.LogAltered], "the log is what was signed")

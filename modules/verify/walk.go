@@ -2,35 +2,31 @@ package verify
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
 	"audittrail/modules/ledger"
-	"audittrail/modules/store"
+	"audittrail/modules/store/audit"
 )
 
 // head is how far one log is what was signed.
 type head struct {
 	done        bool  // the whole log was looked at
-	size        int64 // up to which positions follow on each other
 	total       int64 // behind the last batch
 	checkpoints int64
+	unreadable  bool  // some checkpoints could not be read
 	trusted     int64 // of them, and of those from outside: signed by a given key
 	proven      int64 // the largest size whose signed root the leaves give
 
 	unsignedSince time.Time // when the oldest batch behind proven was recorded; zero where there is none
 	unsignedUntil time.Time // the newest of them
-	unknown       map[string]*unknownKey
-	foreign       map[string]*unknownSizes // checkpoints of other ledgers, by their base origin
+	aside         map[group]*sizes
 
 	wrong      []unfit // trusted checkpoints that do not fit, in order; wrongKept at most
 	wrongCount int64
 }
 
-func newHead() *head {
-	return &head{unknown: map[string]*unknownKey{}, foreign: map[string]*unknownSizes{}}
-}
+func newHead() *head { return &head{aside: map[group]*sizes{}} }
 
 // unfit is a trusted checkpoint that does not fit.
 type unfit struct {
@@ -41,6 +37,9 @@ type unfit struct {
 
 const wrongKept = 1000
 
+// stretch is positions from one up to another, without it.
+type stretch struct{ from, end int64 }
+
 // stepLeaves is how many leaves are read at a time: 2 MiB.
 const stepLeaves = 1 << 16
 
@@ -48,47 +47,35 @@ const stepLeaves = 1 << 16
 // each whole tile the tile. Memory does not grow with the log or with the number of checkpoints.
 type walk struct {
 	run   *run
-	view  *store.View
+	view  *audit.View
 	log   ledger.Log
 	tree  tree
 	head  *head
 	tiles tiles
-	// instead are leaves by position that are tried in place of the stored ones; nil for a first pass,
-	// which alone reports findings.
-	instead map[int64]ledger.Hash
 
-	due        []trusted // checkpoints to compare, in order
-	last       int64     // size of the last one read
-	page       int       // how many are read together
-	all        bool      // there are no more
-	unreadable bool      // some could not be read
-	outside    []outside // in order of size; those not due yet
+	stretches []stretch // of positions that follow on each other: one, in an untouched log
+
+	due     []trusted // checkpoints to compare, in order
+	last    int64     // size of the last one read
+	all     bool      // there are no more
+	outside []outside // in order of size; those not due yet
 }
 
 // walk walks over a log, and keeps in h how far it is what was signed.
-func (r *run) walk(ctx context.Context, v *store.View, log ledger.Log, h *head, instead map[int64]ledger.Hash) error {
-	w := &walk{run: r, view: v, log: log, head: h, instead: instead, last: -1, page: checkpointsAtATime, outside: r.outside[log]}
+func (r *run) walk(ctx context.Context, v *audit.View, log ledger.Log, h *head) error {
+	w := &walk{run: r, view: v, log: log, head: h, last: -1, outside: r.outside[log]}
 	w.tiles.walk = w
 	if err := w.measure(ctx); err != nil {
 		return err
 	}
-	for {
-		end := min(w.tree.size+stepLeaves, h.total)
-		if err := w.loadDue(ctx, end); err != nil {
-			return err
-		}
-		reached, err := w.step(ctx, end)
-		if err != nil {
-			return err
-		}
-		if err := w.tiles.compare(ctx, false); err != nil {
-			return err
-		}
-		if reached < end || end == h.total {
-			break
+	for _, s := range w.stretches {
+		for at, end := s.from, s.from; at < s.end; at = end {
+			end = min(at+stepLeaves, s.end)
+			if err := w.step(ctx, at, end); err != nil {
+				return err
+			}
 		}
 	}
-	h.size = w.tree.size
 	if err := w.finish(ctx); err != nil {
 		return err
 	}
@@ -99,7 +86,7 @@ func (r *run) walk(ctx context.Context, v *store.View, log ledger.Log, h *head, 
 // measure walks over the batches for the log's size, and reports where they do not follow on each other.
 func (w *walk) measure(ctx context.Context) error {
 	next := int64(0)
-	err := w.view.Batches(ctx, w.log, func(b store.LedgerBatch) error {
+	err := w.view.Batches(ctx, w.log, func(b audit.LedgerBatch) error {
 		if fault := b.Fault(); fault != "" {
 			f := Finding{Kind: LedgerGap, Detail: fault}.at(b.First)
 			if b.Placed() {
@@ -116,6 +103,11 @@ func (w *walk) measure(ctx context.Context) error {
 		case b.First < next:
 			w.report(Finding{Kind: LedgerGap, Detail: fmt.Sprintf("batch %d claims positions that another batch has", b.Batch)}.within(b.First, b.End()))
 		}
+		if n := len(w.stretches); n == 0 || b.First > w.stretches[n-1].end {
+			w.stretches = append(w.stretches, stretch{b.First, b.End()})
+		} else {
+			w.stretches[n-1].end = max(w.stretches[n-1].end, b.End())
+		}
 		next = max(next, b.End())
 		w.head.total = next
 		return nil
@@ -123,45 +115,42 @@ func (w *walk) measure(ctx context.Context) error {
 	return w.unread(err, Finding{Kind: LedgerGap, Detail: "the batches from this position on can't be read"}.at(next))
 }
 
-// unread reports what can't be read, in a first pass.
+// unread reports what can't be read.
 func (w *walk) unread(err error, f Finding) error {
-	var bad *store.UnreadableError
-	if w.instead != nil && errors.As(err, &bad) {
-		return nil
-	}
 	f.Log = w.log
 	return w.run.unread(err, f)
 }
 
 func (w *walk) report(f Finding) {
-	if w.instead == nil {
-		f.Log = w.log
-		w.run.findings.add(f)
-	}
+	f.Log = w.log
+	w.run.findings.add(f)
 }
 
-// step adds the leaves up to end, and compares the roots that are due. It answers how far it came.
-func (w *walk) step(ctx context.Context, end int64) (reached int64, err error) {
-	w.compareDue()
-	gap := false
-	err = w.view.Leaves(ctx, w.log, w.tree.size, end, func(position int64, leaves []ledger.Hash) error {
-		if gap = gap || position != w.tree.size; gap {
-			return nil
+// step adds the leaves from one position up to another, without it, and compares the roots that are due.
+func (w *walk) step(ctx context.Context, from, end int64) error {
+	if w.tree.size == from { // else a gap lies before, and finish tells what is behind it
+		if err := w.loadDue(ctx, end); err != nil {
+			return err
 		}
-		if w.instead == nil && w.log == ledger.Events {
+	}
+	w.compareDue()
+	err := w.view.Leaves(ctx, w.log, from, end, func(position int64, leaves []ledger.Hash) error {
+		if w.log == ledger.Events {
 			w.run.blocks.addLeaves(position, leaves)
 		}
-		for i := range leaves {
-			leaf := leaves[i]
-			if other, ok := w.instead[position+int64(i)]; ok {
-				leaf = other
-			}
+		if position != w.tree.size {
+			return nil // a gap, which measure has reported
+		}
+		for _, leaf := range leaves {
 			w.tree.add(leaf, w.tiles.made)
 			w.compareDue()
 		}
 		return nil
 	})
-	return w.tree.size, w.unread(err, Finding{Kind: LedgerGap, Detail: "the leaf hashes from this position on can't be read"}.at(w.tree.size))
+	if err := w.unread(err, Finding{Kind: LedgerGap, Detail: "the leaf hashes from this position on can't be read"}.at(max(from, w.tree.size))); err != nil {
+		return err
+	}
+	return w.tiles.compare(ctx, false)
 }
 
 // compareDue compares the present root with the checkpoints of the present size.
@@ -193,51 +182,73 @@ func (w *walk) wrong(c trusted) {
 
 // finish looks at what lies behind the end: nothing does in an untouched log.
 func (w *walk) finish(ctx context.Context) error {
-	w.compareDue()
-	for _, c := range w.due { // behind a gap
-		w.wrong(c)
-	}
-	w.due = nil
-	for {
-		list, err := w.nextCheckpoints(ctx)
-		if err != nil {
+	if w.head.total == 0 {
+		if err := w.loadDue(ctx, 0); err != nil {
 			return err
 		}
-		for _, c := range list {
+	}
+	w.compareDue()
+	for { // what is due lies behind a gap
+		for _, c := range w.due {
 			w.wrong(c)
 		}
-		if w.all {
+		if w.due = nil; w.all {
 			break
+		}
+		var err error
+		if w.due, err = w.nextCheckpoints(ctx); err != nil {
+			return err
 		}
 	}
 	for _, c := range w.outside {
 		w.head.trusted++
 		w.wrong(c.trusted)
 	}
-	if w.instead != nil {
-		return nil
-	}
 	w.lost()
-	if err := w.tiles.compare(ctx, true); err != nil {
-		return err
-	}
-	w.tiles.lacking()
-	if err := w.tiles.beyond(ctx); err != nil {
+	if err := w.tiles.finish(ctx); err != nil {
 		return err
 	}
 	return w.findUnsigned(ctx)
 }
 
 // lost reports that the last checkpoints are gone, as far as somebody outside remembers that they were kept,
-// and all that are there could be read. That one in the middle is gone nobody can tell, and nothing hangs on it.
+// and all that are there could be read. Nobody can tell that one in the middle is gone, and nothing hangs on it.
 func (w *walk) lost() {
-	if w.unreadable {
+	if w.head.unreadable {
 		return
 	}
 	for _, o := range w.run.outside[w.log] {
 		if last := max(w.last, 0); last < o.previous && o.previous <= w.head.total {
-			w.report(Finding{Kind: CheckpointGone, Detail: fmt.Sprintf("%s remembers checkpoints of %d and %d entries, but the database keeps none above %d: they were deleted%s",
-				o.source, o.previous, o.size, last, w.run.orBehind())})
+			w.report(Finding{Kind: CheckpointGone, Detail: fmt.Sprintf("%s remembers checkpoints of %d and %d entries, but the database keeps none above %d: they were deleted",
+				o.source, o.previous, o.size, last)})
+		}
+	}
+}
+
+// tellHead reports how a log differs from what was signed.
+func (r *run) tellHead(log ledger.Log, h *head) {
+	r.tellUnsigned(log, h)
+	r.tellAside(log, h)
+	var behind, altered int64
+	for _, c := range h.wrong {
+		name := "the checkpoint"
+		if c.source != "" {
+			name = "the checkpoint in " + c.source
+		}
+		switch {
+		case c.size > h.total:
+			if behind++; behind == 1 || c.source != "" {
+				r.findings.add(Finding{Kind: LogRolledBack, Log: log, Detail: fmt.Sprintf(
+					"%s signed %d entries, the log has %d: the last ones were deleted, or the database was put back to an earlier state", name, c.size, h.total)}.within(h.total, c.size))
+			}
+		case c.size < h.proven:
+			r.findings.add(Finding{Kind: CheckpointForked, Log: log, Detail: fmt.Sprintf(
+				"%s of size %d was signed for another history, though one of size %d fits this one: the signing key signed two histories", name, c.size, h.proven)})
+		default:
+			if altered++; altered == 1 || c.source != "" {
+				r.findings.add(Finding{Kind: LogAltered, Log: log, Detail: fmt.Sprintf(
+					"%s signed at size %d is not the log as it stands: what lies at these positions was changed after it was signed", name, c.size)}.within(c.after, c.size))
+			}
 		}
 	}
 }

@@ -1,4 +1,0 @@
-package store
-
-// FunctionsCalled is for tests.
-var FunctionsCalled = functionsCalled
