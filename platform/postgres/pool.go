@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -84,11 +83,9 @@ func Open(ctx context.Context, opts PoolOptions) (*pgxpool.Pool, error) {
 	if conn.ConnectTimeout == 0 {
 		conn.ConnectTimeout = connectTimeout
 	}
-	if opts.DurableCommits {
-		config.AfterConnect = refuseLossyCommits
-		if conn.ValidateConnect == nil {
-			conn.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
-		}
+	config.AfterConnect = newSession(opts).check // for each connection: a default can be changed at any time
+	if opts.DurableCommits && conn.ValidateConnect == nil {
+		conn.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	}
 	metrics, err := newPoolMetrics(opts.Metrics, opts.Name)
 	if err != nil {
@@ -107,10 +104,7 @@ func Open(ctx context.Context, opts PoolOptions) (*pgxpool.Pool, error) {
 func setParameters(conn *pgx.ConnConfig, opts PoolOptions) {
 	p := conn.RuntimeParams
 	p["application_name"] = "audittrail-" + opts.Name
-	p["search_path"] = "public, pg_temp"
-	p["lock_timeout"] = milliseconds(opts.LockTimeout)
-	p["statement_timeout"] = milliseconds(opts.StatementTimeout)
-	p["idle_in_transaction_session_timeout"] = milliseconds(opts.IdleInTransactionTimeout)
+	maps.Copy(p, limits(opts))
 	p["tcp_keepalives_idle"] = seconds(keepaliveIdle)
 	p["tcp_keepalives_interval"] = seconds(keepaliveInterval)
 	p["tcp_keepalives_count"] = strconv.Itoa(keepaliveCount)
@@ -119,6 +113,16 @@ func setParameters(conn *pgx.ConnConfig, opts PoolOptions) {
 		p["role"] = opts.Role
 	}
 	maps.Copy(p, opts.Parameters)
+}
+
+// limits are the settings that bound where a connection looks and how long it works.
+func limits(opts PoolOptions) map[string]string {
+	return map[string]string{
+		"search_path":                         "public, pg_temp",
+		"lock_timeout":                        milliseconds(opts.LockTimeout),
+		"statement_timeout":                   milliseconds(opts.StatementTimeout),
+		"idle_in_transaction_session_timeout": milliseconds(opts.IdleInTransactionTimeout),
+	}
 }
 
 func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
@@ -131,20 +135,4 @@ func dialer() *net.Dialer {
 			Enable: true, Idle: keepaliveIdle, Interval: keepaliveInterval, Count: keepaliveCount,
 		},
 	}
-}
-
-// ErrLossyCommits is why a pool with DurableCommits takes no connection.
-var ErrLossyCommits = errors.New("synchronous_commit must be on, remote_write or remote_apply: " +
-	"with anything less a crash loses events that were acknowledged; change it for the login, the role or the database")
-
-// refuseLossyCommits looks at each new connection, since a default can be changed at any time.
-func refuseLossyCommits(ctx context.Context, conn *pgx.Conn) error {
-	var setting string
-	if err := conn.QueryRow(ctx, "SHOW synchronous_commit").Scan(&setting); err != nil {
-		return err
-	}
-	if setting == "on" || strings.HasPrefix(setting, "remote_") {
-		return nil
-	}
-	return fmt.Errorf("synchronous_commit is %s: %w", setting, ErrLossyCommits)
 }
