@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"slices"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -10,6 +11,19 @@ import (
 
 // pools are a role's pools, by their names in the table.
 type pools map[string]*pgxpool.Pool
+
+// DatabaseRoles returns the database roles that the configuration's roles act as, each once.
+func DatabaseRoles(c Config) []string {
+	var names []string
+	for _, r := range chosen(c) {
+		for _, o := range r.pools {
+			if o.Role != "" && !slices.Contains(names, o.Role) {
+				names = append(names, o.Role)
+			}
+		}
+	}
+	return names
+}
 
 // openPools makes the pools of a role's row. They open no connection yet.
 func (p *parts) openPools(ctx context.Context, r role) (pools, error) {
