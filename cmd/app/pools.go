@@ -52,6 +52,7 @@ func (p *parts) probePool(ctx context.Context, r role) (*pgxpool.Pool, error) {
 // pool makes a pool, and keeps it for the end. It opens no connection yet.
 func (p *parts) pool(ctx context.Context, o postgres.PoolOptions) (*pgxpool.Pool, error) {
 	o.URL, o.Metrics = p.cfg.Postgres.URL, p.metrics
+	o.Fresh = func() string { return p.cfg.fresh("postgres.url", o.URL) }
 	pool, err := postgres.Open(ctx, o)
 	if err != nil {
 		return nil, err

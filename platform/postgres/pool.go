@@ -21,6 +21,10 @@ import (
 type PoolOptions struct {
 	URL string // may hold several hosts; its sslmode decides on TLS
 
+	// Fresh returns the URL as it is now, for each new connection: its user and password are taken, so that
+	// they may rotate. It may be nil.
+	Fresh func() string
+
 	// Name says whose pool it is, as "ingest": in the metrics, and as application_name
 	// "audittrail-<name>", by which operators and other processes know its connections.
 	Name string
@@ -82,6 +86,15 @@ func Open(ctx context.Context, opts PoolOptions) (*pgxpool.Pool, error) {
 	conn.DialFunc = dialer().DialContext
 	if conn.ConnectTimeout == 0 {
 		conn.ConnectTimeout = connectTimeout
+	}
+	config.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
+		if opts.Fresh == nil {
+			return nil
+		}
+		if now, err := Parse(opts.Fresh()); err == nil { // else what there was is as good as any
+			c.User, c.Password = now.User, now.Password
+		}
+		return nil
 	}
 	config.AfterConnect = newSession(opts).check // for each connection: a default can be changed at any time
 	if opts.DurableCommits && conn.ValidateConnect == nil {

@@ -129,3 +129,25 @@ func TestAReplicationRoleThatSilencesTriggersIsRefused(t *testing.T) {
 	_, err := open(t, postgres.PoolOptions{URL: direct, Name: "ingest"}).Exec(t.Context(), "SELECT 1")
 	require.ErrorContains(t, err, "session_replication_role")
 }
+
+// A password that rotates is read again for each new connection.
+func TestARotatedPasswordIsTaken(t *testing.T) {
+	s := server(t)
+	direct := s.URL("postgres")
+	execute(t, direct, "CREATE ROLE app LOGIN PASSWORD 'first'")
+	with := func(password string) string {
+		u, err := url.Parse(direct)
+		require.NoError(t, err)
+		u.User = url.UserPassword("app", password)
+		return u.String()
+	}
+	now := with("wrong")
+	pool := open(t, postgres.PoolOptions{URL: with("wrong"), Name: "rotated", Fresh: func() string { return now }})
+	require.Error(t, pool.Ping(t.Context()))
+	now = with("first")
+	require.NoError(t, pool.Ping(t.Context()))
+	execute(t, direct, "ALTER ROLE app PASSWORD 'second'")
+	now = with("second")
+	pool.Reset()
+	require.NoError(t, pool.Ping(t.Context()))
+}
