@@ -10,6 +10,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"audittrail/platform/kafka"
 )
@@ -52,7 +53,7 @@ func prepareTopic(ctx context.Context, o kafka.Options, log *slog.Logger, topic 
 		return facts, fmt.Errorf("topic %s exists, with %d partitions instead of %d", topic, t.Partitions, partitions)
 	case t.Err == nil:
 	case errors.Is(t.Err, kerr.UnknownTopicOrPartition) && partitions > 0:
-		if err := makeTopic(ctx, admin, topic, partitions); err != nil {
+		if err := makeTopic(ctx, client, topic, partitions); err != nil {
 			return facts, err
 		}
 	case errors.Is(t.Err, kerr.UnknownTopicOrPartition):
@@ -66,14 +67,11 @@ func prepareTopic(ctx context.Context, o kafka.Options, log *slog.Logger, topic 
 
 // makeTopic makes the topic with the cluster's default replication, and waits until its partitions have
 // leaders: a record that is sent before would wait for seconds.
-func makeTopic(ctx context.Context, admin *kadm.Client, topic string, partitions int32) error {
-	made, err := admin.CreateTopic(ctx, partitions, -1, nil, topic)
-	if err == nil {
-		err = made.Err
+func makeTopic(ctx context.Context, client *kgo.Client, topic string, partitions int32) error {
+	if _, err := kafka.CreateTopic(ctx, client, topic, partitions, nil); err != nil {
+		return err
 	}
-	if err != nil {
-		return fmt.Errorf("make topic %s: %w", topic, err)
-	}
+	admin := kadm.NewClient(client)
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for {

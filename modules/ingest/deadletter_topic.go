@@ -68,33 +68,16 @@ func (p *publisher) look(ctx context.Context, topic string) (id [16]byte, err er
 	return id, err
 }
 
-// createTopic makes a dead-letter topic that takes whatever its source takes, with the cluster's own
-// replication factor, and answers its id. That somebody else has just made it is an error that passes.
-func (p *publisher) createTopic(ctx context.Context, name string, partitions int, maxBytes int64) (id [16]byte, err error) {
-	t := kmsg.NewCreateTopicsRequestTopic()
-	t.Topic = name
-	t.NumPartitions = int32(partitions)
-	t.ReplicationFactor = -1
+// createTopic makes a dead-letter topic that takes whatever its source takes, and returns its id. That
+// somebody else has just made it is an error that passes.
+func (p *publisher) createTopic(ctx context.Context, name string, partitions int, maxBytes int64) ([16]byte, error) {
+	config := map[string]string{}
 	if maxBytes > 0 {
-		c := kmsg.NewCreateTopicsRequestTopicConfig()
-		c.Name = "max.message.bytes"
-		c.Value = kmsg.StringPtr(strconv.FormatInt(maxBytes+letterSlack, 10))
-		t.Configs = append(t.Configs, c)
+		config["max.message.bytes"] = strconv.FormatInt(maxBytes+letterSlack, 10)
 	}
-	req := kmsg.NewPtrCreateTopicsRequest()
-	req.Topics = append(req.Topics, t)
-	req.TimeoutMillis = int32(askTimeout.Milliseconds())
-	resp, err := req.RequestWith(ctx, p.client)
-	if err != nil {
-		return id, fmt.Errorf("create topic %s: %w", name, err)
-	}
-	for _, t := range resp.Topics {
-		if err := kerr.ErrorForCode(t.ErrorCode); err != nil {
-			return id, fmt.Errorf("create topic %s: %w", name, err)
-		}
-		id = t.TopicID
-	}
-	return id, nil
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	return kafka.CreateTopic(ctx, p.client, name, int32(partitions), config)
 }
 
 // maxMessageBytes is the largest record batch that a topic takes; 0 where it can't be found out, which

@@ -10,7 +10,8 @@ import (
 	"strconv"
 	"syscall"
 
-	"github.com/twmb/franz-go/pkg/kadm"
+	"audittrail/platform/kafka"
+
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -81,13 +82,9 @@ func (k *Kafka) Brokers() []string { return k.addrs }
 // EnsureTopics makes the topics that don't exist, with this many partitions each and the cluster's
 // default replication, on any cluster that the client reaches.
 func EnsureTopics(ctx context.Context, client *kgo.Client, partitions int32, topics ...string) error {
-	made, err := kadm.NewClient(client).CreateTopics(ctx, partitions, -1, nil, topics...)
-	if err != nil {
-		return fmt.Errorf("make topics: %w", err)
-	}
-	for _, topic := range made.Sorted() {
-		if topic.Err != nil && !errors.Is(topic.Err, kerr.TopicAlreadyExists) {
-			return fmt.Errorf("make topic %s: %w", topic.Topic, topic.Err)
+	for _, topic := range topics {
+		if _, err := kafka.CreateTopic(ctx, client, topic, partitions, nil); err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
+			return err
 		}
 	}
 	return nil
