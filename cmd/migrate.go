@@ -26,7 +26,7 @@ of its version, so that one that fails or is interrupted changes nothing.`,
 		Args: subcommandOnly,
 		RunE: showHelp,
 	}
-	c.AddCommand(newMigrateUpCmd(), newMigrateDownCmd(), newMigrateStatusCmd(), newMigrateForceCmd())
+	c.AddCommand(newMigrateUpCmd(), newMigrateDownCmd(), newMigrateStatusCmd(), newMigrateForceCmd(), newMigrateGrantCmd())
 	return c
 }
 

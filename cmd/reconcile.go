@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"audittrail/modules/migrate"
-	"audittrail/modules/store"
+	"audittrail/modules/store/audit"
 	"audittrail/platform/postgres"
 )
 
@@ -108,7 +108,7 @@ func openForReading(c *cobra.Command, url string) (*pgx.Conn, error) {
 }
 
 // reconcile runs it and tells on stderr which step it is at.
-func reconcile(c *cobra.Command, conn *pgx.Conn) (*store.Reconciliation, error) {
+func reconcile(c *cobra.Command, conn *pgx.Conn) (*audit.Reconciliation, error) {
 	started := time.Now()
 	steps := make(chan string, 1)
 	step := "beginning"
@@ -120,7 +120,7 @@ func reconcile(c *cobra.Command, conn *pgx.Conn) (*store.Reconciliation, error) 
 		return fmt.Sprintf("%s (%s)", step, time.Since(started).Round(time.Second))
 	})
 	defer telling.stop()
-	return store.Reconcile(c.Context(), conn, func(n, of int, what string) {
+	return audit.Reconcile(c.Context(), conn, func(n, of int, what string) {
 		select {
 		case <-steps: // one that nobody has seen is out of date
 		default:
@@ -129,15 +129,15 @@ func reconcile(c *cobra.Command, conn *pgx.Conn) (*store.Reconciliation, error) 
 	})
 }
 
-func printReconciliationJSON(w io.Writer, r *store.Reconciliation, k *kafkaSide) error {
+func printReconciliationJSON(w io.Writer, r *audit.Reconciliation, k *kafkaSide) error {
 	return printJSON(w, struct {
 		Balanced bool `json:"balanced"`
-		*store.Reconciliation
+		*audit.Reconciliation
 		Kafka *kafkaSide `json:"kafka"`
 	}{r.Balanced(), r, k})
 }
 
-func printReconciliation(w io.Writer, r *store.Reconciliation, k *kafkaSide) error {
+func printReconciliation(w io.Writer, r *audit.Reconciliation, k *kafkaSide) error {
 	if err := printAccounts(w, r, len(k.logs.All) > 0); err != nil {
 		return err
 	}
@@ -153,7 +153,7 @@ func printReconciliation(w io.Writer, r *store.Reconciliation, k *kafkaSide) err
 }
 
 // printAccounts prints a line a partition, with Kafka's offsets where there are any.
-func printAccounts(w io.Writer, r *store.Reconciliation, withKafka bool) error {
+func printAccounts(w io.Writer, r *audit.Reconciliation, withKafka bool) error {
 	beside := func(cells ...string) []string {
 		if withKafka {
 			return cells
@@ -184,11 +184,11 @@ func orDash(n *int64) string {
 	return grouped(*n)
 }
 
-func accountCells(a store.Account) []string {
+func accountCells(a audit.Account) []string {
 	return []string{grouped(a.Offsets), grouped(a.Stored), grouped(a.Duplicates), grouped(a.DeadLettered), grouped(a.Absent)}
 }
 
-func printDiscrepancies(w io.Writer, r *store.Reconciliation) error {
+func printDiscrepancies(w io.Writer, r *audit.Reconciliation) error {
 	if _, err := fmt.Fprintln(w); err != nil {
 		return err
 	}
@@ -209,7 +209,7 @@ func printDiscrepancies(w io.Writer, r *store.Reconciliation) error {
 }
 
 // place says where a discrepancy is: topic/partition [from, to), batch, position.
-func place(d store.Discrepancy) string {
+func place(d audit.Discrepancy) string {
 	text := d.Topic
 	if d.Partition != nil {
 		text = fmt.Sprintf("%s/%d", d.Topic, *d.Partition)

@@ -15,6 +15,7 @@ import (
 	"audittrail/modules/event"
 	"audittrail/modules/ingest"
 	"audittrail/modules/store"
+	"audittrail/modules/store/audit"
 	"audittrail/platform/kafka"
 	"audittrail/platform/logging"
 )
@@ -85,7 +86,7 @@ func (k *kafkaSide) failed(err error) {
 }
 
 // compare reads where the logs end, and compares them with the accounting.
-func (k *kafkaSide) compare(ctx context.Context, conn *pgx.Conn, r *store.Reconciliation) error {
+func (k *kafkaSide) compare(ctx context.Context, conn *pgx.Conn, r *audit.Reconciliation) error {
 	if k.Why != "" {
 		return nil
 	}
@@ -99,9 +100,9 @@ func (k *kafkaSide) compare(ctx context.Context, conn *pgx.Conn, r *store.Reconc
 		k.failed(err)
 		return nil
 	}
-	logs := make([]store.KafkaLog, len(k.logs.All))
+	logs := make([]audit.KafkaLog, len(k.logs.All))
 	for i, log := range k.logs.All {
-		logs[i] = store.KafkaLog{
+		logs[i] = audit.KafkaLog{
 			Partition: store.Partition{TopicID: log.ID, Topic: log.Topic, Number: log.Partition},
 			First:     log.Start, End: log.End,
 		}
@@ -131,7 +132,7 @@ func (k *kafkaSide) err() error {
 }
 
 // words say what was found in Kafka, or that it was not looked at.
-func (k *kafkaSide) words(r *store.Reconciliation) string {
+func (k *kafkaSide) words(r *audit.Reconciliation) string {
 	var b strings.Builder
 	if k.Checked {
 		fmt.Fprintf(&b, "Kafka has %s offsets that are still to be read.\n", grouped(r.ToRead))

@@ -48,6 +48,9 @@ func TestAdmitAnOffset(t *testing.T) {
 	} {
 		t.Run(fmt.Sprintf("from %d to %d", c.next, c.from), func(t *testing.T) {
 			conn := lostOffsets(t, c.next)
+			_, err := conn.Exec(t.Context(), `INSERT INTO ingest_offsets (topic_id, topic, partition, first_offset, next_offset)
+				SELECT topic_id, topic, 1, 0, 0 FROM ingest_topics`) // the broker's topic has a second partition
+			require.NoError(t, err)
 			out, errs, status := call(t, "topics", "admit", "orders", "--partition", "0", "--from", fmt.Sprint(c.from), "--reason", "OPS-7")
 			require.Equal(t, 0, status, errs)
 			require.Contains(t, out, "orders/0 ")

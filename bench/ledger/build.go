@@ -17,7 +17,7 @@ import (
 //go:embed unhashed.go.txt
 var unhashed []byte
 
-const hashedFile = "modules/store/append_leaves.go"
+const hashedFile = "modules/store/leaves.go"
 
 // build compiles the program twice, as it is and without ledger hashes.
 func (b *bench) build(ctx context.Context) error {

@@ -97,6 +97,8 @@ func Load(src config.Sources) (Config, error) {
 	if c.loaded, err = schema.Load(c, src); err != nil {
 		return Config{}, err
 	}
+	password, now := c.Kafka.SASL.Password, *c
+	c.Kafka.SASL.Fresh = func() string { return now.fresh("kafka.sasl.password", password) }
 	return *c, c.loaded.Check()
 }
 
@@ -126,4 +128,14 @@ func (c Config) Validate() error {
 		}
 	}
 	return nil
+}
+
+// fresh returns what the file of a secret holds now, or otherwise where the key has none.
+func (c Config) fresh(key, otherwise string) string {
+	if c.loaded != nil {
+		if text, ok := c.loaded.Reread(key); ok {
+			return text
+		}
+	}
+	return otherwise
 }

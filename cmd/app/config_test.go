@@ -221,3 +221,19 @@ Unknown keys and unknown ` + "`AUDITTRAIL_*`" + ` variables are errors that sugg
 
 ## Keys
 `
+
+// A secret that a file holds is read again where it is used again.
+func TestSecretsOfFilesAreReadAgain(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "password")
+	require.NoError(t, os.WriteFile(file, []byte("first\n"), 0o600))
+	c, err := Load(config.Sources{Environ: []string{
+		"AUDITTRAIL_KAFKA_SASL_PASSWORD_FILE=" + file, "AUDITTRAIL_KAFKA_SASL_MECHANISM=SCRAM-SHA-512", "AUDITTRAIL_KAFKA_SASL_USERNAME=app",
+	}})
+	require.NoError(t, err)
+	require.Equal(t, "first", c.Kafka.SASL.Fresh())
+	require.NoError(t, os.WriteFile(file, []byte("second\n"), 0o600))
+	require.Equal(t, "second", c.Kafka.SASL.Fresh())
+	require.NoError(t, os.Remove(file))
+	require.Equal(t, "first", c.Kafka.SASL.Fresh(), "what it was at the start is as good as any")
+	require.Equal(t, "otherwise", c.fresh("postgres.url", "otherwise"))
+}

@@ -11,6 +11,7 @@ import (
 
 	"audittrail/modules/migrate/migratetest"
 	"audittrail/modules/store"
+	"audittrail/modules/store/audit"
 	"audittrail/platform/postgres"
 )
 
@@ -73,7 +74,7 @@ func (s *realStore) events() int64 { return s.count(`SELECT count(*) FROM events
 // balanced checks that every offset is accounted for, and no table contradicts another.
 func (s *realStore) balanced() {
 	s.t.Helper()
-	r, err := store.Reconcile(context.Background(), s.owner, nil)
+	r, err := audit.Reconcile(context.Background(), s.owner, nil)
 	if err != nil {
 		s.t.Fatal(err)
 	}

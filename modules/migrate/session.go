@@ -107,7 +107,7 @@ func explain(ctx context.Context, err error) error {
 	case ctx.Err() != nil:
 		return fmt.Errorf("migrate: stopped; what was under way was rolled back: %w", context.Cause(ctx))
 	}
-	return err
+	return withCure(err)
 }
 
 // progress passes the library's lines on.

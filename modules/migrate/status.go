@@ -75,12 +75,12 @@ func version(ctx context.Context, db Queryer) (v int, dirty bool, err error) {
 // fits, so that the database is migrated before the programs are replaced one by one.
 func Check(ctx context.Context, db Queryer) error {
 	if err := checkEncoding(ctx, db); err != nil {
-		return err
+		return orRefused(err)
 	}
 	s, err := readStatus(ctx, db, Options{}.withDefaults())
 	switch {
 	case err != nil:
-		return errs.New(errs.Unavailable, "schema_unknown", "the schema's version can't be read").Because(err)
+		return orRefused(errs.New(errs.Unavailable, "schema_unknown", "the schema's version can't be read").Because(err))
 	case s.Dirty:
 		return errs.New(errs.Unavailable, "schema_dirty", "the migration of the schema to version %d was interrupted", s.Version)
 	case s.Version < s.Latest:
@@ -88,4 +88,12 @@ func Check(ctx context.Context, db Queryer) error {
 			"the schema is at version %d and this program needs %d: run audittrail migrate up", s.Version, s.Latest)
 	}
 	return nil
+}
+
+// orRefused returns what an operator can do where the connection was refused, and else the error itself.
+func orRefused(err error) error {
+	if refused := postgres.Refused(err); refused != nil {
+		return refused
+	}
+	return err
 }

@@ -38,10 +38,6 @@ func (h *Handlers) ReadFeed(ctx context.Context, r httpapi.ReadFeedRequestObject
 	if err != nil {
 		return nil, err
 	}
-	if found.Ahead > 0 { // a follower that reads on from there would pass by what comes before it
-		return nil, errs.New(errs.Conflict, "position_beyond_end",
-			"lies beyond the end of the log, which is at position %d: the log is older than what you have seen", found.ScannedTo-found.Ahead).InField("after")
-	}
 	httpserver.ShowEvents(ctx, len(found.Items))
 	return httpapi.FeedAnswer{Items: found.Items, ScannedTo: found.ScannedTo, More: found.More}, nil
 }
@@ -54,8 +50,11 @@ func (h *Handlers) follow(ctx context.Context, after int64, limit int, longest t
 	bounded, cancel := context.WithTimeout(ctx, longest+feedReads)
 	defer cancel()
 	found, err := h.reader.Feed(bounded, after, limit)
-	if err == nil && len(found.Items) == 0 && !found.More && found.Ahead == 0 && h.wait(bounded, found.ScannedTo, longest) {
-		found, err = h.reader.Feed(bounded, found.ScannedTo, limit)
+	if err == nil && len(found.Items) == 0 && !found.More {
+		var moved bool
+		if moved, err = h.wait(bounded, found.ScannedTo, longest); moved {
+			found, err = h.reader.Feed(bounded, found.ScannedTo, limit)
+		}
 	}
 	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
 		err = errFeedSlow.Because(err)
@@ -63,26 +62,23 @@ func (h *Handlers) follow(ctx context.Context, after int64, limit int, longest t
 	return found, err
 }
 
+var errFeedsWait = errs.New(errs.Unavailable, "unavailable", "too many feeds wait already; try again in a second")
+
 // wait is headWatch.wait for those who find a place to wait. A waiting feed is a request under way, and
 // feeds that wait must not keep all others out. Who finds no place is held for a second, so that followers
-// who ask again at once do not spin; half of what is left has room for that.
-func (h *Handlers) wait(ctx context.Context, after int64, longest time.Duration) bool {
+// who ask again at once do not spin. Half as many have room for that, and the others are told to come back.
+func (h *Handlers) wait(ctx context.Context, after int64, longest time.Duration) (moved bool, err error) {
 	select {
 	case h.waits <- struct{}{}:
+		defer func() { <-h.waits }()
+		return h.head.wait(ctx, after, longest), nil
 	default:
-		return h.hold(ctx, after, longest)
 	}
-	defer func() { <-h.waits }()
-	return h.head.wait(ctx, after, longest)
-}
-
-// hold keeps a feed that found no place to wait for at most holdFor, without having the store asked.
-func (h *Handlers) hold(ctx context.Context, after int64, longest time.Duration) bool {
 	select {
 	case h.holds <- struct{}{}:
+		defer func() { <-h.holds }()
+		return h.head.hold(ctx, after, min(longest, holdFor)), nil
 	default:
-		return false
+		return false, errFeedsWait
 	}
-	defer func() { <-h.holds }()
-	return h.head.hold(ctx, after, min(longest, holdFor))
 }

@@ -23,10 +23,16 @@ func TestWaitingFeedsLeaveRoomForOthers(t *testing.T) {
 			a.ask(t, "/v1/feed?wait=30", answers)
 		}
 	}
+	refused := 0
 	early := func(n int) {
 		for range n {
 			select {
 			case got := <-answers:
+				if got.status == http.StatusServiceUnavailable {
+					require.NotEmpty(t, got.header.Get("Retry-After"))
+					refused++
+					continue
+				}
 				require.Equal(t, http.StatusOK, got.status, string(got.body))
 				require.JSONEq(t, `{"items":[],"nextCursor":null,"scannedTo":-1}`, string(got.body))
 			case <-time.After(10 * time.Second):
@@ -36,6 +42,7 @@ func TestWaitingFeedsLeaveRoomForOthers(t *testing.T) {
 	}
 	waits(requests)
 	early(requests / 2)
+	require.Equal(t, requests/4, refused, "half of those without a place are held, the others told to come back")
 	require.Equal(t, http.StatusOK, a.get(t, "/v1/events").status)
 	waits(1)
 	early(1)

@@ -44,7 +44,7 @@ func TestHeadIsGetWithoutABody(t *testing.T) {
 	a.sign(t)
 	for path, status := range map[string]int{
 		"/v1/events": 200, "/v1/events/" + id(1): 200, "/v1/events/" + id(9): 404, "/v1/events?limit=0": 400,
-		"/v1/feed?after=0&wait=1": 200, "/v1/events/" + id(1) + "/proof": 200, "/v1/events/export?format=bundle": 200,
+		"/v1/feed?after=1&wait=1": 200, "/v1/events/" + id(1) + "/proof": 200, "/v1/events/export?format=bundle": 200,
 		"/openapi.json": 200, "/docs": 200, "/docs/": 308, "/docs/start.js": 200, "/docs/swagger-ui.css": 200,
 		"/nowhere": 404,
 	} {

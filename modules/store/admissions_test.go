@@ -8,6 +8,7 @@ import (
 
 	"audittrail/modules/event"
 	"audittrail/modules/store"
+	"audittrail/modules/store/audit"
 )
 
 func (s testStore) admit(t *testing.T, to int64) (store.Admitted, error) {
@@ -25,7 +26,7 @@ func (s testStore) ensured(t *testing.T) store.Offset {
 
 func (s testStore) balanced(t *testing.T) {
 	t.Helper()
-	r, err := store.Reconcile(context.Background(), s.owner, nil)
+	r, err := audit.Reconcile(context.Background(), s.owner, nil)
 	require.NoError(t, err)
 	require.Empty(t, r.Discrepancies)
 }
@@ -43,6 +44,7 @@ func (s testStore) position(t *testing.T) store.Position {
 }
 
 func TestAnAdmittedGapIsAbsentAndNamesWhoAndWhy(t *testing.T) {
+	t.Parallel()
 	s := newStore(t)
 	s.begin(t, 1)
 	done, err := s.admit(t, 60)
@@ -61,6 +63,7 @@ func TestAnAdmittedGapIsAbsentAndNamesWhoAndWhy(t *testing.T) {
 }
 
 func TestACutIsRememberedUntilItIsAdmitted(t *testing.T) {
+	t.Parallel()
 	for name, to := range map[string]int64{"where it stood": 60, "further on": 70, "back": 10} {
 		t.Run(name, func(t *testing.T) {
 			s := newStore(t)
@@ -86,6 +89,7 @@ func TestACutIsRememberedUntilItIsAdmitted(t *testing.T) {
 
 // Records of the old log and of the new one have the same offsets, and both are accounted for.
 func TestALogThatWasCutIsAccountedForAnew(t *testing.T) {
+	t.Parallel()
 	s := newStore(t)
 	s.begin(t, 1)
 	_, err := s.Append(t.Context(), one(t, 0, record(0, 0, id(1), 1), raw(0, 1, "{bad"), record(0, 2, id(2), 1)))
@@ -110,6 +114,7 @@ func TestALogThatWasCutIsAccountedForAnew(t *testing.T) {
 }
 
 func TestWhatCanNotBeAdmitted(t *testing.T) {
+	t.Parallel()
 	s := newStore(t)
 	_, err := s.admit(t, 5)
 	require.ErrorContains(t, err, "does not know the topic")
@@ -124,6 +129,7 @@ func TestWhatCanNotBeAdmitted(t *testing.T) {
 }
 
 func TestTwoDatabasesAreTwoInstallations(t *testing.T) {
+	t.Parallel()
 	one, other := newStore(t), newStore(t) // both made of one template
 	a, err := one.Installation(t.Context())
 	require.NoError(t, err)
@@ -136,6 +142,7 @@ func TestTwoDatabasesAreTwoInstallations(t *testing.T) {
 }
 
 func TestAnInstallationIsKnownWhereTheServerMayNotBeAsked(t *testing.T) {
+	t.Parallel()
 	one, other := newStore(t), newStore(t)
 	ids := map[[16]byte]bool{}
 	for _, s := range []testStore{one, other} {

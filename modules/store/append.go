@@ -49,7 +49,7 @@ func NewAppender(o AppenderOptions) *Appender {
 // are stored.
 //
 // The transaction takes its locks in one order (offsets, keys, ledger), each in one sorted pass, so
-// that no two appends can deadlock. Its five steps are in append_steps.go.
+// that no two appends can deadlock. Its five steps are in fence.go, dedupe.go, copy.go and account.go.
 func (a *Appender) Append(ctx context.Context, b Batch) (Receipt, error) {
 	receipt := Receipt{First: -1}
 	p, err := newPlan(b, a.now())

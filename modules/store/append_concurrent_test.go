@@ -32,6 +32,7 @@ func (s testStore) atOnce(t *testing.T, batches ...store.Batch) {
 // TestAppendsTakePositionsInTurn: appends that have no event id in common wait for each other at the
 // ledger alone. Without its lock two of them would begin at the same position.
 func TestAppendsTakePositionsInTurn(t *testing.T) {
+	t.Parallel()
 	s := newStore(t)
 	const partitions, rounds = 6, 25
 	s.begin(t, partitions)
@@ -50,6 +51,7 @@ func TestAppendsTakePositionsInTurn(t *testing.T) {
 // TestAppendsOfTheSameEventsDoNotDeadlock: two partitions bring the same events in opposite orders, so
 // many that both appends are among their keys at the same time.
 func TestAppendsOfTheSameEventsDoNotDeadlock(t *testing.T) {
+	t.Parallel()
 	s := newStore(t)
 	const rounds, size = 4, 4000
 	s.begin(t, 2)

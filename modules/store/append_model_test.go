@@ -46,6 +46,7 @@ func (m *model) append(b store.Batch, totals map[event.Coordinates]int) store.Re
 // TestAppendAgainstAModel: any sequence of batches over any partitions, with repeats, conflicts, rejects
 // and absent offsets, has the outcome of the model; sent again it has none.
 func TestAppendAgainstAModel(t *testing.T) {
+	t.Parallel()
 	// All checks go on in one store: its ids and offsets only ever grow, as in life.
 	s := newStore(t)
 	const partitions = 3

@@ -19,6 +19,7 @@ import (
 )
 
 func TestAppendStoresABatch(t *testing.T) {
+	t.Parallel()
 	s := newStore(t)
 	s.begin(t, 1)
 	receipt, err := s.Append(t.Context(), one(t, 0, record(0, 0, id(1), 1), record(0, 1, id(2), 2)))
@@ -39,6 +40,7 @@ func TestAppendStoresABatch(t *testing.T) {
 }
 
 func TestAppendJudgesRepeats(t *testing.T) {
+	t.Parallel()
 	placed := func(offset int64, n, total int) event.Raw { return record(0, offset, id(n), total) }
 	tests := map[string]struct {
 		records []event.Raw // after events 1 and 2 with total 1 were stored at offsets 0 and 1
@@ -73,6 +75,7 @@ func TestAppendJudgesRepeats(t *testing.T) {
 }
 
 func TestAppendKeepsDeadLettersWhole(t *testing.T) {
+	t.Parallel()
 	s := newStore(t)
 	s.begin(t, 1)
 	bad := raw(0, 0, "{\x00\xff")
@@ -95,6 +98,7 @@ func TestAppendKeepsDeadLettersWhole(t *testing.T) {
 }
 
 func TestOutboxBoundsItsBytes(t *testing.T) {
+	t.Parallel()
 	s := newStore(t)
 	s.begin(t, 1)
 	big := strings.Repeat("x", 5<<20)
@@ -106,6 +110,7 @@ func TestOutboxBoundsItsBytes(t *testing.T) {
 }
 
 func TestOutboxHasOneLeader(t *testing.T) {
+	t.Parallel()
 	s := newStore(t)
 	outbox := store.NewOutbox(s.pool)
 	lead, ok, err := outbox.TryLead(t.Context())
@@ -126,6 +131,7 @@ func TestOutboxHasOneLeader(t *testing.T) {
 }
 
 func TestAppendRefusesABatchThatDoesNotAddUp(t *testing.T) {
+	t.Parallel()
 	s := newStore(t)
 	s.begin(t, 2)
 	good := one(t, 0, record(0, 0, id(1), 1))
@@ -150,6 +156,7 @@ func TestAppendRefusesABatchThatDoesNotAddUp(t *testing.T) {
 }
 
 func TestFenceKeepsZombiesOut(t *testing.T) {
+	t.Parallel()
 	s := newStore(t)
 	s.begin(t, 2)
 	mine := batch(t, map[int]int64{}, map[int]int64{0: 1, 1: 1}, record(0, 0, id(1), 1), record(1, 0, id(2), 1))
@@ -183,6 +190,7 @@ func TestFenceKeepsZombiesOut(t *testing.T) {
 }
 
 func TestRecreatedTopicIsNotReadUntilAdmitted(t *testing.T) {
+	t.Parallel()
 	s := newStore(t)
 	s.begin(t, 1)
 	again := store.PartitionStart{Partition: partition(0), Start: 7}
@@ -197,6 +205,7 @@ func TestRecreatedTopicIsNotReadUntilAdmitted(t *testing.T) {
 }
 
 func TestAppendSeparatesWhatPostgreSQLRefuses(t *testing.T) {
+	t.Parallel()
 	s := newStore(t)
 	s.begin(t, 1)
 	_, err := s.owner.Exec(t.Context(), `ALTER TABLE events ADD CHECK (payload <> '{"total": 13}') NOT VALID`)
@@ -215,6 +224,7 @@ func TestAppendSeparatesWhatPostgreSQLRefuses(t *testing.T) {
 }
 
 func TestAppendMakesPartitions(t *testing.T) {
+	t.Parallel()
 	s := newStore(t)
 	s.begin(t, 1)
 	_, err := s.owner.Exec(t.Context(), `ALTER TABLE events DETACH PARTITION events_2018; DROP TABLE events_2018`)
@@ -240,6 +250,7 @@ func TestAppendMakesPartitions(t *testing.T) {
 // TestConcurrentAppends: many appenders with overlapping event ids neither deadlock nor store one
 // twice, and positions stay dense.
 func TestConcurrentAppends(t *testing.T) {
+	t.Parallel()
 	s := newStore(t)
 	const partitions, batches, size = 4, 15, 40
 	s.begin(t, partitions)
@@ -273,6 +284,7 @@ func TestConcurrentAppends(t *testing.T) {
 // TestAppendSurvivesBrokenConnections cuts the connection after every possible number of bytes of the
 // server's answers, COMMIT's among them. The same batch, sent again, is stored exactly once.
 func TestAppendSurvivesBrokenConnections(t *testing.T) {
+	t.Parallel()
 	s := newStore(t)
 	s.begin(t, 1)
 	cutter := newCutter(t, s.url)
@@ -315,6 +327,7 @@ func TestAppendSurvivesBrokenConnections(t *testing.T) {
 // TestStalledTransactionIsEnded: a process that holds a fence and answers nothing is ended by the one
 // that waits for it.
 func TestStalledTransactionIsEnded(t *testing.T) {
+	t.Parallel()
 	s := newStore(t)
 	s.begin(t, 1)
 	stalled := openPool(t, s.url, "audittrail_ingest")

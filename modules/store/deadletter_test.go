@@ -21,6 +21,7 @@ func long(offset int64) (event.Raw, string) {
 }
 
 func TestADeadLetterKeepsLengthAndHashOfItsValue(t *testing.T) {
+	t.Parallel()
 	s := newStore(t)
 	s.begin(t, 1)
 	large, value := long(0)
@@ -58,6 +59,7 @@ func TestADeadLetterKeepsLengthAndHashOfItsValue(t *testing.T) {
 // Rows of before keep what was too large whole. Of these, too, the outbox answers no value: they may be of
 // any size.
 func TestOutboxLeavesOutWhatIsTooLarge(t *testing.T) {
+	t.Parallel()
 	s := newStore(t)
 	value := bytes.Repeat([]byte("x"), 20<<20)
 	_, err := s.owner.Exec(t.Context(), `WITH letter AS (
@@ -78,6 +80,7 @@ func TestOutboxLeavesOutWhatIsTooLarge(t *testing.T) {
 
 // Headers that compress well are as long in memory as those that do not.
 func TestOutboxCountsHeadersAsTheyAre(t *testing.T) {
+	t.Parallel()
 	s := newStore(t)
 	s.begin(t, 1)
 	var records []event.Raw

@@ -18,6 +18,7 @@ import (
 // TestLeavesAreThoseOfTheRows: the leaf beside each position is the leaf of the event that is read back
 // at it, whatever was duplicate, rejected or refused between.
 func TestLeavesAreThoseOfTheRows(t *testing.T) {
+	t.Parallel()
 	s := newStore(t)
 	s.begin(t, 1)
 	_, err := s.owner.Exec(t.Context(), `ALTER TABLE events ADD CHECK (payload <> '{"total": 13}') NOT VALID`)
@@ -65,6 +66,7 @@ func TestLeavesAreThoseOfTheRows(t *testing.T) {
 // TestTilesAndCheckpointsAreRows: what the notary writes is what everybody reads, and only the notary
 // may write it.
 func TestTilesAndCheckpointsAreRows(t *testing.T) {
+	t.Parallel()
 	s := newStore(t)
 	s.begin(t, 1)
 	var records []event.Raw
@@ -128,6 +130,7 @@ func TestTilesAndCheckpointsAreRows(t *testing.T) {
 // TestPendingBatchesAreNumbered: batches of the access log that were committed in any order get dense
 // positions, once, also from several callers at once.
 func TestPendingBatchesAreNumbered(t *testing.T) {
+	t.Parallel()
 	s := newStore(t)
 	api := openPool(t, s.url, "audittrail_api")
 	for i, count := range []int{2, 1, 3} {
@@ -162,6 +165,7 @@ func TestPendingBatchesAreNumbered(t *testing.T) {
 // TestPendingBatchesAreNumberedWhileMoreCome: callers that number at once, while others write, leave no gap
 // and no batch out.
 func TestPendingBatchesAreNumberedWhileMoreCome(t *testing.T) {
+	t.Parallel()
 	s := newStore(t)
 	api := openPool(t, s.url, "audittrail_api")
 	const writers, batches, callers = 2, 200, 4

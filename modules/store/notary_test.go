@@ -12,6 +12,7 @@ import (
 
 // TestOneNotary: the lead is one session's, and goes with it; what it writes is everybody's to read.
 func TestOneNotary(t *testing.T) {
+	t.Parallel()
 	s := newStore(t)
 	pool := openPool(t, s.url, "audittrail_notary")
 	lead, ok, err := store.LeadNotary(t.Context(), pool)

@@ -81,13 +81,15 @@ func NewReader(o ReaderOptions) *Reader {
 	return &Reader{pool: o.Pool, now: o.Now, pageBytes: o.PageBytes}
 }
 
-// Ping says whether PostgreSQL answers. Where every connection is at work it does: a process that has much
-// to do must not look like one that can do nothing, or its load falls on the others.
+// Ping reports whether events can be read, by reading one as a list does: a server may answer and have
+// settings that no row can be read with. Where every connection is at work it reads nothing: a process that
+// has much to do must not look like one that can do nothing, or its load falls on the others.
 func (r *Reader) Ping(ctx context.Context) error {
 	if use := r.pool.Stat(); use.AcquiredConns() == use.MaxConns() {
 		return nil
 	}
-	return r.read(ctx, "ping", func(ctx context.Context, conn *pgx.Conn) error { return conn.Ping(ctx) })
+	_, err := r.Events(ctx, Filter{}, Page{Limit: 1})
+	return err
 }
 
 // read lends f a connection, and gives its error a public face.

@@ -16,6 +16,7 @@ func drawKey(t *rapid.T) key {
 }
 
 func TestCursorsComeBackAsTheyWere(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		k, print := drawKey(t), rapid.SliceOf(rapid.Byte()).Draw(t, "fingerprint")
 		got, err := parseCursor(cursor(k, Ascending, print), Ascending, print)
@@ -26,6 +27,7 @@ func TestCursorsComeBackAsTheyWere(t *testing.T) {
 }
 
 func TestCursorsThatWereMangledAreRefused(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		text := []byte(cursor(drawKey(t), Ascending, []byte("search")))
 		at := rapid.IntRange(0, len(text)-1).Draw(t, "at")
@@ -41,6 +43,7 @@ func TestCursorsThatWereMangledAreRefused(t *testing.T) {
 }
 
 func TestForgedCursorsOfNoTimeAreRefused(t *testing.T) {
+	t.Parallel()
 	for _, micros := range []int64{-1 << 63, 1<<63 - 1, 253_402_300_800_000_000} {
 		_, err := parseCursor(cursor(key{time.UnixMicro(micros), 1}, Ascending, nil), Ascending, nil)
 		require.ErrorIs(t, err, errCursor)
@@ -49,6 +52,7 @@ func TestForgedCursorsOfNoTimeAreRefused(t *testing.T) {
 
 // Filters that mean the same have one fingerprint, and others another.
 func TestFingerprints(t *testing.T) {
+	t.Parallel()
 	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	same := []Filter{
 		{EventTypes: []string{"a", "b"}, From: at}, {EventTypes: []string{"b", "a", "b"}, From: at.In(time.FixedZone("", 3600))},

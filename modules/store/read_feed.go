@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"audittrail/modules/event"
+	"audittrail/platform/errs"
 )
 
 // feedBranches is how many batches one statement of the feed reads.
@@ -20,7 +21,6 @@ type FeedPage struct {
 	Items     []event.Stored
 	ScannedTo int64 // the highest position that was examined; what was asked for where there is nothing new
 	More      bool  // there are positions beyond it already
-	Ahead     int64 // how far what was asked for lies beyond the last position; 0 where it does not
 }
 
 // By ledger_batches' primary key. The batches that hold positions from $1 on, $2 of them at most.
@@ -58,6 +58,9 @@ type slice struct {
 // Feed answers up to limit events whose positions are greater than after, which may be -1, in the order
 // of their positions. Batches are numbered under a lock that is held until their commit is seen, so what
 // is there to see never has a gap that fills later. Positions whose events were archived are passed by.
+//
+// An after beyond the last position is refused with Conflict: a follower that read on from there would pass by
+// all that comes before it. The end is read by the same statement as the page, never from a cache.
 func (r *Reader) Feed(ctx context.Context, after int64, limit int) (FeedPage, error) {
 	page := FeedPage{Items: []event.Stored{}, ScannedTo: after}
 	begin := min(after, math.MaxInt64-int64(limit)-2) // beyond any position, and no sum with it overflows
@@ -67,7 +70,9 @@ func (r *Reader) Feed(ctx context.Context, after int64, limit int) (FeedPage, er
 			return err
 		}
 		if len(slices) == 0 {
-			page.Ahead = max(0, after-end)
+			if after > end {
+				return beyondEnd(end)
+			}
 		}
 		rows := &collector{limit: limit, bytes: r.pageBytes}
 		for len(slices) > 0 && !rows.full {
@@ -89,6 +94,11 @@ func (r *Reader) Feed(ctx context.Context, after int64, limit int) (FeedPage, er
 		return nil
 	})
 	return page, err
+}
+
+func beyondEnd(end int64) error {
+	return errs.New(errs.Conflict, "position_beyond_end",
+		"lies beyond the end of the log, which is at position %d: the log is older than what you have seen", end).InField("after")
 }
 
 // feedSlices answers the batches that hold the positions after+1 … after+limit, without what lies outside,

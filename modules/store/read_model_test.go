@@ -91,6 +91,7 @@ func drawFilter(t *rapid.T) store.Filter {
 
 // However a search is cut into pages, it gives each event that fits exactly once, in order.
 func TestReadPagesAgainstAModel(t *testing.T) {
+	t.Parallel()
 	s := newStore(t)
 	model := s.fillModel(t, 400)
 	r := s.reader(t)
@@ -132,6 +133,7 @@ func TestReadPagesAgainstAModel(t *testing.T) {
 }
 
 func TestReadFeedAgainstAModel(t *testing.T) {
+	t.Parallel()
 	s := newStore(t)
 	model := s.fillModel(t, 400)
 	slices.SortFunc(model, func(a, b modelEvent) int { return cmp.Compare(a.position, b.position) })
@@ -170,6 +172,7 @@ func TestReadFeedAgainstAModel(t *testing.T) {
 // A reader that pages while events arrive sees each event that was there before exactly once, and a feed
 // that is followed meanwhile sees every position, dense, in order.
 func TestReadWhileEventsArrive(t *testing.T) {
+	t.Parallel()
 	s := newStore(t)
 	s.begin(t, 1)
 	before := map[string]int{}

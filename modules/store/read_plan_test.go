@@ -15,6 +15,7 @@ import (
 // Lists rely on Append running its branches in their order and on the outer LIMIT ending it in the first
 // ones that are enough, by an index and without a sort of everything. This is what PostgreSQL does with it.
 func TestListsStopInTheFirstSpans(t *testing.T) {
+	t.Parallel()
 	url := migratetest.Database(t)
 	config, err := pgx.ParseConfig(url)
 	require.NoError(t, err)

@@ -81,6 +81,7 @@ func codeOf(t testing.TB, err error) string {
 }
 
 func TestReadAnEventAsItWasStored(t *testing.T) {
+	t.Parallel()
 	s := newStore(t)
 	s.begin(t, 1)
 	r := s.reader(t)
@@ -111,6 +112,7 @@ func TestReadAnEventAsItWasStored(t *testing.T) {
 }
 
 func TestReadWhatIsNotThere(t *testing.T) {
+	t.Parallel()
 	s := newStore(t)
 	r := s.reader(t)
 	_, err := r.Event(t.Context(), event.ID{1})
@@ -134,6 +136,7 @@ func TestReadWhatIsNotThere(t *testing.T) {
 }
 
 func TestReadFindsPartitionsThatAreNewerThanItsList(t *testing.T) {
+	t.Parallel()
 	s := newStore(t)
 	s.begin(t, 1)
 	r := s.reader(t)
@@ -156,6 +159,7 @@ func TestReadFindsPartitionsThatAreNewerThanItsList(t *testing.T) {
 }
 
 func TestReadPagesEndAtTheirBytes(t *testing.T) {
+	t.Parallel()
 	s := newStore(t)
 	s.begin(t, 1)
 	var events []given
@@ -204,6 +208,7 @@ func TestReadPagesEndAtTheirBytes(t *testing.T) {
 }
 
 func TestReadCursorsBelongToTheirSearch(t *testing.T) {
+	t.Parallel()
 	s := newStore(t)
 	s.begin(t, 1)
 	r := s.reader(t)
@@ -247,6 +252,7 @@ func flip(cursor string) string {
 }
 
 func TestReadTooExpensive(t *testing.T) {
+	t.Parallel()
 	s := newStore(t)
 	s.begin(t, 1)
 	s.appendAll(t, 0, given{n: 1, typ: "A", aggregate: "x", at: "2026-01-01T00:00:00Z"})
@@ -266,6 +272,7 @@ func TestReadTooExpensive(t *testing.T) {
 }
 
 func TestReadWhilePostgresIsAway(t *testing.T) {
+	t.Parallel()
 	pool, err := pgxpool.New(t.Context(), "postgres://nobody:secret@127.0.0.1:1/none?connect_timeout=1")
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
@@ -282,6 +289,7 @@ func TestReadWhilePostgresIsAway(t *testing.T) {
 
 // TestReadPingWhileBusy: long searches on all connections are no reason to take the process out of service.
 func TestReadPingWhileBusy(t *testing.T) {
+	t.Parallel()
 	s := newStore(t)
 	config := s.pool.Config()
 	config.MaxConns = 1
@@ -300,6 +308,7 @@ func TestReadPingWhileBusy(t *testing.T) {
 }
 
 func TestReadDeadLetters(t *testing.T) {
+	t.Parallel()
 	s := newStore(t)
 	s.begin(t, 1)
 	r := s.reader(t)
@@ -338,6 +347,7 @@ func TestReadDeadLetters(t *testing.T) {
 }
 
 func TestReadOffsetsAddUpAsTheyGrow(t *testing.T) {
+	t.Parallel()
 	s := newStore(t)
 	s.begin(t, 2)
 	r := s.reader(t)
@@ -365,6 +375,7 @@ func TestReadOffsetsAddUpAsTheyGrow(t *testing.T) {
 // TestFeedPassesNothingBy: whoever follows must not be led over positions by a batch that claims more, or
 // fewer, than it has.
 func TestFeedPassesNothingBy(t *testing.T) {
+	t.Parallel()
 	s := newStore(t)
 	s.begin(t, 1)
 	const at = "2026-11-23T10:00:00Z"

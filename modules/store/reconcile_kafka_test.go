@@ -3,25 +3,26 @@ package store_test
 import (
 	"testing"
 
-	"github.com/stretchr/testify/require"
+	"audittrail/modules/store/audit"
 
-	"audittrail/modules/store"
+	"github.com/stretchr/testify/require"
 )
 
 // compared reconciles with a Kafka whose partition 0 has the offsets [0, end).
-func (s testStore) compared(t *testing.T, end int64) *store.Reconciliation {
+func (s testStore) compared(t *testing.T, end int64) *audit.Reconciliation {
 	t.Helper()
-	r, err := store.Reconcile(t.Context(), s.owner, nil)
+	r, err := audit.Reconcile(t.Context(), s.owner, nil)
 	require.NoError(t, err)
 	positions, err := s.Positions(t.Context())
 	require.NoError(t, err)
-	r.CompareKafka(positions, []store.KafkaLog{{Partition: partition(0), End: end}})
+	r.CompareKafka(positions, []audit.KafkaLog{{Partition: partition(0), End: end}})
 	return r
 }
 
 // A log that was cut and has grown again stays a discrepancy until somebody admits it; then the partition is
 // compared under the id by which it goes on.
 func TestReconcileTellsOfACutUntilItIsAdmitted(t *testing.T) {
+	t.Parallel()
 	s := newStore(t)
 	s.begin(t, 1)
 	_, err := s.Append(t.Context(), one(t, 0, record(0, 0, id(1), 1), record(0, 1, id(2), 1), record(0, 2, id(3), 1)))

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"audittrail/modules/store"
+	"audittrail/modules/store/audit"
 )
 
 // filled is a store with two partitions, three batches, duplicates, dead letters and absent offsets.
@@ -30,21 +31,23 @@ func filled(t *testing.T) testStore {
 }
 
 func TestReconcileBalances(t *testing.T) {
+	t.Parallel()
 	s := filled(t)
-	r, err := store.Reconcile(t.Context(), openPool(t, s.url, "audittrail_maintain"), nil)
+	r, err := audit.Reconcile(t.Context(), openPool(t, s.url, "audittrail_maintain"), nil)
 	require.NoError(t, err)
 	require.Empty(t, r.Discrepancies)
 	require.True(t, r.Balanced())
-	require.Equal(t, store.Account{Offsets: 13, Stored: 7, Duplicates: 2, DeadLettered: 3, Absent: 1}, r.Total)
+	require.Equal(t, audit.Account{Offsets: 13, Stored: 7, Duplicates: 2, DeadLettered: 3, Absent: 1}, r.Total)
 	require.Len(t, r.Partitions, 2)
-	require.Equal(t, store.PartitionAccount{
+	require.Equal(t, audit.PartitionAccount{
 		Topic: topic, Partition: 1, FirstOffset: 0, NextOffset: 3,
-		Account: store.Account{Offsets: 3, Stored: 2, Absent: 1},
+		Account: audit.Account{Offsets: 3, Stored: 2, Absent: 1},
 	}, r.Partitions[1])
 }
 
 func TestReconcileOfAnEmptyStoreBalances(t *testing.T) {
-	r, err := store.Reconcile(t.Context(), newStore(t).owner, nil)
+	t.Parallel()
+	r, err := audit.Reconcile(t.Context(), newStore(t).owner, nil)
 	require.NoError(t, err)
 	require.True(t, r.Balanced())
 	require.Zero(t, r.Total)
@@ -52,6 +55,7 @@ func TestReconcileOfAnEmptyStoreBalances(t *testing.T) {
 
 // Each kind of damage, done as only a superuser can, is found by the check that is named for it.
 func TestReconcileFindsTampering(t *testing.T) {
+	t.Parallel()
 	const lastRange = `topic_id = $1 AND partition = 0 AND from_offset = 9`
 	cases := []struct {
 		name   string
@@ -90,7 +94,7 @@ func TestReconcileFindsTampering(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			s := filled(t)
 			s.tamper(t, c.damage)
-			r, err := store.Reconcile(t.Context(), s.owner, nil)
+			r, err := audit.Reconcile(t.Context(), s.owner, nil)
 			require.NoError(t, err)
 			require.False(t, r.Balanced())
 			var found []string
@@ -129,6 +133,7 @@ func (s testStore) tamper(t *testing.T, damage string) {
 
 // A reconciliation reads one snapshot: what ingest commits meanwhile can't unbalance it.
 func TestReconcileIsConsistentWhileIngestRuns(t *testing.T) {
+	t.Parallel()
 	s := filled(t)
 	stop, done := make(chan struct{}), make(chan error, 1)
 	go func() {
@@ -146,7 +151,7 @@ func TestReconcileIsConsistentWhileIngestRuns(t *testing.T) {
 		}
 	}()
 	for range 20 {
-		r, err := store.Reconcile(t.Context(), s.owner, nil)
+		r, err := audit.Reconcile(t.Context(), s.owner, nil)
 		require.NoError(t, err)
 		require.Empty(t, r.Discrepancies)
 	}

@@ -7,7 +7,7 @@ import (
 	"sync"
 
 	"audittrail/modules/ledger"
-	"audittrail/modules/store"
+	"audittrail/modules/store/audit"
 )
 
 // Report is the outcome of a verification.
@@ -205,7 +205,7 @@ func (l *findings) all() (list []Finding, counts map[Kind]int64, total int64) {
 	return list, l.counts, total
 }
 
-func accountingFinding(d *store.Discrepancy) Finding {
+func accountingFinding(d *audit.Discrepancy) Finding {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %s; expected %v, found %v", d.Check, d.Detail, d.Expected, d.Found)
 	if d.Topic != "" && d.Partition != nil {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"audittrail/modules/ledger"
-	"audittrail/modules/store"
 	"audittrail/modules/store/audit"
 )
 
@@ -19,7 +18,7 @@ const failuresMost = 200
 
 // unread turns what can't be read into a finding; any other error ends the verification.
 func (r *run) unread(err error, f Finding) error {
-	var bad *store.UnreadableError
+	var bad *audit.UnreadableError
 	if !errors.As(err, &bad) {
 		return err
 	}
@@ -30,7 +29,7 @@ func (r *run) unread(err error, f Finding) error {
 
 // passable lets what can't be read pass, for what has its finding elsewhere.
 func passable(err error) error {
-	var bad *store.UnreadableError
+	var bad *audit.UnreadableError
 	if errors.As(err, &bad) {
 		return nil
 	}

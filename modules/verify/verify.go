@@ -24,7 +24,6 @@ import (
 
 	"audittrail/modules/event"
 	"audittrail/modules/ledger"
-	"audittrail/modules/store"
 	"audittrail/modules/store/audit"
 )
 
@@ -85,7 +84,7 @@ type run struct {
 	looseCount int64
 	lostTimes  []int64           // of uncovered[i]: how many keys' events lie in it
 	unreadKeys map[event.ID]bool // of keys that can't be read
-	accounting *store.Reconciliation
+	accounting *audit.Reconciliation
 	heads      map[ledger.Log]*head
 	notices    []Notice
 }

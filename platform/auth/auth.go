@@ -22,6 +22,7 @@ type Options struct {
 	Audience   string `key:"audience" help:"the aud claim that tokens must have or contain, exactly"`
 	JWKSURL    string `key:"jwks_url" help:"where the issuer publishes its keys, https (http on loopback only); this or auth.jwks_file"`
 	JWKSFile   string `key:"jwks_file" help:"file with the issuer's public keys as a JSON Web Key Set, read again when it changes; this or auth.jwks_url"`
+	CA         string `key:"ca" help:"file with the authorities of the certificate at auth.jwks_url (PEM); the system's, or those of SSL_CERT_FILE, where it is empty"`
 	RolesClaim string `key:"roles_claim" default:"roles" help:"not in effect yet. The claim that lists the caller's roles"`
 }
 
@@ -33,6 +34,9 @@ func (o Options) Validate() error {
 	}
 	if o.JWKSURL != "" && !trustworthy(o.JWKSURL) {
 		errs = append(errs, config.Invalid("jwks_url", "must be an https URL; http is for loopback addresses only"))
+	}
+	if o.CA != "" && o.JWKSURL == "" {
+		errs = append(errs, config.Invalid("ca", "is given, but jwks_url is not"))
 	}
 	if o.RolesClaim == "" {
 		errs = append(errs, config.Invalid("roles_claim", "must not be empty"))

@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -42,10 +43,23 @@ type urlSource struct {
 	client *http.Client
 }
 
-func newURLSource(url string) *urlSource {
+// newURLSource takes the server's certificate where one of the authorities in the file ca has signed it; of
+// the system's where ca is empty.
+func newURLSource(url, ca string) (*urlSource, error) {
+	trust := &tls.Config{MinVersion: tls.VersionTLS12}
+	if ca != "" {
+		pem, err := os.ReadFile(ca)
+		if err != nil {
+			return nil, fmt.Errorf("auth.ca: %w", err)
+		}
+		trust.RootCAs = x509.NewCertPool()
+		if !trust.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("auth.ca: %s holds no PEM certificate", ca)
+		}
+	}
 	transport := &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
-		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12},
+		TLSClientConfig:     trust,
 		TLSHandshakeTimeout: fetchTimeout,
 		DisableKeepAlives:   true, // asked every few minutes: a connection would only linger
 	}
@@ -58,7 +72,7 @@ func newURLSource(url string) *urlSource {
 			}
 			return nil
 		},
-	}}
+	}}, nil
 }
 
 func (s *urlSource) every() time.Duration { return 5 * time.Minute }

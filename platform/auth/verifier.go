@@ -51,7 +51,10 @@ func NewVerifier(opts Options, log *slog.Logger) (*Verifier, error) {
 	}
 	var from source = fileSource(opts.JWKSFile)
 	if opts.JWKSURL != "" {
-		from = newURLSource(opts.JWKSURL)
+		var err error
+		if from, err = newURLSource(opts.JWKSURL, opts.CA); err != nil {
+			return nil, err
+		}
 	}
 	return &Verifier{
 		issuer: opts.Issuer, audience: opts.Audience, now: time.Now,

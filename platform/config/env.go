@@ -51,6 +51,7 @@ func (s *Schema) readEnv(environ []string) (map[string]setting, []error) {
 		}
 		if !plain {
 			var err error
+			origin.Path = text
 			if text, err = readSecret(text); err != nil {
 				errs = append(errs, fmt.Errorf("%s: %s: %w", key, name, err))
 				continue

@@ -18,6 +18,7 @@ type Origin struct {
 	Kind Kind
 	Name string // the file's path, the variable's name or the flag's; "" for a default
 	Line int    // in the file, from 1; 0 elsewhere
+	Path string // the file that a variable with _FILE names; "" elsewhere
 }
 
 // String is the short form that `config print` shows: "flag", "env NAME", "file:PATH", "default".
@@ -46,4 +47,15 @@ func (o Origin) describe() string {
 		return fmt.Sprintf("from file %s, line %d", o.Name, o.Line)
 	}
 	return "the default"
+}
+
+// Reread returns what the file holds now that gave the key its value, for secrets that rotate. ok is false
+// where the value came from elsewhere, or the file can't be read.
+func (l *Loaded) Reread(key string) (text string, ok bool) {
+	i, known := l.schema.byName[key]
+	if !known || l.origins[i].Path == "" {
+		return "", false
+	}
+	text, err := readSecret(l.origins[i].Path)
+	return text, err == nil
 }

@@ -160,7 +160,7 @@ func TestTLSAndSASL(t *testing.T) {
 			}))
 			o := at(fake.ListenAddrs())
 			o.TLS = TLSOptions{Enabled: true, CA: files.cert, Cert: files.cert, Key: files.key}
-			o.SASL = SASLOptions{mechanism, "me", "secret"}
+			o.SASL = SASLOptions{Mechanism: mechanism, Username: "me", Password: "secret"}
 			if err := o.Validate(); err != nil {
 				t.Fatal(err)
 			}
@@ -195,7 +195,7 @@ func TestTLSAndSASLWithKafka(t *testing.T) {
 	for _, mechanism := range []string{plainMechanism, scram256Mechanism, scram512Mechanism} {
 		o := at(k.SASLBrokers)
 		o.TLS = TLSOptions{Enabled: true, CA: k.CAFile}
-		o.SASL = SASLOptions{mechanism, k.User, k.Password}
+		o.SASL = SASLOptions{Mechanism: mechanism, Username: k.User, Password: k.Password}
 		if err := client(t, o, nil).Ping(testContext(t)); err != nil {
 			t.Errorf("%s: %v", mechanism, err)
 		}
@@ -231,7 +231,7 @@ func TestFilesThatCantBeUsedAreNamed(t *testing.T) {
 
 func TestSASLWithoutTLSIsWarnedOf(t *testing.T) {
 	o := valid()
-	o.SASL = SASLOptions{scram512Mechanism, "me", "secret"}
+	o.SASL = SASLOptions{Mechanism: scram512Mechanism, Username: "me", Password: "secret"}
 	var out bytes.Buffer
 	c, err := NewClient(o, "test", slog.New(slog.NewJSONHandler(&out, nil)), nil)
 	if err != nil {

@@ -19,8 +19,8 @@ func TestValidateTakesGoodOptions(t *testing.T) {
 		"several brokers":    func(o *Options) { o.Brokers = []string{"a:1", "[::1]:65535"} },
 		"no topics":          func(o *Options) { o.Topics = nil }, // a role that reads none
 		"TLS":                func(o *Options) { o.TLS = TLSOptions{Enabled: true, CA: "ca", Cert: "cert", Key: "key"} },
-		"SCRAM without TLS":  func(o *Options) { o.SASL = SASLOptions{"SCRAM-SHA-256", "me", "secret"} },
-		"PLAIN within TLS":   func(o *Options) { o.TLS.Enabled = true; o.SASL = SASLOptions{"PLAIN", "me", "secret"} },
+		"SCRAM without TLS":  func(o *Options) { o.SASL = SASLOptions{Mechanism: "SCRAM-SHA-256", Username: "me", Password: "secret"} },
+		"PLAIN within TLS":   func(o *Options) { o.TLS.Enabled = true; o.SASL = SASLOptions{Mechanism: "PLAIN", Username: "me", Password: "secret"} },
 		"a static member":    func(o *Options) { o.InstanceID = "ingest-0" },
 		"the longest topic":  func(o *Options) { o.Topics = []string{strings.Repeat("x", 249)} },
 		"a one-letter topic": func(o *Options) { o.Topics = []string{"x"} },
@@ -55,11 +55,11 @@ func TestValidateNamesTheKey(t *testing.T) {
 		{"a file but no TLS", "tls.ca", func(o *Options) { o.TLS.CA = "ca.pem" }},
 		{"a certificate without key", "tls.key", func(o *Options) { o.TLS = TLSOptions{Enabled: true, Cert: "c"} }},
 		{"a key without certificate", "tls.cert", func(o *Options) { o.TLS = TLSOptions{Enabled: true, Key: "k"} }},
-		{"an unknown mechanism", "sasl.mechanism", func(o *Options) { o.SASL = SASLOptions{"GSSAPI", "me", "secret"} }},
-		{"PLAIN in the clear", "sasl.mechanism", func(o *Options) { o.SASL = SASLOptions{"PLAIN", "me", "secret"} }},
-		{"credentials without mechanism", "sasl.mechanism", func(o *Options) { o.SASL = SASLOptions{"", "me", "secret"} }},
-		{"no user", "sasl.username", func(o *Options) { o.SASL = SASLOptions{"SCRAM-SHA-512", "", "secret"} }},
-		{"no password", "sasl.password", func(o *Options) { o.SASL = SASLOptions{"SCRAM-SHA-512", "me", ""} }},
+		{"an unknown mechanism", "sasl.mechanism", func(o *Options) { o.SASL = SASLOptions{Mechanism: "GSSAPI", Username: "me", Password: "secret"} }},
+		{"PLAIN in the clear", "sasl.mechanism", func(o *Options) { o.SASL = SASLOptions{Mechanism: "PLAIN", Username: "me", Password: "secret"} }},
+		{"credentials without mechanism", "sasl.mechanism", func(o *Options) { o.SASL = SASLOptions{Mechanism: "", Username: "me", Password: "secret"} }},
+		{"no user", "sasl.username", func(o *Options) { o.SASL = SASLOptions{Mechanism: "SCRAM-SHA-512", Username: "", Password: "secret"} }},
+		{"no password", "sasl.password", func(o *Options) { o.SASL = SASLOptions{Mechanism: "SCRAM-SHA-512", Username: "me", Password: ""} }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			o := valid()

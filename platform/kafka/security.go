@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -27,6 +28,9 @@ type SASLOptions struct {
 	Mechanism string `key:"mechanism" help:"PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512; empty for none"`
 	Username  string `key:"username" help:"user at the brokers"`
 	Password  string `key:"password" secret:"true" help:"password at the brokers"`
+
+	// Fresh returns the password as it is now, for each new connection, so that it may rotate. It may be nil.
+	Fresh func() string
 }
 
 // The mechanisms that are spoken.
@@ -113,13 +117,20 @@ func (o SASLOptions) validate(tlsEnabled bool) error {
 }
 
 func (o SASLOptions) mechanism() (sasl.Mechanism, error) {
+	password := func() string { return o.Password }
+	if o.Fresh != nil {
+		password = o.Fresh
+	}
+	salted := func(context.Context) (scram.Auth, error) { return scram.Auth{User: o.Username, Pass: password()}, nil }
 	switch o.Mechanism {
 	case plainMechanism:
-		return plain.Auth{User: o.Username, Pass: o.Password}.AsMechanism(), nil
+		return plain.Plain(func(context.Context) (plain.Auth, error) {
+			return plain.Auth{User: o.Username, Pass: password()}, nil
+		}), nil
 	case scram256Mechanism:
-		return scram.Auth{User: o.Username, Pass: o.Password}.AsSha256Mechanism(), nil
+		return scram.Sha256(salted), nil
 	case scram512Mechanism:
-		return scram.Auth{User: o.Username, Pass: o.Password}.AsSha512Mechanism(), nil
+		return scram.Sha512(salted), nil
 	}
 	return nil, fmt.Errorf("kafka.sasl.mechanism %q is not known", o.Mechanism)
 }

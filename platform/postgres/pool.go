@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -21,6 +20,10 @@ import (
 // PoolOptions say what a pool's connections may do and for how long.
 type PoolOptions struct {
 	URL string // may hold several hosts; its sslmode decides on TLS
+
+	// Fresh returns the URL as it is now, for each new connection: its user and password are taken, so that
+	// they may rotate. It may be nil.
+	Fresh func() string
 
 	// Name says whose pool it is, as "ingest": in the metrics, and as application_name
 	// "audittrail-<name>", by which operators and other processes know its connections.
@@ -84,11 +87,18 @@ func Open(ctx context.Context, opts PoolOptions) (*pgxpool.Pool, error) {
 	if conn.ConnectTimeout == 0 {
 		conn.ConnectTimeout = connectTimeout
 	}
-	if opts.DurableCommits {
-		config.AfterConnect = refuseLossyCommits
-		if conn.ValidateConnect == nil {
-			conn.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
+	config.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
+		if opts.Fresh == nil {
+			return nil
 		}
+		if now, err := Parse(opts.Fresh()); err == nil { // else what there was is as good as any
+			c.User, c.Password = now.User, now.Password
+		}
+		return nil
+	}
+	config.AfterConnect = newSession(opts).check // for each connection: a default can be changed at any time
+	if opts.DurableCommits && conn.ValidateConnect == nil {
+		conn.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	}
 	metrics, err := newPoolMetrics(opts.Metrics, opts.Name)
 	if err != nil {
@@ -107,10 +117,7 @@ func Open(ctx context.Context, opts PoolOptions) (*pgxpool.Pool, error) {
 func setParameters(conn *pgx.ConnConfig, opts PoolOptions) {
 	p := conn.RuntimeParams
 	p["application_name"] = "audittrail-" + opts.Name
-	p["search_path"] = "public, pg_temp"
-	p["lock_timeout"] = milliseconds(opts.LockTimeout)
-	p["statement_timeout"] = milliseconds(opts.StatementTimeout)
-	p["idle_in_transaction_session_timeout"] = milliseconds(opts.IdleInTransactionTimeout)
+	maps.Copy(p, limits(opts))
 	p["tcp_keepalives_idle"] = seconds(keepaliveIdle)
 	p["tcp_keepalives_interval"] = seconds(keepaliveInterval)
 	p["tcp_keepalives_count"] = strconv.Itoa(keepaliveCount)
@@ -119,6 +126,16 @@ func setParameters(conn *pgx.ConnConfig, opts PoolOptions) {
 		p["role"] = opts.Role
 	}
 	maps.Copy(p, opts.Parameters)
+}
+
+// limits are the settings that bound where a connection looks and how long it works.
+func limits(opts PoolOptions) map[string]string {
+	return map[string]string{
+		"search_path":                         "public, pg_temp",
+		"lock_timeout":                        milliseconds(opts.LockTimeout),
+		"statement_timeout":                   milliseconds(opts.StatementTimeout),
+		"idle_in_transaction_session_timeout": milliseconds(opts.IdleInTransactionTimeout),
+	}
 }
 
 func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
@@ -131,20 +148,4 @@ func dialer() *net.Dialer {
 			Enable: true, Idle: keepaliveIdle, Interval: keepaliveInterval, Count: keepaliveCount,
 		},
 	}
-}
-
-// ErrLossyCommits is why a pool with DurableCommits takes no connection.
-var ErrLossyCommits = errors.New("synchronous_commit must be on, remote_write or remote_apply: " +
-	"with anything less a crash loses events that were acknowledged; change it for the login, the role or the database")
-
-// refuseLossyCommits looks at each new connection, since a default can be changed at any time.
-func refuseLossyCommits(ctx context.Context, conn *pgx.Conn) error {
-	var setting string
-	if err := conn.QueryRow(ctx, "SHOW synchronous_commit").Scan(&setting); err != nil {
-		return err
-	}
-	if setting == "on" || strings.HasPrefix(setting, "remote_") {
-		return nil
-	}
-	return fmt.Errorf("synchronous_commit is %s: %w", setting, ErrLossyCommits)
 }

@@ -14,7 +14,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"audittrail/modules/ledger"
-	"audittrail/modules/store"
 )
 
 // Snapshot is one state of the database, seen by several connections at once, so that workers read a
@@ -155,7 +154,7 @@ func (s *Snapshot) Close() error {
 // close closes the connection, which ends its transaction. It goes on where the caller was stopped.
 func (v *View) close() error { return v.conn.Close(context.Background()) }
 
-// BeginTx implements store.TransactionStarter within the snapshot: what Reconcile begins is a savepoint.
+// BeginTx implements TransactionStarter within the snapshot: what Reconcile begins is a savepoint.
 func (v *View) BeginTx(ctx context.Context, _ pgx.TxOptions) (pgx.Tx, error) { return v.tx.Begin(ctx) }
 
 // Replica says whether the server is one, which may be behind its primary.
@@ -173,20 +172,20 @@ func (v *View) Sizes(ctx context.Context, log ledger.Log) (entries, kept int64, 
 }
 
 // Reconcile is the accounting, as the snapshot has it.
-func (v *View) Reconcile(ctx context.Context) (*store.Reconciliation, error) {
-	return store.Reconcile(ctx, v, nil)
+func (v *View) Reconcile(ctx context.Context) (*Reconciliation, error) {
+	return Reconcile(ctx, v, nil)
 }
 
 // each reads the rows of a statement with at most a row in memory. Parameters are cast in the statement, so
-// that it is PostgreSQL that refuses to compare them with a column of another type. A *store.UnreadableError says
+// that it is PostgreSQL that refuses to compare them with a column of another type. A *UnreadableError says
 // that it failed on what it read; read may have been called before, and the view is as good as it was.
 func (v *View) each(ctx context.Context, what string, read func(pgx.Rows) error, sql string, args ...any) error {
 	err := v.query(ctx, read, sql, args...)
 	if err == nil {
 		return nil
 	}
-	var bad *store.UnreadableError
-	if !errors.As(store.Unreadable(what, err), &bad) {
+	var bad *UnreadableError
+	if !errors.As(Unreadable(what, err), &bad) {
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	if _, failed := v.tx.Exec(ctx, toMarkSQL); failed != nil {

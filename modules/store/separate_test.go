@@ -27,6 +27,7 @@ func (s testStore) refusedOffsets(t *testing.T) []int64 {
 }
 
 func TestAppendStoresTheFirstOfTwoThatAreRefusedTogether(t *testing.T) {
+	t.Parallel()
 	tests := map[string]struct {
 		constraint string
 		before     []event.Raw // appended before, from offset 0
@@ -82,6 +83,7 @@ func TestAppendStoresTheFirstOfTwoThatAreRefusedTogether(t *testing.T) {
 
 // A refusal that no event alone causes is a failed append, which its caller counts and tries again.
 func TestAppendFailsWhereNoEventIsRefused(t *testing.T) {
+	t.Parallel()
 	s := newStore(t)
 	s.begin(t, 1)
 	// No rollback takes a sequence back: this trigger refuses the first COPY, and none of the trials.

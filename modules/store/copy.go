@@ -2,12 +2,17 @@ package store
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
+	"errors"
+	"fmt"
 	"io"
 	"time"
 
 	"audittrail/modules/event"
 	"audittrail/modules/protect"
+
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 const saltBytes = 16
@@ -122,3 +127,40 @@ func (r rows) reader(chosen []int32) io.Reader {
 
 // rowID is an event's row id: sorts by batch, then by index within it.
 func rowID(batch int64, index int) int64 { return batch<<14 | int64(index) }
+
+// copyEvents (step 3) numbers the survivors and copies them in.
+func (t *transaction) copyEvents(ctx context.Context) error {
+	if len(t.survivors) == 0 {
+		return nil
+	}
+	t.plan.rows.number(t.survivors, t.batch)
+	return t.copyRows(ctx, t.survivors)
+}
+
+// copyRows copies rows that are numbered.
+func (t *transaction) copyRows(ctx context.Context, chosen []int32) error {
+	tag, err := t.conn.PgConn().CopyFrom(ctx, t.plan.rows.reader(chosen), copyEventsSQL)
+	switch {
+	case isRefusal(err):
+		return &refusedError{cause: err}
+	case err != nil:
+		return fmt.Errorf("copy events: %w", err)
+	case tag.RowsAffected() != int64(len(chosen)):
+		return fmt.Errorf("copy events: %d of %d rows arrived", tag.RowsAffected(), len(chosen))
+	}
+	return nil
+}
+
+// isRefusal tells errors that the data cause (SQLSTATE classes 22 data exception, 23 integrity
+// constraint violation, 54 program limit exceeded) from those that pass with time.
+func isRefusal(err error) bool {
+	var pg *pgconn.PgError
+	if !errors.As(err, &pg) || len(pg.Code) < 2 {
+		return false
+	}
+	switch pg.Code[:2] {
+	case "22", "23", "54":
+		return true
+	}
+	return false
+}

@@ -1,23 +1,26 @@
-package store
+package audit
 
-import "audittrail/modules/event"
+import (
+	"audittrail/modules/event"
+	"audittrail/modules/store"
+)
 
 // KafkaLog is a partition's log as Kafka has it: the offsets [First, End) may hold records.
 type KafkaLog struct {
-	Partition // TopicID is the topic's present id in Kafka
-	First     int64
-	End       int64
+	store.Partition // TopicID is the topic's present id in Kafka
+	First           int64
+	End             int64
 }
 
 // CompareKafka adds Kafka's offsets to the partitions' accounts, and what does not fit to the discrepancies.
 //
 // First MUST have been read before the accounting and End after it: both only grow, so that what ingest does
 // meanwhile is no discrepancy. Records that wait to be read are none.
-func (r *Reconciliation) CompareKafka(positions Positions, logs []KafkaLog) {
-	accounts := map[Partition]*PartitionAccount{}
+func (r *Reconciliation) CompareKafka(positions store.Positions, logs []KafkaLog) {
+	accounts := map[store.Partition]*PartitionAccount{}
 	for i := range r.Partitions {
 		p := &r.Partitions[i]
-		accounts[Partition{TopicID: r.topics[i], Topic: p.Topic, Number: p.Partition}] = p
+		accounts[store.Partition{TopicID: r.topics[i], Topic: p.Topic, Number: p.Partition}] = p
 	}
 	strangers := map[string]bool{}
 	for _, log := range logs {
@@ -35,7 +38,7 @@ func (r *Reconciliation) CompareKafka(positions Positions, logs []KafkaLog) {
 			r.kafka(log, "kafka_cut", &position.CutEnd, &position.NextOffset, position.NextOffset, position.CutEnd,
 				"Kafka's log was never seen to end before the next offset, or an operator has admitted that it did")
 		}
-		account := accounts[Partition{TopicID: position.Log, Topic: log.Topic, Number: log.Number}]
+		account := accounts[store.Partition{TopicID: position.Log, Topic: log.Topic, Number: log.Number}]
 		if account == nil {
 			r.kafka(log, "kafka_unknown_partition", &log.First, &log.End, "a row in ingest_offsets", "nothing",
 				"a partition in Kafka is read into this event store, and by nobody else of its consumer group")
@@ -74,6 +77,6 @@ func (r *Reconciliation) kafka(log KafkaLog, check string, from, to *int64, expe
 
 // TopicGone notes that Kafka does not have a topic that is to be read.
 func (r *Reconciliation) TopicGone(topic string, id event.TopicID) {
-	r.kafka(KafkaLog{Partition: Partition{Topic: topic}}, "kafka_topic_id", nil, nil, event.ID(id).String(), "nothing",
+	r.kafka(KafkaLog{Partition: store.Partition{Topic: topic}}, "kafka_topic_id", nil, nil, event.ID(id).String(), "nothing",
 		"a topic that is to be read is in Kafka, and was not deleted")
 }

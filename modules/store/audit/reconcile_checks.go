@@ -1,4 +1,4 @@
-package store
+package audit
 
 // The SQL of Reconcile. Each check answers only what is wrong, in these columns:
 //

@@ -4,12 +4,57 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"audittrail/modules/event"
 )
+
+const (
+	// By primary key. The old value in the condition is the fence: 0 rows means that somebody else has
+	// moved the partition on, or that this very batch has.
+	fenceSQL = `UPDATE ingest_offsets SET next_offset = $1, leader_epoch = $2, updated_at = $3
+		WHERE topic_id = $4 AND partition = $5 AND next_offset = $6`
+)
+
+// fence (step 1) moves each partition on from where the last batch ended. The counts are read before
+// anything else is sent.
+func (t *transaction) fence(ctx context.Context) error {
+	var batch pgx.Batch
+	batch.Queue(beginSQL)
+	batch.Queue(checkAtOnceSQL)
+	for _, r := range t.plan.ranges {
+		batch.Queue(fenceSQL, r.To, r.LeaderEpoch, t.plan.recordedAt, [16]byte(r.TopicID), r.Number, r.From)
+	}
+	batch.Queue(nextBatchSQL)
+	results := t.conn.SendBatch(ctx, &batch)
+	defer results.Close() //nolint:errcheck // closed and checked below; this one is for early returns
+	for range 2 {
+		if _, err := results.Exec(); err != nil {
+			return fmt.Errorf("begin: %w", err)
+		}
+	}
+	var fenced fencedError
+	for _, r := range t.plan.ranges {
+		tag, err := results.Exec()
+		if err != nil {
+			return fmt.Errorf("fence %s/%d: %w", r.Topic, r.Number, err)
+		}
+		if tag.RowsAffected() == 0 {
+			fenced.ranges = append(fenced.ranges, r)
+		}
+	}
+	if err := results.QueryRow().Scan(&t.batch); err != nil {
+		return fmt.Errorf("draw batch number: %w", err)
+	}
+	if err := results.Close(); err != nil {
+		return fmt.Errorf("fence: %w", err)
+	}
+	if len(fenced.ranges) > 0 {
+		return &fenced
+	}
+	return nil
+}
 
 // settle finds out why partitions were fenced off: this batch was stored by an earlier try whose
 // answer was lost, or the partition is somebody else's now.
@@ -74,45 +119,4 @@ func (a *Appender) otherIncarnation(ctx context.Context, p Partition) (event.Top
 		return event.TopicID{}, nil
 	}
 	return id, nil
-}
-
-const (
-	// watchAfter is how long a transaction may wait before those that block it are looked at.
-	watchAfter = 3 * time.Second
-	// A stalled process (SIGSTOP in mid-COPY) keeps its locks, and no timeout of the server's ends a
-	// COPY whose client is silent. Only ingest's own transactions are ended, and only old ones.
-	endBlockersSQL = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-		WHERE pid = ANY (pg_blocking_pids($1)) AND application_name = $2
-		AND xact_start < clock_timestamp() - interval '10 s'`
-)
-
-// watch ends the stalled transactions that block the backend pid, for as long as its own one runs. The
-// returned function ends the watch.
-func (a *Appender) watch(ctx context.Context, pid uint32) (stop func()) {
-	if a.breaker == nil {
-		return func() {}
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		tick := time.NewTimer(watchAfter)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-			}
-			tag, err := a.breaker.Exec(ctx, endBlockersSQL, int64(pid), IngestApplication)
-			switch {
-			case err != nil && ctx.Err() == nil:
-				a.log.WarnContext(ctx, "could not look for stalled transactions", "error", err)
-			case tag.RowsAffected() > 0:
-				a.log.WarnContext(ctx, "ended stalled transactions of another ingest process", "count", tag.RowsAffected())
-			}
-			tick.Reset(time.Second)
-		}
-	}()
-	return func() { cancel(); <-done }
 }

@@ -9,6 +9,7 @@ import (
 // TestAppendTakesWhatIsErasedForTheSame: where the digest of an id's holder was erased nobody can tell
 // whether a record says the same, and a conflict would bring the erased content back as a dead letter.
 func TestAppendTakesWhatIsErasedForTheSame(t *testing.T) {
+	t.Parallel()
 	s := newStore(t)
 	s.begin(t, 1)
 	_, err := s.Append(t.Context(), one(t, 0, record(0, 0, id(1), 1)))

@@ -1,12 +1,88 @@
 package store
 
 import (
+	"context"
 	"encoding/binary"
+	"fmt"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"audittrail/modules/event"
 )
+
+const (
+	nextBatchSQL = `SELECT nextval('event_batches')`
+
+	// By event_keys' primary key. unnest keeps the arrays' order, which is the order of the locks.
+	takeKeysSQL = `INSERT INTO event_keys (event_id, batch, timestamp, digest)
+		SELECT k.event_id, $1, k.timestamp, k.digest
+		FROM unnest($2::uuid[], $3::timestamptz[], $4::bytea[]) AS k (event_id, timestamp, digest)
+		ON CONFLICT (event_id) DO NOTHING`
+
+	// A statement of its own after takeKeysSQL, so that it sees the rows that the insert waited for.
+	holdersSQL = `SELECT event_id, batch, digest FROM event_keys WHERE event_id = ANY ($1::uuid[])`
+)
+
+// dedupe (step 2) takes the batch's event ids, and judges the events whose id is taken already.
+func (t *transaction) dedupe(ctx context.Context) error {
+	if len(t.plan.events) == 0 {
+		return nil
+	}
+	keys := t.plan.keyArrays()
+	statement, err := t.conn.Prepare(ctx, "audittrail_take_keys", takeKeysSQL)
+	if err != nil {
+		return fmt.Errorf("take event ids: %w", err)
+	}
+	binary := []int16{pgx.BinaryFormatCode}
+	result := t.conn.PgConn().ExecPrepared(ctx, statement.Name,
+		[][]byte{appendInt8(nil, t.batch)[4:], keys.ids, keys.timestamps, keys.digests}, binary, binary).Read()
+	if result.Err != nil {
+		return fmt.Errorf("take event ids: %w", result.Err)
+	}
+	var holders map[event.ID]holder
+	if result.CommandTag.RowsAffected() < int64(len(t.plan.groups)) {
+		if holders, err = t.readHolders(ctx, keys.ids); err != nil {
+			return fmt.Errorf("read event ids: %w", err)
+		}
+	}
+	t.verdicts = t.plan.judge(t.batch, holders)
+	t.survivors = make([]int32, 0, len(t.verdicts))
+	for i, v := range t.verdicts {
+		switch v {
+		case survives:
+			t.survivors = append(t.survivors, int32(i))
+		case duplicate:
+			t.duplicates++
+		case conflict:
+			t.conflicts++
+		}
+	}
+	return nil
+}
+
+func (t *transaction) readHolders(ctx context.Context, ids []byte) (map[event.ID]holder, error) {
+	statement, err := t.conn.Prepare(ctx, "audittrail_holders", holdersSQL)
+	if err != nil {
+		return nil, err
+	}
+	binary := []int16{pgx.BinaryFormatCode}
+	found := pgx.RowsFromResultReader(t.conn.TypeMap(),
+		t.conn.PgConn().ExecPrepared(ctx, statement.Name, [][]byte{ids}, binary, binary))
+	defer found.Close()
+	holders := make(map[event.ID]holder, len(t.plan.groups))
+	for found.Next() {
+		var (
+			id event.ID
+			h  holder
+		)
+		if err := found.Scan((*[16]byte)(&id), &h.batch, &h.digest); err != nil {
+			return nil, err
+		}
+		holders[id] = h
+	}
+	return holders, found.Err()
+}
 
 // keyArrays are the columns of event_keys for a plan's groups, as PostgreSQL arrays in binary form.
 // Encoding them here instead of by the driver takes a tenth of the CPU: they have one element an event.

@@ -1,0 +1,48 @@
+package cmd
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"audittrail/cmd/app"
+	"audittrail/modules/migrate"
+)
+
+func newMigrateGrantCmd() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "grant LOGIN",
+		Short: "Print what the login of 'serve' needs, or grant it",
+		Long: `Grant prints the SQL that lets LOGIN act as the database roles of 'serve' --roles, and nothing else: it has
+their rights only while it acts as one of them. --apply runs the SQL at postgres.url, as a superuser or as
+the login that ran 'migrate up'. The login itself is yours to make.`,
+		Example: `  audittrail migrate grant audittrail_app
+  audittrail migrate grant audittrail_app --roles ingest,api --apply`,
+		Args: cobra.ExactArgs(1),
+	}
+	apply := c.Flags().Bool("apply", false, "run the statements instead of printing them")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		cfg, err := loadConfig(c)
+		if err != nil {
+			return err
+		}
+		if err := cfg.Require("postgres.url"); err != nil {
+			return err
+		}
+		if args[0] == "" || strings.ContainsRune(args[0], 0) {
+			return wrongUsage("LOGIN must be the name of a database role")
+		}
+		statements, err := migrate.Grant(c.Context(), optionsFor(c.ErrOrStderr(), cfg), args[0], app.DatabaseRoles(cfg), *apply)
+		if err != nil {
+			return migrateError(err)
+		}
+		if *apply {
+			_, err = fmt.Fprintf(c.OutOrStdout(), "%s may act as %s\n", args[0], strings.Join(app.DatabaseRoles(cfg), ", "))
+			return err
+		}
+		_, err = fmt.Fprintln(c.OutOrStdout(), strings.Join(statements, ";\n")+";")
+		return err
+	}
+	return c
+}

@@ -1,0 +1,73 @@
+package migrate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"audittrail/platform/postgres"
+)
+
+// setOption is the first server_version_num whose GRANT says by itself whether a member may become the role
+// and whether it has the role's rights without becoming it.
+const setOption = 160000
+
+// GrantStatements returns the SQL that lets a login act as the database roles, and gives it their rights
+// only while it does. version is the server's server_version_num.
+func GrantStatements(login string, roles []string, version int) []string {
+	name := pgx.Identifier{login}.Sanitize()
+	quoted := make([]string, len(roles))
+	for i, role := range roles {
+		quoted[i] = pgx.Identifier{role}.Sanitize()
+	}
+	grant := "GRANT " + strings.Join(quoted, ", ") + " TO " + name
+	if version >= setOption {
+		return []string{grant + " WITH INHERIT FALSE, SET TRUE"}
+	}
+	return []string{"ALTER ROLE " + name + " NOINHERIT", grant}
+}
+
+// Grant returns the statements for the server at opts.URL, and runs them in one transaction where apply is
+// set. The login at opts.URL has to be a superuser, or one that may grant the roles.
+func Grant(ctx context.Context, opts Options, login string, roles []string, apply bool) ([]string, error) {
+	config, err := postgres.Parse(opts.URL)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("migrate: connect: %w", err)
+	}
+	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // what was to be done was acknowledged
+	var version int
+	if err := conn.QueryRow(ctx, `SELECT current_setting('server_version_num')::int`).Scan(&version); err != nil {
+		return nil, fmt.Errorf("ask for the server's version: %w", err)
+	}
+	statements := GrantStatements(login, roles, version)
+	if !apply {
+		return statements, nil
+	}
+	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		for _, sql := range statements {
+			if _, err := tx.Exec(ctx, sql); err != nil {
+				return fmt.Errorf("%s: %w", sql, withCure(err))
+			}
+		}
+		return nil
+	})
+	return statements, err
+}
+
+// withCure adds what PostgreSQL itself says beside its message: from version 16 on, for example, who may
+// grant a role that another database's owner made.
+func withCure(err error) error {
+	var refused *pgconn.PgError
+	if !errors.As(err, &refused) || refused.Detail == "" && refused.Hint == "" {
+		return err
+	}
+	return fmt.Errorf("%w: %s", err, strings.TrimSpace(refused.Detail+" "+refused.Hint))
+}

@@ -1,0 +1,47 @@
+package store
+
+import (
+	"context"
+	"time"
+)
+
+const (
+	// watchAfter is how long a transaction may wait before those that block it are looked at.
+	watchAfter = 3 * time.Second
+	// A stalled process (SIGSTOP in mid-COPY) keeps its locks, and no timeout of the server's ends a
+	// COPY whose client is silent. Only ingest's own transactions are ended, and only old ones.
+	endBlockersSQL = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+		WHERE pid = ANY (pg_blocking_pids($1)) AND application_name = $2
+		AND xact_start < clock_timestamp() - interval '10 s'`
+)
+
+// watch ends the stalled transactions that block the backend pid, for as long as its own one runs. The
+// returned function ends the watch.
+func (a *Appender) watch(ctx context.Context, pid uint32) (stop func()) {
+	if a.breaker == nil {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTimer(watchAfter)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			tag, err := a.breaker.Exec(ctx, endBlockersSQL, int64(pid), IngestApplication)
+			switch {
+			case err != nil && ctx.Err() == nil:
+				a.log.WarnContext(ctx, "could not look for stalled transactions", "error", err)
+			case tag.RowsAffected() > 0:
+				a.log.WarnContext(ctx, "ended stalled transactions of another ingest process", "count", tag.RowsAffected())
+			}
+			tick.Reset(time.Second)
+		}
+	}()
+	return func() { cancel(); <-done }
+}
