@@ -146,6 +146,8 @@ func subcommands(schema *config.Schema) []*cobra.Command {
 		newMigrateCmd(),
 		newPublishCmd(),
 		newEventsCmd(),
+		newTraceCmd(),
+		newStateCmd(),
 		newExportCmd(),
 		newVerifyCmd(),
 		newReconcileCmd(),

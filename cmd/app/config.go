@@ -15,6 +15,7 @@ import (
 	"audittrail/modules/client"
 	"audittrail/modules/ingest"
 	"audittrail/modules/notary"
+	"audittrail/modules/query/fold"
 	"audittrail/platform/auth"
 	"audittrail/platform/config"
 	"audittrail/platform/httpserver"
@@ -38,6 +39,7 @@ type Config struct {
 	Client   ClientOptions           `key:"client"`
 	Ledger   LedgerOptions           `key:"ledger"`
 	Notary   notary.Options          `key:"notary"`
+	State    fold.Options            `key:"state"`
 
 	Access     accessLater     `key:"access"`
 	Encryption encryptionLater `key:"encryption"`

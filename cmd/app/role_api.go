@@ -24,6 +24,7 @@ func apiRole(_ context.Context, p *parts, open pools) (lifecycle.Role, error) {
 		Drain:     min(maxDrain, p.cfg.Shutdown.Grace/2),
 		Listening: func(addr net.Addr) { p.listeners.up("api", addr) },
 
+		State:        p.cfg.State,
 		PublicLedger: p.cfg.Ledger.Public,
 	})
 }

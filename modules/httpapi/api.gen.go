@@ -15,6 +15,27 @@ import (
 	"github.com/oapi-codegen/runtime"
 )
 
+// Defines values for AggregateDiffChangesOp.
+const (
+	Add     AggregateDiffChangesOp = "add"
+	Remove  AggregateDiffChangesOp = "remove"
+	Replace AggregateDiffChangesOp = "replace"
+)
+
+// Valid indicates whether the value is a known member of the AggregateDiffChangesOp enum.
+func (e AggregateDiffChangesOp) Valid() bool {
+	switch e {
+	case Add:
+		return true
+	case Remove:
+		return true
+	case Replace:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for DeadLetterOmitted.
 const (
 	OmittedHeaders DeadLetterOmitted = "headers"
@@ -118,6 +139,7 @@ const (
 	ProblemCodePositionBeyondEnd ProblemCode = "position_beyond_end"
 	ProblemCodeQueryTooExpensive ProblemCode = "query_too_expensive"
 	ProblemCodeRequestTooLarge   ProblemCode = "request_too_large"
+	ProblemCodeStateRuleFailed   ProblemCode = "state_rule_failed"
 	ProblemCodeTokenExpired      ProblemCode = "token_expired"
 	ProblemCodeUnauthenticated   ProblemCode = "unauthenticated"
 	ProblemCodeUnavailable       ProblemCode = "unavailable"
@@ -147,6 +169,8 @@ func (e ProblemCode) Valid() bool {
 	case ProblemCodeQueryTooExpensive:
 		return true
 	case ProblemCodeRequestTooLarge:
+		return true
+	case ProblemCodeStateRuleFailed:
 		return true
 	case ProblemCodeTokenExpired:
 		return true
@@ -280,6 +304,56 @@ func (e ExportEventsParamsOrder) Valid() bool {
 	default:
 		return false
 	}
+}
+
+// AggregateDiff Example: {"changes":[{"eventId":"0190d3f1-7c3a-7b1e-9c55-3f1f6f0c2a01","op":"replace","path":"/status","value":"paid"}],"from":1,"to":2,"versions":{"counts":{"disorder":0,"gaps":0,"repeats":0},"disorder":[],"gaps":[],"repeats":[]}}
+type AggregateDiff struct {
+	Changes []struct {
+		EventId string                 `json:"eventId"`
+		Op      AggregateDiffChangesOp `json:"op"`
+
+		// Path A JSON Pointer.
+		Path string `json:"path"`
+
+		// Value Any JSON value; not for remove.
+		Value interface{} `json:"value,omitempty"`
+	} `json:"changes"`
+
+	// From The time or the version that was asked for.
+	From interface{} `json:"from"`
+
+	// To The time or the version that was asked for.
+	To interface{} `json:"to"`
+
+	// Versions What is odd about the events' versions. The lists hold 100 entries at most; `counts` has all.
+	Versions VersionReport `json:"versions"`
+}
+
+// AggregateDiffChangesOp defines model for AggregateDiff.Changes.Op.
+type AggregateDiffChangesOp string
+
+// AggregateState Example: {"aggregateId":"order-1001","aggregateType":"Order","asOf":"2026-03-01T09:31:00.000000Z","events":2,"position":18,"state":{"status":"paid","total":99.9},"version":2,"versions":{"counts":{"disorder":0,"gaps":0,"repeats":0},"disorder":[],"gaps":[],"repeats":[]}}
+type AggregateState struct {
+	AggregateId   string `json:"aggregateId"`
+	AggregateType string `json:"aggregateType"`
+
+	// AsOf The timestamp of the last one.
+	AsOf string `json:"asOf"`
+
+	// Events How many events were folded.
+	Events int `json:"events"`
+
+	// Position The greatest position among them.
+	Position int64 `json:"position"`
+
+	// State The state: any JSON value, an object unless the payloads are none.
+	State interface{} `json:"state"`
+
+	// Version The greatest version among the events.
+	Version int32 `json:"version"`
+
+	// Versions What is odd about the events' versions. The lists hold 100 entries at most; `counts` has all.
+	Versions VersionReport `json:"versions"`
 }
 
 // ConsistencyProof defines model for ConsistencyProof.
@@ -521,6 +595,7 @@ type Problem struct {
 	// | `position_beyond_end` | 409 | the feed was asked to go on beyond its end; the log was set back |
 	// | `request_too_large` | 413 | the request has a body, or a larger one, than the path takes |
 	// | `query_too_expensive` | 422 | the search took longer than the server grants; narrow it |
+	// | `state_rule_failed` | 422 | a rule of `state.rules` can't be applied to an event; `errors` names it |
 	// | `internal_error` | 500 | our fault; report it with the correlation id |
 	// | `not_yet_signed` | 503 | no checkpoint covers the event yet; `Retry-After` says when to try again |
 	// | `unavailable` | 503 | a part that is needed is away; `Retry-After` says when to try again |
@@ -559,6 +634,7 @@ type Problem struct {
 // | `position_beyond_end` | 409 | the feed was asked to go on beyond its end; the log was set back |
 // | `request_too_large` | 413 | the request has a body, or a larger one, than the path takes |
 // | `query_too_expensive` | 422 | the search took longer than the server grants; narrow it |
+// | `state_rule_failed` | 422 | a rule of `state.rules` can't be applied to an event; `errors` names it |
 // | `internal_error` | 500 | our fault; report it with the correlation id |
 // | `not_yet_signed` | 503 | no checkpoint covers the event yet; `Retry-After` says when to try again |
 // | `unavailable` | 503 | a part that is needed is away; `Retry-After` says when to try again |
@@ -581,6 +657,61 @@ type ProofHashes = []string
 // * `decode_failed`: not what its schema says
 // * `unknown_schema`: the schema registry does not know its schema
 type Reason string
+
+// Trace defines model for Trace.
+type Trace struct {
+	CorrelationId string `json:"correlationId"`
+
+	// Cycles Lists of event ids.
+	Cycles [][]string `json:"cycles"`
+
+	// Events How many events the trace has.
+	Events int `json:"events"`
+
+	// Missing Causation ids that no event has.
+	Missing   []string    `json:"missing"`
+	Orphans   []TraceNode `json:"orphans"`
+	Roots     []TraceNode `json:"roots"`
+	Truncated bool        `json:"truncated"`
+}
+
+// TraceNode defines model for TraceNode.
+type TraceNode struct {
+	// AfterMs Milliseconds from the timestamp of its cause to its own, which may be negative; null where its cause is not in the trace.
+	AfterMs  *float32    `json:"afterMs"`
+	Children []TraceNode `json:"children"`
+
+	// Event Example: {"aggregateId":"order-1001","aggregateType":"Order","eventId":"0190d3f1-7c3a-7b1e-9c55-3f1f6f0c2a01","eventType":"OrderCreated","kafka":{"offset":5120,"partition":3,"topic":"orders"},"metadata":{"correlationId":"checkout-551","source":"order-service","userId":"c-7"},"payload":{"currency":"EUR","customer":{"id":"c-7"},"total":99.9},"position":17,"recordedAt":"2026-03-01T09:30:00.412345Z","salt":"Zm9vYmFyYmF6cXV4cXV1eA","timestamp":"2026-03-01T09:30:00.000000Z","version":1}
+	Event Event `json:"event"`
+}
+
+// VersionReport What is odd about the events' versions. The lists hold 100 entries at most; `counts` has all.
+type VersionReport struct {
+	Counts struct {
+		Disorder int `json:"disorder"`
+		Gaps     int `json:"gaps"`
+		Repeats  int `json:"repeats"`
+	} `json:"counts"`
+
+	// Disorder Events that come after one with a greater version.
+	Disorder []struct {
+		After   int32  `json:"after"`
+		EventId string `json:"eventId"`
+		Version int32  `json:"version"`
+	} `json:"disorder"`
+
+	// Gaps Versions that no event has. Versions begin with 0 or 1.
+	Gaps []struct {
+		From int32 `json:"from"`
+		To   int32 `json:"to"`
+	} `json:"gaps"`
+
+	// Repeats Versions that several events have.
+	Repeats []struct {
+		Events  int   `json:"events"`
+		Version int32 `json:"version"`
+	} `json:"repeats"`
+}
 
 // AggregateId defines model for AggregateId.
 type AggregateId = Name
@@ -655,6 +786,15 @@ type Unauthenticated = Problem
 // Example: {"code":"invalid_parameter","correlationId":"4bf92f3577b34da6a3ce929d0e0e4736","detail":"limit: must be a whole number from 1 to 1000, without leading zeros","errors":[{"detail":"must be a whole number from 1 to 1000","field":"limit","without leading zeros":null}],"status":400,"title":"Bad Request","type":"about:blank"}
 type Unavailable = Problem
 
+// GetAggregateDiffParams defines parameters for GetAggregateDiff.
+type GetAggregateDiffParams struct {
+	// From An RFC 3339 time, or a version: a whole number.
+	From string `form:"from" json:"from"`
+
+	// To As `from`, and not before it.
+	To string `form:"to" json:"to"`
+}
+
 // ListAggregateEventsParams defines parameters for ListAggregateEvents.
 type ListAggregateEventsParams struct {
 	// Order By time, `asc` is oldest first.
@@ -669,6 +809,18 @@ type ListAggregateEventsParams struct {
 
 // ListAggregateEventsParamsOrder defines parameters for ListAggregateEvents.
 type ListAggregateEventsParamsOrder string
+
+// GetAggregateStateParams defines parameters for GetAggregateState.
+type GetAggregateStateParams struct {
+	// At Events whose own `timestamp` is at or before this moment.
+	At *Moment `form:"at,omitempty" json:"at,omitempty"`
+
+	// Version Events whose `version` is not greater.
+	Version *int32 `form:"version,omitempty" json:"version,omitempty"`
+
+	// Position Events whose `position` is not greater: what was known then.
+	Position *int64 `form:"position,omitempty" json:"position,omitempty"`
+}
 
 // ListDeadLettersParams defines parameters for ListDeadLetters.
 type ListDeadLettersParams struct {
@@ -911,9 +1063,15 @@ type ServerInterface interface {
 	// GetSpecification This specification
 	// (GET /openapi.json)
 	GetSpecification(ctx echo.Context) error
+	// GetAggregateDiff What changed between two moments of an aggregate
+	// (GET /v1/aggregates/{type}/{id}/diff)
+	GetAggregateDiff(ctx echo.Context, pType Name, id Name, params GetAggregateDiffParams) error
 	// ListAggregateEvents An aggregate's history
 	// (GET /v1/aggregates/{type}/{id}/events)
 	ListAggregateEvents(ctx echo.Context, pType Name, id Name, params ListAggregateEventsParams) error
+	// GetAggregateState An aggregate's state at a moment
+	// (GET /v1/aggregates/{type}/{id}/state)
+	GetAggregateState(ctx echo.Context, pType Name, id Name, params GetAggregateStateParams) error
 	// ListDeadLetters Records that could not become events
 	// (GET /v1/dead-letters)
 	ListDeadLetters(ctx echo.Context, params ListDeadLettersParams) error
@@ -944,6 +1102,9 @@ type ServerInterface interface {
 	// GetConsistency Proof that the log only grew
 	// (GET /v1/ledger/{log}/consistency)
 	GetConsistency(ctx echo.Context, log Log, params GetConsistencyParams) error
+	// GetTrace A workflow as a tree of causes and effects
+	// (GET /v1/traces/{correlationId})
+	GetTrace(ctx echo.Context, correlationId Name) error
 }
 
 // ServerInterfaceWrapper converts echo contexts to parameters.
@@ -966,6 +1127,46 @@ func (w *ServerInterfaceWrapper) GetSpecification(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetSpecification(ctx)
+	return err
+}
+
+// GetAggregateDiff converts echo context to params.
+func (w *ServerInterfaceWrapper) GetAggregateDiff(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "type" -------------
+	var pType Name
+
+	err = runtime.BindStyledParameterWithOptions("simple", "type", ctx.Param("type"), &pType, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter type: %s", err))
+	}
+
+	// ------------- Path parameter "id" -------------
+	var id Name
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetAggregateDiffParams
+	// ------------- Required query parameter "from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "from", ctx.QueryParams(), &params.From, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter from: %s", err))
+	}
+
+	// ------------- Required query parameter "to" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "to", ctx.QueryParams(), &params.To, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter to: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetAggregateDiff(ctx, pType, id, params)
 	return err
 }
 
@@ -1013,6 +1214,53 @@ func (w *ServerInterfaceWrapper) ListAggregateEvents(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.ListAggregateEvents(ctx, pType, id, params)
+	return err
+}
+
+// GetAggregateState converts echo context to params.
+func (w *ServerInterfaceWrapper) GetAggregateState(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "type" -------------
+	var pType Name
+
+	err = runtime.BindStyledParameterWithOptions("simple", "type", ctx.Param("type"), &pType, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter type: %s", err))
+	}
+
+	// ------------- Path parameter "id" -------------
+	var id Name
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetAggregateStateParams
+	// ------------- Optional query parameter "at" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "at", ctx.QueryParams(), &params.At, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter at: %s", err))
+	}
+
+	// ------------- Optional query parameter "version" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "version", ctx.QueryParams(), &params.Version, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter version: %s", err))
+	}
+
+	// ------------- Optional query parameter "position" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "position", ctx.QueryParams(), &params.Position, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter position: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetAggregateState(ctx, pType, id, params)
 	return err
 }
 
@@ -1403,6 +1651,22 @@ func (w *ServerInterfaceWrapper) GetConsistency(ctx echo.Context) error {
 	return err
 }
 
+// GetTrace converts echo context to params.
+func (w *ServerInterfaceWrapper) GetTrace(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "correlationId" -------------
+	var correlationId Name
+
+	err = runtime.BindStyledParameterWithOptions("simple", "correlationId", ctx.Param("correlationId"), &correlationId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter correlationId: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetTrace(ctx, correlationId)
+	return err
+}
+
 // This is a simple interface which specifies echo.Route addition functions which
 // are present on both echo.Echo and echo.Group, since we want to allow using
 // either of them for path registration
@@ -1455,6 +1719,9 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/events/:eventId/proof", wrapper.GetEventProof, options.OperationMiddlewares["getEventProof"]...)
 	router.GET(options.BaseURL+"/v1/events/export", wrapper.ExportEvents, options.OperationMiddlewares["exportEvents"]...)
 	router.GET(options.BaseURL+"/v1/aggregates/:type/:id/events", wrapper.ListAggregateEvents, options.OperationMiddlewares["listAggregateEvents"]...)
+	router.GET(options.BaseURL+"/v1/aggregates/:type/:id/state", wrapper.GetAggregateState, options.OperationMiddlewares["getAggregateState"]...)
+	router.GET(options.BaseURL+"/v1/aggregates/:type/:id/diff", wrapper.GetAggregateDiff, options.OperationMiddlewares["getAggregateDiff"]...)
+	router.GET(options.BaseURL+"/v1/traces/:correlationId", wrapper.GetTrace, options.OperationMiddlewares["getTrace"]...)
 	router.GET(options.BaseURL+"/v1/feed", wrapper.ReadFeed, options.OperationMiddlewares["readFeed"]...)
 	router.GET(options.BaseURL+"/v1/ledger/:log/checkpoint", wrapper.GetCheckpoint, options.OperationMiddlewares["getCheckpoint"]...)
 	router.GET(options.BaseURL+"/v1/ledger/:log/consistency", wrapper.GetConsistency, options.OperationMiddlewares["getConsistency"]...)
@@ -1654,6 +1921,160 @@ func (response GetSpecification400ApplicationProblemPlusJSONResponse) VisitGetSp
 	return err
 }
 
+type GetAggregateDiffRequestObject struct {
+	Type   Name `json:"type"`
+	Id     Name `json:"id"`
+	Params GetAggregateDiffParams
+}
+
+type GetAggregateDiffResponseObject interface {
+	VisitGetAggregateDiffResponse(w http.ResponseWriter) error
+}
+
+type GetAggregateDiff200ResponseHeaders struct {
+	XCorrelationId *string
+}
+
+type GetAggregateDiff200JSONResponse struct {
+	Body    AggregateDiff
+	Headers GetAggregateDiff200ResponseHeaders
+}
+
+func (response GetAggregateDiff200JSONResponse) VisitGetAggregateDiffResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAggregateDiff400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response GetAggregateDiff400ApplicationProblemPlusJSONResponse) VisitGetAggregateDiffResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAggregateDiff401ApplicationProblemPlusJSONResponse struct {
+	UnauthenticatedApplicationProblemPlusJSONResponse
+}
+
+func (response GetAggregateDiff401ApplicationProblemPlusJSONResponse) VisitGetAggregateDiffResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAggregateDiff404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response GetAggregateDiff404ApplicationProblemPlusJSONResponse) VisitGetAggregateDiffResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAggregateDiff422ApplicationProblemPlusJSONResponse struct {
+	TooExpensiveApplicationProblemPlusJSONResponse
+}
+
+func (response GetAggregateDiff422ApplicationProblemPlusJSONResponse) VisitGetAggregateDiffResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAggregateDiff500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response GetAggregateDiff500ApplicationProblemPlusJSONResponse) VisitGetAggregateDiffResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAggregateDiff503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response GetAggregateDiff503ApplicationProblemPlusJSONResponse) VisitGetAggregateDiffResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListAggregateEventsRequestObject struct {
 	Type   Name `json:"type"`
 	Id     Name `json:"id"`
@@ -1765,6 +2186,160 @@ type ListAggregateEvents503ApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListAggregateEvents503ApplicationProblemPlusJSONResponse) VisitListAggregateEventsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAggregateStateRequestObject struct {
+	Type   Name `json:"type"`
+	Id     Name `json:"id"`
+	Params GetAggregateStateParams
+}
+
+type GetAggregateStateResponseObject interface {
+	VisitGetAggregateStateResponse(w http.ResponseWriter) error
+}
+
+type GetAggregateState200ResponseHeaders struct {
+	XCorrelationId *string
+}
+
+type GetAggregateState200JSONResponse struct {
+	Body    AggregateState
+	Headers GetAggregateState200ResponseHeaders
+}
+
+func (response GetAggregateState200JSONResponse) VisitGetAggregateStateResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAggregateState400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response GetAggregateState400ApplicationProblemPlusJSONResponse) VisitGetAggregateStateResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAggregateState401ApplicationProblemPlusJSONResponse struct {
+	UnauthenticatedApplicationProblemPlusJSONResponse
+}
+
+func (response GetAggregateState401ApplicationProblemPlusJSONResponse) VisitGetAggregateStateResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAggregateState404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response GetAggregateState404ApplicationProblemPlusJSONResponse) VisitGetAggregateStateResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAggregateState422ApplicationProblemPlusJSONResponse struct {
+	TooExpensiveApplicationProblemPlusJSONResponse
+}
+
+func (response GetAggregateState422ApplicationProblemPlusJSONResponse) VisitGetAggregateStateResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAggregateState500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response GetAggregateState500ApplicationProblemPlusJSONResponse) VisitGetAggregateStateResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAggregateState503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response GetAggregateState503ApplicationProblemPlusJSONResponse) VisitGetAggregateStateResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -3302,6 +3877,206 @@ func (response GetConsistency503ApplicationProblemPlusJSONResponse) VisitGetCons
 	return err
 }
 
+type GetTraceRequestObject struct {
+	CorrelationId Name `json:"correlationId"`
+}
+
+type GetTraceResponseObject interface {
+	VisitGetTraceResponse(w http.ResponseWriter) error
+}
+
+type GetTrace200ResponseHeaders struct {
+	XCorrelationId *string
+}
+
+type GetTrace200JSONResponse struct {
+	Body    Trace
+	Headers GetTrace200ResponseHeaders
+}
+
+func (response GetTrace200JSONResponse) VisitGetTraceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetTrace200TextvndGraphvizResponse struct {
+	Body          io.Reader
+	Headers       GetTrace200ResponseHeaders
+	ContentLength int64
+}
+
+func (response GetTrace200TextvndGraphvizResponse) VisitGetTraceResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/vnd.graphviz")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetTrace200TextvndMermaidResponse struct {
+	Body          io.Reader
+	Headers       GetTrace200ResponseHeaders
+	ContentLength int64
+}
+
+func (response GetTrace200TextvndMermaidResponse) VisitGetTraceResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/vnd.mermaid")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetTrace400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response GetTrace400ApplicationProblemPlusJSONResponse) VisitGetTraceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetTrace401ApplicationProblemPlusJSONResponse struct {
+	UnauthenticatedApplicationProblemPlusJSONResponse
+}
+
+func (response GetTrace401ApplicationProblemPlusJSONResponse) VisitGetTraceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetTrace404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response GetTrace404ApplicationProblemPlusJSONResponse) VisitGetTraceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetTrace422ApplicationProblemPlusJSONResponse struct {
+	TooExpensiveApplicationProblemPlusJSONResponse
+}
+
+func (response GetTrace422ApplicationProblemPlusJSONResponse) VisitGetTraceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetTrace500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response GetTrace500ApplicationProblemPlusJSONResponse) VisitGetTraceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetTrace503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response GetTrace503ApplicationProblemPlusJSONResponse) VisitGetTraceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
 	// GetDocs This specification as pages to read and try
@@ -3310,9 +4085,15 @@ type StrictServerInterface interface {
 	// GetSpecification This specification
 	// (GET /openapi.json)
 	GetSpecification(ctx context.Context, request GetSpecificationRequestObject) (GetSpecificationResponseObject, error)
+	// GetAggregateDiff What changed between two moments of an aggregate
+	// (GET /v1/aggregates/{type}/{id}/diff)
+	GetAggregateDiff(ctx context.Context, request GetAggregateDiffRequestObject) (GetAggregateDiffResponseObject, error)
 	// ListAggregateEvents An aggregate's history
 	// (GET /v1/aggregates/{type}/{id}/events)
 	ListAggregateEvents(ctx context.Context, request ListAggregateEventsRequestObject) (ListAggregateEventsResponseObject, error)
+	// GetAggregateState An aggregate's state at a moment
+	// (GET /v1/aggregates/{type}/{id}/state)
+	GetAggregateState(ctx context.Context, request GetAggregateStateRequestObject) (GetAggregateStateResponseObject, error)
 	// ListDeadLetters Records that could not become events
 	// (GET /v1/dead-letters)
 	ListDeadLetters(ctx context.Context, request ListDeadLettersRequestObject) (ListDeadLettersResponseObject, error)
@@ -3343,6 +4124,9 @@ type StrictServerInterface interface {
 	// GetConsistency Proof that the log only grew
 	// (GET /v1/ledger/{log}/consistency)
 	GetConsistency(ctx context.Context, request GetConsistencyRequestObject) (GetConsistencyResponseObject, error)
+	// GetTrace A workflow as a tree of causes and effects
+	// (GET /v1/traces/{correlationId})
+	GetTrace(ctx context.Context, request GetTraceRequestObject) (GetTraceResponseObject, error)
 }
 
 type StrictHandlerFunc func(ctx echo.Context, request any) (any, error)
@@ -3403,6 +4187,33 @@ func (sh *strictHandler) GetSpecification(ctx echo.Context) error {
 	return nil
 }
 
+// GetAggregateDiff operation middleware
+func (sh *strictHandler) GetAggregateDiff(ctx echo.Context, pType Name, id Name, params GetAggregateDiffParams) error {
+	var request GetAggregateDiffRequestObject
+
+	request.Type = pType
+	request.Id = id
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetAggregateDiff(ctx.Request().Context(), request.(GetAggregateDiffRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetAggregateDiff")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetAggregateDiffResponseObject); ok {
+		return validResponse.VisitGetAggregateDiffResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // ListAggregateEvents operation middleware
 func (sh *strictHandler) ListAggregateEvents(ctx echo.Context, pType Name, id Name, params ListAggregateEventsParams) error {
 	var request ListAggregateEventsRequestObject
@@ -3424,6 +4235,33 @@ func (sh *strictHandler) ListAggregateEvents(ctx echo.Context, pType Name, id Na
 		return err
 	} else if validResponse, ok := response.(ListAggregateEventsResponseObject); ok {
 		return validResponse.VisitListAggregateEventsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetAggregateState operation middleware
+func (sh *strictHandler) GetAggregateState(ctx echo.Context, pType Name, id Name, params GetAggregateStateParams) error {
+	var request GetAggregateStateRequestObject
+
+	request.Type = pType
+	request.Id = id
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetAggregateState(ctx.Request().Context(), request.(GetAggregateStateRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetAggregateState")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetAggregateStateResponseObject); ok {
+		return validResponse.VisitGetAggregateStateResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -3676,6 +4514,31 @@ func (sh *strictHandler) GetConsistency(ctx echo.Context, log Log, params GetCon
 		return err
 	} else if validResponse, ok := response.(GetConsistencyResponseObject); ok {
 		return validResponse.VisitGetConsistencyResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetTrace operation middleware
+func (sh *strictHandler) GetTrace(ctx echo.Context, correlationId Name) error {
+	var request GetTraceRequestObject
+
+	request.CorrelationId = correlationId
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetTrace(ctx.Request().Context(), request.(GetTraceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetTrace")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetTraceResponseObject); ok {
+		return validResponse.VisitGetTraceResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

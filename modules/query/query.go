@@ -12,6 +12,7 @@ import (
 
 	"audittrail/modules/event"
 	"audittrail/modules/httpapi"
+	"audittrail/modules/query/fold"
 	"audittrail/modules/store"
 	"audittrail/platform/errs"
 )
@@ -29,6 +30,7 @@ type Handlers struct {
 	waits   chan struct{} // one for each feed that waits
 	holds   chan struct{} // one for each that found no place to wait, and is held a moment
 	faults  evidenceFaults
+	rules   *fold.Rules // of states; nil for none
 }
 
 // NewHandlers makes the handlers. At most maxWaits feeds wait at once, and half

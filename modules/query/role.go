@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"audittrail/modules/httpapi"
+	"audittrail/modules/query/fold"
 	"audittrail/modules/store"
 	"audittrail/platform/auth"
 	"audittrail/platform/httpserver"
@@ -27,6 +28,9 @@ type RoleOptions struct {
 
 	// PublicLedger opens the ledger's paths, hashes and checkpoints, without a token.
 	PublicLedger bool
+
+	// State says how states are folded.
+	State fold.Options
 
 	// Listening is told the listener's address before the role is ready; it may be nil.
 	Listening func(net.Addr)
@@ -61,6 +65,9 @@ func NewRole(o RoleOptions) (*Role, error) {
 	}
 	handlers, err := NewHandlers(o.Reader, spec, o.HTTP.MaxRequests/2, o.Metrics)
 	if err != nil {
+		return nil, err
+	}
+	if handlers.rules, err = fold.NewRules(o.State); err != nil {
 		return nil, err
 	}
 	r := &Role{handlers: handlers, verifier: verifier, server: server, log: o.Log, told: o.Listening}

@@ -1,0 +1,71 @@
+package store
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+
+	"audittrail/modules/event"
+)
+
+// TracePage is the oldest part of the events that carry one correlation id.
+type TracePage struct {
+	Events    []event.Stored // by (timestamp, id)
+	Truncated bool           // there are more
+}
+
+// Correlated answers the events with this correlation id, the oldest first: up to limit, and about so many
+// bytes of JSON. By events_correlation.
+func (r *Reader) Correlated(ctx context.Context, correlationID string, limit, bytes int) (TracePage, error) {
+	var found TracePage
+	err := r.read(ctx, "read trace", func(ctx context.Context, conn *pgx.Conn) error {
+		where := &conditions{}
+		where.add(`(metadata ->> 'correlationId') COLLATE "C" = %s`, correlationID)
+		spans, err := r.timeline(ctx, conn, Filter{}.From, Filter{}.To)
+		if err != nil {
+			return err
+		}
+		page := &collector{limit: limit, bytes: bytes}
+		for _, group := range groups(spans, Ascending) {
+			if err := overSpans(group, where, Ascending, limit+1-len(page.rows)).readInto(ctx, conn, page); err != nil {
+				return err
+			}
+			if page.full {
+				break
+			}
+		}
+		for i := range page.rows {
+			found.Events = append(found.Events, page.rows[i].stored)
+		}
+		found.Truncated = page.full
+		return nil
+	})
+	return found, err
+}
+
+// By event_keys' primary key.
+const knownSQL = `SELECT event_id FROM event_keys WHERE event_id = ANY ($1::uuid[])`
+
+// Known answers which of these ids are of events that were stored, archived ones included.
+func (r *Reader) Known(ctx context.Context, ids []event.ID) (map[event.ID]bool, error) {
+	known := map[event.ID]bool{}
+	if len(ids) == 0 {
+		return known, nil
+	}
+	err := r.read(ctx, "look for events", func(ctx context.Context, conn *pgx.Conn) error {
+		texts := make([]string, len(ids))
+		for i, id := range ids {
+			texts[i] = id.String()
+		}
+		rows, err := conn.Query(ctx, knownSQL, texts)
+		if err != nil {
+			return err
+		}
+		found, err := pgx.CollectRows(rows, pgx.RowTo[[16]byte])
+		for _, id := range found {
+			known[event.ID(id)] = true
+		}
+		return err
+	})
+	return known, err
+}
