@@ -279,3 +279,20 @@ func tables(t *testing.T) []string {
 	}
 	return out
 }
+
+// Readers get events through one door, so that what holds for all of them, as row scopes, has one place.
+// store/audit reads everything again by itself: it trusts no reader.
+func TestOnePlaceSelectsEvents(t *testing.T) {
+	selects := regexp.MustCompile(`(?i)\bFROM\s+(public\.)?events\b`)
+	for _, f := range sources(t) {
+		if f.test() || f.dir != "modules/store" || f.path() == "modules/store/read_select.go" {
+			continue
+		}
+		ast.Inspect(f.ast, func(n ast.Node) bool {
+			if lit, ok := n.(*ast.BasicLit); ok && lit.Kind == token.STRING && selects.MatchString(lit.Value) {
+				t.Errorf("%s: selects events; make a selection (modules/store/read_select.go)", f.at(n))
+			}
+			return true
+		})
+	}
+}

@@ -15,12 +15,15 @@ func valid() Options {
 
 func TestValidateTakesGoodOptions(t *testing.T) {
 	for name, change := range map[string]func(*Options){
-		"plain":              func(*Options) {},
-		"several brokers":    func(o *Options) { o.Brokers = []string{"a:1", "[::1]:65535"} },
-		"no topics":          func(o *Options) { o.Topics = nil }, // a role that reads none
-		"TLS":                func(o *Options) { o.TLS = TLSOptions{Enabled: true, CA: "ca", Cert: "cert", Key: "key"} },
-		"SCRAM without TLS":  func(o *Options) { o.SASL = SASLOptions{Mechanism: "SCRAM-SHA-256", Username: "me", Password: "secret"} },
-		"PLAIN within TLS":   func(o *Options) { o.TLS.Enabled = true; o.SASL = SASLOptions{Mechanism: "PLAIN", Username: "me", Password: "secret"} },
+		"plain":             func(*Options) {},
+		"several brokers":   func(o *Options) { o.Brokers = []string{"a:1", "[::1]:65535"} },
+		"no topics":         func(o *Options) { o.Topics = nil }, // a role that reads none
+		"TLS":               func(o *Options) { o.TLS = TLSOptions{Enabled: true, CA: "ca", Cert: "cert", Key: "key"} },
+		"SCRAM without TLS": func(o *Options) { o.SASL = SASLOptions{Mechanism: "SCRAM-SHA-256", Username: "me", Password: "secret"} },
+		"PLAIN within TLS": func(o *Options) {
+			o.TLS.Enabled = true
+			o.SASL = SASLOptions{Mechanism: "PLAIN", Username: "me", Password: "secret"}
+		},
 		"a static member":    func(o *Options) { o.InstanceID = "ingest-0" },
 		"the longest topic":  func(o *Options) { o.Topics = []string{strings.Repeat("x", 249)} },
 		"a one-letter topic": func(o *Options) { o.Topics = []string{"x"} },
