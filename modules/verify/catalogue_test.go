@@ -14,6 +14,7 @@ import (
 // TestFunctionsOfSomebodyElse: whoever makes functions, casts and operators can't have an altered event
 // read as it was, and what reaches the statements of a verification is reported.
 func TestFunctionsOfSomebodyElse(t *testing.T) {
+	t.Parallel()
 	paid := fmt.Sprintf(`UPDATE events SET payload = '{"total": 1000000}' WHERE event_id = '%s'`, id(217))
 	refunded := fmt.Sprintf(`UPDATE events SET event_type = 'OrderRefunded' WHERE event_id = '%s'`, id(217))
 	for name, test := range map[string]struct {
@@ -52,6 +53,7 @@ func TestFunctionsOfSomebodyElse(t *testing.T) {
 			`CREATE FUNCTION pg_catalog."left"(money_of, int) RETURNS text LANGUAGE sql AS 'SELECT NULL::text'`, paid}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			h := standard(t)
 			h.tamper(t, test.sql...)
 			report := h.verify(t)
@@ -69,6 +71,7 @@ func TestFunctionsOfSomebodyElse(t *testing.T) {
 // TestTwoRowsOfOneBatch: of a table whose indexes were tampered with, a walk by position reads the row that
 // was signed, and a look by batch another one, which an altered event fits.
 func TestTwoRowsOfOneBatch(t *testing.T) {
+	t.Parallel()
 	h := standard(t)
 	h.tamper(t, fmt.Sprintf(`UPDATE events SET version = 7 WHERE event_id = '%s'`, id(217)))
 	e := h.event(t, 217)
@@ -91,11 +94,13 @@ func TestTwoRowsOfOneBatch(t *testing.T) {
 
 // TestTilesThatAreGone, where no later tile shows it.
 func TestTilesThatAreGone(t *testing.T) {
+	t.Parallel()
 	for name, sql := range map[string]string{
 		"all":           `DELETE FROM ledger_tiles`,
 		"the last part": `DELETE FROM ledger_tiles WHERE (level, tile, first) = (SELECT level, tile, first FROM ledger_tiles ORDER BY 1, 2, 3 DESC LIMIT 1)`,
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			h := standard(t)
 			h.tamper(t, sql)
 			report := h.verify(t)
@@ -110,6 +115,7 @@ func TestTilesThatAreGone(t *testing.T) {
 // TestDigestsThatWereTaken: an event without a digest can be stored again with another content, and nobody
 // would be told.
 func TestDigestsThatWereTaken(t *testing.T) {
+	t.Parallel()
 	for _, digest := range []string{`'\x00'`, `decode(repeat('00', 5000), 'hex')`, `'\x'`, `set_byte(digest, 0, 2)`} {
 		h := standard(t)
 		h.tamper(t, fmt.Sprintf(`UPDATE event_keys SET digest = %s WHERE event_id = '%s'`, digest, id(217)))
@@ -121,6 +127,7 @@ func TestDigestsThatWereTaken(t *testing.T) {
 
 // TestTextsWithoutEnd are read as far as anybody has to read them.
 func TestTextsWithoutEnd(t *testing.T) {
+	t.Parallel()
 	h := standard(t)
 	h.tamper(t, `ALTER TABLE ledger_tiles DROP CONSTRAINT ledger_tiles_pkey, DROP CONSTRAINT ledger_tiles_check, DROP CONSTRAINT IF EXISTS ledger_tiles_log_check`,
 		`INSERT INTO ledger_tiles (log, level, tile, first, hashes) VALUES (repeat('x', 1000000), 1, 0, 0, '')`,
@@ -133,6 +140,7 @@ func TestTextsWithoutEnd(t *testing.T) {
 
 // TestAnotherLedgersDatabase is told in one line, and not in one for each checkpoint.
 func TestAnotherLedgersDatabase(t *testing.T) {
+	t.Parallel()
 	h := standard(t)
 	other, err := ledger.GenerateKey("other.example.com/test", rand.Reader)
 	require.NoError(t, err)

@@ -11,11 +11,13 @@ import (
 
 // TestARowThatCantBeReadTakesNoNames: others of its batch, of its pages and of all others are named.
 func TestARowThatCantBeReadTakesNoNames(t *testing.T) {
+	t.Parallel()
 	for name, sql := range map[string][]string{
 		"a row":                    {fmt.Sprintf(unspellable, id(40))},
 		"a column of another type": {`ALTER TABLE events ALTER kafka_partition TYPE bigint`, fmt.Sprintf(`UPDATE events SET kafka_partition = 1::bigint << 40 WHERE event_id = '%s'`, id(40))},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			h := standard(t)
 			h.tamper(t, sql...)
 			h.tamper(t, remove(45), remove(517), remove(645), rename(217, freshID), fmt.Sprintf(`UPDATE event_keys SET digest = '\x00' WHERE event_id IN ('%s', '%s')`, id(41), id(617)))
@@ -36,6 +38,7 @@ func TestARowThatCantBeReadTakesNoNames(t *testing.T) {
 
 // TestARowInATableThatIsNotRead: its position is named, and its key is not accused.
 func TestARowInATableThatIsNotRead(t *testing.T) {
+	t.Parallel()
 	h := standard(t)
 	h.tamper(t, `CREATE TABLE rest PARTITION OF events DEFAULT`, `ALTER TABLE events DROP CONSTRAINT events_pkey`, `ALTER TABLE events ALTER timestamp DROP NOT NULL`,
 		fmt.Sprintf(`UPDATE events SET timestamp = NULL WHERE event_id = '%s'`, id(217)))
@@ -48,6 +51,7 @@ func TestARowInATableThatIsNotRead(t *testing.T) {
 
 // TestAKeyThatCantBeReadTakesNoNames likewise.
 func TestAKeyThatCantBeReadTakesNoNames(t *testing.T) {
+	t.Parallel()
 	h := standard(t)
 	h.needSurgery(t)
 	h.tamper(t, fmt.Sprintf(`UPDATE event_keys SET digest = (SELECT string_agg(sha256(i::text::bytea), '') FROM generate_series(1, 1000) AS i) WHERE event_id = '%s'`, id(40)),

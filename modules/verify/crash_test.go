@@ -32,6 +32,7 @@ func (f fuse) Read(b []byte) (int, error) {
 // server's answers, COMMIT's among them. Whatever was stored verifies, before and after the batch is sent
 // again.
 func TestCrashesLeaveALogThatVerifies(t *testing.T) {
+	t.Parallel()
 	h := newHistory(t)
 	h.grow(t, 3)
 	h.sign(t)
@@ -78,6 +79,7 @@ func TestCrashesLeaveALogThatVerifies(t *testing.T) {
 
 // TestNotaryThatStopsInBetween: tiles are there that no checkpoint covers yet.
 func TestNotaryThatStopsInBetween(t *testing.T) {
+	t.Parallel()
 	h := standard(t)
 	h.grow(t, 300)
 	rows := store.NewLedger(h.admin, ledger.Events)
@@ -93,6 +95,7 @@ func TestNotaryThatStopsInBetween(t *testing.T) {
 
 // TestVerifyingWhileIngestRuns: what is appended meanwhile makes no difference.
 func TestVerifyingWhileIngestRuns(t *testing.T) {
+	t.Parallel()
 	h := standard(t)
 	batches := make([]store.Batch, 200)
 	for i := range batches {

@@ -11,7 +11,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 	"golang.org/x/mod/sumdb/note"
 
 	"audittrail/modules/event"
@@ -203,9 +202,7 @@ func (h *history) verify(t testing.TB, change ...func(*verify.Options)) *verify.
 	for _, f := range change {
 		f(&opts)
 	}
-	before := goleak.IgnoreCurrent()
 	report, err := verify.Run(t.Context(), opts)
-	defer goleak.VerifyNone(t, before)
 	require.NoError(t, err)
 	return report
 }

@@ -14,6 +14,7 @@ import (
 // TestCheckpointsOfAnotherLedger: keys of two ledgers are given, and one's checkpoints lie in the other's
 // database, for the very same history.
 func TestCheckpointsOfAnotherLedger(t *testing.T) {
+	t.Parallel()
 	const other = "other.example.com/test"
 	h := newHistory(t)
 	foreign, err := ledger.GenerateKey(other, rand.Reader)

@@ -14,6 +14,7 @@ import (
 // answered from, its forged version in all others, and the planner is given reasons to use the former. It has a
 // server of its own, whose tablespace it spoils.
 func TestIndexesThatTellAnotherStory(t *testing.T) {
+	t.Parallel()
 	h := historyAt(t, migratetest.Server(t).URL())
 	h.grow(t, 100)
 	h.grow(t, 200)
@@ -42,6 +43,7 @@ func TestIndexesThatTellAnotherStory(t *testing.T) {
 // TestRowsOutsideTheirPartition: a partition takes only rows of its own times, unless somebody lies to the
 // catalogue.
 func TestRowsOutsideTheirPartition(t *testing.T) {
+	t.Parallel()
 	among := func(t *testing.T, statement string) *verify.Report {
 		h := standard(t)
 		h.tamper(t, `ALTER TABLE events DETACH PARTITION events_2020`, statement,
@@ -52,6 +54,7 @@ func TestRowsOutsideTheirPartition(t *testing.T) {
 		return h.verify(t)
 	}
 	t.Run("a forged one", func(t *testing.T) {
+		t.Parallel()
 		const forged = "ffffffff-0000-4000-8000-000000000000"
 		report := among(t, `INSERT INTO events_2020 SELECT id, timestamp - interval '3 years', created_at, kafka_offset, kafka_partition, version, '`+forged+`',
 			event_type, aggregate_type, aggregate_id, kafka_topic, salt, payload, metadata FROM events_2020 ORDER BY id LIMIT 1`)
@@ -60,6 +63,7 @@ func TestRowsOutsideTheirPartition(t *testing.T) {
 		require.Equal(t, forged, inserted[0].EventID)
 	})
 	t.Run("an event, out of reach", func(t *testing.T) {
+		t.Parallel()
 		n := int64(-1)
 		for i := range int64(650) {
 			if at(i).Year() == 2019 {

@@ -15,6 +15,7 @@ import (
 // TestAReplicaThatIsBehind: what it does not have yet was not put back, and nothing was found. What else is
 // found on a replica is told.
 func TestAReplicaThatIsBehind(t *testing.T) {
+	t.Parallel()
 	server := migratetest.Server(t)
 	h := historyAt(t, server.URL())
 	h.grow(t, 10)

@@ -14,6 +14,7 @@ import (
 
 // TestTablesThatHideRows: what is read is not all that is there, or something else.
 func TestTablesThatHideRows(t *testing.T) {
+	t.Parallel()
 	const detached = `ALTER TABLE events DETACH PARTITION events_2020`
 	const bounds = ` FOR VALUES FROM ('2020-01-01 00:00:00+00') TO ('2021-01-01 00:00:00+00')`
 	for name, test := range map[string]struct {
@@ -36,6 +37,7 @@ func TestTablesThatHideRows(t *testing.T) {
 		"a table that inherits": {[]string{`CREATE TABLE more () INHERITS (ledger_tiles)`}, "other tables inherit from ledger_tiles", false},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			h := standard(t)
 			h.tamper(t, test.sql...)
 			report := h.verify(t)
@@ -50,8 +52,10 @@ func TestTablesThatHideRows(t *testing.T) {
 
 // TestAViewInATablesPlace: what may answer for ever is not asked.
 func TestAViewInATablesPlace(t *testing.T) {
+	t.Parallel()
 	for table, from := range map[string]string{"event_keys": "pg_sleep(1e6)", "ledger_checkpoints": "generate_series(1, 1e18)", "ledger_batches": "pg_sleep(1e6)"} {
 		t.Run(table, func(t *testing.T) {
+			t.Parallel()
 			h := standard(t)
 			known := h.sign(t)
 			h.tamper(t, `ALTER TABLE `+table+` RENAME TO kept`, `CREATE VIEW `+table+` AS SELECT kept.* FROM kept, `+from, `GRANT SELECT ON `+table+` TO PUBLIC`)
@@ -67,6 +71,7 @@ func TestAViewInATablesPlace(t *testing.T) {
 
 // TestSettingsOfTheDatabase: whoever may alter the database gives sessions what settings they like.
 func TestSettingsOfTheDatabase(t *testing.T) {
+	t.Parallel()
 	h := standard(t)
 	var name string
 	require.NoError(t, h.admin.QueryRow(t.Context(), `SELECT current_database()`).Scan(&name))

@@ -107,6 +107,7 @@ func viewStatements(t *testing.T, h *history) []string {
 // TestFunctionsThatStatementsCall: all that statements of a View lead to are the program's own functions,
 // and calledFunctions has their names.
 func TestFunctionsThatStatementsCall(t *testing.T) {
+	t.Parallel()
 	h := newHistory(t)
 	h.grow(t, 2)
 	owner, err := pgx.Connect(t.Context(), h.url)

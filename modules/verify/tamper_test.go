@@ -14,8 +14,10 @@ import (
 )
 
 func TestRemovedRows(t *testing.T) {
+	t.Parallel()
 	for name, n := range map[string]int64{"the first": 0, "one in the middle": 217, "the last signed": 629, "the last": 649} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			h := standard(t)
 			h.tamper(t, fmt.Sprintf(`DELETE FROM events WHERE event_id = '%s'`, id(n)))
 			report := h.verify(t)
@@ -25,6 +27,7 @@ func TestRemovedRows(t *testing.T) {
 		})
 	}
 	t.Run("with its key", func(t *testing.T) {
+		t.Parallel()
 		h := standard(t)
 		h.tamper(t, fmt.Sprintf(`DELETE FROM events WHERE event_id = '%s'`, id(5)), fmt.Sprintf(`DELETE FROM event_keys WHERE event_id = '%s'`, id(5)))
 		removed := found(h.verify(t), verify.EventRemoved)
@@ -32,6 +35,7 @@ func TestRemovedRows(t *testing.T) {
 		require.EqualValues(t, 5, *removed[0].Position)
 	})
 	t.Run("two of one batch", func(t *testing.T) {
+		t.Parallel()
 		h := standard(t)
 		h.tamper(t, fmt.Sprintf(`DELETE FROM events WHERE event_id IN ('%s', '%s')`, id(120), id(130)))
 		report := h.verify(t)
@@ -43,6 +47,7 @@ func TestRemovedRows(t *testing.T) {
 		}
 	})
 	t.Run("a whole batch with all that belongs to it", func(t *testing.T) {
+		t.Parallel()
 		h := standard(t)
 		h.tamper(t, `DELETE FROM events WHERE id >> 14 = 2`, `DELETE FROM event_keys WHERE batch = 2`, `DELETE FROM ingest_ranges WHERE batch = 2`,
 			`DELETE FROM ledger_batches WHERE batch = 2`)
@@ -62,6 +67,7 @@ const copyRow = `INSERT INTO events (id, timestamp, created_at, kafka_offset, ka
 	FROM events WHERE event_id = '%s'`
 
 func TestInsertedRows(t *testing.T) {
+	t.Parallel()
 	const forged = "ffffffff-0000-4000-8000-000000000000"
 	forgedID := "'" + forged + "'::uuid"
 	key := fmt.Sprintf(`INSERT INTO event_keys SELECT '%s', batch, timestamp, digest FROM event_keys WHERE event_id = '%s'`, forged, id(10))
@@ -73,6 +79,7 @@ func TestInsertedRows(t *testing.T) {
 		"in an event's place again": {fmt.Sprintf(copyRow, "id", "1 year", forgedID, id(10)), key},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			h := standard(t)
 			h.tamper(t, statements...)
 			report := h.verify(t)
@@ -83,6 +90,7 @@ func TestInsertedRows(t *testing.T) {
 		})
 	}
 	t.Run("a copy of a row under the next id", func(t *testing.T) {
+		t.Parallel()
 		h := standard(t)
 		h.tamper(t, fmt.Sprintf(copyRow, "id + 5000", "0", "event_id", id(10)))
 		report := h.verify(t)
@@ -91,6 +99,7 @@ func TestInsertedRows(t *testing.T) {
 }
 
 func TestSwappedRows(t *testing.T) {
+	t.Parallel()
 	exchange := func(columns string, a, b int64) string {
 		var set []string
 		for _, c := range strings.Split(columns, ", ") {
@@ -101,6 +110,7 @@ func TestSwappedRows(t *testing.T) {
 	}
 	for name, pair := range map[string][2]int64{"of one batch": {110, 215}, "of two batches": {3, 603}} {
 		t.Run("ids "+name, func(t *testing.T) {
+			t.Parallel()
 			h := standard(t)
 			h.tamper(t, exchange("id", pair[0], pair[1]))
 			report := h.verify(t)
@@ -110,6 +120,7 @@ func TestSwappedRows(t *testing.T) {
 			require.Zero(t, report.Counts[verify.EventRemoved]+report.Counts[verify.EventAltered], show(report))
 		})
 		t.Run("contents "+name, func(t *testing.T) {
+			t.Parallel()
 			h := standard(t)
 			h.tamper(t, exchange("payload, metadata, aggregate_id", pair[0], pair[1]))
 			report := h.verify(t)
@@ -119,6 +130,7 @@ func TestSwappedRows(t *testing.T) {
 		})
 	}
 	t.Run("into a gap", func(t *testing.T) {
+		t.Parallel()
 		h := standard(t)
 		h.tamper(t, fmt.Sprintf(`UPDATE events SET id = id + 4000 WHERE event_id = '%s'`, id(40)))
 		report := h.verify(t)
@@ -127,6 +139,7 @@ func TestSwappedRows(t *testing.T) {
 	})
 	for name, pair := range map[string][2]int64{"of one batch": {110, 215}, "of neighbours": {110, 111}, "in one partition": {110, 115}, "of two batches": {3, 603}} {
 		t.Run("event ids "+name, func(t *testing.T) {
+			t.Parallel()
 			h := standard(t)
 			h.tamper(t, fmt.Sprintf(`UPDATE events SET event_id = CASE WHEN event_id = '%s' THEN '%s'::uuid ELSE '%[1]s'::uuid END WHERE event_id IN ('%[1]s', '%[2]s')`, id(pair[0]), id(pair[1])))
 			report := h.verify(t)
@@ -155,6 +168,7 @@ func remove(n int64) string { return fmt.Sprintf(`DELETE FROM events WHERE event
 // TestAnEventUnderAnotherID is named by what it was where only one key of its batch has no row. Else the row is
 // named by the id that it has, at its position, and so is each key without a row.
 func TestAnEventUnderAnotherID(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		also  []string
 		to    string
@@ -171,6 +185,7 @@ func TestAnEventUnderAnotherID(t *testing.T) {
 		"another was altered without its key": {[]string{`UPDATE events SET version = 9 WHERE event_id = '` + id(220) + `'`, `DELETE FROM event_keys WHERE event_id = '` + id(220) + `'`}, freshID, false, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			h := standard(t)
 			h.tamper(t, append([]string{rename(217, test.to)}, test.also...)...)
 			report := h.verify(t)
@@ -184,6 +199,7 @@ func TestAnEventUnderAnotherID(t *testing.T) {
 		})
 	}
 	t.Run("removed, beside an added key", func(t *testing.T) {
+		t.Parallel()
 		h := standard(t)
 		h.tamper(t, remove(217), fmt.Sprintf(`INSERT INTO event_keys SELECT '%s', batch, timestamp, digest FROM event_keys WHERE event_id = '%s'`, freshID, id(217)))
 		report := h.verify(t)
@@ -194,6 +210,7 @@ func TestAnEventUnderAnotherID(t *testing.T) {
 
 // TestAFloodOfRows: rows that were added anywhere do not hide the one that was altered.
 func TestAFloodOfRows(t *testing.T) {
+	t.Parallel()
 	h := standard(t)
 	h.tamper(t, fmt.Sprintf(`INSERT INTO events (id, timestamp, created_at, kafka_offset, kafka_partition, version, event_id, event_type, aggregate_type, aggregate_id, kafka_topic, salt, payload, metadata)
 		SELECT (999 << 14) + n, timestamp, created_at, kafka_offset, kafka_partition, version, gen_random_uuid(), event_type, aggregate_type, aggregate_id, kafka_topic, salt, payload, metadata
@@ -206,11 +223,13 @@ func TestAFloodOfRows(t *testing.T) {
 }
 
 func TestDroppedPartition(t *testing.T) {
+	t.Parallel()
 	for name, statement := range map[string]string{
 		"dropped":  `DROP TABLE events_2020`,
 		"detached": `ALTER TABLE events DETACH PARTITION events_2020`,
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			h := standard(t)
 			h.tamper(t, statement)
 			report := h.verify(t, func(o *verify.Options) { o.Findings = 1000 })
@@ -235,6 +254,7 @@ func TestDroppedPartition(t *testing.T) {
 }
 
 func TestEditedKeys(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		sql   string
 		kind  verify.Kind
@@ -249,6 +269,7 @@ func TestEditedKeys(t *testing.T) {
 		"added":             {`INSERT INTO event_keys SELECT 'ffffffff-0000-4000-8000-000000000000', batch, timestamp, digest FROM event_keys WHERE event_id = '%s'`, verify.KeyWithoutEvent, false},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			h := standard(t)
 			h.tamper(t, fmt.Sprintf(test.sql, id(217)))
 			report := h.verify(t)
@@ -264,6 +285,7 @@ func TestEditedKeys(t *testing.T) {
 }
 
 func TestEditedAccounting(t *testing.T) {
+	t.Parallel()
 	h := standard(t)
 	h.tamper(t, `UPDATE ingest_ranges SET stored = stored - 1, absent = absent + 1 WHERE batch = 2`)
 	report := h.verify(t)
@@ -272,6 +294,7 @@ func TestEditedAccounting(t *testing.T) {
 }
 
 func TestEditedLeaves(t *testing.T) {
+	t.Parallel()
 	h := standard(t)
 	h.tamper(t, `UPDATE ledger_batches SET leaves = set_byte(leaves, 32 * 117, 255 - get_byte(leaves, 32 * 117)) WHERE batch = 2`)
 	report := h.verify(t)
@@ -284,6 +307,7 @@ func TestEditedLeaves(t *testing.T) {
 
 // TestEditedLeavesBesideAlteredEvents: none hides the other.
 func TestEditedLeavesBesideAlteredEvents(t *testing.T) {
+	t.Parallel()
 	for _, change := range []string{"version = 7", "salt = substring(sha256(salt) FOR 16)"} {
 		h := standard(t)
 		h.tamper(t, `UPDATE ledger_batches SET leaves = set_byte(leaves, 32 * 117, 255 - get_byte(leaves, 32 * 117)) WHERE batch = 2`,
@@ -297,12 +321,14 @@ func TestEditedLeavesBesideAlteredEvents(t *testing.T) {
 }
 
 func TestEditedTiles(t *testing.T) {
+	t.Parallel()
 	for name, sql := range map[string]string{
 		"a hash":      `UPDATE ledger_tiles SET hashes = set_byte(hashes, 0, 255 - get_byte(hashes, 0)) WHERE first = 1`,
 		"a part gone": `DELETE FROM ledger_tiles WHERE first = 0`,
 		"one too far": `INSERT INTO ledger_tiles (log, level, tile, first, hashes) SELECT log, level, 9, 0, hashes FROM ledger_tiles LIMIT 1`,
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			h := standard(t)
 			h.tamper(t, sql)
 			report := h.verify(t)
@@ -314,6 +340,7 @@ func TestEditedTiles(t *testing.T) {
 
 // TestAllRecomputed: somebody changes an event, and makes its leaf, the tiles and a new checkpoint fit.
 func TestAllRecomputed(t *testing.T) {
+	t.Parallel()
 	h := standard(t)
 	h.tamper(t, fmt.Sprintf(`UPDATE events SET payload = jsonb_set(payload, '{total}', '1') WHERE event_id = '%s'`, id(217)))
 	h.refit(t, 217)
@@ -349,6 +376,7 @@ func TestAllRecomputed(t *testing.T) {
 }
 
 func TestEditedCheckpoints(t *testing.T) {
+	t.Parallel()
 	for name, sql := range map[string]string{
 		"the note's":     `UPDATE ledger_checkpoints SET note = replace(note, E'\n300\n', E'\n301\n') WHERE size = 300`,
 		"the root's":     `UPDATE ledger_checkpoints SET root = set_byte(root, 0, 255 - get_byte(root, 0)) WHERE size = 300`,
@@ -357,6 +385,7 @@ func TestEditedCheckpoints(t *testing.T) {
 		"nothing":        `UPDATE ledger_checkpoints SET note = '' WHERE size = 300`,
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			h := standard(t)
 			h.tamper(t, sql)
 			report := h.verify(t)
@@ -366,6 +395,7 @@ func TestEditedCheckpoints(t *testing.T) {
 		})
 	}
 	t.Run("signed for another history", func(t *testing.T) {
+		t.Parallel()
 		h := standard(t)
 		h.tamper(t, `DELETE FROM ledger_checkpoints WHERE size = 300`)
 		root := ledger.LeafHash([]byte("another"))
@@ -378,6 +408,7 @@ func TestEditedCheckpoints(t *testing.T) {
 }
 
 func TestRotatedKeys(t *testing.T) {
+	t.Parallel()
 	h := newHistory(t)
 	h.grow(t, 10)
 	h.sign(t)
@@ -405,6 +436,7 @@ func TestRotatedKeys(t *testing.T) {
 
 // TestCheckpointsOfUnknownKeys: hundreds of them are one finding, and only those that change nothing are none.
 func TestCheckpointsOfUnknownKeys(t *testing.T) {
+	t.Parallel()
 	first := newHistory(t)
 	for range 20 {
 		first.grow(t, 2)
@@ -442,6 +474,7 @@ func TestCheckpointsOfUnknownKeys(t *testing.T) {
 
 // TestRolledBackDatabase: all tables agree with each other, as they did some time ago.
 func TestRolledBackDatabase(t *testing.T) {
+	t.Parallel()
 	h := standard(t)
 	known := h.sign(t)
 	for _, after := range []int{3, 2} { // a batch's number
@@ -470,6 +503,7 @@ func TestRolledBackDatabase(t *testing.T) {
 // TestDeletedCheckpoints: the last ones are missed where somebody remembers them; one that is remembered and
 // was not kept yet, as by a notary that runs, is not.
 func TestDeletedCheckpoints(t *testing.T) {
+	t.Parallel()
 	h := standard(t)
 	known := h.sign(t)
 	remembers := func(previous int64) func(*verify.Options) {
@@ -491,6 +525,7 @@ func TestDeletedCheckpoints(t *testing.T) {
 
 // TestRowsThatNoAppendWrites: what a superuser can write and no event has is named, not tripped over.
 func TestRowsThatNoAppendWrites(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		sql  string
 		kind verify.Kind
@@ -501,6 +536,7 @@ func TestRowsThatNoAppendWrites(t *testing.T) {
 		"recorded never":    {`UPDATE events SET created_at = 'infinity' WHERE event_id = '%s'`, verify.EventAltered},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			h := standard(t)
 			h.tamper(t, fmt.Sprintf(test.sql, id(217)))
 			report := h.verify(t)
@@ -516,6 +552,7 @@ func TestRowsThatNoAppendWrites(t *testing.T) {
 		"batches that overlap": `UPDATE ledger_batches SET first_position = 299 WHERE batch = 3`,
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			h := standard(t)
 			h.tamper(t, `ALTER TABLE ledger_batches DROP CONSTRAINT ledger_batches_check`, sql)
 			report := h.verify(t)
@@ -526,6 +563,7 @@ func TestRowsThatNoAppendWrites(t *testing.T) {
 
 // TestAccessLog: its entries are not here yet, its leaves and checkpoints are.
 func TestAccessLog(t *testing.T) {
+	t.Parallel()
 	h := newHistory(t)
 	for range 3 {
 		_, err := h.admin.Exec(t.Context(), `INSERT INTO ledger_pending (log, batch, count, recorded_at, earliest, latest, leaves)

@@ -21,6 +21,7 @@ const unspellable = `UPDATE events SET payload = (SELECT jsonb_agg(1e131071) FRO
 
 // TestWhatCantBeReadHidesNothing: an event is altered, and something else makes statements fail.
 func TestWhatCantBeReadHidesNothing(t *testing.T) {
+	t.Parallel()
 	bare := `ALTER TABLE ledger_batches DROP CONSTRAINT ledger_batches_check, DROP CONSTRAINT ledger_batches_count_check`
 	for name, test := range map[string]struct {
 		sql  []string
@@ -38,6 +39,7 @@ func TestWhatCantBeReadHidesNothing(t *testing.T) {
 		"no accounting":             {[]string{`DROP TABLE ingest_ranges`}, verify.SchemaAltered, "the table ingest_ranges is gone"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			h := standard(t)
 			if name == "a checkpoint" {
 				h.needSurgery(t)
@@ -60,6 +62,7 @@ func TestWhatCantBeReadHidesNothing(t *testing.T) {
 
 // TestManyRowsThatCantBeRead: not each is tried, and what was not is told.
 func TestManyRowsThatCantBeRead(t *testing.T) {
+	t.Parallel()
 	h := standard(t)
 	h.tamper(t, `ALTER TABLE events ALTER kafka_partition TYPE bigint`, `UPDATE events SET kafka_partition = 1::bigint << 40 WHERE id & 1 = 0`)
 	report := h.verify(t, func(o *verify.Options) { o.Workers, o.Findings = 1, 1000 })
@@ -112,6 +115,7 @@ func killToast(table string) string {
 
 // TestLeavesThatCantBeRead: rows are not called altered that were compared with nothing.
 func TestLeavesThatCantBeRead(t *testing.T) {
+	t.Parallel()
 	h := standard(t)
 	h.needSurgery(t)
 	h.tamper(t, killToast("ledger_batches"))
@@ -125,6 +129,7 @@ func TestLeavesThatCantBeRead(t *testing.T) {
 
 // TestManyKeysOfOneBatch: what somebody adds by the hundred thousand is not held in memory.
 func TestManyKeysOfOneBatch(t *testing.T) {
+	t.Parallel()
 	h := standard(t)
 	h.tamper(t, `INSERT INTO event_keys SELECT gen_random_uuid(), 2, now(), '\x01' FROM generate_series(1, 5)`)
 	report := h.verify(t)
@@ -138,6 +143,7 @@ func TestManyKeysOfOneBatch(t *testing.T) {
 
 // TestConnectionLost: what was found until then is told, and that it is not all.
 func TestConnectionLost(t *testing.T) {
+	t.Parallel()
 	h := standard(t)
 	h.tamper(t, `DELETE FROM ledger_tiles WHERE first = 0`, fmt.Sprintf(`UPDATE events SET version = 2 WHERE event_id = '%s'`, id(217)))
 	require.Positive(t, h.interrupted(t, h.keys, 6000))
@@ -145,6 +151,7 @@ func TestConnectionLost(t *testing.T) {
 
 // TestInterruptedAfterARotation: what a later checkpoint covers is no finding where that was not come to.
 func TestInterruptedAfterARotation(t *testing.T) {
+	t.Parallel()
 	h := newHistory(t)
 	h.grow(t, 400)
 	h.sign(t)

@@ -14,6 +14,7 @@ import (
 // TestUnsignedTail: behind the last checkpoint there may be what was recorded within minutes, whenever
 // that was, and no more.
 func TestUnsignedTail(t *testing.T) {
+	t.Parallel()
 	h := newHistory(t)
 	now := time.Date(2024, 5, 1, 12, 0, 0, 0, time.UTC) // long ago: a backup
 	h.append = store.NewAppender(store.AppenderOptions{Pool: h.pool, Now: func() time.Time { return now }})
@@ -54,6 +55,7 @@ func TestUnsignedTail(t *testing.T) {
 // TestANewStoreIsNotSignedYet: a notary signs the first entries within seconds. Until then nothing is proven,
 // which is neither intact nor a finding.
 func TestANewStoreIsNotSignedYet(t *testing.T) {
+	t.Parallel()
 	h := newHistory(t)
 	now := time.Date(2024, 5, 1, 12, 0, 0, 0, time.UTC)
 	h.append = store.NewAppender(store.AppenderOptions{Pool: h.pool, Now: func() time.Time { return now }})
@@ -78,6 +80,7 @@ func TestANewStoreIsNotSignedYet(t *testing.T) {
 
 // TestAClockAheadIsNoTail: what was signed long since was recorded by another clock.
 func TestAClockAheadIsNoTail(t *testing.T) {
+	t.Parallel()
 	h := newHistory(t)
 	now := time.Date(2024, 5, 1, 12, 0, 0, 0, time.UTC)
 	h.append = store.NewAppender(store.AppenderOptions{Pool: h.pool, Now: func() time.Time { return now }})

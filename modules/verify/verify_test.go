@@ -10,6 +10,7 @@ import (
 )
 
 func TestAnUntouchedStoreIsClean(t *testing.T) {
+	t.Parallel()
 	h := standard(t)
 	report := h.verify(t)
 	require.True(t, report.Intact, show(report))
@@ -23,11 +24,13 @@ func TestAnUntouchedStoreIsClean(t *testing.T) {
 }
 
 func TestAnEmptyStoreIsClean(t *testing.T) {
+	t.Parallel()
 	report := newHistory(t).verify(t)
 	require.True(t, report.Intact, show(report))
 }
 
 func TestAlteredRows(t *testing.T) {
+	t.Parallel()
 	tests := map[string]string{
 		"payload value":     `UPDATE events SET payload = jsonb_set(payload, '{total}', '999999') WHERE event_id = $1`,
 		"event type":        `UPDATE events SET event_type = 'OrderCancelled' WHERE event_id = $1`,
@@ -47,6 +50,7 @@ func TestAlteredRows(t *testing.T) {
 	}
 	for name, sql := range tests {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			h := standard(t)
 			h.tamper(t)
 			tag, err := h.admin.Exec(t.Context(), sql, id(217))
