@@ -128,7 +128,7 @@ func (k *kafkaSide) err() error {
 	if k.Checked || !k.given {
 		return nil
 	}
-	return fmt.Errorf("Kafka was not checked, or not all of it: %s", k.Why)
+	return fmt.Errorf("what Kafka holds was not checked, or not all of it: %s", k.Why)
 }
 
 // words say what was found in Kafka, or that it was not looked at.

@@ -232,7 +232,7 @@ func TestReconcileWithoutABroker(t *testing.T) {
 	require.Equal(t, 1, status)
 	require.Contains(t, out, "Every offset is accounted for")
 	require.Contains(t, out, "Kafka was not checked")
-	require.Contains(t, errs, "Kafka was not checked")
+	require.Contains(t, errs, "what Kafka holds was not checked")
 	out, _, status = call(t, append(given, "--output", "json")...)
 	require.Equal(t, 1, status)
 	var r reconciled

@@ -47,7 +47,7 @@ func TestTwoInstallationsInOneGroup(t *testing.T) {
 	theirs.reasons(30*time.Second, "member of another installation", "kafka.group")
 	before := one[int64](s, `SELECT coalesce(sum(next_offset), 0)::bigint FROM ingest_offsets`)
 	f.send(t.Context(), 600)
-	time.Sleep(3 * time.Second) // nothing may happen within it
+	hold(t, 3*time.Second) // nothing may happen within it
 	if now := one[int64](s, `SELECT coalesce(sum(next_offset), 0)::bigint FROM ingest_offsets`); now != before {
 		t.Errorf("%d records were stored beside a stranger", now-before)
 	}

@@ -3,6 +3,7 @@ package systemtest
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -92,6 +93,7 @@ func (c *caller) connection() error {
 		if err != nil {
 			return err
 		}
+		defer response.Body.Close()
 		body, err := io.ReadAll(response.Body)
 		if err != nil {
 			return err
@@ -248,7 +250,7 @@ func TestHangupReadsTokenKeysAgain(t *testing.T) {
 	eventually(t, 20*time.Second, "the withdrawn key is refused", func(context.Context) error {
 		p.alive()
 		if err := old.connection(); err == nil || !strings.HasPrefix(err.Error(), "401 ") {
-			return fmt.Errorf("the answer is %v", err)
+			return errors.Join(errors.New("it is not refused"), err)
 		}
 		return nil
 	})

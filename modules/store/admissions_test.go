@@ -77,7 +77,7 @@ func TestACutIsRememberedUntilItIsAdmitted(t *testing.T) {
 			require.NoError(t, err)
 			p := s.position(t)
 			require.EqualValues(t, -1, p.CutEnd)
-			require.EqualValues(t, to, p.NextOffset)
+			require.Equal(t, to, p.NextOffset)
 			require.Equal(t, done.Log, p.Log)
 			require.Equal(t, to < 60, p.Log != topicID)
 			s.balanced(t)

@@ -29,7 +29,7 @@ func TestADeadLetterKeepsLengthAndHashOfItsValue(t *testing.T) {
 	tombstone.Value = nil
 	_, err := s.Append(t.Context(), one(t, 0, large, tombstone, raw(0, 2, ""), raw(0, 3, "nonsense")))
 	require.NoError(t, err)
-	require.EqualValues(t, event.OversizeKept, s.count(t, `SELECT octet_length(value) FROM dead_letters WHERE "offset" = 0`))
+	require.Equal(t, event.OversizeKept, s.count(t, `SELECT octet_length(value) FROM dead_letters WHERE "offset" = 0`))
 
 	sum := func(text string) []byte { b := sha256.Sum256([]byte(text)); return b[:] }
 	wants := []struct {

@@ -2,7 +2,6 @@ package verify
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 	"sync"
 
@@ -133,8 +132,6 @@ type Finding struct {
 	End    *int64 `json:"end,omitempty"`
 	Detail string `json:"detail"` // for people
 }
-
-func number(n int64) string { return strconv.FormatInt(n, 10) }
 
 func eventFinding(kind Kind, id, detail string) Finding {
 	return Finding{Kind: kind, Log: ledger.Events, EventID: id, Detail: detail}

@@ -194,7 +194,7 @@ func TestAnEventUnderAnotherID(t *testing.T) {
 			} else {
 				namesAs(t, report, verify.EventAltered, test.to, 217)
 			}
-			require.EqualValues(t, test.keys, report.Counts[verify.KeyWithoutEvent], show(report))
+			require.Equal(t, test.keys, report.Counts[verify.KeyWithoutEvent], show(report))
 			require.Zero(t, report.Counts[verify.KeyAltered]+report.Counts[verify.KeyMissing], show(report))
 		})
 	}

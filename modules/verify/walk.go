@@ -69,9 +69,8 @@ func (r *run) walk(ctx context.Context, v *audit.View, log ledger.Log, h *head) 
 		return err
 	}
 	for _, s := range w.stretches {
-		for at, end := s.from, s.from; at < s.end; at = end {
-			end = min(at+stepLeaves, s.end)
-			if err := w.step(ctx, at, end); err != nil {
+		for at := s.from; at < s.end; at += stepLeaves {
+			if err := w.step(ctx, at, min(at+stepLeaves, s.end)); err != nil {
 				return err
 			}
 		}

@@ -30,6 +30,7 @@ func TestAnAnnouncedEmptyBodyIsNoBody(t *testing.T) {
 		require.NoError(t, err)
 		answer, err := http.ReadResponse(answers, &http.Request{Method: method})
 		require.NoError(t, err)
+		defer func() { _ = answer.Body.Close() }()
 		_, _ = io.Copy(io.Discard, answer.Body)
 		return answer.StatusCode
 	}

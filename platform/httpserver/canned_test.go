@@ -39,6 +39,7 @@ func TestRequestsThatCanNotBeReadGetProblems(t *testing.T) {
 		}
 		require.NoError(t, json.NewDecoder(answer.Body).Decode(&p))
 		require.Equal(t, status, p.Status)
+		require.NoError(t, answer.Body.Close())
 		require.Equal(t, "invalid_request", p.Code)
 		require.Equal(t, answer.Header.Get("X-Correlation-Id"), p.CorrelationID)
 		require.NoError(t, conn.Close())

@@ -33,7 +33,8 @@ func Elect(ctx context.Context, every time.Duration, try func(ctx context.Contex
 
 func serve(ctx context.Context, tick <-chan time.Time, term Term) {
 	defer term.Close(context.WithoutCancel(ctx))
-	for term.Round(ctx) && next(ctx, tick) {
+	for goesOn := true; goesOn; {
+		goesOn = term.Round(ctx) && next(ctx, tick)
 	}
 }
 

@@ -74,11 +74,13 @@ type Memory struct {
 	Calls  int
 }
 
+// NewMemory returns a log in memory of these leaves.
 func NewMemory(t testing.TB, leaves []ledger.Hash) *Memory {
 	t.Helper()
 	return &Memory{t: t, Hashes: leaves, Stored: map[ledger.TileID][]ledger.Hash{}}
 }
 
+// Leaves implements ledger.Reader.
 func (m *Memory) Leaves(_ context.Context, ranges []ledger.Range) ([][]ledger.Hash, error) {
 	m.Calls++
 	var out [][]ledger.Hash
@@ -96,6 +98,7 @@ func (m *Memory) Leaves(_ context.Context, ranges []ledger.Range) ([][]ledger.Ha
 	return out, nil
 }
 
+// Tiles implements ledger.Reader.
 func (m *Memory) Tiles(_ context.Context, ids []ledger.TileID) ([][]ledger.Hash, error) {
 	m.Calls++
 	if len(ids) > ledger.MaxTiles {
@@ -131,6 +134,7 @@ func (m *Memory) Build(size int64) {
 	}
 }
 
+// Prover returns a prover for the log of this size.
 func (m *Memory) Prover(size int64) *ledger.Prover {
 	m.t.Helper()
 	p, err := ledger.NewProver(m, size)
@@ -140,6 +144,7 @@ func (m *Memory) Prover(size int64) *ledger.Prover {
 	return p
 }
 
+// Root returns the root hash of the log of this size.
 func (m *Memory) Root(size int64) ledger.Hash {
 	m.t.Helper()
 	root, err := m.Prover(size).Root(m.t.Context())
@@ -149,6 +154,7 @@ func (m *Memory) Root(size int64) ledger.Hash {
 	return root
 }
 
+// Inclusion returns the inclusion proofs of the indexes in the log of this size.
 func (m *Memory) Inclusion(size int64, indexes ...int64) []ledger.Proof {
 	m.t.Helper()
 	proofs, err := m.Prover(size).Inclusion(m.t.Context(), indexes...)
@@ -158,6 +164,7 @@ func (m *Memory) Inclusion(size int64, indexes ...int64) []ledger.Proof {
 	return proofs
 }
 
+// Consistency returns the proof that the log of size to extends that of size from.
 func (m *Memory) Consistency(from, to int64) ledger.Proof {
 	m.t.Helper()
 	p, err := m.Prover(to).Consistency(m.t.Context(), from)

@@ -63,7 +63,8 @@ func TestNumbersStayExact(t *testing.T) {
 	}})
 	require.NoError(t, err)
 	const number = `9007199254740993.000000000000000001`
-	require.Equal(t, `{"event":{"n":`+number+`},"n":`+number+`,"p":`+number+`}`, folded(t, rules,
+	exact := `{"event":{"n":` + number + `},"n":` + number + `,"p":` + number + `}` // as text: JSON's equality would round
+	require.Equal(t, exact, folded(t, rules,
 		stored(1, "E", `{"n":`+number+`}`), stored(2, "P", `[{"op":"copy","from":"/n","path":"/p"}]`), stored(3, "Q", `{"n":`+number+`}`)))
 }
 
@@ -79,7 +80,7 @@ func TestRules(t *testing.T) {
 		{EventType: "Late", Rule: "ignore"}, // never reached
 	}})
 	require.NoError(t, err)
-	require.Equal(t, `{"count":2,"late":1,"list":[2,3]}`, folded(t, rules,
+	require.JSONEq(t, `{"count":2,"late":1,"list":[2,3]}`, folded(t, rules,
 		stored(1, "A", `{"gone":1}`),
 		stored(2, "OrderReplaced", `{"list":[1,2]}`),
 		stored(3, "OrderViewed", `{"ignored":1}`),
