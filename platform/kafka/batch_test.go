@@ -215,3 +215,18 @@ func TestUnpackerCountsRecordsAndHeaders(t *testing.T) {
 		}
 	}
 }
+
+// The client gives messages in the formats before Kafka 0.11 back to no pool, so they must take no room.
+func TestUnpackerCountsNoOldMessages(t *testing.T) {
+	u := NewUnpacker(1 << 20)
+	old := append(make([]byte, 12), bytes.Repeat([]byte("message"), 50_000)...) // begins with an offset
+	for range 10 {
+		out, err := u.Decompress(pack(t, kgo.CodecGzip, old), kgo.CodecGzip)
+		if err != nil || !bytes.Equal(out, old) {
+			t.Fatalf("unpacked %d bytes: %v", len(out), err)
+		}
+	}
+	if u.held != 0 {
+		t.Errorf("it holds %d bytes for ever", u.held)
+	}
+}

@@ -65,12 +65,13 @@ func (u *Unpacker) Decompress(src []byte, codec kgo.CompressionCodecType) ([]byt
 		// What does not fit in and what is malformed can't be told apart: zstd reports both alike.
 		return nil, kgo.ErrMaxDecompress
 	}
-	cost := int64(len(unpacked)) + recordsCost(unpacked)
+	records := recordsCost(unpacked)
+	cost := int64(len(unpacked)) + records
 	if cost > MaxUnpackedBatch {
 		return nil, kgo.ErrMaxDecompress
 	}
-	if len(unpacked) == 0 {
-		return nil, nil
+	if records == 0 { // nothing, or a format of before Kafka 0.11, which the client never gives back
+		return bytes.Clone(unpacked), nil
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
