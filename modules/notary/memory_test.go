@@ -14,8 +14,7 @@ import (
 
 // TestCatchesUpInBoundedMemory: after a pause in which a million entries came, what the notary holds at
 // any time is far less than their leaves (32 MB).
-func TestCatchesUpInBoundedMemory(t *testing.T) {
-	t.Parallel()
+func TestCatchesUpInBoundedMemory(t *testing.T) { // alone: it measures the heap
 	const bound = 16 << 20
 	d := newDatabase(t)
 	file := tempState(t)
