@@ -123,24 +123,20 @@ func (v *Verifier) signed(ctx context.Context, token string) ([]byte, error) {
 	if len(header.Critical()) > 0 { // names what a verifier must understand, and we know none of it
 		return nil, errUnreadable
 	}
-	keys, err := v.candidates(ctx, header.KeyID(), alg)
-	if err != nil {
-		return nil, err
-	}
-	for _, key := range keys {
-		if payload, err := jws.Verify([]byte(token), jws.WithKey(alg, key.public)); err == nil {
-			return payload, nil
-		}
-	}
-	return nil, errSignature
+	return v.payload(ctx, []byte(token), header.KeyID(), alg)
 }
 
-// candidates are the keys that may have signed a token. A key id that is not known may be a new one, so
-// the keys are read again; where they can't be, nobody knows whether the token is good.
-func (v *Verifier) candidates(ctx context.Context, id string, alg jwa.SignatureAlgorithm) ([]verificationKey, error) {
+// payload returns the payload of a token that one of the issuer's keys has signed. A token whose key is not
+// known, or that names none and fits none, may be signed by a new key, so the keys are read again; where they
+// can't be, nobody knows whether the token is good.
+func (v *Verifier) payload(ctx context.Context, token []byte, id string, alg jwa.SignatureAlgorithm) ([]byte, error) {
 	if set := v.keys.current(); set != nil {
-		if found, known := set.candidates(id, alg); known {
-			return found, nil
+		found, known := set.candidates(id, alg)
+		if payload, ok := signedBy(found, token, alg); ok {
+			return payload, nil
+		}
+		if known && id != "" {
+			return nil, errSignature
 		}
 	}
 	if err := v.keys.refetch(ctx); err != nil {
@@ -151,7 +147,20 @@ func (v *Verifier) candidates(ctx context.Context, id string, alg jwa.SignatureA
 		return nil, errKeysAway
 	}
 	found, _ := set.candidates(id, alg)
-	return found, nil
+	if payload, ok := signedBy(found, token, alg); ok {
+		return payload, nil
+	}
+	return nil, errSignature
+}
+
+// signedBy returns the token's payload where one of the keys has signed it.
+func signedBy(keys []verificationKey, token []byte, alg jwa.SignatureAlgorithm) ([]byte, bool) {
+	for _, key := range keys {
+		if payload, err := jws.Verify(token, jws.WithKey(alg, key.public)); err == nil {
+			return payload, true
+		}
+	}
+	return nil, false
 }
 
 // token68 says whether s has the characters of a compact JWT alone.

@@ -266,6 +266,30 @@ func TestAKeyRotatedWhileTheIssuerIsAway(t *testing.T) {
 	require.NoError(t, err)
 }
 
+// A token need not name its key: one that fits none of the keys may be signed by a new one.
+func TestATokenWithoutAKeyIDAfterARotation(t *testing.T) {
+	s := newIssuerServer(t)
+	clock := newClock()
+	v := auth.WithClock(newVerifier(t, s.options()), clock.now)
+	_, err := v.Verify(t.Context(), s.issuer.SignWithoutID())
+	require.NoError(t, err)
+	s.issuer.Rotate()
+	s.away.Store(true)
+	clock.add(10 * time.Second)
+	_, err = v.Verify(t.Context(), s.issuer.SignWithoutID())
+	require.Equal(t, "unavailable", errs.Of(err).Code)
+	s.away.Store(false)
+	clock.add(10 * time.Second)
+	_, err = v.Verify(t.Context(), s.issuer.SignWithoutID())
+	require.NoError(t, err)
+	before := s.asked.Load()
+	for range 20 { // which anybody can send
+		_, err = v.Verify(t.Context(), authtest.NewIssuer(t).SignWithoutID())
+		require.Equal(t, "invalid_token", errs.Of(err).Code)
+	}
+	require.Equal(t, before, s.asked.Load(), "the fetch is not repeated at once")
+}
+
 func TestBearerWithSeveralSpacesAndLongTokens(t *testing.T) {
 	issuer := authtest.NewIssuer(t)
 	v := newVerifier(t, issuer.Options())

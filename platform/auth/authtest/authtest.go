@@ -96,6 +96,18 @@ func (i *Issuer) Sign(payload []byte) string {
 	return string(token)
 }
 
+// SignWithoutID signs the claims of a good token, which does not name its key.
+func (i *Issuer) SignWithoutID() string {
+	i.t.Helper()
+	payload, err := json.Marshal(i.Claims())
+	i.must(err)
+	var key any
+	i.must(i.key.Raw(&key))
+	token, err := jws.Sign(payload, jws.WithKey(jwa.ES256, key))
+	i.must(err)
+	return string(token)
+}
+
 // SignWith signs the claims of a good token under a header with further members.
 func (i *Issuer) SignWith(header map[string]any) string {
 	i.t.Helper()
