@@ -586,7 +586,7 @@ type Problem struct {
 	// |---|---|---|
 	// | `invalid_parameter` | 400 | a parameter is unknown, empty, repeated or breaks its rule; `errors` names it |
 	// | `invalid_cursor` | 400 | the cursor is not one of ours, or belongs to another search |
-	// | `invalid_request` | 400 | the request as a whole can't be read |
+	// | `invalid_request` | 400, 431, 501 | the request as a whole can't be read |
 	// | `unauthenticated` | 401 | no credential, or not in the form `Bearer <token>` |
 	// | `invalid_token` | 401 | the token is not one that this server accepts |
 	// | `token_expired` | 401 | the token was valid once |
@@ -625,7 +625,7 @@ type Problem struct {
 // |---|---|---|
 // | `invalid_parameter` | 400 | a parameter is unknown, empty, repeated or breaks its rule; `errors` names it |
 // | `invalid_cursor` | 400 | the cursor is not one of ours, or belongs to another search |
-// | `invalid_request` | 400 | the request as a whole can't be read |
+// | `invalid_request` | 400, 431, 501 | the request as a whole can't be read |
 // | `unauthenticated` | 401 | no credential, or not in the form `Bearer <token>` |
 // | `invalid_token` | 401 | the token is not one that this server accepts |
 // | `token_expired` | 401 | the token was valid once |

@@ -39,4 +39,5 @@ func TestAnAnnouncedEmptyBodyIsNoBody(t *testing.T) {
 	require.Equal(t, http.StatusNoContent, status(http.MethodHead, chunked+"0\r\n\r\n"))
 	require.Equal(t, http.StatusNoContent, status(http.MethodGet, "Content-Length: 0\r\n\r\n"))
 	require.Equal(t, http.StatusRequestEntityTooLarge, status(http.MethodGet, chunked+"1\r\nx\r\n0\r\n\r\n"))
+	require.Equal(t, http.StatusBadRequest, status(http.MethodGet, chunked+"no length\r\n"))
 }

@@ -77,15 +77,24 @@ func peekBody(r *http.Request) {
 		return
 	}
 	var first [1]byte
-	if _, err := io.ReadFull(r.Body, first[:]); errors.Is(err, io.EOF) {
+	switch _, err := io.ReadFull(r.Body, first[:]); {
+	case errors.Is(err, io.EOF):
 		r.Body, r.ContentLength = http.NoBody, 0
+	case err != nil:
+		r.Body = brokenBody{r.Body}
 	}
 }
+
+// brokenBody is a body that was announced and can't be read: it is malformed, or does not come in time.
+type brokenBody struct{ io.ReadCloser }
 
 // refuseBody refuses a body where none can be meant.
 func refuseBody(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		r := c.Request()
+		if _, broken := r.Body.(brokenBody); broken {
+			return echo.NewHTTPError(http.StatusBadRequest)
+		}
 		if r.Method == http.MethodGet && r.ContentLength != 0 { // HEAD is GET here
 			return echo.NewHTTPError(http.StatusRequestEntityTooLarge)
 		}

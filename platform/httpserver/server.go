@@ -107,7 +107,7 @@ func (s *Server) answer(held *heldWriter, x *Exchange, r *http.Request) {
 		}
 	}()
 	s.standardHeaders(held.Header(), x)
-	if r.Body != nil {
+	if _, broken := r.Body.(brokenBody); r.Body != nil && !broken {
 		r.Body = http.MaxBytesReader(nil, r.Body, maxBodyBytes)
 	}
 	joinConditions(r.Header)
