@@ -91,3 +91,27 @@ func TestHeadWatchLetsGoOfWhoLeaves(t *testing.T) {
 	}
 	require.False(t, w.wait(t.Context(), -1, 20*time.Second), "nor does anybody begin to wait after the stop")
 }
+
+// Who is held asks the store nothing, and so needs no connection. The hold ends with its time, when the
+// caller leaves, when the server stops, and when others hear of a new head.
+func TestAHoldAsksNothingAndEndsEarly(t *testing.T) {
+	f, w, stop := startWatch(t)
+	ended := make(chan bool, 1)
+	hold := func(ctx context.Context) { ended <- w.hold(ctx, -1, 20*time.Second) }
+	require.False(t, w.hold(t.Context(), -1, time.Millisecond))
+
+	ctx, leave := context.WithCancel(t.Context())
+	go hold(ctx)
+	leave()
+	require.False(t, <-ended)
+
+	go hold(t.Context())
+	require.Zero(t, f.asked.Load(), "nobody waits, so nobody asks")
+	f.head.Store(5)
+	require.True(t, w.wait(t.Context(), -1, 20*time.Second))
+	require.True(t, <-ended, "it hears of the head with the one that waits")
+
+	go func() { ended <- w.hold(t.Context(), 5, 20*time.Second) }()
+	stop()
+	require.False(t, <-ended)
+}
