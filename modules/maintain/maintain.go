@@ -86,15 +86,16 @@ func (r *Role) Run(ctx context.Context, ready func()) error {
 	ready = sync.OnceFunc(ready)
 	lifecycle.Elect(ctx, r.deps.Interval, func(ctx context.Context) lifecycle.Term {
 		session, lead, err := store.LeadUpkeep(ctx, r.deps.Owner)
-		if err == nil {
-			ready()
-		}
 		if err != nil || !lead {
 			r.note(ctx, err)
+			if err == nil {
+				ready()
+			}
 			return nil
 		}
 		r.metrics.leader.Set(1)
 		r.deps.Log.InfoContext(ctx, "this process looks after partitions and indexes")
+		ready()
 		return &term{role: r, session: session, rounds: newRounds(r.deps, r.metrics, session)}
 	})
 	return nil
