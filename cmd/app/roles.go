@@ -16,7 +16,9 @@ import (
 // its reverse. Each role gets what its row says, and nothing else: only what a chosen role needs is opened.
 //
 // A pool's Role is the database role that it works under, and its Name is how PostgreSQL and the metrics tell
-// it from others. Only the login itself, "", may end other processes' transactions.
+// it from others. Only the login itself, "", may end other processes' transactions, and only the owner may keep
+// indexes in shape. Ingest has three connections beside its workers: for offsets, dead letters and health. What
+// is appended and signed must not be lost by a crash, hence DurableCommits.
 func table(c Config) []role {
 	conns := c.Postgres.MaxConns
 	return []role{
