@@ -16,8 +16,9 @@ import (
 
 // filterFlags are the flags that say which events are wanted, of the commands that ask the API for some.
 type filterFlags struct {
-	aggregateType, aggregateID, from, to, order string
-	eventTypes                                  []string
+	aggregateType, aggregateID, from, to, order         string
+	correlationID, causationID, userID, source, payload string
+	eventTypes                                          []string
 }
 
 // add defines the flags.
@@ -28,6 +29,11 @@ func (f *filterFlags) add(c *cobra.Command, order, orderHelp string) {
 	flags.StringVar(&f.aggregateID, "aggregate-id", "", "only the aggregate with this id")
 	flags.StringVar(&f.from, "from", "", "only at or after this moment: RFC 3339, or how long ago, as 90m or 36h")
 	flags.StringVar(&f.to, "to", "", "only before this moment, in the same forms")
+	flags.StringVar(&f.correlationID, "correlation-id", "", "only of this workflow")
+	flags.StringVar(&f.causationID, "causation-id", "", "only what this caused")
+	flags.StringVar(&f.userID, "user-id", "", "only of this user")
+	flags.StringVar(&f.source, "source", "", "only from this service")
+	flags.StringVar(&f.payload, "payload", "", `only with a payload that contains this JSON, as '{"customer":"c-7"}'`)
 	flags.StringVar(&f.order, "order", order, orderHelp)
 }
 
@@ -61,7 +67,10 @@ func (f *filterFlags) values(now time.Time) (url.Values, error) {
 	if len(f.eventTypes) > 0 {
 		query["eventType"] = f.eventTypes
 	}
-	for name, value := range map[string]string{"aggregateType": f.aggregateType, "aggregateId": f.aggregateID} {
+	for name, value := range map[string]string{
+		"aggregateType": f.aggregateType, "aggregateId": f.aggregateID, "correlationId": f.correlationID,
+		"causationId": f.causationID, "userId": f.userID, "source": f.source, "payload": f.payload,
+	} {
 		if value != "" {
 			query.Set(name, value)
 		}

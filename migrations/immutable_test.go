@@ -30,6 +30,8 @@ func history(t *testing.T) (conn *pgx.Conn, protected []string) {
 		addEvent(t, conn, int64(i), *low)
 	}
 	execute(t, conn, `INSERT INTO event_keys VALUES (gen_random_uuid(), 1, now(), '\x00')`)
+	execute(t, conn, `INSERT INTO event_values VALUES ('source', 'shop', '2026-01-01')`)
+	execute(t, conn, `INSERT INTO event_values_open VALUES ('source')`)
 	execute(t, conn, `INSERT INTO ledger_batches (log, first_position, batch, count, recorded_at, earliest, latest, leaves)
 		VALUES ('events', 0, 1, 1, now(), now(), now(), decode(repeat('00', 32), 'hex'))`)
 	execute(t, conn, `INSERT INTO ledger_tiles (log, level, tile, first, hashes) VALUES ('events', 1, 0, 0, decode(repeat('00', 32), 'hex'))`)

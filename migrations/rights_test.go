@@ -22,7 +22,7 @@ func expectedRights() map[string]rights {
 	return map[string]rights{
 		"audittrail_ingest": {
 			insert: []string{
-				"dead_letter_outbox", "dead_letters", "event_keys", "events", "ingest_admissions",
+				"dead_letter_outbox", "dead_letters", "event_keys", "event_values", "event_values_open", "events", "ingest_admissions",
 				"ingest_offsets", "ingest_ranges", "ingest_topics", "ledger_batches",
 			},
 			update: map[string][]string{

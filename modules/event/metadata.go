@@ -85,3 +85,21 @@ func (d *Decoded) extend(metadata []byte) ([]byte, *problem) {
 	extended, _ := mergeObjects(metadata, extension)
 	return extended, nil
 }
+
+// Source is metadata's source; false where there is none.
+func (e *Event) Source() (string, bool) {
+	text := e.RawSource()
+	return string(appendUnescaped(nil, text)), text != nil
+}
+
+// RawSource is the inside of metadata's source as its canonical JSON has it; nil where there is none. It lies in
+// Metadata.
+func (e *Event) RawSource() []byte {
+	members := membersOf(e.Metadata)
+	for name, value, ok := members.next(); ok && string(name) <= "source"; name, value, ok = members.next() {
+		if string(name) == "source" {
+			return value[1 : len(value)-1]
+		}
+	}
+	return nil
+}

@@ -200,7 +200,7 @@ func (s *scanner) member(depth int) bool {
 		return false
 	}
 	m.nameEnd = uint32(len(s.out) - 1)
-	if isReserved(m.name(s.out)) {
+	if IsReserved(m.name(s.out)) {
 		s.reserved = true
 		if s.refuseReserved {
 			s.fail(InvalidField, "is a member name that is reserved")
@@ -223,8 +223,8 @@ func (s *scanner) member(depth int) bool {
 	return true
 }
 
-// isReserved reports whether no producer may name a member so: these mark values that are sealed and
+// IsReserved reports whether no producer may name a member so: these mark values that are sealed and
 // values whose key is shredded.
-func isReserved(name []byte) bool {
+func IsReserved(name []byte) bool {
 	return len(name) == 7 && name[0] == '$' && (string(name) == "$sealed" || string(name) == "$erased")
 }

@@ -719,6 +719,12 @@ type AggregateId = Name
 // AggregateType defines model for AggregateType.
 type AggregateType = Name
 
+// CausationId defines model for CausationId.
+type CausationId = Name
+
+// CorrelationId defines model for CorrelationId.
+type CorrelationId = Name
+
 // Cursor defines model for Cursor.
 type Cursor = string
 
@@ -740,8 +746,17 @@ type Limit = int32
 // Log defines model for Log.
 type Log = LogName
 
+// Payload defines model for Payload.
+type Payload = string
+
+// Source defines model for Source.
+type Source = Name
+
 // To RFC 3339; digits finer than microseconds are cut.
 type To = Moment
+
+// UserId defines model for UserId.
+type UserId = Name
 
 // BadRequest A problem of RFC 9457.
 //
@@ -857,6 +872,23 @@ type ListEventsParams struct {
 	// To Only events before this moment. It must be after `from`.
 	To *To `form:"to,omitempty" json:"to,omitempty"`
 
+	// CorrelationId The event's `metadata.correlationId`, exactly.
+	CorrelationId *CorrelationId `form:"correlationId,omitempty" json:"correlationId,omitempty"`
+
+	// CausationId The event's `metadata.causationId`, exactly: what an event caused.
+	CausationId *CausationId `form:"causationId,omitempty" json:"causationId,omitempty"`
+
+	// UserId The event's `metadata.userId`, exactly.
+	UserId *UserId `form:"userId,omitempty" json:"userId,omitempty"`
+
+	// Source The event's `metadata.source`, exactly.
+	Source *Source `form:"source,omitempty" json:"source,omitempty"`
+
+	// Payload JSON that the event's payload contains: an object's members may be among others, an array's elements
+	// among others and in any order. Texts, numbers, `true`, `false` and `null` must be equal. Without any of
+	// these, as in `{"lines":[]}`, the search must span 31 days at most.
+	Payload *Payload `form:"payload,omitempty" json:"payload,omitempty"`
+
 	// Order By time, `desc` is newest first. Events of one moment keep one order in all pages.
 	Order *ListEventsParamsOrder `form:"order,omitempty" json:"order,omitempty"`
 
@@ -889,6 +921,23 @@ type ExportEventsParams struct {
 
 	// To Only events before this moment. It must be after `from`.
 	To *To `form:"to,omitempty" json:"to,omitempty"`
+
+	// CorrelationId The event's `metadata.correlationId`, exactly.
+	CorrelationId *CorrelationId `form:"correlationId,omitempty" json:"correlationId,omitempty"`
+
+	// CausationId The event's `metadata.causationId`, exactly: what an event caused.
+	CausationId *CausationId `form:"causationId,omitempty" json:"causationId,omitempty"`
+
+	// UserId The event's `metadata.userId`, exactly.
+	UserId *UserId `form:"userId,omitempty" json:"userId,omitempty"`
+
+	// Source The event's `metadata.source`, exactly.
+	Source *Source `form:"source,omitempty" json:"source,omitempty"`
+
+	// Payload JSON that the event's payload contains: an object's members may be among others, an array's elements
+	// among others and in any order. Texts, numbers, `true`, `false` and `null` must be equal. Without any of
+	// these, as in `{"lines":[]}`, the search must span 31 days at most.
+	Payload *Payload `form:"payload,omitempty" json:"payload,omitempty"`
 
 	// Order By time, `asc` is oldest first.
 	Order *ExportEventsParamsOrder `form:"order,omitempty" json:"order,omitempty"`
@@ -1367,6 +1416,41 @@ func (w *ServerInterfaceWrapper) ListEvents(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter to: %s", err))
 	}
 
+	// ------------- Optional query parameter "correlationId" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "correlationId", ctx.QueryParams(), &params.CorrelationId, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter correlationId: %s", err))
+	}
+
+	// ------------- Optional query parameter "causationId" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "causationId", ctx.QueryParams(), &params.CausationId, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter causationId: %s", err))
+	}
+
+	// ------------- Optional query parameter "userId" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "userId", ctx.QueryParams(), &params.UserId, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter userId: %s", err))
+	}
+
+	// ------------- Optional query parameter "source" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "source", ctx.QueryParams(), &params.Source, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter source: %s", err))
+	}
+
+	// ------------- Optional query parameter "payload" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "payload", ctx.QueryParams(), &params.Payload, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter payload: %s", err))
+	}
+
 	// ------------- Optional query parameter "order" -------------
 
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "order", ctx.QueryParams(), &params.Order, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
@@ -1439,6 +1523,41 @@ func (w *ServerInterfaceWrapper) ExportEvents(ctx echo.Context) error {
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "to", ctx.QueryParams(), &params.To, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
 	if err != nil {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter to: %s", err))
+	}
+
+	// ------------- Optional query parameter "correlationId" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "correlationId", ctx.QueryParams(), &params.CorrelationId, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter correlationId: %s", err))
+	}
+
+	// ------------- Optional query parameter "causationId" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "causationId", ctx.QueryParams(), &params.CausationId, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter causationId: %s", err))
+	}
+
+	// ------------- Optional query parameter "userId" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "userId", ctx.QueryParams(), &params.UserId, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter userId: %s", err))
+	}
+
+	// ------------- Optional query parameter "source" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "source", ctx.QueryParams(), &params.Source, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter source: %s", err))
+	}
+
+	// ------------- Optional query parameter "payload" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "payload", ctx.QueryParams(), &params.Payload, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter payload: %s", err))
 	}
 
 	// ------------- Optional query parameter "order" -------------

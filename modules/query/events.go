@@ -2,6 +2,7 @@ package query
 
 import (
 	"context"
+	"time"
 
 	"audittrail/modules/event"
 	"audittrail/modules/httpapi"
@@ -12,7 +13,9 @@ import (
 // ListEvents searches events.
 func (h *Handlers) ListEvents(ctx context.Context, r httpapi.ListEventsRequestObject) (httpapi.ListEventsResponseObject, error) {
 	p := r.Params
-	filter, err := filterOf(p.EventType, p.AggregateType, p.AggregateId, p.From, p.To)
+	filter, err := search{
+		p.EventType, p.AggregateType, p.AggregateId, p.From, p.To, p.CorrelationId, p.CausationId, p.UserId, p.Source, p.Payload,
+	}.filter(time.Now())
 	if err != nil {
 		return nil, err
 	}
@@ -22,24 +25,6 @@ func (h *Handlers) ListEvents(ctx context.Context, r httpapi.ListEventsRequestOb
 	}
 	httpserver.ShowEvents(ctx, len(found.Items))
 	return httpapi.EventsAnswer{Items: found.Items, NextCursor: found.Next}, nil
-}
-
-// filterOf reads the filters that a search and an export have in common; nil is one that was not given.
-func filterOf(types *httpapi.EventType, aggregateType, aggregateID *httpapi.Name, from, to *httpapi.Moment) (f store.Filter, err error) {
-	if types != nil {
-		f.EventTypes = *types
-	}
-	f.AggregateType, f.AggregateID = textOf(aggregateType), textOf(aggregateID)
-	if f.From, err = timeOf("from", from); err != nil {
-		return f, err
-	}
-	if f.To, err = timeOf("to", to); err != nil {
-		return f, err
-	}
-	if from != nil && to != nil && !f.From.Before(f.To) {
-		return f, invalid("to", "must be after from: to itself is not part of the search")
-	}
-	return f, nil
 }
 
 // GetEvent answers one event, or only that it is as the caller has it.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"iter"
+	"time"
 
 	"audittrail/modules/event"
 	"audittrail/modules/httpapi"
@@ -20,7 +21,9 @@ const exportBuffer = 64 << 10
 // status.
 func (h *Handlers) ExportEvents(ctx context.Context, r httpapi.ExportEventsRequestObject) (httpapi.ExportEventsResponseObject, error) {
 	p := r.Params
-	filter, err := filterOf(p.EventType, p.AggregateType, p.AggregateId, p.From, p.To)
+	filter, err := search{
+		p.EventType, p.AggregateType, p.AggregateId, p.From, p.To, p.CorrelationId, p.CausationId, p.UserId, p.Source, p.Payload,
+	}.filter(time.Now())
 	if err != nil {
 		return nil, err
 	}

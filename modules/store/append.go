@@ -99,6 +99,9 @@ func (a *Appender) try(ctx context.Context, p *plan, receipt *Receipt) (err erro
 	defer func() { giveBack(conn, err == nil) }()
 	defer a.watch(ctx, conn.Conn().PgConn().PID())()
 
+	if err := noteValues(ctx, conn.Conn(), p.events); err != nil {
+		return err
+	}
 	t := transaction{conn: conn.Conn(), plan: p}
 	if err := t.fence(ctx); err != nil {
 		return err

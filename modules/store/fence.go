@@ -23,13 +23,14 @@ func (t *transaction) fence(ctx context.Context) error {
 	var batch pgx.Batch
 	batch.Queue(beginSQL)
 	batch.Queue(checkAtOnceSQL)
+	batch.Queue(writerSQL)
 	for _, r := range t.plan.ranges {
 		batch.Queue(fenceSQL, r.To, r.LeaderEpoch, t.plan.recordedAt, [16]byte(r.TopicID), r.Number, r.From)
 	}
 	batch.Queue(nextBatchSQL)
 	results := t.conn.SendBatch(ctx, &batch)
 	defer results.Close() //nolint:errcheck // closed and checked below; this one is for early returns
-	for range 2 {
+	for range 3 {
 		if _, err := results.Exec(); err != nil {
 			return fmt.Errorf("begin: %w", err)
 		}

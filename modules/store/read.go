@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,9 @@ import (
 const (
 	// PageBytes is where a page ends that has not reached its limit, in bytes of JSON, about.
 	PageBytes = 16 << 20
+
+	// ScanBudget is how long a page of a list is looked for, about.
+	ScanBudget = time.Second
 
 	// acquireTimeout is how long a read waits for a connection before it says that the store is away.
 	acquireTimeout = 5 * time.Second
@@ -54,8 +58,9 @@ type ReaderOptions struct {
 	// Pool is of the role audittrail_api, with a statement_timeout, jit=off, and
 	// max_parallel_workers_per_gather=0: lists rely on Append keeping its order.
 	Pool      *pgxpool.Pool
-	Now       func() time.Time // time.Now where nil
-	PageBytes int              // PageBytes where 0
+	Now        func() time.Time // time.Now where nil
+	PageBytes  int              // PageBytes where 0
+	ScanBudget time.Duration    // ScanBudget where 0
 }
 
 // Reader answers the API's questions. It is safe for concurrent use.
@@ -63,11 +68,12 @@ type ReaderOptions struct {
 // Its errors are *errs.Error where the caller can do something about them: NotFound, Invalid (a cursor),
 // TooExpensive (a statement took too long), Unavailable (PostgreSQL is away).
 type Reader struct {
-	pool      *pgxpool.Pool
-	now       func() time.Time
-	pageBytes int
-	spans     spanCache
-	totals    totalsCache
+	pool       *pgxpool.Pool
+	now        func() time.Time
+	pageBytes  int
+	scanBudget time.Duration
+	spans      spanCache
+	totals     totalsCache
 }
 
 // NewReader makes a Reader. It opens no connection.
@@ -75,10 +81,7 @@ func NewReader(o ReaderOptions) *Reader {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	if o.PageBytes == 0 {
-		o.PageBytes = PageBytes
-	}
-	return &Reader{pool: o.Pool, now: o.Now, pageBytes: o.PageBytes}
+	return &Reader{pool: o.Pool, now: o.Now, pageBytes: cmp.Or(o.PageBytes, PageBytes), scanBudget: cmp.Or(o.ScanBudget, ScanBudget)}
 }
 
 // Ping reports whether events can be read, by reading one as a list does: a server may answer and have

@@ -63,6 +63,7 @@ func TestFingerprints(t *testing.T) {
 		{}, {EventTypes: []string{"a"}}, {EventTypes: []string{"a", "b"}}, {EventTypes: []string{"ab"}}, {EventTypes: []string{"a\x00b"}},
 		{AggregateType: "a"}, {AggregateID: "a"}, {AggregateType: "a", AggregateID: "b"}, {AggregateType: "ab"},
 		{From: at}, {To: at}, {From: at.Add(time.Microsecond)},
+		{CorrelationID: "a"}, {CausationID: "a"}, {UserID: "a"}, {Source: "a"}, {Payload: []byte("1")}, {Payload: []byte("{}")},
 	} {
 		other, twice := seen[string(f.fingerprint())]
 		require.False(t, twice, "%v and %v", f, other)

@@ -11,17 +11,13 @@ import (
 	"audittrail/modules/event"
 )
 
-// A list walks the spans of time in the order of its answer, in statements over so many of them; the
-// last one takes all that is left. Most pages end in the first; a search for what is rare must not pay
-// for a statement a partition.
-var walk = [...]int{4, 12}
-
 // Events answers a part of the events that fit the filter, by (timestamp, id). Every event that was there
-// before the first page appears on exactly one page.
+// before the first page appears on exactly one page. A page ends early, and may be empty, where the search has
+// taken the reader's scan budget: only an empty Next tells the end.
 func (r *Reader) Events(ctx context.Context, f Filter, p Page) (EventPage, error) {
 	var page EventPage
 	err := r.read(ctx, "list events", func(ctx context.Context, conn *pgx.Conn) error {
-		rows, more, err := r.list(ctx, conn, f, p)
+		rows, next, err := r.list(ctx, conn, f, p)
 		if err != nil {
 			return err
 		}
@@ -29,22 +25,27 @@ func (r *Reader) Events(ctx context.Context, f Filter, p Page) (EventPage, error
 		for i := range rows {
 			page.Items[i] = rows[i].stored
 		}
-		if more {
-			last := rows[len(rows)-1]
-			page.Next = cursor(key{last.stored.Timestamp, last.id}, p.Order, f.fingerprint())
+		if next != nil {
+			page.Next = cursor(*next, p.Order, f.fingerprint())
 		}
 		return nil
 	})
 	return page, err
 }
 
-// list answers a page's rows, and whether there is one more.
-func (r *Reader) list(ctx context.Context, conn *pgx.Conn, f Filter, p Page) ([]row, bool, error) {
+// list answers a page's rows, and where the next page begins; nil where there is none.
+func (r *Reader) list(ctx context.Context, conn *pgx.Conn, f Filter, p Page) ([]row, *key, error) {
+	var err error
+	if f.AggregateID != "" && f.AggregateType == "" {
+		if f.aggregateTypes, err = aggregateTypes(ctx, conn); err != nil {
+			return nil, nil, err
+		}
+	}
 	where, from, to := f.where(), f.From, f.To
 	if p.Cursor != "" {
 		k, err := parseCursor(p.Cursor, p.Order, f.fingerprint())
 		if err != nil {
-			return nil, false, err
+			return nil, nil, err
 		}
 		where.beyond(k, p.Order)
 		if p.Order == Ascending {
@@ -55,19 +56,23 @@ func (r *Reader) list(ctx context.Context, conn *pgx.Conn, f Filter, p Page) ([]
 	}
 	spans, err := r.timeline(ctx, conn, from, to)
 	if err != nil {
-		return nil, false, err
+		return nil, nil, err
 	}
-	page := &collector{limit: p.Limit, bytes: cmp.Or(p.bytes, r.pageBytes)}
-	for _, group := range groups(spans, p.Order) {
-		s := overSpans(group, where, p.Order, p.Limit+1-len(page.rows)) // one more than fits, to know whether there is more
-		if err := s.readInto(ctx, conn, page); err != nil {
-			return nil, false, err
-		}
-		if page.full {
-			break
-		}
+	if spans, err = occurring(ctx, conn, f, spans); err != nil {
+		return nil, nil, err
 	}
-	return page.rows, page.full, nil
+	for i := range spans {
+		spans[i] = spans[i].within(from, to)
+	}
+	if p.Order == Descending {
+		slices.Reverse(spans)
+	}
+	s := &scan{
+		conn: conn, where: where, order: p.Order, bitmap: f.CausationID != "",
+		page: &collector{limit: p.Limit, bytes: cmp.Or(p.bytes, r.pageBytes)}, left: spans, budget: r.scanBudget,
+	}
+	next, err := s.run(ctx)
+	return s.page.rows, next, err
 }
 
 // overSpans selects the events of the spans, in the order of the answer.
@@ -85,23 +90,6 @@ func (o Order) sql() string {
 		return "timestamp DESC, id DESC"
 	}
 	return "timestamp ASC, id ASC"
-}
-
-// groups are the spans in the order of the answer, cut into statements.
-func groups(spans []span, order Order) [][]span {
-	if order == Descending {
-		slices.Reverse(spans)
-	}
-	var out [][]span
-	for _, n := range walk {
-		if len(spans) > n {
-			out, spans = append(out, spans[:n]), spans[n:]
-		}
-	}
-	if len(spans) > 0 {
-		out = append(out, spans)
-	}
-	return out
 }
 
 func later(a, b time.Time) time.Time {

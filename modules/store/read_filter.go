@@ -14,6 +14,15 @@ type Filter struct {
 	AggregateID   string
 	From          time.Time // inclusive
 	To            time.Time // exclusive
+	CorrelationID string
+	CausationID   string
+	UserID        string
+	Source        string
+	Payload       []byte // JSON that the payload contains, in canonical form
+
+	// aggregateTypes are all types that there are, where AggregateID is given without one: the index on
+	// aggregates begins with the type.
+	aggregateTypes []string
 }
 
 // fingerprint is the filter as bytes, for cursors: equal for filters that mean the same.
@@ -29,7 +38,12 @@ func (f Filter) fingerprint() []byte {
 	b = appendField(b, f.AggregateType)
 	b = appendField(b, f.AggregateID)
 	b = appendField(b, moment(f.From))
-	return appendField(b, moment(f.To))
+	b = appendField(b, moment(f.To))
+	b = appendField(b, f.CorrelationID)
+	b = appendField(b, f.CausationID)
+	b = appendField(b, f.UserID)
+	b = appendField(b, f.Source)
+	return appendField(b, string(f.Payload))
 }
 
 func moment(t time.Time) string {
@@ -65,6 +79,13 @@ func (c *conditions) add(term string, value any) {
 	c.terms = append(c.terms, strings.ReplaceAll(term, "%s", c.bind(value)))
 }
 
+// addText appends a term whose value was given.
+func (c *conditions) addText(term, value string) {
+	if value != "" {
+		c.add(term, value)
+	}
+}
+
 // sql is all terms, to be put behind WHERE.
 func (c *conditions) sql() string {
 	if len(c.terms) == 0 {
@@ -73,7 +94,16 @@ func (c *conditions) sql() string {
 	return strings.Join(c.terms, " AND ")
 }
 
-// where builds the filter's conditions. Served by events_type, events_aggregate and the primary key.
+// The members of metadata that can be asked for, as the indexes on them have it.
+const (
+	correlationIs = `(metadata ->> 'correlationId') COLLATE "C" = %s`
+	causationIs   = `(metadata ->> 'causationId') COLLATE "C" = %s`
+	userIs        = `(metadata ->> 'userId') COLLATE "C" = %s`
+	sourceIs      = `(metadata ->> 'source') COLLATE "C" = %s`
+)
+
+// where builds the filter's conditions. Served by events_type, events_aggregate, events_correlation,
+// events_causation, events_user, events_payload and the primary key. A source has no index.
 func (f Filter) where() *conditions {
 	c := &conditions{}
 	switch len(f.EventTypes) {
@@ -83,11 +113,17 @@ func (f Filter) where() *conditions {
 	default:
 		c.add("event_type = ANY (%s::text[])", f.EventTypes)
 	}
-	if f.AggregateType != "" {
-		c.add("aggregate_type = %s", f.AggregateType)
+	c.addText("aggregate_type = %s", f.AggregateType)
+	if f.aggregateTypes != nil {
+		c.add("aggregate_type = ANY (%s::text[])", f.aggregateTypes)
 	}
-	if f.AggregateID != "" {
-		c.add("aggregate_id = %s", f.AggregateID)
+	c.addText("aggregate_id = %s", f.AggregateID)
+	c.addText(correlationIs, f.CorrelationID)
+	c.addText(causationIs, f.CausationID)
+	c.addText(userIs, f.UserID)
+	c.addText(sourceIs, f.Source)
+	if f.Payload != nil {
+		c.add("payload @> %s::jsonb", string(f.Payload))
 	}
 	if !f.From.IsZero() {
 		c.add("timestamp >= %s::timestamptz", f.From)

@@ -18,6 +18,7 @@ type selection struct {
 	where    *conditions // must hold in every branch
 	order    string      // of the rows within a branch; "" where there is one row
 	limit    int         // most rows in all
+	bitmap   bool        // the rows are found by a BRIN index, which the planner must not pass by
 }
 
 // sql returns the statement and its arguments. Append runs its branches in their order, so that the outer
@@ -46,6 +47,13 @@ func (s *selection) sql() (string, []any) {
 func (s *selection) readInto(ctx context.Context, conn *pgx.Conn, page *collector) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	if s.bitmap {
+		undo, err := onlyBitmaps(ctx, conn)
+		if err != nil {
+			return err
+		}
+		defer undo()
+	}
 	sql, args := s.sql()
 	rows, err := conn.Query(ctx, sql, append([]any{pgx.QueryExecModeExec}, args...)...)
 	if err != nil {
@@ -65,4 +73,17 @@ func (s *selection) readInto(ctx context.Context, conn *pgx.Conn, page *collecto
 		}
 	}
 	return rows.Err()
+}
+
+// onlyBitmaps makes the planner read tables by bitmaps until undo is called: it takes a BRIN index for costlier
+// than reading everything in order.
+func onlyBitmaps(ctx context.Context, conn *pgx.Conn) (undo func(), err error) {
+	if _, err := conn.Exec(ctx, "SET enable_seqscan = off; SET enable_indexscan = off"); err != nil {
+		return nil, err
+	}
+	return func() {
+		if _, err := conn.Exec(context.WithoutCancel(ctx), "RESET enable_seqscan; RESET enable_indexscan"); err != nil {
+			_ = conn.Close(context.WithoutCancel(ctx)) // nobody else may get it like this
+		}
+	}, nil
 }

@@ -158,6 +158,18 @@ func (s span) overlaps(from, to time.Time) bool {
 		(from.IsZero() || s.upper.IsZero() || s.upper.After(from))
 }
 
+// within is the part of the span that lies in [from, to), cut at whole microseconds so that nothing is lost.
+func (s span) within(from, to time.Time) span {
+	s.lower = later(s.lower, from.Truncate(time.Microsecond))
+	if end := to.Truncate(time.Microsecond); !to.IsZero() {
+		if end.Before(to) {
+			end = end.Add(time.Microsecond)
+		}
+		s.upper = earlier(s.upper, end)
+	}
+	return s
+}
+
 // condition is the span as SQL. Its literals are made from the catalogue's times, never from a caller's
 // text; as literals each branch is planned with its own partition's statistics.
 func (s span) condition() string {

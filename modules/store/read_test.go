@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -34,7 +35,13 @@ func openAPIPool(t testing.TB, url, timeout string) *pgxpool.Pool {
 
 func (s testStore) reader(t testing.TB) *store.Reader {
 	t.Helper()
-	return store.NewReader(store.ReaderOptions{Pool: openAPIPool(t, s.url, "10s")})
+	return s.readerOf(t, store.ReaderOptions{})
+}
+
+func (s testStore) readerOf(t testing.TB, o store.ReaderOptions) *store.Reader {
+	t.Helper()
+	o.Pool = openAPIPool(t, s.url, "10s")
+	return store.NewReader(o)
 }
 
 // given is an event of a read test, in short.
@@ -43,14 +50,16 @@ type given struct {
 	typ, aggregate string
 	at             string
 	payload        string
+	metadata       string
 }
 
 func (g given) value() string {
 	if g.payload == "" {
 		g.payload = `{"n":` + fmt.Sprint(g.n) + `}`
 	}
+	g.metadata = cmp.Or(g.metadata, "{}")
 	return fmt.Sprintf(`{"eventId":%q,"eventType":%q,"aggregateId":%q,"aggregateType":"Order",
-		"timestamp":%q,"version":1,"payload":%s,"metadata":{}}`, id(g.n), g.typ, g.aggregate, g.at, g.payload)
+		"timestamp":%q,"version":1,"payload":%s,"metadata":%s}`, id(g.n), g.typ, g.aggregate, g.at, g.payload, g.metadata)
 }
 
 // appendAll stores the events of partition 0 as one batch that begins at offset from.

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -19,25 +20,20 @@ type TracePage struct {
 func (r *Reader) Correlated(ctx context.Context, correlationID string, limit, bytes int) (TracePage, error) {
 	var found TracePage
 	err := r.read(ctx, "read trace", func(ctx context.Context, conn *pgx.Conn) error {
-		where := &conditions{}
-		where.add(`(metadata ->> 'correlationId') COLLATE "C" = %s`, correlationID)
-		spans, err := r.timeline(ctx, conn, Filter{}.From, Filter{}.To)
+		where := Filter{CorrelationID: correlationID}.where()
+		spans, err := r.timeline(ctx, conn, time.Time{}, time.Time{})
 		if err != nil {
 			return err
 		}
-		page := &collector{limit: limit, bytes: bytes}
-		for _, group := range groups(spans, Ascending) {
-			if err := overSpans(group, where, Ascending, limit+1-len(page.rows)).readInto(ctx, conn, page); err != nil {
-				return err
-			}
-			if page.full {
-				break
-			}
+		s := &scan{conn: conn, where: where, order: Ascending, page: &collector{limit: limit, bytes: bytes}, left: spans, budget: readTimeout}
+		next, err := s.run(ctx)
+		if err != nil {
+			return err
 		}
-		for i := range page.rows {
-			found.Events = append(found.Events, page.rows[i].stored)
+		for i := range s.page.rows {
+			found.Events = append(found.Events, s.page.rows[i].stored)
 		}
-		found.Truncated = page.full
+		found.Truncated = next != nil
 		return nil
 	})
 	return found, err

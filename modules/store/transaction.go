@@ -14,6 +14,9 @@ const (
 	// A deferred constraint of an operator's own would refuse a row at COMMIT, where none can be told from
 	// the others any more.
 	checkAtOnceSQL = `SET CONSTRAINTS ALL IMMEDIATE`
+
+	// The migration whose rules an append keeps: the database refuses writers of an earlier one.
+	writerSQL = `SET LOCAL audittrail.writer = '6'`
 )
 
 // transaction is one try of a plan.
