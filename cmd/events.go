@@ -2,10 +2,12 @@ package cmd
 
 import (
 	"bufio"
+	"fmt"
 	"io"
 	"net/url"
 	"time"
 
+	"github.com/go-json-experiment/json"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -18,6 +20,7 @@ type eventsFlags struct {
 	filterFlags
 	id, cursor string
 	limit      int
+	count      bool
 	output     *outputFormat
 }
 
@@ -38,6 +41,7 @@ The token may come from a file: AUDITTRAIL_CLIENT_TOKEN_FILE names it.`,
   audittrail events --event-type PaymentDeclined --event-type PaymentRefunded --from 1h
   audittrail events --aggregate-type Order --aggregate-id SO-1001 --order asc
   audittrail events --from 2026-01-01T00:00:00Z --limit 0 --output ndjson > events.ndjson
+  audittrail events --user-id c-7 --payload '{"currency":"EUR"}' --count
   audittrail events --id 0199c82c-c000-7c4f-be77-7053b0b76e5b`,
 		Args: cobra.NoArgs,
 	}
@@ -47,6 +51,7 @@ The token may come from a file: AUDITTRAIL_CLIENT_TOKEN_FILE names it.`,
 	flags.IntVar(&f.limit, "limit", 50, "how many events at most, 0 for all")
 	flags.StringVar(&f.cursor, "cursor", "", "go on where an earlier JSON answer's nextCursor points, with the same filters")
 	flags.StringVar(&f.id, "id", "", "the event with this id, in whole, instead of a search")
+	flags.BoolVar(&f.count, "count", false, "print how many events there are instead, counted up to 10,000; all of them without a filter")
 	f.output = addOutput(c, "table", "json", "ndjson")
 	c.RunE = func(c *cobra.Command, _ []string) error { return runEvents(c, f) }
 	return c
@@ -68,6 +73,9 @@ func runEvents(c *cobra.Command, f eventsFlags) error {
 	if f.id != "" {
 		return showEvent(c, api, f)
 	}
+	if f.count {
+		return countEvents(c, api, query, f.output.value)
+	}
 	out := bufio.NewWriter(c.OutOrStdout())
 	list := api.List("/v1/events", query, f.limit, f.cursor)
 	p := newEventPrinter(f.output.value, c.OutOrStdout(), out)
@@ -86,10 +94,42 @@ func runEvents(c *cobra.Command, f eventsFlags) error {
 	return out.Flush()
 }
 
+// countEvents prints how many events fit.
+func countEvents(c *cobra.Command, api *client.Client, query url.Values, form string) error {
+	query.Set("count", "exact")
+	query.Set("limit", "1")
+	query.Set("fields", "position")
+	body, err := api.Get(c.Context(), "/v1/events", query)
+	if err != nil {
+		return err
+	}
+	var page struct {
+		Count struct {
+			Value  int64 `json:"value"`
+			Capped bool  `json:"capped"`
+		} `json:"count"`
+	}
+	if err := json.Unmarshal(body, &page); err != nil {
+		return fmt.Errorf("the answer of /v1/events is no list: %w", err)
+	}
+	text := grouped(page.Count.Value)
+	if page.Count.Capped {
+		text = "more than " + text
+	}
+	if form != "table" {
+		text = fmt.Sprintf(`{"value":%d,"capped":%t}`, page.Count.Value, page.Count.Capped)
+	}
+	_, err = fmt.Fprintln(c.OutOrStdout(), text)
+	return err
+}
+
 // query is the search as the API's parameters.
 func (f eventsFlags) query(c *cobra.Command, now time.Time) (url.Values, error) {
 	if f.limit < 0 {
 		return nil, wrongUsage("--limit must not be negative")
+	}
+	if f.count && (f.cursor != "" || c.Flags().Changed("limit")) {
+		return nil, wrongUsage("--count counts all events that fit: it can't be given together with --limit or --cursor")
 	}
 	if err := f.checkGiven(c); err != nil {
 		return nil, err

@@ -50,7 +50,11 @@ func eventsAPI(t *testing.T, n int, queries *[]url.Values) string {
 		if to < n {
 			next = fmt.Sprintf(`"%d"`, to)
 		}
-		fmt.Fprintf(w, `{"items":[%s],"nextCursor":%s}`, strings.Join(items, ","), next)
+		count := ""
+		if r.URL.Query().Has("count") {
+			count = fmt.Sprintf(`,"count":{"value":%d,"capped":%t}`, min(n, 10000), n > 10000)
+		}
+		fmt.Fprintf(w, `{"items":[%s],"nextCursor":%s%s}`, strings.Join(items, ","), next, count)
 	}))
 	t.Cleanup(s.Close)
 	t.Setenv("AUDITTRAIL_CLIENT_URL", s.URL)
@@ -74,6 +78,27 @@ func TestEventsTablePagesUpToTheLimit(t *testing.T) {
 		"from": {"2025-12-31T22:00:00.000000Z"}, "order": {"asc"}, "limit": {"250"},
 	}, queries[0])
 	require.Equal(t, "50", queries[2].Get("limit"))
+}
+
+func TestEventsCounts(t *testing.T) {
+	var queries []url.Values
+	eventsAPI(t, 1234, &queries)
+	out, errs, status := call(t, "events", "--count", "--user-id", "u-1", "--source", "shop", "--correlation-id", "w",
+		"--causation-id", "c", "--payload", `{"a":1}`)
+	require.Equal(t, 0, status, errs)
+	require.Equal(t, "1,234\n", out)
+	require.Equal(t, url.Values{
+		"userId": {"u-1"}, "source": {"shop"}, "correlationId": {"w"}, "causationId": {"c"}, "payload": {`{"a":1}`},
+		"order": {"desc"}, "limit": {"1"}, "count": {"exact"}, "fields": {"position"},
+	}, queries[0])
+	eventsAPI(t, 20_000, &queries)
+	out, _, _ = call(t, "events", "--count")
+	require.Equal(t, "more than 10,000\n", out)
+	out, _, _ = call(t, "events", "--count", "--output", "json")
+	require.JSONEq(t, `{"value":10000,"capped":true}`, out)
+	_, errs, status = call(t, "events", "--count", "--limit", "3")
+	require.Equal(t, 2, status)
+	require.Contains(t, errs, "--limit")
 }
 
 func TestEventsJSONIsOneDocumentAndNDJSONALineEach(t *testing.T) {

@@ -2,6 +2,7 @@ package event
 
 import (
 	"encoding/base64"
+	"slices"
 	"strconv"
 )
 
@@ -72,6 +73,32 @@ func (s *Stored) AppendJSON(dst []byte) []byte {
 	b = append(b, `},"salt":"`...)
 	b = base64.RawURLEncoding.AppendEncode(b, s.Salt[:])
 	return append(b, '"', '}')
+}
+
+// StoredMembers returns the names of the members that AppendJSON writes, in its order.
+func StoredMembers() []string {
+	return []string{
+		"eventId", "eventType", "aggregateId", "aggregateType", "timestamp", "version", "payload", "metadata",
+		"position", "recordedAt", "kafka", "salt",
+	}
+}
+
+// AppendSelected appends the event as AppendJSON does, with the members of these names alone.
+func (s *Stored) AppendSelected(dst []byte, names []string) []byte {
+	dst = append(dst, '{')
+	members := membersOf(s.AppendJSON(make([]byte, 0, s.size())))
+	first := true
+	for name, value, ok := members.next(); ok; name, value, ok = members.next() {
+		if !slices.Contains(names, string(name)) {
+			continue
+		}
+		if !first {
+			dst = append(dst, ',')
+		}
+		dst = append(append(append(append(dst, '"'), name...), '"', ':'), value...)
+		first = false
+	}
+	return append(dst, '}')
 }
 
 // size is how many bytes either form takes, about.

@@ -78,6 +78,8 @@ func ParseTrailer(line []byte) (Trailer, error) {
 // ExportWriter writes an export: events as the API lists them, one a line, and the trailer. It keeps one
 // event at a time. Without Close, also after an error, there is no trailer, so nobody takes it for whole.
 type ExportWriter struct {
+	Fields []string // the members of each event that are written; nil for all
+
 	w      io.Writer
 	signed string
 	sum    hash.Hash
@@ -94,7 +96,11 @@ func NewExportWriter(w io.Writer, signed string) *ExportWriter {
 // Events writes events, in their order.
 func (x *ExportWriter) Events(events []event.Stored) error {
 	for i := range events {
-		x.space = append(events[i].AppendJSON(x.space[:0]), '\n')
+		if x.Fields == nil {
+			x.space = append(events[i].AppendJSON(x.space[:0]), '\n')
+		} else {
+			x.space = append(events[i].AppendSelected(x.space[:0], x.Fields), '\n')
+		}
 		x.sum.Write(x.space) // a hash never fails
 		x.count++
 		if err := x.flush(); err != nil {

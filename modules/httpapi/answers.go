@@ -12,22 +12,47 @@ const contentType, jsonType = "Content-Type", "application/json"
 // The answers below take the place of the generated ones where an answer holds events: an event's JSON is
 // appended as bytes and never goes through maps, which would reorder it and round its numbers.
 
-// EventsAnswer is a page of events, for the operations that list them.
+// SearchAnswer is a page of a search.
+type SearchAnswer struct {
+	Items      []event.Stored
+	Fields     []string    // the members of each event; nil for all
+	NextCursor string      // "" where there is no next page
+	Count      *EventCount // nil where it was not asked for
+}
+
+// EventCount is how many events fit a search.
+type EventCount struct {
+	Value     int64
+	IsCapped  bool // there are more than that
+	IsPlanned bool // it is the planner's estimate
+}
+
+// VisitListEventsResponse writes the page.
+func (p SearchAnswer) VisitListEventsResponse(w http.ResponseWriter) error {
+	body := appendItems(nil, p.Items, p.Fields)
+	body = append(body, `,"nextCursor":`...)
+	body = appendCursor(body, p.NextCursor)
+	if c := p.Count; c != nil {
+		body = append(body, `,"count":{"value":`...)
+		body = strconv.AppendInt(body, c.Value, 10)
+		if c.IsPlanned {
+			body = append(body, `,"estimate":true}`...)
+		} else {
+			body = append(strconv.AppendBool(append(body, `,"capped":`...), c.IsCapped), '}')
+		}
+	}
+	return send(w, append(body, '}'))
+}
+
+// EventsAnswer is a page of an aggregate's history.
 type EventsAnswer struct {
 	Items      []event.Stored
 	NextCursor string // "" where there is no next page
 }
 
-// VisitListEventsResponse writes the page.
-func (p EventsAnswer) VisitListEventsResponse(w http.ResponseWriter) error { return p.write(w) }
-
 // VisitListAggregateEventsResponse writes the page.
 func (p EventsAnswer) VisitListAggregateEventsResponse(w http.ResponseWriter) error {
-	return p.write(w)
-}
-
-func (p EventsAnswer) write(w http.ResponseWriter) error {
-	body := appendItems(nil, p.Items)
+	body := appendItems(nil, p.Items, nil)
 	body = append(body, `,"nextCursor":`...)
 	body = appendCursor(body, p.NextCursor)
 	return send(w, append(body, '}'))
@@ -46,7 +71,7 @@ func (p FeedAnswer) VisitReadFeedResponse(w http.ResponseWriter) error {
 	if p.More {
 		next = strconv.FormatInt(p.ScannedTo, 10)
 	}
-	body := appendItems(nil, p.Items)
+	body := appendItems(nil, p.Items, nil)
 	body = append(body, `,"nextCursor":`...)
 	body = appendCursor(body, next)
 	body = append(body, `,"scannedTo":`...)
@@ -82,14 +107,18 @@ type RawJSON []byte
 // VisitGetSpecificationResponse writes the document.
 func (d RawJSON) VisitGetSpecificationResponse(w http.ResponseWriter) error { return send(w, d) }
 
-// appendItems appends an opened object with its items.
-func appendItems(body []byte, items []event.Stored) []byte {
+// appendItems appends an opened object with its items; of each event the fields, or all where they are nil.
+func appendItems(body []byte, items []event.Stored, fields []string) []byte {
 	body = append(body, `{"items":[`...)
 	for i := range items {
 		if i > 0 {
 			body = append(body, ',')
 		}
-		body = items[i].AppendJSON(body)
+		if fields == nil {
+			body = items[i].AppendJSON(body)
+		} else {
+			body = items[i].AppendSelected(body, fields)
+		}
 	}
 	return append(body, ']')
 }

@@ -270,6 +270,24 @@ func (e ListEventsParamsOrder) Valid() bool {
 	}
 }
 
+// Defines values for ListEventsParamsCount.
+const (
+	Estimate ListEventsParamsCount = "estimate"
+	Exact    ListEventsParamsCount = "exact"
+)
+
+// Valid indicates whether the value is a known member of the ListEventsParamsCount enum.
+func (e ListEventsParamsCount) Valid() bool {
+	switch e {
+	case Estimate:
+		return true
+	case Exact:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ExportEventsParamsFormat.
 const (
 	Bundle ExportEventsParamsFormat = "bundle"
@@ -439,7 +457,7 @@ type DeadLetterList struct {
 // DeadLetterStatus defines model for DeadLetterStatus.
 type DeadLetterStatus string
 
-// Event Example: {"aggregateId":"order-1001","aggregateType":"Order","eventId":"0190d3f1-7c3a-7b1e-9c55-3f1f6f0c2a01","eventType":"OrderCreated","kafka":{"offset":5120,"partition":3,"topic":"orders"},"metadata":{"correlationId":"checkout-551","source":"order-service","userId":"c-7"},"payload":{"currency":"EUR","customer":{"id":"c-7"},"total":99.9},"position":17,"recordedAt":"2026-03-01T09:30:00.412345Z","salt":"Zm9vYmFyYmF6cXV4cXV1eA","timestamp":"2026-03-01T09:30:00.000000Z","version":1}
+// Event defines model for Event.
 type Event struct {
 	AggregateId   string `json:"aggregateId"`
 	AggregateType string `json:"aggregateType"`
@@ -487,6 +505,68 @@ type EventList struct {
 	Items []Event `json:"items"`
 
 	// NextCursor What to send as `cursor` for the next page; null where there is none.
+	NextCursor *string `json:"nextCursor"`
+}
+
+// EventMembers An event, or the members of one that were asked for.
+type EventMembers struct {
+	AggregateId   *string `json:"aggregateId,omitempty"`
+	AggregateType *string `json:"aggregateType,omitempty"`
+	EventId       *string `json:"eventId,omitempty"`
+	EventType     *string `json:"eventType,omitempty"`
+
+	// Kafka Where it was read.
+	Kafka *struct {
+		Offset    int64  `json:"offset"`
+		Partition int32  `json:"partition"`
+		Topic     string `json:"topic"`
+	} `json:"kafka,omitempty"`
+
+	// Metadata What the producer sent; top-level members that are not of an event are under `extensions`.
+	Metadata *EventMembers_Metadata `json:"metadata,omitempty"`
+
+	// Payload Any JSON value but null.
+	Payload interface{} `json:"payload,omitempty"`
+
+	// Position Its index in the order in which events were committed, without gaps.
+	Position *int64 `json:"position,omitempty"`
+
+	// RecordedAt When it was stored.
+	RecordedAt *string `json:"recordedAt,omitempty"`
+
+	// Salt 16 random bytes, base64url without padding. They are part of what the ledger proves.
+	Salt *string `json:"salt,omitempty"`
+
+	// Timestamp When it happened, as its producer says.
+	Timestamp *string `json:"timestamp,omitempty"`
+	Version   *int32  `json:"version,omitempty"`
+}
+
+// EventMembers_Metadata What the producer sent; top-level members that are not of an event are under `extensions`.
+type EventMembers_Metadata struct {
+	CausationId          *string                `json:"causationId,omitempty"`
+	CorrelationId        *string                `json:"correlationId,omitempty"`
+	Source               *string                `json:"source,omitempty"`
+	UserId               *string                `json:"userId,omitempty"`
+	AdditionalProperties map[string]interface{} `json:"-"`
+}
+
+// EventSearch defines model for EventSearch.
+type EventSearch struct {
+	// Count How many events fit, where it was asked for.
+	//
+	// Example: {"capped":true,"value":10000}
+	Count *struct {
+		// Capped Of an exact count: there are more than that.
+		Capped *bool `json:"capped,omitempty"`
+
+		// Estimate It is an estimate.
+		Estimate *bool `json:"estimate,omitempty"`
+		Value    int64 `json:"value"`
+	} `json:"count,omitempty"`
+	Items []EventMembers `json:"items"`
+
+	// NextCursor The next page's cursor; null at the end.
 	NextCursor *string `json:"nextCursor"`
 }
 
@@ -734,6 +814,9 @@ type EventId = string
 // EventType defines model for EventType.
 type EventType = []Name
 
+// Fields defines model for Fields.
+type Fields = string
+
 // From RFC 3339; digits finer than microseconds are cut.
 type From = Moment
 
@@ -897,10 +980,21 @@ type ListEventsParams struct {
 
 	// Cursor The `nextCursor` of the page before. All filters and the order must be the same as for that page; `limit` may differ.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Fields The events' members to answer, with commas between their names; all of them where it is left out. A list
+	// without `payload` is far smaller.
+	Fields *Fields `form:"fields,omitempty" json:"fields,omitempty"`
+
+	// Count Adds `count` to the answer: how many events fit in all. `exact` counts up to 10,000; without a filter
+	// it is the log's size. `estimate` is what PostgreSQL's planner expects, and costs nothing.
+	Count *ListEventsParamsCount `form:"count,omitempty" json:"count,omitempty"`
 }
 
 // ListEventsParamsOrder defines parameters for ListEvents.
 type ListEventsParamsOrder string
+
+// ListEventsParamsCount defines parameters for ListEvents.
+type ListEventsParamsCount string
 
 // ExportEventsParams defines parameters for ExportEvents.
 type ExportEventsParams struct {
@@ -938,6 +1032,10 @@ type ExportEventsParams struct {
 	// among others and in any order. Texts, numbers, `true`, `false` and `null` must be equal. Without any of
 	// these, as in `{"lines":[]}`, the search must span 31 days at most.
 	Payload *Payload `form:"payload,omitempty" json:"payload,omitempty"`
+
+	// Fields The events' members to answer, with commas between their names; all of them where it is left out. A list
+	// without `payload` is far smaller.
+	Fields *Fields `form:"fields,omitempty" json:"fields,omitempty"`
 
 	// Order By time, `asc` is oldest first.
 	Order *ExportEventsParamsOrder `form:"order,omitempty" json:"order,omitempty"`
@@ -1064,6 +1162,119 @@ func (a *Event_Metadata) UnmarshalJSON(b []byte) error {
 
 // Override default JSON handling for Event_Metadata to handle AdditionalProperties
 func (a Event_Metadata) MarshalJSON() ([]byte, error) {
+	var err error
+	object := make(map[string]json.RawMessage)
+
+	if a.CausationId != nil {
+		object["causationId"], err = json.Marshal(a.CausationId)
+		if err != nil {
+			return nil, fmt.Errorf("error marshaling 'causationId': %w", err)
+		}
+	}
+
+	if a.CorrelationId != nil {
+		object["correlationId"], err = json.Marshal(a.CorrelationId)
+		if err != nil {
+			return nil, fmt.Errorf("error marshaling 'correlationId': %w", err)
+		}
+	}
+
+	if a.Source != nil {
+		object["source"], err = json.Marshal(a.Source)
+		if err != nil {
+			return nil, fmt.Errorf("error marshaling 'source': %w", err)
+		}
+	}
+
+	if a.UserId != nil {
+		object["userId"], err = json.Marshal(a.UserId)
+		if err != nil {
+			return nil, fmt.Errorf("error marshaling 'userId': %w", err)
+		}
+	}
+
+	for fieldName, field := range a.AdditionalProperties {
+		object[fieldName], err = json.Marshal(field)
+		if err != nil {
+			return nil, fmt.Errorf("error marshaling '%s': %w", fieldName, err)
+		}
+	}
+	return json.Marshal(object)
+}
+
+// Getter for additional properties for EventMembers_Metadata. Returns the specified
+// element and whether it was found
+func (a EventMembers_Metadata) Get(fieldName string) (value interface{}, found bool) {
+	if a.AdditionalProperties != nil {
+		value, found = a.AdditionalProperties[fieldName]
+	}
+	return
+}
+
+// Setter for additional properties for EventMembers_Metadata
+func (a *EventMembers_Metadata) Set(fieldName string, value interface{}) {
+	if a.AdditionalProperties == nil {
+		a.AdditionalProperties = make(map[string]interface{})
+	}
+	a.AdditionalProperties[fieldName] = value
+}
+
+// Override default JSON handling for EventMembers_Metadata to handle AdditionalProperties
+func (a *EventMembers_Metadata) UnmarshalJSON(b []byte) error {
+	object := make(map[string]json.RawMessage)
+	err := json.Unmarshal(b, &object)
+	if err != nil {
+		return err
+	}
+
+	if raw, found := object["causationId"]; found {
+		err = json.Unmarshal(raw, &a.CausationId)
+		if err != nil {
+			return fmt.Errorf("error reading 'causationId': %w", err)
+		}
+		delete(object, "causationId")
+	}
+
+	if raw, found := object["correlationId"]; found {
+		err = json.Unmarshal(raw, &a.CorrelationId)
+		if err != nil {
+			return fmt.Errorf("error reading 'correlationId': %w", err)
+		}
+		delete(object, "correlationId")
+	}
+
+	if raw, found := object["source"]; found {
+		err = json.Unmarshal(raw, &a.Source)
+		if err != nil {
+			return fmt.Errorf("error reading 'source': %w", err)
+		}
+		delete(object, "source")
+	}
+
+	if raw, found := object["userId"]; found {
+		err = json.Unmarshal(raw, &a.UserId)
+		if err != nil {
+			return fmt.Errorf("error reading 'userId': %w", err)
+		}
+		delete(object, "userId")
+	}
+
+	if len(object) != 0 {
+		a.AdditionalProperties = make(map[string]interface{})
+		for fieldName, fieldBuf := range object {
+			var fieldVal interface{}
+			err := json.Unmarshal(fieldBuf, &fieldVal)
+			if err != nil {
+				return fmt.Errorf("error unmarshaling field %s: %w", fieldName, err)
+			}
+			a.AdditionalProperties[fieldName] = fieldVal
+		}
+	}
+	return nil
+}
+
+// Override default JSON handling for EventMembers_Metadata to handle AdditionalProperties
+func (a EventMembers_Metadata) MarshalJSON() ([]byte, error) {
 	var err error
 	object := make(map[string]json.RawMessage)
 
@@ -1472,6 +1683,20 @@ func (w *ServerInterfaceWrapper) ListEvents(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
 	}
 
+	// ------------- Optional query parameter "fields" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "fields", ctx.QueryParams(), &params.Fields, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter fields: %s", err))
+	}
+
+	// ------------- Optional query parameter "count" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "count", ctx.QueryParams(), &params.Count, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter count: %s", err))
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.ListEvents(ctx, params)
 	return err
@@ -1558,6 +1783,13 @@ func (w *ServerInterfaceWrapper) ExportEvents(ctx echo.Context) error {
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "payload", ctx.QueryParams(), &params.Payload, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
 	if err != nil {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter payload: %s", err))
+	}
+
+	// ------------- Optional query parameter "fields" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "fields", ctx.QueryParams(), &params.Fields, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter fields: %s", err))
 	}
 
 	// ------------- Optional query parameter "order" -------------
@@ -2750,7 +2982,14 @@ type ListEventsResponseObject interface {
 	VisitListEventsResponse(w http.ResponseWriter) error
 }
 
-type ListEvents200JSONResponse struct{ EventPageJSONResponse }
+type ListEvents200ResponseHeaders struct {
+	XCorrelationId *string
+}
+
+type ListEvents200JSONResponse struct {
+	Body    EventSearch
+	Headers ListEvents200ResponseHeaders
+}
 
 func (response ListEvents200JSONResponse) VisitListEventsResponse(w http.ResponseWriter) error {
 

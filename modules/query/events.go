@@ -19,12 +19,32 @@ func (h *Handlers) ListEvents(ctx context.Context, r httpapi.ListEventsRequestOb
 	if err != nil {
 		return nil, err
 	}
-	found, err := h.reader.Events(ctx, filter, page(orderOf(r.Params.Order, store.Descending), r.Params.Limit, r.Params.Cursor))
+	fields, err := fieldsOf(p.Fields)
 	if err != nil {
 		return nil, err
 	}
+	found, err := h.reader.Events(ctx, filter, page(orderOf(p.Order, store.Descending), p.Limit, p.Cursor))
+	if err != nil {
+		return nil, err
+	}
+	answer := httpapi.SearchAnswer{Items: found.Items, Fields: fields, NextCursor: found.Next}
+	if p.Count != nil {
+		if answer.Count, err = h.count(ctx, filter, *p.Count); err != nil {
+			return nil, err
+		}
+	}
 	httpserver.ShowEvents(ctx, len(found.Items))
-	return httpapi.EventsAnswer{Items: found.Items, NextCursor: found.Next}, nil
+	return answer, nil
+}
+
+// count answers how many events fit, exactly or as the planner expects.
+func (h *Handlers) count(ctx context.Context, filter store.Filter, how httpapi.ListEventsParamsCount) (*httpapi.EventCount, error) {
+	if how == httpapi.Estimate {
+		n, err := h.reader.Estimate(ctx, filter)
+		return &httpapi.EventCount{Value: n, IsPlanned: true}, err
+	}
+	n, isCapped, err := h.reader.Count(ctx, filter)
+	return &httpapi.EventCount{Value: n, IsCapped: isCapped}, err
 }
 
 // GetEvent answers one event, or only that it is as the caller has it.

@@ -27,10 +27,18 @@ func (h *Handlers) ExportEvents(ctx context.Context, r httpapi.ExportEventsReque
 	if err != nil {
 		return nil, err
 	}
+	fields, err := fieldsOf(p.Fields)
+	if err != nil {
+		return nil, err
+	}
 	order := orderOf(p.Order, store.Ascending)
 	answer, begin := httpapi.Export{File: "events.evidence.json", Type: httpapi.JSONType}, h.beginBundle
-	if p.Format == httpapi.Ndjson {
-		answer, begin = httpapi.Export{File: "events.ndjson", Type: httpapi.NDJSONType}, h.beginNDJSON
+	switch {
+	case p.Format == httpapi.Ndjson:
+		answer = httpapi.Export{File: "events.ndjson", Type: httpapi.NDJSONType}
+		begin = func(ctx context.Context) (int64, openExport, error) { return h.beginNDJSON(ctx, fields) }
+	case fields != nil:
+		return nil, invalid("fields", "can't be chosen for a bundle: its proofs are of whole events")
 	}
 	answer.Write = func(start func() (httpapi.ExportStream, error)) error {
 		giveBack, err := h.exports.take(httpserver.ExchangeOf(ctx).Principal)

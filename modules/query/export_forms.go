@@ -41,7 +41,7 @@ func (b bundleExport) end() error { return b.bundle.Close() }
 
 // beginNDJSON begins an export without proofs: of the same events as a bundle has or, where nothing was
 // signed yet, of all that are stored now. Who runs no notary has exports too.
-func (h *Handlers) beginNDJSON(ctx context.Context) (int64, openExport, error) {
+func (h *Handlers) beginNDJSON(ctx context.Context, fields []string) (int64, openExport, error) {
 	checkpoint, err := h.reader.Ledger(ledger.Events).Checkpoint(ctx)
 	if notYetSigned(err) {
 		var head int64
@@ -52,11 +52,13 @@ func (h *Handlers) beginNDJSON(ctx context.Context) (int64, openExport, error) {
 		return 0, nil, err
 	}
 	return checkpoint.Size, func(w io.Writer) (exportWriter, error) {
-		return ndjsonExport{evidence.NewExportWriter(w, checkpoint.Note)}, nil
+		lines := evidence.NewExportWriter(w, checkpoint.Note)
+		lines.Fields = fields
+		return ndjsonExport{lines}, nil
 	}, nil
 }
 
-// ndjsonExport writes events, and the trailer.
+// ndjsonExport writes events, or members of them, and the trailer.
 type ndjsonExport struct{ *evidence.ExportWriter }
 
 func (n ndjsonExport) page(_ context.Context, events []event.Stored) error { return n.Events(events) }

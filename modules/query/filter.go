@@ -2,6 +2,7 @@ package query
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"time"
 
@@ -84,4 +85,18 @@ func patternOf(text string) (pattern []byte, indexed bool, err error) {
 			indexed = indexed || !strings.ContainsRune("{}[]", rune(token.Kind()))
 		}
 	}
+}
+
+// fieldsOf reads the members that are asked for; nil for all.
+func fieldsOf(given *httpapi.Fields) ([]string, error) {
+	if given == nil {
+		return nil, nil
+	}
+	names := strings.Split(*given, ",")
+	for _, name := range names {
+		if !slices.Contains(event.StoredMembers(), name) {
+			return nil, invalid("fields", "must be names with commas between them, of: "+strings.Join(event.StoredMembers(), ", "))
+		}
+	}
+	return names, nil
 }

@@ -35,23 +35,45 @@ func (r *Reader) Events(ctx context.Context, f Filter, p Page) (EventPage, error
 
 // list answers a page's rows, and where the next page begins; nil where there is none.
 func (r *Reader) list(ctx context.Context, conn *pgx.Conn, f Filter, p Page) ([]row, *key, error) {
-	var err error
-	if f.AggregateID != "" && f.AggregateType == "" {
-		if f.aggregateTypes, err = aggregateTypes(ctx, conn); err != nil {
-			return nil, nil, err
-		}
-	}
-	where, from, to := f.where(), f.From, f.To
+	var at *key
+	from, to := f.From, f.To
 	if p.Cursor != "" {
 		k, err := parseCursor(p.Cursor, p.Order, f.fingerprint())
 		if err != nil {
 			return nil, nil, err
 		}
-		where.beyond(k, p.Order)
+		at = &k
 		if p.Order == Ascending {
 			from = later(from, k.timestamp)
 		} else {
 			to = earlier(to, k.timestamp.Add(time.Microsecond))
+		}
+	}
+	where, spans, err := r.search(ctx, conn, f, from, to)
+	if err != nil {
+		return nil, nil, err
+	}
+	if at != nil {
+		where.beyond(*at, p.Order)
+	}
+	if p.Order == Descending {
+		slices.Reverse(spans)
+	}
+	s := &scan{
+		conn: conn, where: where, order: p.Order, left: spans, budget: r.scanBudget,
+		page: &collector{limit: p.Limit, bytes: cmp.Or(p.bytes, r.pageBytes)},
+	}
+	next, err := s.run(ctx)
+	return s.page.rows, next, err
+}
+
+// search answers the filter's conditions, and the spans of [from, to) in which there may be events that fit,
+// oldest first.
+func (r *Reader) search(ctx context.Context, conn *pgx.Conn, f Filter, from, to time.Time) (*conditions, []span, error) {
+	var err error
+	if f.AggregateID != "" && f.AggregateType == "" {
+		if f.aggregateTypes, err = aggregateTypes(ctx, conn); err != nil {
+			return nil, nil, err
 		}
 	}
 	spans, err := r.timeline(ctx, conn, from, to)
@@ -64,15 +86,7 @@ func (r *Reader) list(ctx context.Context, conn *pgx.Conn, f Filter, p Page) ([]
 	for i := range spans {
 		spans[i] = spans[i].within(from, to)
 	}
-	if p.Order == Descending {
-		slices.Reverse(spans)
-	}
-	s := &scan{
-		conn: conn, where: where, order: p.Order, bitmap: f.CausationID != "",
-		page: &collector{limit: p.Limit, bytes: cmp.Or(p.bytes, r.pageBytes)}, left: spans, budget: r.scanBudget,
-	}
-	next, err := s.run(ctx)
-	return s.page.rows, next, err
+	return f.where(), spans, nil
 }
 
 // overSpans selects the events of the spans, in the order of the answer.

@@ -25,6 +25,9 @@ type Filter struct {
 	aggregateTypes []string
 }
 
+// isEmpty says that the filter lets everything pass.
+func (f Filter) isEmpty() bool { return len(f.where().terms) == 0 }
+
 // fingerprint is the filter as bytes, for cursors: equal for filters that mean the same.
 func (f Filter) fingerprint() []byte {
 	types := slices.Clone(f.EventTypes)
@@ -64,8 +67,9 @@ func appendField(b []byte, text string) []byte {
 // conditions builds a WHERE clause. It is the only way by which a value gets into a statement, and binds
 // every one of them.
 type conditions struct {
-	terms []string
-	args  []any
+	terms  []string
+	args   []any
+	bitmap bool // a BRIN index finds the rows, and the planner must not pass it by
 }
 
 // bind answers the placeholder of a value.
@@ -105,7 +109,7 @@ const (
 // where builds the filter's conditions. Served by events_type, events_aggregate, events_correlation,
 // events_causation, events_user, events_payload and the primary key. A source has no index.
 func (f Filter) where() *conditions {
-	c := &conditions{}
+	c := &conditions{bitmap: f.CausationID != ""}
 	switch len(f.EventTypes) {
 	case 0:
 	case 1: // equality keeps the index's order by time, which = ANY does not

@@ -191,6 +191,10 @@ func TestReadPagesAgainstAModel(t *testing.T) {
 				break
 			}
 		}
+		n, isCapped, err := r.Count(t.Context(), filter)
+		if err != nil || isCapped || n != int64(len(want)) {
+			rt.Fatalf("counted %d, capped %t, %v; want %d", n, isCapped, err, len(want))
+		}
 		if !slices.Equal(want, got) {
 			rt.Fatalf("want %d events, got %d:\n%v\n%v", len(want), len(got), want, got)
 		}

@@ -26,7 +26,6 @@ type scan struct {
 	conn   *pgx.Conn
 	where  *conditions
 	order  Order
-	bitmap bool // as selection's
 	page   *collector
 	left   []span        // what is still to be read, in the order of the answer
 	budget time.Duration // how long the scan may take, about
@@ -81,11 +80,7 @@ func (s *scan) allowance(until time.Time) time.Duration {
 // next answers what the next statement reads, and what is left then.
 func (s *scan) next(statement int) (part, rest []span) {
 	if s.width == 0 {
-		n := len(s.left)
-		if statement < len(walk) {
-			n = min(n, walk[statement])
-		}
-		return s.left[:n], s.left[n:]
+		return cut(s.left, statement)
 	}
 	near, far := s.left[0].split(s.width, s.order)
 	if rest = s.left[1:]; far != nil {
@@ -94,11 +89,19 @@ func (s *scan) next(statement int) (part, rest []span) {
 	return []span{near}, rest
 }
 
+// cut answers the spans of this statement, and those of later ones.
+func cut(spans []span, statement int) (part, rest []span) {
+	n := len(spans)
+	if statement < len(walk) {
+		n = min(n, walk[statement])
+	}
+	return spans[:n], spans[n:]
+}
+
 // read reads one statement's rows into the page, for at most so long; isCut says that it took longer.
 func (s *scan) read(ctx context.Context, part []span, most time.Duration) (isCut bool, err error) {
 	// One row more than has place, to know whether there is more.
 	selection := overSpans(part, s.where, s.order, s.page.limit+1-len(s.page.rows))
-	selection.bitmap = s.bitmap
 	stop := cancelAfter(ctx, s.conn, most)
 	err = selection.readInto(ctx, s.conn, s.page)
 	cancelled := stop()

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -18,13 +19,23 @@ type selection struct {
 	where    *conditions // must hold in every branch
 	order    string      // of the rows within a branch; "" where there is one row
 	limit    int         // most rows in all
-	bitmap   bool        // the rows are found by a BRIN index, which the planner must not pass by
 }
 
-// sql returns the statement and its arguments. Append runs its branches in their order, so that the outer
-// LIMIT ends the statement in the first ones that are enough. A branch that stands alone has its limit
-// already.
+// sql returns the statement that reads the rows, and its arguments.
 func (s *selection) sql() (string, []any) {
+	rows, args := s.rows(eventColumns)
+	return "SELECT " + eventColumns + ", " + positionColumn + " FROM (" + rows + ") AS e", args
+}
+
+// countSQL returns the statement that counts the rows, and its arguments.
+func (s *selection) countSQL() (string, []any) {
+	rows, args := s.rows("")
+	return "SELECT count(*) FROM (" + rows + ") AS e", args
+}
+
+// rows selects columns. Append runs the branches in their order, so that the outer LIMIT ends the statement in
+// the first ones that are enough. A branch that stands alone has its limit already.
+func (s *selection) rows(columns string) (string, []any) {
 	c := conditions{terms: s.where.terms, args: slices.Clone(s.where.args)}
 	limit := " LIMIT " + c.bind(s.limit)
 	order := ""
@@ -33,13 +44,41 @@ func (s *selection) sql() (string, []any) {
 	}
 	branches := make([]string, len(s.branches))
 	for i, bounds := range s.branches {
-		branches[i] = "(SELECT " + eventColumns + " FROM events WHERE " + bounds + " AND " + c.sql() + order + limit + ")"
+		branches[i] = "(SELECT " + columns + " FROM events WHERE " + bounds + " AND " + c.sql() + order + limit + ")"
 	}
-	rows := branches[0]
-	if len(branches) > 1 {
-		rows = strings.Join(branches, " UNION ALL ") + limit
+	if len(branches) == 1 {
+		return branches[0], c.args
 	}
-	return "SELECT " + eventColumns + ", " + positionColumn + " FROM (" + rows + ") AS e", c.args
+	return strings.Join(branches, " UNION ALL ") + limit, c.args
+}
+
+// count counts the rows.
+func (s *selection) count(ctx context.Context, conn *pgx.Conn) (n int64, err error) {
+	undo, err := s.plannerSettings(ctx, conn)
+	if err != nil {
+		return 0, err
+	}
+	defer undo()
+	sql, args := s.countSQL()
+	err = conn.QueryRow(ctx, sql, append([]any{pgx.QueryExecModeExec}, args...)...).Scan(&n)
+	return n, err
+}
+
+// estimate asks the planner how many rows there are, whatever the limit.
+func (s *selection) estimate(ctx context.Context, conn *pgx.Conn) (int64, error) {
+	sql := "EXPLAIN (FORMAT JSON) SELECT FROM events WHERE " + s.where.sql()
+	var plans []struct {
+		Plan struct {
+			Rows float64 `json:"Plan Rows"`
+		}
+	}
+	if err := conn.QueryRow(ctx, sql, append([]any{pgx.QueryExecModeExec}, s.where.args...)...).Scan(&plans); err != nil {
+		return 0, err
+	}
+	if len(plans) != 1 {
+		return 0, fmt.Errorf("EXPLAIN answered %d plans", len(plans))
+	}
+	return int64(plans[0].Plan.Rows), nil
 }
 
 // readInto fills the page with the selection's rows. When the page is full the connection is dropped rather
@@ -47,13 +86,11 @@ func (s *selection) sql() (string, []any) {
 func (s *selection) readInto(ctx context.Context, conn *pgx.Conn, page *collector) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	if s.bitmap {
-		undo, err := onlyBitmaps(ctx, conn)
-		if err != nil {
-			return err
-		}
-		defer undo()
+	undo, err := s.plannerSettings(ctx, conn)
+	if err != nil {
+		return err
 	}
+	defer undo()
 	sql, args := s.sql()
 	rows, err := conn.Query(ctx, sql, append([]any{pgx.QueryExecModeExec}, args...)...)
 	if err != nil {
@@ -75,9 +112,12 @@ func (s *selection) readInto(ctx context.Context, conn *pgx.Conn, page *collecto
 	return rows.Err()
 }
 
-// onlyBitmaps makes the planner read tables by bitmaps until undo is called: it takes a BRIN index for costlier
-// than reading everything in order.
-func onlyBitmaps(ctx context.Context, conn *pgx.Conn) (undo func(), err error) {
+// plannerSettings makes the planner take a BRIN index where one finds the rows, until undo is called: it judges
+// such an index to be costlier than reading everything in order.
+func (s *selection) plannerSettings(ctx context.Context, conn *pgx.Conn) (undo func(), err error) {
+	if !s.where.bitmap {
+		return func() {}, nil
+	}
 	if _, err := conn.Exec(ctx, "SET enable_seqscan = off; SET enable_indexscan = off"); err != nil {
 		return nil, err
 	}
