@@ -57,7 +57,7 @@ type EventPage struct {
 type ReaderOptions struct {
 	// Pool is of the role audittrail_api, with a statement_timeout, jit=off, and
 	// max_parallel_workers_per_gather=0: lists rely on Append keeping its order.
-	Pool      *pgxpool.Pool
+	Pool       *pgxpool.Pool
 	Now        func() time.Time // time.Now where nil
 	PageBytes  int              // PageBytes where 0
 	ScanBudget time.Duration    // ScanBudget where 0
