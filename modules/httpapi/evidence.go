@@ -20,12 +20,12 @@ const (
 
 // cacheFor says how long an answer may be kept: by everybody where no token was wanted, and by the caller
 // alone where one was.
-func cacheFor(h http.Header, directives string) {
+func cacheFor(w http.ResponseWriter, directives string) {
 	who := "public"
-	if h.Get(echo.HeaderCacheControl) == cachePrivate {
+	if httpserver.IsPrivate(w) {
 		who = cachePrivate
 	}
-	h.Set(echo.HeaderCacheControl, who+", "+directives)
+	w.Header().Set(echo.HeaderCacheControl, who+", "+directives)
 }
 
 // What ledger answers say about being kept. A checkpoint grows old within notary.interval, and a proof
@@ -46,7 +46,7 @@ type EventEvidence struct {
 
 // VisitGetEventProofResponse writes the evidence.
 func (e EventEvidence) VisitGetEventProofResponse(w http.ResponseWriter) error {
-	evidenceHead(w.Header(), e.ETag)
+	evidenceHead(w, e.ETag)
 	kind := jsonType
 	if e.Text {
 		kind = plainType
@@ -54,15 +54,15 @@ func (e EventEvidence) VisitGetEventProofResponse(w http.ResponseWriter) error {
 	return sendAs(w, kind, e.Body)
 }
 
-func evidenceHead(h http.Header, etag string) {
-	h.Set("ETag", etag)
-	h.Add(echo.HeaderVary, echo.HeaderAccept)
-	cacheFor(h, cacheAsk)
+func evidenceHead(w http.ResponseWriter, etag string) {
+	w.Header().Set("ETag", etag)
+	w.Header().Add(echo.HeaderVary, echo.HeaderAccept)
+	cacheFor(w, cacheAsk)
 }
 
 // VisitGetEventProofResponse writes the head, which is all there is.
 func (e Unchanged) VisitGetEventProofResponse(w http.ResponseWriter) error {
-	evidenceHead(w.Header(), e.ETag)
+	evidenceHead(w, e.ETag)
 	w.WriteHeader(http.StatusNotModified)
 	return nil
 }
@@ -76,14 +76,14 @@ type SignedCheckpoint struct {
 // VisitGetCheckpointResponse writes the signed note.
 func (c SignedCheckpoint) VisitGetCheckpointResponse(w http.ResponseWriter) error {
 	w.Header().Set("ETag", c.ETag)
-	cacheFor(w.Header(), cacheMoment)
+	cacheFor(w, cacheMoment)
 	return sendAs(w, plainType, []byte(c.Note))
 }
 
 // VisitGetCheckpointResponse writes the head, which is all there is.
 func (e Unchanged) VisitGetCheckpointResponse(w http.ResponseWriter) error {
 	w.Header().Set("ETag", e.ETag)
-	cacheFor(w.Header(), cacheMoment)
+	cacheFor(w, cacheMoment)
 	w.WriteHeader(http.StatusNotModified)
 	return nil
 }
@@ -96,20 +96,20 @@ type Consistency struct {
 
 // VisitGetConsistencyResponse writes the proof.
 func (c Consistency) VisitGetConsistencyResponse(w http.ResponseWriter) error {
-	immutableHead(w.Header(), c.ETag)
+	immutableHead(w, c.ETag)
 	return send(w, c.Body)
 }
 
 // VisitGetConsistencyResponse writes the head, which is all there is.
 func (e Unchanged) VisitGetConsistencyResponse(w http.ResponseWriter) error {
-	immutableHead(w.Header(), e.ETag)
+	immutableHead(w, e.ETag)
 	w.WriteHeader(http.StatusNotModified)
 	return nil
 }
 
-func immutableHead(h http.Header, etag string) {
-	h.Set("ETag", etag)
-	cacheFor(h, cacheImmutable)
+func immutableHead(w http.ResponseWriter, etag string) {
+	w.Header().Set("ETag", etag)
+	cacheFor(w, cacheImmutable)
 }
 
 // Export is an answer that is written while it is read. Write begins the stream itself, when it has
@@ -132,7 +132,7 @@ func (e Export) VisitExportEventsResponse(w http.ResponseWriter) error {
 		h := w.Header()
 		h.Set(contentType, e.Type)
 		h.Set(echo.HeaderContentDisposition, `attachment; filename="`+e.File+`"`)
-		cacheFor(h, "no-store")
+		cacheFor(w, "no-store")
 		return httpserver.StartStream(w, http.StatusOK)
 	})
 }

@@ -78,7 +78,8 @@ func wantToken(verifier *auth.Verifier) echo.MiddlewareFunc {
 			if err != nil {
 				return err
 			}
-			httpserver.ExchangeOf(r.Context()).Principal = principal.Subject
+			x := httpserver.ExchangeOf(r.Context())
+			x.Principal, x.Private = principal.Subject, true
 			c.SetRequest(r.WithContext(auth.WithPrincipal(r.Context(), principal)))
 			c.Response().Header().Set(echo.HeaderCacheControl, cachePrivate)
 			c.Response().Header().Set(echo.HeaderVary, echo.HeaderAuthorization)

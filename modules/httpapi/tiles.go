@@ -48,7 +48,7 @@ func mountTiles(server *httpserver.Server, tiles Tiles, checks ...echo.Middlewar
 // the path: a log that was begun anew under the same name has other tiles.
 func sendTile(c echo.Context, hashes []byte) error {
 	etag := httpserver.ETag(hashes)
-	immutableHead(c.Response().Header(), etag)
+	immutableHead(c.Response(), etag)
 	if httpserver.MatchesETag(c.Request().Header.Get("If-None-Match"), etag) {
 		return c.NoContent(http.StatusNotModified)
 	}

@@ -32,6 +32,7 @@ type Exchange struct {
 	Request       *http.Request
 	CorrelationID string
 	Principal     string // "" until a credential was accepted
+	Private       bool   // the answer is for the principal alone: a credential was wanted
 	Route         string // the pattern, as "/v1/events/{eventId}", or "unmatched"
 	Status        int    // of the answer; 0 until there is one
 	Events        int    // how many events the answer shows; at a stream's start none yet
@@ -52,6 +53,13 @@ func ExchangeOf(ctx context.Context) *Exchange {
 
 // ShowEvents tells the release hooks that the answer shows n events.
 func ShowEvents(ctx context.Context, n int) { ExchangeOf(ctx).Events += n }
+
+// IsPrivate reports whether an answer is for its principal alone. w is the writer that a handler was given;
+// any other writer's answer is taken for private.
+func IsPrivate(w http.ResponseWriter) bool {
+	held, ok := findHeld(w)
+	return !ok || held.exchange.Private
+}
 
 func newExchange(r *http.Request) (*Exchange, *http.Request) {
 	x := &Exchange{CorrelationID: correlationID(r.Header), Route: unmatched, Phase: PhaseRequest, start: time.Now()}

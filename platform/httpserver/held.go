@@ -33,7 +33,8 @@ type heldWriter struct {
 	all    *atomic.Int64 // bytes that the answers of this server hold
 	taken  int64         // of which are this one's
 
-	bodiless bool // the request is HEAD: what is held is measured, and not sent
+	exchange *Exchange // that the answer belongs to
+	bodiless bool      // the request is HEAD: what is held is measured, and not sent
 
 	below   http.ResponseWriter    // where a stream writes to
 	begin   func(status int) error // lets a stream's head go

@@ -77,6 +77,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x, r := newExchange(r)
 	peekBody(r)
 	held := newHeldWriter(&s.held)
+	held.exchange = x
 	held.below, held.pace, held.least, held.bodiless = w, s.pace, s.least, r.Method == http.MethodHead
 	held.begin = func(status int) error { return s.startStream(held, x, status) }
 	defer held.reset()
