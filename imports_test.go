@@ -197,14 +197,13 @@ func foreignImport(f *file, to string) string {
 		return strings.Join(pureModules(), ", ") + " are pure"
 	}
 	if strings.HasPrefix(to, "github.com/labstack/echo") && !speaksEcho(f) {
-		return "Echo's types stay in platform/httpserver, modules/httpapi and handler files"
+		return "Echo's types stay in platform/httpserver and modules/httpapi"
 	}
 	return ""
 }
 
 func speaksEcho(f *file) bool {
-	handlers := []string{"modules/query/docs.go"} // files that register routes by hand
-	return f.dir == "platform/httpserver" || f.dir == "modules/httpapi" || slices.Contains(handlers, f.path())
+	return f.dir == "platform/httpserver" || f.dir == "modules/httpapi"
 }
 
 func TestMayImport(t *testing.T) {

@@ -2,29 +2,105 @@ package app
 
 import (
 	"context"
+	"errors"
+	"log/slog"
 	"net"
+	"sync"
 	"time"
 
+	"audittrail/modules/httpapi"
 	"audittrail/modules/query"
 	"audittrail/modules/store"
+	"audittrail/platform/auth"
+	"audittrail/platform/httpserver"
 	"audittrail/platform/lifecycle"
 )
+
+// handlers are the handler sets of all modules: together they answer every operation of openapi.yaml. A
+// module that gets endpoints has its set embedded here.
+type handlers struct {
+	*httpapi.Docs
+	*query.Handlers
+}
 
 // maxDrain is how long requests under way may take to end, where the grace period is longer.
 const maxDrain = 10 * time.Second
 
-// apiRole serves the API.
+// apiRole assembles the API: the server, what it asks before an answer leaves (its hooks), who is let in,
+// and the handlers. It opens no connection and no listener.
 func apiRole(_ context.Context, p *parts, open pools) (lifecycle.Role, error) {
-	return query.NewRole(query.RoleOptions{
-		HTTP:      p.cfg.HTTP,
-		Auth:      p.cfg.Auth,
-		Reader:    store.NewReader(store.ReaderOptions{Pool: open["api"]}),
-		Log:       p.log,
-		Metrics:   p.metrics,
-		Drain:     min(maxDrain, p.cfg.Shutdown.Grace/2),
-		Listening: func(addr net.Addr) { p.listeners.up("api", addr) },
-
-		State:        p.cfg.State,
-		PublicLedger: p.cfg.Ledger.Public,
+	spec, err := httpapi.Load()
+	if err != nil {
+		return nil, err
+	}
+	server, err := httpserver.New(p.cfg.HTTP, httpserver.Deps{
+		Log: p.log, Metrics: p.metrics, Drain: min(maxDrain, p.cfg.Shutdown.Grace/2),
+		Hooks: nil, // none yet: every answer leaves as it is
 	})
+	if err != nil {
+		return nil, err
+	}
+	verifier, err := auth.NewVerifier(p.cfg.Auth, p.log)
+	if err != nil {
+		return nil, err
+	}
+	reader := store.NewReader(store.ReaderOptions{Pool: open["api"]})
+	reading, err := query.NewHandlers(query.Options{
+		Reader: reader, State: p.cfg.State, MaxWaits: p.cfg.HTTP.MaxRequests / 2, Metrics: p.metrics,
+	})
+	if err != nil {
+		return nil, err
+	}
+	entrance := httpapi.Entrance{Verifier: verifier, PublicLedger: p.cfg.Ledger.Public}
+	if err := httpapi.Mount(server, spec, entrance, handlers{httpapi.NewDocs(spec), reading}); err != nil {
+		return nil, err
+	}
+	return &api{
+		server: server, verifier: verifier, reading: reading, ping: reader.Ping, log: p.log,
+		listening: func(addr net.Addr) { p.listeners.up("api", addr) },
+	}, nil
+}
+
+// api is the role: it serves until it is stopped.
+type api struct {
+	server    *httpserver.Server
+	verifier  *auth.Verifier
+	reading   *query.Handlers
+	ping      func(context.Context) error // asks PostgreSQL
+	log       *slog.Logger
+	listening func(net.Addr) // is told the listener's address before the role is ready
+}
+
+// Name is the role's name in `roles`.
+func (a *api) Name() string { return "api" }
+
+// Run serves until ctx is cancelled. Waiting feeds are answered at once then, and other requests under way
+// get the drain time.
+func (a *api) Run(ctx context.Context, ready func()) error {
+	background, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer cancel() // before the wait: a listener that fails ends the others too
+	running.Go(func() { a.verifier.Run(background) })
+	running.Go(func() { a.reading.Run(background) })
+	return a.server.Run(ctx, func(addr net.Addr) {
+		a.log.Info("the API listens", slog.String("address", addr.String()))
+		a.listening(addr)
+		ready()
+	})
+}
+
+// Drain closes connections as answers leave, while the role goes on serving.
+func (a *api) Drain() { a.server.Drain() }
+
+// Reload reads the TLS files and the issuer's keys again. What can't be read leaves the last good ones in
+// use.
+func (a *api) Reload(ctx context.Context) error {
+	return errors.Join(a.server.Reload(), a.verifier.Reload(ctx))
+}
+
+// Health is an error while requests can't be answered: PostgreSQL is away, or there are no keys to check
+// tokens with.
+func (a *api) Health(ctx context.Context) error {
+	return errors.Join(a.ping(ctx), a.verifier.Health())
 }

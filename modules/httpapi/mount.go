@@ -19,14 +19,15 @@ type Entrance struct {
 	PublicLedger bool // ledger.public: operations that want a token or none want none
 }
 
-// API is all that is served: the specification's operations, and the tiles.
+// API is all that is served: the specification's operations, and the tiles. Several handler sets fulfil it
+// together: [Docs], and those of the modules.
 type API interface {
 	StrictServerInterface
 	Tiles
 }
 
-// Mount registers every operation of the specification on the server, and the paths of tiles. Each request
-// is checked in this order: its credential, unless the operation wants none, and then its parameters, by
+// Mount registers every operation of the specification on the server, the paths of tiles, and the files that
+// the page of /docs loads. Each request is checked in this order: its credential, unless the operation wants none, and then its parameters, by
 // the specification. An error is a mistake in the program: an operation that can't be checked is not
 // served.
 func Mount(server *httpserver.Server, spec *Spec, entrance Entrance, api API) error {
@@ -52,6 +53,7 @@ func Mount(server *httpserver.Server, spec *Spec, entrance Entrance, api API) er
 	} else {
 		mountTiles(server, api, wantToken(entrance.Verifier))
 	}
+	mountAssets(server)
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -25,6 +26,7 @@ import (
 	"audittrail/modules/protect/protecttest"
 	"audittrail/modules/query"
 	"audittrail/modules/store"
+	"audittrail/platform/auth"
 	"audittrail/platform/auth/authtest"
 	"audittrail/platform/httpserver"
 	"audittrail/platform/logging"
@@ -40,7 +42,7 @@ type api struct {
 	client  *http.Client
 	metrics *prometheus.Registry
 	log     *lines
-	stop    func() error // stops the role and answers what Run returned
+	stop    func() error // stops serving and answers what Run returned
 	offset  int64        // the next offset of the one partition
 
 	database string            // its URL
@@ -98,27 +100,26 @@ func newAPIOn(t testing.TB, url string, a *api) *api {
 	return a
 }
 
-// startAPI runs the role over a pool until the test is over.
-func startAPI(t testing.TB, pool *pgxpool.Pool, adjust ...func(*query.RoleOptions)) *api {
+// settings are what a test may change of the API that it starts.
+type settings struct {
+	maxRequests  int
+	drain        time.Duration
+	publicLedger bool
+}
+
+// startAPI serves the handlers over a pool until the test is over.
+func startAPI(t testing.TB, pool *pgxpool.Pool, adjust ...func(*settings)) *api {
 	t.Helper()
 	a := &api{issuer: authtest.NewIssuer(t), metrics: prometheus.NewRegistry(), log: &lines{got: make(chan string, 1000)}}
 	a.client = &http.Client{Transport: &http.Transport{}, Timeout: 40 * time.Second}
-	listening := make(chan net.Addr, 1)
-	options := query.RoleOptions{
-		HTTP:    httpserver.Options{Addr: "127.0.0.1:0", MaxRequests: 64},
-		Auth:    a.issuer.Options(),
-		Reader:  store.NewReader(store.ReaderOptions{Pool: pool}),
-		Log:     logging.New(a.log, logging.Options{Level: "info", Format: "json"}),
-		Metrics: a.metrics, Listening: func(addr net.Addr) { listening <- addr },
-	}
+	s := settings{maxRequests: 64}
 	for _, f := range adjust {
-		f(&options)
+		f(&s)
 	}
-	role, err := query.NewRole(options)
-	require.NoError(t, err)
+	run := a.assemble(t, pool, s)
 	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- role.Run(ctx, func() {}) }()
+	listening, ended := make(chan net.Addr, 1), make(chan error, 1)
+	go func() { ended <- run(ctx, func(addr net.Addr) { listening <- addr }) }()
 	stopped := false
 	a.stop = func() error {
 		stopped = true
@@ -139,6 +140,37 @@ func startAPI(t testing.TB, pool *pgxpool.Pool, adjust ...func(*query.RoleOption
 	}
 	a.router = newRouter(t)
 	return a
+}
+
+// assemble mounts the handlers as cmd/app does, without the other modules' sets.
+func (a *api) assemble(t testing.TB, pool *pgxpool.Pool, s settings) (run func(context.Context, func(net.Addr)) error) {
+	t.Helper()
+	spec, err := httpapi.Load()
+	require.NoError(t, err)
+	log := logging.New(a.log, logging.Options{Level: "info", Format: "json"})
+	server, err := httpserver.New(httpserver.Options{Addr: "127.0.0.1:0", MaxRequests: s.maxRequests},
+		httpserver.Deps{Log: log, Metrics: a.metrics, Drain: s.drain})
+	require.NoError(t, err)
+	verifier, err := auth.NewVerifier(a.issuer.Options(), log)
+	require.NoError(t, err)
+	handlers, err := query.NewHandlers(query.Options{
+		Reader: store.NewReader(store.ReaderOptions{Pool: pool}), MaxWaits: s.maxRequests / 2, Metrics: a.metrics,
+	})
+	require.NoError(t, err)
+	served := struct {
+		*httpapi.Docs
+		*query.Handlers
+	}{httpapi.NewDocs(spec), handlers}
+	require.NoError(t, httpapi.Mount(server, spec, httpapi.Entrance{Verifier: verifier, PublicLedger: s.publicLedger}, served))
+	return func(ctx context.Context, listening func(net.Addr)) error {
+		ctx, cancel := context.WithCancel(ctx)
+		var running sync.WaitGroup
+		defer running.Wait()
+		defer cancel()
+		running.Go(func() { verifier.Run(ctx) })
+		running.Go(func() { handlers.Run(ctx) })
+		return server.Run(ctx, listening)
+	}
 }
 
 func newRouter(t testing.TB) routers.Router {

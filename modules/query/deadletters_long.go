@@ -47,7 +47,7 @@ const (
 )
 
 // letter writes the dead letter with the parts that it was read without.
-func (w *letterWriter) letter(ctx context.Context, reader *store.Reader, d *store.DeadLetter) error {
+func (w *letterWriter) letter(ctx context.Context, reader deadLetterReader, d *store.DeadLetter) error {
 	short := *d
 	short.Raw.Key, short.Raw.Value, short.Raw.Headers, short.Omitted = nil, nil, nil, store.Omitted{}
 	document, err := json.Marshal(deadLetter(&short))

@@ -20,7 +20,6 @@ import (
 
 	"audittrail/modules/evidence"
 	"audittrail/modules/migrate/migratetest"
-	"audittrail/modules/query"
 )
 
 // bulk stores events first … first+n-1, whose payloads hold a text of so many bytes. Times repeat and go
@@ -274,7 +273,7 @@ func TestExportsAtOnce(t *testing.T) {
 // A server that stops does not wait for a reader that takes nothing.
 func TestAnExportAtShutdown(t *testing.T) {
 	database := migratetest.Database(t)
-	a := newAPIOn(t, database, startAPI(t, apiPool(t, database), func(o *query.RoleOptions) { o.Drain = 100 * time.Millisecond }))
+	a := newAPIOn(t, database, startAPI(t, apiPool(t, database), func(s *settings) { s.drain = 100 * time.Millisecond }))
 	bulk(t, a, 0, 3000, 8<<10)
 	a.sign(t)
 	response := a.export(t.Context(), t, "")
@@ -285,7 +284,7 @@ func TestAnExportAtShutdown(t *testing.T) {
 	case err := <-ended:
 		require.NoError(t, err)
 	case <-time.After(10 * time.Second):
-		t.Fatal("the role waits for a reader")
+		t.Fatal("the server waits for a reader")
 	}
 	_, err := io.Copy(io.Discard, response.Body)
 	require.Error(t, err)

@@ -9,14 +9,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"audittrail/modules/migrate/migratetest"
-	"audittrail/modules/query"
 )
 
 // As many feeds as there may be requests, and everybody else is answered all the same.
 func TestWaitingFeedsLeaveRoomForOthers(t *testing.T) {
 	const requests = 8
 	url := migratetest.Database(t)
-	a := startAPI(t, apiPool(t, url), func(o *query.RoleOptions) { o.HTTP.MaxRequests = requests })
+	a := startAPI(t, apiPool(t, url), func(s *settings) { s.maxRequests = requests })
 	answers := make(chan answer, 2*requests)
 	waits := func(n int) {
 		for range n {
@@ -53,7 +52,7 @@ func TestWaitingFeedsLeaveRoomForOthers(t *testing.T) {
 
 // Followers that find no place to wait, and ask again at once, are held for a second each time.
 func TestFollowersWithoutAPlaceDoNotSpin(t *testing.T) {
-	a := startAPI(t, apiPool(t, migratetest.Database(t)), func(o *query.RoleOptions) { o.HTTP.MaxRequests = 4 })
+	a := startAPI(t, apiPool(t, migratetest.Database(t)), func(s *settings) { s.maxRequests = 4 })
 	answers := make(chan answer, 8)
 	for range 3 { // two wait, one is held
 		a.ask(t, "/v1/feed?wait=30", answers)

@@ -18,7 +18,6 @@ import (
 	"audittrail/modules/evidence"
 	"audittrail/modules/ledger"
 	"audittrail/modules/migrate/migratetest"
-	"audittrail/modules/query"
 )
 
 // remoteTiles reads our tiles as Go's own client of transparency logs does, over HTTP.
@@ -217,7 +216,7 @@ func TestTheLedgersCredentials(t *testing.T) {
 	database := migratetest.Database(t)
 	for _, public := range []bool{false, true} {
 		t.Run(fmt.Sprint(public), func(t *testing.T) {
-			a := startAPI(t, apiPool(t, database), func(o *query.RoleOptions) { o.PublicLedger = public })
+			a := startAPI(t, apiPool(t, database), func(s *settings) { s.publicLedger = public })
 			if !public { // the first
 				newAPIOn(t, database, a)
 				bulk(t, a, 0, 3, 1)

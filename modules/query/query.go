@@ -1,11 +1,12 @@
-// Package query is the reading side of the API: the handlers of its paths over the event store's readers,
-// and the role api, which serves them.
+// Package query is the reading side of the API: the handlers of its paths over the event store's readers.
+// The role api, which cmd/app assembles, serves them.
 //
 // It holds no SQL (package store does), writes no status for an error (platform/httpserver does), and
 // checks no parameter that the specification can check (package httpapi does).
 package query
 
 import (
+	"context"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -20,32 +21,45 @@ import (
 // defaultLimit is how many items a page holds where the caller does not say.
 const defaultLimit = 50
 
-// Handlers answers the reading paths. It is one part of what fulfils httpapi.API.
+// Options are what the handlers are made with.
+type Options struct {
+	Reader   Reader
+	State    fold.Options          // how states are folded
+	MaxWaits int                   // how many feeds wait at once; half as many beyond them are held for a second
+	Metrics  prometheus.Registerer // may be nil
+}
+
+// Handlers is the handler set of the reading paths.
 type Handlers struct {
-	reader  *store.Reader
+	reader  Reader
 	head    *headWatch
-	spec    httpapi.RawJSON
-	index   []byte // the page of /docs
 	exports exportSlots
 	waits   chan struct{} // one for each feed that waits
 	holds   chan struct{} // one for each that found no place to wait, and is held a moment
 	faults  evidenceFaults
-	rules   *fold.Rules // of states; nil for none
+	rules   *fold.Rules // of states
 }
 
-// NewHandlers makes the handlers. At most maxWaits feeds wait at once, and half
-// as many beyond them are held for a second. Their long polls end when the role
-// that serves them stops. metrics may be nil.
-func NewHandlers(reader *store.Reader, spec *httpapi.Spec, maxWaits int, metrics prometheus.Registerer) (*Handlers, error) {
-	faults, err := newEvidenceFaults(metrics)
+// NewHandlers makes the handlers. An error is a rule of states that can't work, or a metric that is there
+// already.
+func NewHandlers(o Options) (*Handlers, error) {
+	rules, err := fold.NewRules(o.State)
+	if err != nil {
+		return nil, err
+	}
+	faults, err := newEvidenceFaults(o.Metrics)
 	if err != nil {
 		return nil, err
 	}
 	return &Handlers{
-		reader: reader, head: newHeadWatch(reader), spec: spec.JSON, index: docsIndex(),
-		waits: make(chan struct{}, maxWaits), holds: make(chan struct{}, maxWaits/2), faults: faults,
+		reader: o.Reader, head: newHeadWatch(o.Reader), rules: rules, faults: faults,
+		waits: make(chan struct{}, o.MaxWaits), holds: make(chan struct{}, o.MaxWaits/2),
 	}, nil
 }
+
+// Run tells waiting feeds of new events, until ctx is cancelled. From then on no feed waits: those that do
+// are answered at once. Whoever serves the handlers MUST run it.
+func (h *Handlers) Run(ctx context.Context) { h.head.run(ctx) }
 
 func page(order store.Order, limit *httpapi.Limit, cursor *httpapi.Cursor) store.Page {
 	p := store.Page{Order: order, Limit: defaultLimit}

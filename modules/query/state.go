@@ -153,7 +153,7 @@ func diffMoment(field, text string) (moment, jsontext.Value, error) {
 
 // folding is a fold of an aggregate's events, read page by page.
 type folding struct {
-	reader   *store.Reader
+	reader   eventReader
 	filter   store.Filter
 	when     moment
 	until    int64 // the last position that is part of the answer; -1 where it is not known yet

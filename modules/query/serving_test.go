@@ -1,41 +1,17 @@
 package query_test
 
 import (
-	"context"
-	"log/slog"
 	"net/http"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 	"github.com/stretchr/testify/require"
 
 	"audittrail/modules/migrate/migratetest"
-	"audittrail/modules/query"
-	"audittrail/modules/store"
-	"audittrail/platform/auth/authtest"
-	"audittrail/platform/httpserver"
-	"audittrail/platform/lifecycle"
-	"audittrail/platform/lifecycle/lifecycletest"
 )
-
-func TestRoleUnderStress(t *testing.T) {
-	pool := apiPool(t, migratetest.Database(t))
-	issuer := authtest.NewIssuer(t)
-	lifecycletest.Stress(t, func() lifecycle.Role {
-		role, err := query.NewRole(query.RoleOptions{
-			HTTP: httpserver.Options{Addr: "127.0.0.1:0", MaxRequests: 8}, Auth: issuer.Options(),
-			Reader: store.NewReader(store.ReaderOptions{Pool: pool}),
-			Log:    slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(),
-		})
-		require.NoError(t, err)
-		return role
-	})
-}
 
 // ask sends a request and does not wait for its answer; one without a status got none.
 func (a *api) ask(t *testing.T, path string, into chan<- answer) {
@@ -88,20 +64,6 @@ func TestFeedWaits(t *testing.T) {
 	require.GreaterOrEqual(t, time.Since(begin), time.Second)
 }
 
-func TestFeedEndsItsWaitAtShutdown(t *testing.T) {
-	a := newAPI(t)
-	answers := make(chan answer, 1)
-	a.ask(t, "/v1/feed?wait=30", answers)
-	require.Equal(t, 200, a.get(t, "/v1/events").status)
-	begin := time.Now()
-	require.NoError(t, a.stop())
-	require.Less(t, time.Since(begin), 5*time.Second)
-	if got := <-answers; got.status != 0 { // it was under way
-		require.Equal(t, 200, got.status)
-		require.JSONEq(t, `{"items":[],"nextCursor":null,"scannedTo":-1}`, string(got.body))
-	}
-}
-
 func TestPostgresAwayAndBack(t *testing.T) {
 	server := migratetest.Server(t)
 	a := startAPI(t, apiPool(t, server.URL()))
@@ -118,29 +80,6 @@ func TestPostgresAwayAndBack(t *testing.T) {
 	require.Equal(t, 200, a.get(t, "/openapi.json").status)
 	server.Start()
 	require.Eventually(t, func() bool { return a.get(t, "/v1/events").status == 200 }, 20*time.Second, 100*time.Millisecond)
-}
-
-func TestHealth(t *testing.T) {
-	issuer := authtest.NewIssuer(t)
-	options := query.RoleOptions{
-		HTTP: httpserver.Options{Addr: "127.0.0.1:0", MaxRequests: 8}, Auth: issuer.Options(),
-		Reader: store.NewReader(store.ReaderOptions{Pool: apiPool(t, migratetest.Database(t))}),
-		Log:    slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(),
-	}
-	role, err := query.NewRole(options)
-	require.NoError(t, err)
-	require.ErrorContains(t, role.Health(t.Context()), "no keys", "nothing was read yet")
-
-	ctx, cancel := context.WithCancel(t.Context())
-	var running sync.WaitGroup
-	running.Go(func() { _ = role.Run(ctx, func() {}) })
-	require.Eventually(t, func() bool { return role.Health(ctx) == nil }, 10*time.Second, 20*time.Millisecond)
-	cancel()
-	running.Wait()
-
-	options.Metrics, options.Auth.Audience = prometheus.NewRegistry(), ""
-	_, err = query.NewRole(options)
-	require.ErrorContains(t, err, "auth.audience")
 }
 
 func TestEachRequestIsLoggedAndCounted(t *testing.T) {

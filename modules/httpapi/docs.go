@@ -1,4 +1,4 @@
-package query
+package httpapi
 
 import (
 	"context"
@@ -9,7 +9,6 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/swaggest/swgui/v5emb"
 
-	"audittrail/modules/httpapi"
 	"audittrail/platform/httpserver"
 )
 
@@ -29,8 +28,6 @@ func docsAssets() []string {
 	return []string{"swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png"}
 }
 
-func docsIndex() []byte { return []byte(docsHTML) }
-
 // htmlPage is the page of /docs.
 type htmlPage []byte
 
@@ -43,14 +40,20 @@ func (p htmlPage) VisitGetDocsResponse(w http.ResponseWriter) error {
 	return err
 }
 
+// Docs is the handler set that answers the specification, and the page that shows it.
+type Docs struct{ spec *Spec }
+
+// NewDocs makes the handler set.
+func NewDocs(spec *Spec) *Docs { return &Docs{spec} }
+
 // GetDocs answers the page that shows the specification.
-func (h *Handlers) GetDocs(context.Context, httpapi.GetDocsRequestObject) (httpapi.GetDocsResponseObject, error) {
-	return htmlPage(h.index), nil
+func (d *Docs) GetDocs(context.Context, GetDocsRequestObject) (GetDocsResponseObject, error) {
+	return htmlPage(docsHTML), nil
 }
 
 // GetSpecification answers the specification.
-func (h *Handlers) GetSpecification(context.Context, httpapi.GetSpecificationRequestObject) (httpapi.GetSpecificationResponseObject, error) {
-	return h.spec, nil
+func (d *Docs) GetSpecification(context.Context, GetSpecificationRequestObject) (GetSpecificationResponseObject, error) {
+	return RawJSON(d.spec.JSON), nil
 }
 
 // mountAssets serves what the page loads. The files are part of the program, and no secret.
