@@ -177,10 +177,6 @@ func newRouter(t testing.TB) routers.Router {
 	t.Helper()
 	spec, err := httpapi.Load()
 	require.NoError(t, err)
-	openapi3filter.RegisterBodyDecoder(httpapi.NDJSONType, openapi3filter.FileBodyDecoder) // text, as far as it is checked
-	for _, kind := range []string{httpapi.MermaidType, httpapi.GraphvizType} {
-		openapi3filter.RegisterBodyDecoder(kind, openapi3filter.FileBodyDecoder)
-	}
 	router, err := gorillamux.NewRouter(spec.Doc)
 	require.NoError(t, err)
 	return router

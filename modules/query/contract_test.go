@@ -10,6 +10,7 @@ import (
 )
 
 func TestListEvents(t *testing.T) {
+	t.Parallel()
 	a := newAPI(t)
 	a.append(t, order(1, "Order", "o-1"), order(2, "Order", "o-2"), order(3, "Order", "o-1"))
 
@@ -35,6 +36,7 @@ func TestListEvents(t *testing.T) {
 }
 
 func TestAnEventsShape(t *testing.T) {
+	t.Parallel()
 	a := newAPI(t)
 	a.append(t, `{"eventId":"0190D3F1-7C3A-7B1E-9C55-00000000AAAA","eventType":"E","aggregateId":"a","aggregateType":"A",
 		"timestamp":"2026-03-01T10:30:00.1234567+01:00","version":1.0,"payload":{"big":9223372036854775808,"e":1e400,"t":"<&>"},"extra":1}`)
@@ -49,6 +51,7 @@ func TestAnEventsShape(t *testing.T) {
 }
 
 func TestAnEventThatTheCallerHas(t *testing.T) {
+	t.Parallel()
 	a := newAPI(t)
 	a.append(t, order(1, "Order", "o-1"))
 	first := a.get(t, "/v1/events/"+id(1))
@@ -77,6 +80,7 @@ func TestAnEventThatTheCallerHas(t *testing.T) {
 }
 
 func TestAggregatesByAnyName(t *testing.T) {
+	t.Parallel()
 	a := newAPI(t)
 	names := []string{"o-1", "a/b", "a%2Fb", "100%", "a b", "a+b", "ä/ö ü", "注文", "..", ".", "a;b,c", "?x=y#z", `"q'\`, "a:b@c&d=e", "events"}
 	for i, name := range names {
@@ -107,6 +111,7 @@ func escaped(name string) string {
 }
 
 func TestFeed(t *testing.T) {
+	t.Parallel()
 	a := newAPI(t)
 	empty := a.list(t, "/v1/feed")
 	require.Empty(t, empty.Items)
@@ -132,6 +137,7 @@ func TestFeed(t *testing.T) {
 }
 
 func TestDeadLetters(t *testing.T) {
+	t.Parallel()
 	a := newAPI(t)
 	a.append(t, `{"eventId":"x"}`, order(1, "Order", "x"), "", "nonsense")
 	letters := a.list(t, "/v1/dead-letters")
@@ -158,6 +164,7 @@ func TestDeadLetters(t *testing.T) {
 }
 
 func TestIngestOffsets(t *testing.T) {
+	t.Parallel()
 	a := newAPI(t)
 	a.append(t, order(1, "Order", "x"), "nonsense")
 	a.append(t, order(1, "Order", "x"))
@@ -167,6 +174,7 @@ func TestIngestOffsets(t *testing.T) {
 }
 
 func TestTheSpecificationAndItsPages(t *testing.T) {
+	t.Parallel()
 	a := startAPI(t, apiPool(t, "postgres://nobody@127.0.0.1:1/none?connect_timeout=1"))
 	for _, path := range []string{"/openapi.json", "/docs", "/docs/swagger-ui.css", "/docs/swagger-ui-bundle.js", "/docs/favicon-32x32.png", "/docs/start.js"} {
 		r := a.request(t, path)

@@ -69,6 +69,7 @@ func decoded(t *testing.T, text *string) []byte {
 }
 
 func TestLongDeadLetters(t *testing.T) {
+	t.Parallel()
 	const slice, shown = 3 << 19, 64 << 10
 	header := []event.Header{{Key: "h\xff", Value: []byte{1}}, {Key: "none"}}
 	for name, c := range map[string]struct {
@@ -87,6 +88,7 @@ func TestLongDeadLetters(t *testing.T) {
 		"many headers": {[]byte{}, []byte{}, slicesOf(event.Header{Key: "name", Value: []byte("value")}, 60_000), []string{"headers"}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			a := newAPI(t)
 			a.append(t, "older")
 			id := a.kept(t, c.key, c.value, c.headers)
@@ -148,6 +150,7 @@ func slicesOf(h event.Header, n int) (all []event.Header) {
 
 // TestManyLongDeadLettersEndPages: what a page has to hash is bounded, and every dead letter is on one.
 func TestManyLongDeadLettersEndPages(t *testing.T) {
+	t.Parallel()
 	a := newAPI(t)
 	value := noise(20_000_000)
 	for range 5 {
@@ -172,6 +175,7 @@ func TestManyLongDeadLettersEndPages(t *testing.T) {
 }
 
 func TestATooLargeDeadLetterShowsWhatIsKept(t *testing.T) {
+	t.Parallel()
 	a := newAPI(t)
 	value := order(1, "Order", "x") + strings.Repeat(" ", 2<<20)
 	a.append(t, value)

@@ -47,6 +47,7 @@ func browser(t *testing.T) context.Context {
 // a request with a token is sent from the page and answered, and neither the content security policy nor
 // a script complains. Nothing is asked of any other host.
 func TestDocsInABrowser(t *testing.T) {
+	t.Parallel()
 	a := newAPI(t)
 	ctx := browser(t)
 

@@ -77,6 +77,7 @@ func (a *api) proof(t testing.TB, n int, accept string) answer {
 }
 
 func TestEvidenceOfAnEvent(t *testing.T) {
+	t.Parallel()
 	a := newAPI(t)
 	a.append(t, order(1, "Order", "o-1"), order(2, "Order", "o-2"))
 	refused := a.proof(t, 1, "")
@@ -109,6 +110,7 @@ func TestEvidenceOfAnEvent(t *testing.T) {
 }
 
 func TestEvidenceThatTheCallerHas(t *testing.T) {
+	t.Parallel()
 	a := newAPI(t)
 	a.append(t, order(1, "Order", "o-1"), order(2, "Order", "o-2"))
 	a.sign(t)
@@ -132,6 +134,7 @@ func TestEvidenceThatTheCallerHas(t *testing.T) {
 }
 
 func TestEvidencesForm(t *testing.T) {
+	t.Parallel()
 	a := newAPI(t)
 	a.append(t, order(1, "Order", "o-1"))
 	a.sign(t)
@@ -190,6 +193,7 @@ func (a *api) logged(t testing.TB, parts ...string) {
 // Evidence that would not verify is not handed out: the caller learns nothing of it, the operators which
 // event it is.
 func TestEvidenceThatDoesNotVerifyIsNotHandedOut(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		statement string
 		arg       any
@@ -205,6 +209,7 @@ func TestEvidenceThatDoesNotVerifyIsNotHandedOut(t *testing.T) {
 		"its text":     {`UPDATE ledger_checkpoints SET note = $1`, "nonsense", "the checkpoint is not a checkpoint", false, 500, 500},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			a := newAPI(t)
 			a.append(t, order(1, "Order", "o-1"), order(2, "Order", "o-2"), order(3, "Order", "o-3"))
 			a.sign(t)
@@ -236,6 +241,7 @@ func TestEvidenceThatDoesNotVerifyIsNotHandedOut(t *testing.T) {
 
 // An export that comes to such an event later breaks off there.
 func TestAnExportBreaksOffAtWhatDoesNotVerify(t *testing.T) {
+	t.Parallel()
 	a := newAPI(t)
 	bulk(t, a, 0, 3000, 8<<10)
 	a.sign(t)

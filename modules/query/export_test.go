@@ -64,6 +64,7 @@ func (a *api) verified(t testing.TB, body io.ReadCloser) (evidence.Report, []int
 }
 
 func TestExportAsABundle(t *testing.T) {
+	t.Parallel()
 	a := newAPI(t)
 	a.get(t, "/v1/events/export?format=bundle").refused(t, http.StatusServiceUnavailable, "not_yet_signed", "")
 	a.append(t, order(1, "Order", "o-1"), order(3, "Order", "o-2"), order(2, "Order", "o-1"))
@@ -96,6 +97,7 @@ func TestExportAsABundle(t *testing.T) {
 }
 
 func TestExportAsNDJSON(t *testing.T) {
+	t.Parallel()
 	a := newAPI(t)
 	export := func(filters string) answer {
 		got := a.get(t, "/v1/events/export?format=ndjson"+filters) // held against the specification
@@ -155,7 +157,7 @@ func TestALargeExport(t *testing.T) {
 
 func largeExport(t *testing.T, format string) {
 	t.Helper()
-	const events, size, bound = 10_000, 8 << 10, 64 << 20
+	const events, size, bound = 5_000, 8 << 10, 32 << 20
 	a := newAPI(t)
 	bulk(t, a, 0, events, size)
 	a.sign(t)
@@ -198,8 +200,12 @@ func (f writerFunc) Write(p []byte) (int, error) { f(p); return len(p), nil }
 
 // An export that fails midway ends in the middle of its HTTP and of its JSON, and never verifies.
 func TestAnExportThatIsCut(t *testing.T) {
+	t.Parallel()
 	for _, format := range []string{"bundle", "ndjson"} {
-		t.Run(format, func(t *testing.T) { cutExport(t, format) })
+		t.Run(format, func(t *testing.T) {
+			t.Parallel()
+			cutExport(t, format)
+		})
 	}
 }
 
@@ -237,6 +243,7 @@ func cutExport(t *testing.T, format string) {
 // So many exports run at once and no more, and half of them for one caller. A reader that leaves gives its
 // place back.
 func TestExportsAtOnce(t *testing.T) {
+	t.Parallel()
 	a := newAPI(t)
 	bulk(t, a, 0, 3000, 8<<10)
 	a.sign(t)
@@ -272,6 +279,7 @@ func TestExportsAtOnce(t *testing.T) {
 
 // A server that stops does not wait for a reader that takes nothing.
 func TestAnExportAtShutdown(t *testing.T) {
+	t.Parallel()
 	database := migratetest.Database(t)
 	a := newAPIOn(t, database, startAPI(t, apiPool(t, database), func(s *settings) { s.drain = 100 * time.Millisecond }))
 	bulk(t, a, 0, 3000, 8<<10)

@@ -52,6 +52,7 @@ func TestWaitingFeedsLeaveRoomForOthers(t *testing.T) {
 
 // Followers that find no place to wait, and ask again at once, are held for a second each time.
 func TestFollowersWithoutAPlaceDoNotSpin(t *testing.T) {
+	t.Parallel()
 	a := startAPI(t, apiPool(t, migratetest.Database(t)), func(s *settings) { s.maxRequests = 4 })
 	answers := make(chan answer, 8)
 	for range 3 { // two wait, one is held
@@ -67,6 +68,7 @@ func TestFollowersWithoutAPlaceDoNotSpin(t *testing.T) {
 
 // A store that does not move makes no feed last much longer than its caller wanted to wait.
 func TestFeedAnswersInTimeFromAStoreThatDoesNotMove(t *testing.T) {
+	t.Parallel()
 	url := migratetest.Database(t)
 	a := startAPI(t, openPool(t, url, "audittrail_api", map[string]string{"jit": "off"}))
 	require.Equal(t, http.StatusOK, a.get(t, "/v1/feed").status)

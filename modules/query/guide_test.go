@@ -39,6 +39,7 @@ var (
 
 // Every request of the guide is sent, and its answer is as the guide says.
 func TestTheGuidesExamples(t *testing.T) {
+	t.Parallel()
 	guide, err := os.ReadFile("../../docs/API.md")
 	require.NoError(t, err)
 	a := newAPI(t)

@@ -39,6 +39,7 @@ func (a *api) headLike(t *testing.T, path string, adjust ...func(*http.Request))
 }
 
 func TestHeadIsGetWithoutABody(t *testing.T) {
+	t.Parallel()
 	a := newAPI(t)
 	a.append(t, order(1, "Order", "x"), order(2, "Order", "x"))
 	a.sign(t)
@@ -58,6 +59,7 @@ func TestHeadIsGetWithoutABody(t *testing.T) {
 }
 
 func TestDocsWithASlash(t *testing.T) {
+	t.Parallel()
 	a := newAPI(t)
 	response, err := a.client.Transport.RoundTrip(a.request(t, "/docs/"))
 	require.NoError(t, err)

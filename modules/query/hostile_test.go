@@ -20,6 +20,7 @@ import (
 )
 
 func TestParametersThatAreRefused(t *testing.T) {
+	t.Parallel()
 	a := newAPI(t)
 	long := strings.Repeat("x", 256)
 	for path, field := range map[string]string{
@@ -99,6 +100,7 @@ func TestParametersThatAreRefused(t *testing.T) {
 }
 
 func TestTokensThatAreRefused(t *testing.T) {
+	t.Parallel()
 	a := newAPI(t)
 	good := a.issuer.Token(nil)
 	header, payload, _ := strings.Cut(good, ".")
@@ -184,6 +186,7 @@ func claimsOf(t testing.TB, token string) string {
 }
 
 func TestPathsAndMethodsThatAreNotThere(t *testing.T) {
+	t.Parallel()
 	a := newAPI(t)
 	for _, path := range []string{"/", "/v1", "/v2/events", "/v1/events/", "/v1/events/x/y", "/docs/x/y", "/v1//events", "/../etc/passwd", "/v1/aggregates/a/b", "/metrics"} {
 		a.get(t, path).refused(t, http.StatusNotFound, "not_found", "")
@@ -201,6 +204,7 @@ func TestPathsAndMethodsThatAreNotThere(t *testing.T) {
 }
 
 func TestBodiesAndHeadersThatAreRefused(t *testing.T) {
+	t.Parallel()
 	a := newAPI(t)
 	for _, length := range []int64{2, -1} { // as it is told, and in chunks
 		r := a.request(t, "/v1/events")
@@ -232,6 +236,7 @@ func TestBodiesAndHeadersThatAreRefused(t *testing.T) {
 }
 
 func TestCorrelationIDs(t *testing.T) {
+	t.Parallel()
 	a := newAPI(t)
 	for sent, taken := range map[string]bool{
 		"order-551": true, "A.b_c:d-9": true, strings.Repeat("x", 128): true,

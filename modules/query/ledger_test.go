@@ -67,6 +67,7 @@ func (a *api) head(t testing.TB) (*log.Checkpoint, tlog.Hash) {
 // Programs that know transparency logs and nothing of us check our log over HTTP: every event is in it,
 // and it only grew.
 func TestOtherProgramsReadTheLog(t *testing.T) {
+	t.Parallel()
 	a := newAPI(t)
 	bulk(t, a, 0, 300, 1)
 	a.sign(t)
@@ -132,6 +133,7 @@ func (a *api) consistency(t testing.TB, from, to uint64) [][]byte {
 
 // Any sizes are proven, signed or not, up to the last signed one.
 func TestConsistencyOfAnySizes(t *testing.T) {
+	t.Parallel()
 	a := newAPI(t)
 	bulk(t, a, 0, 9, 1)
 	a.sign(t)
@@ -163,6 +165,7 @@ func TestConsistencyOfAnySizes(t *testing.T) {
 
 // A tile is there exactly when the signed size has it, under exactly one path.
 func TestTilesThatAreNotThere(t *testing.T) {
+	t.Parallel()
 	a := newAPI(t)
 	bulk(t, a, 0, 600, 1)
 	a.sign(t)
@@ -200,6 +203,7 @@ func TestTilesThatAreNotThere(t *testing.T) {
 
 // A log of which nothing was signed has nothing to see.
 func TestALogThatWasNeverSigned(t *testing.T) {
+	t.Parallel()
 	a := newAPI(t)
 	bulk(t, a, 0, 3, 1)
 	for _, log := range []string{"access", "events"} {
@@ -212,6 +216,7 @@ func TestALogThatWasNeverSigned(t *testing.T) {
 }
 
 func TestTheLedgersCredentials(t *testing.T) {
+	t.Parallel()
 	paths := []string{"checkpoint", "consistency?from=1&to=2", "tile/0/000.p/3"}
 	database := migratetest.Database(t)
 	for _, public := range []bool{false, true} {
@@ -246,6 +251,7 @@ func TestTheLedgersCredentials(t *testing.T) {
 }
 
 func TestACheckpointThatTheCallerHas(t *testing.T) {
+	t.Parallel()
 	a := newAPI(t)
 	bulk(t, a, 0, 3, 1)
 	a.sign(t)
@@ -261,6 +267,7 @@ func TestACheckpointThatTheCallerHas(t *testing.T) {
 
 // What never changes has a tag that never changes, and is not sent again to whoever has it.
 func TestTilesAndProofsThatTheCallerHas(t *testing.T) {
+	t.Parallel()
 	a := newAPI(t)
 	bulk(t, a, 0, 300, 1)
 	a.sign(t)

@@ -15,6 +15,7 @@ func told(n int, payload, metadata string) string {
 }
 
 func TestSearchByWhatEventsSay(t *testing.T) {
+	t.Parallel()
 	a := newAPI(t)
 	a.append(t,
 		told(1, `{"order":"A-17","lines":[{"sku":"x"},{"sku":"y"}],"open":true}`, `{"correlationId":"w-1","userId":"u-1","source":"shop"}`),
@@ -58,6 +59,7 @@ func TestSearchByWhatEventsSay(t *testing.T) {
 func pattern(json string) string { return "payload=" + url.QueryEscape(json) }
 
 func TestSearchAnswersTheFieldsThatAreWanted(t *testing.T) {
+	t.Parallel()
 	a := newAPI(t)
 	a.append(t, told(1, `{"a":{"b":"c, \"d\""}}`, `{"userId":"u-1"}`), told(2, `7`, `{}`))
 	got := a.get(t, "/v1/events?fields=position,payload,eventId&order=asc")
@@ -67,6 +69,7 @@ func TestSearchAnswersTheFieldsThatAreWanted(t *testing.T) {
 }
 
 func TestSearchCounts(t *testing.T) {
+	t.Parallel()
 	a := newAPI(t)
 	require.Contains(t, string(a.get(t, "/v1/events?count=exact").body), `"count":{"value":0,"capped":false}`)
 	a.append(t, told(1, `{}`, `{"userId":"u-1"}`), told(2, `7`, `{}`), told(3, `8`, `{"userId":"u-1"}`))

@@ -38,6 +38,7 @@ func (a *api) ask(t *testing.T, path string, into chan<- answer) {
 }
 
 func TestFeedWaits(t *testing.T) {
+	t.Parallel()
 	a := newAPI(t)
 	a.append(t, order(1, "Order", "x"))
 	answers := make(chan answer, 20)
@@ -65,6 +66,7 @@ func TestFeedWaits(t *testing.T) {
 }
 
 func TestPostgresAwayAndBack(t *testing.T) {
+	t.Parallel()
 	server := migratetest.Server(t)
 	a := startAPI(t, apiPool(t, server.URL()))
 	require.Equal(t, 200, a.get(t, "/v1/events").status)
@@ -83,6 +85,7 @@ func TestPostgresAwayAndBack(t *testing.T) {
 }
 
 func TestEachRequestIsLoggedAndCounted(t *testing.T) {
+	t.Parallel()
 	a := newAPI(t)
 	require.Contains(t, a.series(t), `/v1/events GET 200 0`, "there from the start")
 	r := a.request(t, "/v1/events?aggregateId=secret-value")

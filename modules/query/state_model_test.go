@@ -66,6 +66,7 @@ func applyChanges(t *testing.T, state map[string]any, changes []map[string]any) 
 }
 
 func TestStatesAndDiffsAreTheNaiveFold(t *testing.T) {
+	t.Parallel()
 	a := newAPI(t)
 	random := rand.New(rand.NewPCG(1, 2))
 	payloads := []string{`{"a":1}`, `{"a":2,"b":{"x":1}}`, `{"b":{"y":[1]}}`, `{"a":null}`, `{"b":null}`, `{"b":{"x":null}}`, `{"b":7}`, `{"c":{"d":{"e":true}}}`, `{"c":{"d":null}}`}

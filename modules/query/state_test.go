@@ -18,6 +18,7 @@ func change(n, version int, payload, metadata string) string {
 }
 
 func TestStateAndDiff(t *testing.T) {
+	t.Parallel()
 	a := newAPI(t)
 	// Stored in another order than they happened.
 	a.append(t, change(3, 4, `{"status":null,"paid":{"by":"card"}}`, `{}`))
@@ -64,6 +65,7 @@ func TestStateAndDiff(t *testing.T) {
 }
 
 func TestTrace(t *testing.T) {
+	t.Parallel()
 	a := newAPI(t)
 	by := func(cause string) string { return fmt.Sprintf(`{"correlationId":"w/1","causationId":%q}`, cause) }
 	a.append(t, change(9, 1, `{}`, `{"correlationId":"other"}`))
