@@ -102,9 +102,10 @@ func newAPIOn(t testing.TB, url string, a *api) *api {
 
 // settings are what a test may change of the API that it starts.
 type settings struct {
-	maxRequests  int
-	drain        time.Duration
-	publicLedger bool
+	maxRequests   int
+	drain         time.Duration
+	publicLedger  bool
+	snapshotEvery int
 }
 
 // startAPI serves the handlers over a pool until the test is over.
@@ -155,6 +156,7 @@ func (a *api) assemble(t testing.TB, pool *pgxpool.Pool, s settings) (run func(c
 	require.NoError(t, err)
 	handlers, err := query.NewHandlers(query.Options{
 		Reader: store.NewReader(store.ReaderOptions{Pool: pool}), MaxWaits: s.maxRequests / 2, Metrics: a.metrics,
+		SnapshotEvery: s.snapshotEvery,
 	})
 	require.NoError(t, err)
 	served := struct {

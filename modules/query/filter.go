@@ -75,7 +75,7 @@ func patternOf(text string) (pattern []byte, indexed bool, err error) {
 	for {
 		token, err := tokens.ReadToken()
 		if err != nil {
-			return pattern, indexed, nil // the pattern's end: it is JSON
+			return pattern, indexed, nil //nolint:nilerr // the pattern's end: it is JSON
 		}
 		kind, nth := tokens.StackIndex(tokens.StackDepth())
 		switch isName := kind == '{' && nth%2 == 1 && token.Kind() == '"'; {

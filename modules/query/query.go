@@ -6,6 +6,7 @@
 package query
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -23,8 +24,12 @@ const defaultLimit = 50
 
 // Options are what the handlers are made with.
 type Options struct {
-	Reader   Reader
-	State    fold.Options          // how states are folded
+	Reader Reader
+	State  fold.Options // how states are folded
+
+	// SnapshotEvery is after how many events of an aggregate its state is kept; 1,000 where 0.
+	SnapshotEvery int
+
 	MaxWaits int                   // how many feeds wait at once; half as many beyond them are held for a second
 	Metrics  prometheus.Registerer // may be nil
 }
@@ -38,6 +43,8 @@ type Handlers struct {
 	holds   chan struct{} // one for each that found no place to wait, and is held a moment
 	faults  evidenceFaults
 	rules   *fold.Rules // of states
+
+	snapshotEvery int
 }
 
 // NewHandlers makes the handlers. An error is a rule of states that can't work, or a metric that is there
@@ -53,7 +60,8 @@ func NewHandlers(o Options) (*Handlers, error) {
 	}
 	return &Handlers{
 		reader: o.Reader, head: newHeadWatch(o.Reader), rules: rules, faults: faults,
-		waits: make(chan struct{}, o.MaxWaits), holds: make(chan struct{}, o.MaxWaits/2),
+		snapshotEvery: cmp.Or(o.SnapshotEvery, snapshotEvery),
+		waits:         make(chan struct{}, o.MaxWaits), holds: make(chan struct{}, o.MaxWaits/2),
 	}, nil
 }
 

@@ -3,6 +3,7 @@ package query
 import (
 	"context"
 	"iter"
+	"time"
 
 	"audittrail/modules/event"
 	"audittrail/modules/ledger"
@@ -11,7 +12,7 @@ import (
 
 // Reader is what the handlers read: a [store.Reader], where each method says what it answers.
 type Reader interface {
-	eventReader
+	stateReader
 	traceReader
 	deadLetterReader
 	Offsets(ctx context.Context) ([]store.Accounting, error)
@@ -26,6 +27,12 @@ type eventReader interface {
 	Estimate(ctx context.Context, f store.Filter) (int64, error)
 	Feed(ctx context.Context, after int64, limit int) (store.FeedPage, error)
 	Export(ctx context.Context, f store.Filter, order store.Order, size int64) iter.Seq2[[]event.Stored, error]
+}
+
+type stateReader interface {
+	eventReader
+	Snapshot(ctx context.Context, of store.SnapshotOf, until time.Time) (store.Snapshot, bool, error)
+	SaveSnapshot(ctx context.Context, of store.SnapshotOf, s store.Snapshot) error
 }
 
 type traceReader interface {

@@ -53,6 +53,9 @@ func (m moment) end() time.Time {
 	return m.at.Add(time.Microsecond)
 }
 
+// isPartial says that the moment's events are not the first ones in the order of the fold.
+func (m moment) isPartial() bool { return m.version != math.MaxInt64 || m.position != math.MaxInt64 }
+
 // GetAggregateState answers an aggregate's state at a moment.
 func (h *Handlers) GetAggregateState(ctx context.Context, r httpapi.GetAggregateStateRequestObject) (httpapi.GetAggregateStateResponseObject, error) {
 	when, err := stateMoment(r.Params)
@@ -60,6 +63,9 @@ func (h *Handlers) GetAggregateState(ctx context.Context, r httpapi.GetAggregate
 		return nil, err
 	}
 	f := h.folding(r.Type, r.Id, when, false)
+	if err := f.resume(ctx, when); err != nil {
+		return nil, err
+	}
 	if err := f.run(ctx); err != nil {
 		return nil, err
 	}
@@ -111,16 +117,19 @@ func (h *Handlers) GetAggregateDiff(ctx context.Context, r httpapi.GetAggregateD
 	case from.at.After(to.at), from.version > to.version:
 		return nil, invalid("to", "must not be before from")
 	}
-	before := h.folding(r.Type, r.Id, from, false)
-	before.until, err = h.reader.Head(ctx)
-	if err != nil {
+	before, after := h.folding(r.Type, r.Id, from, false), h.folding(r.Type, r.Id, to, true)
+	for _, f := range []*folding{before, after} { // the events of both are known from one moment on
+		if err := f.resume(ctx, from); err != nil {
+			return nil, err
+		}
+	}
+	if before.until, err = h.reader.Head(ctx); err != nil {
 		return nil, err
 	}
+	after.until = before.until // both see the same events
 	if err := before.run(ctx); err != nil {
 		return nil, err
 	}
-	after := h.folding(r.Type, r.Id, to, true)
-	after.until = before.until // both see the same events
 	if err := after.run(ctx); err != nil {
 		return nil, err
 	}
@@ -153,7 +162,9 @@ func diffMoment(field, text string) (moment, jsontext.Value, error) {
 
 // folding is a fold of an aggregate's events, read page by page.
 type folding struct {
-	reader   eventReader
+	reader   stateReader
+	rules    *fold.Rules
+	changes  bool
 	filter   store.Filter
 	when     moment
 	until    int64 // the last position that is part of the answer; -1 where it is not known yet
@@ -164,12 +175,15 @@ type folding struct {
 	top      int32     // the greatest version there is, also beyond the moment
 	held     []event.Stored
 	bytes    int // of held
+	every    int // after how many events the state is kept; 0 for never
+	kept     int // how many events the last state that is kept has
 }
 
 func (h *Handlers) folding(aggregateType, id string, when moment, changes bool) *folding {
 	return &folding{
 		reader: h.reader, filter: store.Filter{AggregateType: aggregateType, AggregateID: id, To: when.end()},
 		when: when, until: -1, fold: fold.New(h.rules, changes), position: -1,
+		rules: h.rules, changes: changes, every: h.snapshotEvery,
 	}
 }
 
@@ -242,6 +256,7 @@ func (f *folding) release(ctx context.Context) error {
 	}
 	clear(f.held)
 	f.held, f.bytes = f.held[:0], 0
+	f.keep(ctx)
 	return nil
 }
 

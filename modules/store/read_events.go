@@ -91,11 +91,15 @@ func (r *Reader) search(ctx context.Context, conn *pgx.Conn, f Filter, from, to 
 
 // overSpans selects the events of the spans, in the order of the answer.
 func overSpans(spans []span, where *conditions, order Order, limit int) *selection {
-	s := &selection{where: where, order: order.sql(), limit: limit}
-	for _, span := range spans {
-		s.branches = append(s.branches, span.condition())
+	return &selection{branches: conditionsOf(spans), where: where, order: order.sql(), limit: limit}
+}
+
+func conditionsOf(spans []span) []string {
+	all := make([]string, len(spans))
+	for i, s := range spans {
+		all[i] = s.condition()
 	}
-	return s
+	return all
 }
 
 // sql is the order as ORDER BY has it.

@@ -2,8 +2,8 @@ package store_test
 
 import (
 	"context"
-	"fmt"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
@@ -100,20 +100,31 @@ func TestScanBudget(t *testing.T) {
 		SELECT 'events', b * 16384, b + 1, 16384, now(), '2021-01-01', '2022-01-01', decode(repeat('00', 32 * 16384), 'hex') FROM generate_series(0, 13) b;
 		INSERT INTO event_values SELECT 'source', 'rare', m FROM generate_series(timestamptz '2021-01-01', '2021-12-01', '1 month') m`)
 	require.NoError(t, err)
+	r := s.readerOf(t, store.ReaderOptions{ScanBudget: 4 * time.Millisecond})
 	for _, order := range []store.Order{store.Ascending, store.Descending} {
-		r := s.readerOf(t, store.ReaderOptions{ScanBudget: 4e6})
-		found, pages, page := 0, 0, store.Page{Limit: 10, Order: order}
-		for {
-			got, err := r.Events(t.Context(), store.Filter{Source: "rare"}, page)
-			require.NoError(t, err)
-			found, pages = found+len(got.Items), pages+1
-			if got.Next == "" {
+		most := 0
+		for range 20 { // on a busy machine the scan may be done before the server is asked to cancel it
+			most = max(most, pagesOfRare(t, r, order))
+			if most > 1 {
 				break
 			}
-			require.NotEqual(t, page.Cursor, got.Next, "it moves on")
-			page.Cursor = got.Next
 		}
-		require.Equal(t, 5, found)
-		require.Greater(t, pages, 1, fmt.Sprint("200,000 rows in 4 ms, order ", order))
+		require.Greater(t, most, 1, "200,000 rows in 4 ms, order %v", order)
+	}
+}
+
+// pagesOfRare answers how many pages the search for the five events from source rare had.
+func pagesOfRare(t *testing.T, r *store.Reader, order store.Order) int {
+	t.Helper()
+	found, page := 0, store.Page{Limit: 10, Order: order}
+	for pages := 1; ; pages++ {
+		got, err := r.Events(t.Context(), store.Filter{Source: "rare"}, page)
+		require.NoError(t, err)
+		if found += len(got.Items); got.Next == "" {
+			require.Equal(t, 5, found)
+			return pages
+		}
+		require.NotEqual(t, page.Cursor, got.Next, "it moves on")
+		page.Cursor = got.Next
 	}
 }

@@ -44,7 +44,10 @@ func (o Options) Validate() error {
 }
 
 // Rules are compiled rules. They are safe for concurrent use.
-type Rules struct{ rules []rule }
+type Rules struct {
+	options Options
+	rules   []rule
+}
 
 type rule struct {
 	aggregateType, eventType string
@@ -54,7 +57,7 @@ type rule struct {
 
 // NewRules compiles rules. Its errors name the keys below `state`.
 func NewRules(o Options) (*Rules, error) {
-	r := &Rules{}
+	r := &Rules{options: o}
 	var errs []error
 	for i, given := range o.Rules {
 		compiled, key, detail := newRule(given)

@@ -1,0 +1,3 @@
+BEGIN;
+DROP TABLE state_snapshots;
+COMMIT;
