@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"log/slog"
+	"strings"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -23,6 +24,10 @@ func (b bridge) Level() kgo.LogLevel {
 	return kgo.LogLevelError
 }
 
+// tooLarge begins what the client says of a batch that the Unpacker leaves to FetchBatch. Nothing is wrong then, and
+// its advice, to skip the batch, would lose records.
+const tooLarge = "batch decompresses larger than"
+
 func (b bridge) Log(level kgo.LogLevel, msg string, keyvals ...any) {
 	to := slog.LevelDebug
 	switch level {
@@ -30,6 +35,9 @@ func (b bridge) Log(level kgo.LogLevel, msg string, keyvals ...any) {
 		to = slog.LevelError
 	case kgo.LogLevelWarn:
 		to = slog.LevelWarn
+	}
+	if strings.HasPrefix(msg, tooLarge) {
+		to = slog.LevelDebug
 	}
 	b.log.Log(context.Background(), to, "kafka: "+msg, keyvals...)
 }
