@@ -11,12 +11,12 @@ import (
 	"audittrail/platform/kafka"
 )
 
-// attend looks at what went wrong in a poll. It returns the batches that the client would not unpack.
-func (p *poller) attend(ctx context.Context, fetches kgo.Fetches) (large []*kgo.ErrDecompressTooLarge) {
+// attend looks at what went wrong in a poll. It notes the batches that the client would not unpack.
+func (p *poller) attend(ctx context.Context, fetches kgo.Fetches) {
 	fetches.EachError(func(topic string, partition int32, err error) {
 		var batch *kgo.ErrDecompressTooLarge
 		if errors.As(err, &batch) {
-			large = append(large, batch)
+			p.large = append(p.large, batch)
 			return
 		}
 		if errors.Is(err, kafka.ErrNoRoom) || ctx.Err() != nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, kgo.ErrClientClosed) {
@@ -34,7 +34,6 @@ func (p *poller) attend(ctx context.Context, fetches kgo.Fetches) (large []*kgo.
 		}
 		p.attendPartition(ctx, kafka.TopicPartition{Topic: topic, Partition: partition}, err)
 	})
-	return large
 }
 
 func (p *poller) attendPartition(ctx context.Context, at kafka.TopicPartition, err error) {
@@ -55,9 +54,11 @@ func (p *poller) attendPartition(ctx context.Context, at kafka.TopicPartition, e
 	case errors.As(err, &protocol):
 		p.rest(at, err)
 	default:
-		// What can't be parsed now will not be parsed later; what comes after it must not be taken
-		// for all there is.
-		p.stopPartition(at, "its log can't be read: "+err.Error())
+		// What the client can't parse it will not parse later. What comes after it must not be taken for all there is.
+		if l := p.leases.of(at); l != nil && !l.ended.Load() {
+			p.log.Warn("the client can't read a batch; reading it record by record", "topic", at.Topic, "partition", at.Partition, "offset", l.next, "error", err)
+			p.inbox.put(takeOver{l, l.next})
+		}
 	}
 }
 

@@ -12,9 +12,9 @@ import (
 // errLeaseEnded ends the reading of a large batch.
 var errLeaseEnded = errors.New("the partition was given up")
 
-// readLarge reads a batch that the client would not unpack, because it takes more than
-// kafka.MaxUnpackedBatch: record by record, each chunk within the budget, so that memory stays bounded
-// whatever the batch unpacks to. The other partitions wait meanwhile.
+// readLarge reads a batch that the client does not read, record by record, each chunk within the budget: because it
+// takes more than kafka.MaxUnpackedBatch, and memory has to stay bounded whatever it unpacks to, or because something
+// in it is malformed. The other partitions wait meanwhile.
 //
 // The client has stopped fetching the partition. It goes on behind the batch, or, where the batch could
 // not be fetched, with the batch once more.
@@ -24,13 +24,17 @@ func (p *poller) readLarge(ctx, appending context.Context, batch *kgo.ErrDecompr
 	if l == nil || l.ended.Load() || p.status.isStopped(at) {
 		return
 	}
-	err := p.dispatchLarge(ctx, appending, l, max(l.next, batch.Offset))
+	behind, err := p.dispatchLarge(ctx, appending, l, max(l.next, batch.Offset))
 	switch {
-	case err == nil:
+	case err == nil, errors.Is(err, kafka.ErrNoBatch):
 	case l.ended.Load() || ctx.Err() != nil || appending.Err() != nil:
 		return
+	case errors.Is(err, kafka.ErrUnpackable) && l.acked.Load() == l.next:
+		p.stopPartition(at, unreadable(at, l.next, max(behind, batch.NextOffset), err))
+		return
 	case errors.Is(err, kafka.ErrUnpackable):
-		p.stopPartition(at, unreadable(at, l.next, batch.NextOffset, err))
+		// What was read before the damage is still to be stored: the command that passes the batch would pass it too.
+		p.inbox.putLater(reread{l, batch}, pollWait)
 		return
 	default:
 		p.rest(at, err)
@@ -38,13 +42,18 @@ func (p *poller) readLarge(ctx, appending context.Context, batch *kgo.ErrDecompr
 	p.inbox.put(refetch{l})
 }
 
-// dispatchLarge fetches the batch that holds an offset and dispatches its records from there on.
-func (p *poller) dispatchLarge(ctx, appending context.Context, l *lease, offset int64) error {
+// dispatchLarge fetches the batch that holds an offset and dispatches its records from there on. behind is the offset
+// behind the batch, as far as that is known.
+func (p *poller) dispatchLarge(ctx, appending context.Context, l *lease, offset int64) (behind int64, err error) {
 	fetching, cancel := context.WithTimeout(ctx, retryPartition)
 	defer cancel()
+	behind = offset + 1
 	batch, err := kafka.FetchBatch(fetching, p.control, l.topicID, l.at(), offset)
+	if batch != nil {
+		behind = max(behind, batch.Next)
+	}
 	if err != nil {
-		return err
+		return behind, err
 	}
 	c := newCutter(l, p.options)
 	if !batch.Aborted && !batch.Control {
@@ -61,7 +70,7 @@ func (p *poller) dispatchLarge(ctx, appending context.Context, l *lease, offset 
 	if last := c.end(); last != nil {
 		err = errors.Join(err, p.dispatchUnder(appending, last))
 	}
-	return err
+	return behind, err
 }
 
 // dispatchUnder dispatches a chunk as long as its lease stands.

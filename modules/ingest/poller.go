@@ -25,6 +25,7 @@ type poller struct {
 	*pipeline
 	resting map[kafka.TopicPartition]time.Time // paused until then, after an error that may pass
 	stale   map[kafka.TopicPartition]time.Time // since when the client has another topic's id
+	large   []*kgo.ErrDecompressTooLarge       // batches to be read by readLarge
 }
 
 // It polls until ctx ends; what has been polled is still handed on then, until appending ends.
@@ -44,9 +45,8 @@ func (p *poller) run(ctx, appending context.Context) {
 		}
 		p.resume()
 		p.consumer.AllowRebalance()
-		var large []*kgo.ErrDecompressTooLarge
 		if !slept { // else what went wrong did so a while ago, and every partition begins anew
-			large = p.attend(ctx, fetches)
+			p.attend(ctx, fetches)
 		}
 		slept = false
 		for _, c := range chunks {
@@ -54,6 +54,8 @@ func (p *poller) run(ctx, appending context.Context) {
 				return
 			}
 		}
+		large := p.large
+		p.large = nil
 		for _, batch := range large {
 			p.readLarge(ctx, appending, batch)
 		}

@@ -96,10 +96,44 @@ func (r reposition) carryOut(ctx context.Context, p *poller) {
 // refetch fetches a partition again from where its lease stands: the client has stopped fetching it.
 type refetch struct{ lease *lease }
 
-func (r refetch) carryOut(_ context.Context, p *poller) {
-	if !r.lease.ended.Load() {
-		p.seekAgain(r.lease.at(), r.lease.next)
+func (r refetch) carryOut(ctx context.Context, p *poller) {
+	if r.lease.ended.Load() {
+		return
 	}
+	at := r.lease.at()
+	p.seekAgain(at, r.lease.next)
+	if _, resting := p.resting[at]; !resting {
+		resume{at}.carryOut(ctx, p)
+	}
+}
+
+// reread has the poller read a batch by itself, which the client does not read.
+type reread struct {
+	lease *lease
+	batch *kgo.ErrDecompressTooLarge
+}
+
+func (r reread) carryOut(_ context.Context, p *poller) {
+	if p.leases.of(r.lease.at()) == r.lease {
+		p.large = append(p.large, r.batch)
+	}
+}
+
+// takeOver has the poller read the next batch of a partition by itself, because the client failed to from that
+// offset on. The client drops what it has of the partition.
+type takeOver struct {
+	lease *lease
+	from  int64
+}
+
+func (r takeOver) carryOut(_ context.Context, p *poller) {
+	at := r.lease.at()
+	if p.leases.of(at) != r.lease || r.lease.ended.Load() || r.lease.next != r.from || p.status.isStopped(at) {
+		return
+	}
+	p.consumer.PauseFetchPartitions(map[string][]int32{at.Topic: {at.Partition}})
+	p.seekAgain(at, r.from)
+	p.large = append(p.large, &kgo.ErrDecompressTooLarge{Topic: at.Topic, Partition: at.Partition, Offset: r.from, NextOffset: r.from + 1})
 }
 
 // seekAgain seeks also where the client believes to be at the offset already: it leaves out such an offset, even if

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
 
@@ -26,7 +27,11 @@ type Batch struct {
 	packed  []byte
 }
 
-// FetchBatch asks the partition's leader for the batch that holds the offset, or the next one after it.
+// ErrNoBatch says that the log of a partition holds no batch from an offset on that may be read yet.
+var ErrNoBatch = errors.New("the broker sent no batch")
+
+// FetchBatch asks the partition's leader for the batch that holds the offset, or the next one after it. Beside
+// ErrUnpackable it may return the batch too, of which only the offsets mean anything then.
 func FetchBatch(ctx context.Context, client *kgo.Client, topicID [16]byte, at TopicPartition, offset int64) (*Batch, error) {
 	leader, err := leaderOf(ctx, client, at)
 	if err != nil {
@@ -86,7 +91,7 @@ func fetchRequest(topicID [16]byte, at TopicPartition, offset int64) *kmsg.Fetch
 	t.Partitions = append(t.Partitions, p)
 	req := kmsg.NewPtrFetchRequest()
 	req.MaxWaitMillis = 500
-	req.MinBytes = 1
+	req.MinBytes = 0       // it does not wait for a batch
 	req.IsolationLevel = 1 // read committed, which also tells of aborted transactions
 	req.Topics = append(req.Topics, t)
 	return req
@@ -106,7 +111,7 @@ const (
 func firstBatch(p *kmsg.FetchResponseTopicPartition, offset int64) (*Batch, error) {
 	in := p.RecordBatches
 	if len(in) < batchHeadBytes {
-		return nil, fmt.Errorf("fetch offset %d: the broker sent no batch", offset)
+		return nil, fmt.Errorf("fetch offset %d: %w", offset, ErrNoBatch)
 	}
 	if in[16] != currentMagic {
 		return nil, fmt.Errorf("%w: its format is that of Kafka before 0.11", ErrUnpackable)
@@ -120,13 +125,13 @@ func firstBatch(p *kmsg.FetchResponseTopicPartition, offset int64) (*Batch, erro
 	if err := b.ReadFrom(in); err != nil {
 		return nil, fmt.Errorf("%w: its head is malformed", ErrUnpackable)
 	}
-	if crc := crc32.Checksum(in[crcEnd:], castagnoli); crc != uint32(b.CRC) {
-		return nil, fmt.Errorf("%w: its checksum is wrong", ErrUnpackable)
-	}
 	batch := &Batch{
 		First: b.FirstOffset, Next: b.FirstOffset + int64(b.LastOffsetDelta) + 1, LeaderEpoch: b.PartitionLeaderEpoch,
 		Control: b.Attributes&controlBatch != 0,
 		records: b.NumRecords, codec: kgo.CompressionCodecType(b.Attributes & codecMask), packed: b.Records,
+	}
+	if crc := crc32.Checksum(in[crcEnd:], castagnoli); crc != uint32(b.CRC) {
+		return batch, fmt.Errorf("%w: its checksum is wrong", ErrUnpackable)
 	}
 	if b.Attributes&transactional != 0 && !batch.Control {
 		for _, t := range p.AbortedTransactions {

@@ -114,6 +114,16 @@ func TestABatchThatIsCutOffIsUnpackable(t *testing.T) {
 	}
 }
 
+// Of a batch that is damaged it is still told where it ends: somebody may want to go on there.
+func TestABatchWithAWrongChecksumTellsItsEnd(t *testing.T) {
+	b := kmsg.RecordBatch{FirstOffset: 7, Magic: 2, LastOffsetDelta: 4, NumRecords: 5, Records: []byte("damaged")}
+	b.Length = int32(len(b.AppendTo(nil)) - 12)
+	got, err := firstBatch(&kmsg.FetchResponseTopicPartition{RecordBatches: b.AppendTo(nil)}, 9)
+	if !errors.Is(err, ErrUnpackable) || got == nil || got.Next != 12 {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
 // The window of a zstd frame says how much a stream has to hold. Compressors at their highest levels make it
 // 128 MiB whatever the content.
 func TestALargeZstdWindowNeedsNoLargeMemory(t *testing.T) {

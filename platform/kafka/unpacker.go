@@ -65,9 +65,9 @@ func (u *Unpacker) Decompress(src []byte, codec kgo.CompressionCodecType) ([]byt
 		// What does not fit in and what is malformed can't be told apart: zstd reports both alike.
 		return nil, kgo.ErrMaxDecompress
 	}
-	records := recordsCost(unpacked)
+	records, whole := recordsCost(unpacked)
 	cost := int64(len(unpacked)) + records
-	if cost > MaxUnpackedBatch {
+	if cost > MaxUnpackedBatch || !whole { // the client passes by, without a word, what is behind a malformed record
 		return nil, kgo.ErrMaxDecompress
 	}
 	if records == 0 { // nothing, or a format of before Kafka 0.11, which the client never gives back
@@ -121,44 +121,47 @@ func (u *Unpacker) Release() {
 }
 
 // recordsCost is what the client takes for the records of an unpacked batch beside their bytes. The
-// formats before Kafka 0.11 cost nothing: they begin with a zero, which is no length of a record.
-func recordsCost(in []byte) int64 {
+// formats before Kafka 0.11 cost nothing: they begin with a zero, which is no length of a record. whole is false
+// where a record is malformed.
+func recordsCost(in []byte) (cost int64, whole bool) {
 	const shortest = 6 // bytes of a record
-	cost := int64(0)
 	for len(in) > 0 {
 		length, used := binary.Varint(in)
 		if used <= 0 || length < shortest || length > int64(len(in)-used) {
-			break
+			return cost, cost == 0
 		}
-		body := in[used : used+int(length)]
-		cost += int64(unsafe.Sizeof(kgo.Record{})) + headerCost*headerCount(body)
+		headers, ok := headerCount(in[used : used+int(length)])
+		if !ok {
+			return cost, false
+		}
+		cost += int64(unsafe.Sizeof(kgo.Record{})) + headerCost*headers
 		in = in[used+int(length):]
 	}
-	return cost
+	return cost, true
 }
 
-// headerCount reads past the attributes, the two deltas, the key and the value.
-func headerCount(body []byte) int64 {
+// headerCount reads past the attributes, the two deltas, the key and the value. ok is false where they are malformed.
+func headerCount(body []byte) (count int64, ok bool) {
 	at := 1
 	for range 2 {
 		_, used := binary.Varint(body[at:])
 		if used <= 0 {
-			return 0
+			return 0, false
 		}
 		at += used
 	}
 	for range 2 {
 		length, used := binary.Varint(body[at:])
 		if used <= 0 || length > int64(len(body)-at-used) {
-			return 0
+			return 0, false
 		}
 		at += used + int(max(length, 0))
 	}
 	count, used := binary.Varint(body[at:])
-	if used <= 0 {
-		return 0
+	if used <= 0 || count < 0 || count > int64(len(body)) {
+		return 0, false
 	}
-	return max(0, min(count, int64(len(body))))
+	return count, true
 }
 
 // unpacking is what one unpacking needs, used again and again.
