@@ -89,6 +89,13 @@ Kafka does not answer, the status is 1 if kafka.brokers was given; else only a l
 	return c
 }
 
+// takeYourTime sets no time limits, whatever the login or the database has as default: reading everything takes what
+// it takes.
+func takeYourTime(config *pgx.ConnConfig) {
+	config.RuntimeParams["statement_timeout"] = "0"
+	config.RuntimeParams["idle_in_transaction_session_timeout"] = "0"
+}
+
 // openForReading connects in the role that reads, to a database whose schema is ours.
 func openForReading(c *cobra.Command, url string) (*pgx.Conn, error) {
 	config, err := postgres.Parse(url)
@@ -97,6 +104,8 @@ func openForReading(c *cobra.Command, url string) (*pgx.Conn, error) {
 	}
 	config.RuntimeParams["role"] = reconcileRole
 	config.RuntimeParams["application_name"] = "audittrail-reconcile"
+	config.RuntimeParams["search_path"] = "public, pg_temp" // whatever the database's own setting is
+	takeYourTime(config)
 	conn, err := pgx.ConnectConfig(c.Context(), config)
 	if err != nil {
 		return nil, fmt.Errorf("connect to postgres.url: %w", err)

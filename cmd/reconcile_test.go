@@ -39,6 +39,19 @@ func TestReconcileSaysThatAllIsAccountedFor(t *testing.T) {
 	require.Regexp(t, `orders\s+0\s+0\s+10\s+10\s+0\s+3\s+0\s+7`, out)
 }
 
+// Settings of the database change neither which tables are meant nor how long reading them may take.
+func TestReconcileAndVerifyMindNoSettingsOfTheDatabase(t *testing.T) {
+	url := ranges(t, offsetsAndRange+rangeOfTheRest+`
+		DO $$ BEGIN
+			EXECUTE format('ALTER DATABASE %I SET search_path = pg_catalog', current_database());
+			EXECUTE format('ALTER DATABASE %I SET statement_timeout = %L', current_database(), '1ms');
+		END $$`)
+	_, errs, status := call(t, "reconcile", "--postgres.url", url)
+	require.Equal(t, 0, status, errs)
+	_, errs, _ = call(t, "verify", "--database", "--postgres.url", url)
+	require.NotContains(t, errs, "timeout")
+}
+
 func TestReconcileNamesADiscrepancyAndFails(t *testing.T) {
 	url := ranges(t, offsetsAndRange)
 	out, errs, status := call(t, "reconcile", "--postgres.url", url)

@@ -259,6 +259,7 @@ func connectForVerifying(ctx context.Context, url string) (func(context.Context)
 	config.RuntimeParams["role"] = reconcileRole
 	config.RuntimeParams["application_name"] = "audittrail-verify"
 	config.RuntimeParams["search_path"] = "pg_catalog, pg_temp" // whatever the database's own setting is
+	takeYourTime(config)
 	connect := func(ctx context.Context) (*pgx.Conn, error) {
 		conn, err := pgx.ConnectConfig(ctx, config.Copy())
 		if err != nil {
