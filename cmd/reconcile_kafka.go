@@ -33,11 +33,12 @@ type kafkaSide struct {
 	Checked bool     `json:"checked"`          // all of it
 	Why     string   `json:"reason,omitempty"` // why not
 	Gone    []string `json:"gone"`             // topics that the event store knows and Kafka does not have
+	Missing []string `json:"missing"`          // topics that kafka.topics names, and that neither of them knows
 }
 
 // newKafkaSide reads where the logs begin. That must be before the accounting is read: see store.CompareKafka.
 func newKafkaSide(c *cobra.Command, cfg app.Config, conn *pgx.Conn) (*kafkaSide, error) {
-	k := &kafkaSide{given: cfg.IsSet("kafka.brokers"), Gone: []string{}}
+	k := &kafkaSide{given: cfg.IsSet("kafka.brokers"), Gone: []string{}, Missing: []string{}}
 	for _, topic := range cfg.Kafka.Topics {
 		if !kafka.IsPattern(topic) {
 			k.named = append(k.named, topic)
@@ -111,6 +112,7 @@ func (k *kafkaSide) compare(ctx context.Context, conn *pgx.Conn, r *audit.Reconc
 	for _, topic := range k.logs.Missing {
 		id, ok := positions.Admitted[topic]
 		if !ok {
+			k.Missing = append(k.Missing, topic)
 			continue
 		}
 		k.Gone = append(k.Gone, topic)
@@ -141,6 +143,9 @@ func (k *kafkaSide) words(r *audit.Reconciliation) string {
 	}
 	for _, topic := range k.Gone {
 		fmt.Fprintf(&b, "Topic %s is not in Kafka any more; its accounting stays as it is.\n", topic)
+	}
+	for _, topic := range k.Missing {
+		fmt.Fprintf(&b, "Topic %s, which kafka.topics names, does not exist in Kafka: is its name right?\n", topic)
 	}
 	return b.String()
 }

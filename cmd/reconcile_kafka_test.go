@@ -105,6 +105,7 @@ type reconciled struct {
 		Checked bool
 		Reason  string
 		Gone    []string
+		Missing []string
 	}
 }
 
@@ -202,8 +203,9 @@ func TestReconcileLooksAtTopicsThatAreConfigured(t *testing.T) {
 			require.Equal(t, "kafka_unknown_partition", r.Discrepancies[0].Check)
 			require.Equal(t, other, r.Discrepancies[0].Topic)
 		}
-		_, _, status := l.reconcile(t, "--kafka.topics", "none-"+l.topic)
+		r, _, status := l.reconcile(t, "--kafka.topics", "none-"+l.topic)
 		require.Equal(t, 0, status, "what was never read and is not there lacks nothing")
+		require.Equal(t, []string{"none-" + l.topic}, r.Kafka.Missing, "but its name may be wrong")
 	})
 }
 
