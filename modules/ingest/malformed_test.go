@@ -10,7 +10,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"audittrail/modules/migrate/migratetest"
 	"audittrail/platform/kafka"
+	"audittrail/platform/kafkatest"
 )
 
 // rawBatch writes a batch whose records are given as bytes. Only a fake broker takes what is malformed.
@@ -81,4 +83,30 @@ func TestAMalformedRecordStopsItsPartitionWithTheCommandThatPassesIt(t *testing.
 			p.recovers(topic)
 		})
 	}
+}
+
+// A broker's disk changes a byte of a batch that it has taken in order. What lies before the damage is stored, and
+// the batch's own records are passed by with a command.
+func TestADamagedBatchStopsItsPartition(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("starts a Kafka of its own")
+	}
+	kafka := kafkatest.Start(t)
+	b, st := connect(t, kafka.Brokers), newRealStore(t, migratetest.Database(t))
+	topic := b.topic(unique("orders"), 1)
+	for from := 0; from < 30; from += 10 {
+		b.produce(topic, 0, padded(from, 900), padded(from+1, 900))
+	}
+	kafka.Damage(topic, "order-10")
+	p := start(t, b, st, []string{topic}, st.setup())
+	p.stopsFor(topic, 0, "offset 2 can't be read: the batch can't be unpacked: its checksum is wrong; to go on behind the batch, run 'audittrail topics admit "+topic+" --partition 0 --from 4")
+	if n := st.events(); n != 2 {
+		t.Errorf("%d events before the damage, want 2", n)
+	}
+	st.admit(topic, 4)
+	eventually(t, "the events behind the damage", func() bool { return st.events() == 4 })
+	p.recovers(topic)
+	p.stop()
+	st.balanced()
 }

@@ -1,6 +1,9 @@
 package kafkatest
 
 import (
+	"bytes"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 )
@@ -20,4 +23,27 @@ func (k *Kafka) Snapshot() (restore func()) {
 			return os.CopyFS(data, os.DirFS(kept))
 		})
 	}
+}
+
+// Damage changes a byte in the log of partition 0 of a topic, where text stands first, as a failing disk does. A
+// broker does not look at it again.
+func (k *Kafka) Damage(topic, text string) {
+	k.t.Helper()
+	segment := filepath.Join(k.own().Data(), topic+"-0", "00000000000000000000.log")
+	k.must("damage", func() error {
+		content, err := os.ReadFile(segment)
+		if err != nil {
+			return err
+		}
+		at := bytes.Index(content, []byte(text))
+		if at < 0 {
+			return fmt.Errorf("%s does not hold %q", segment, text)
+		}
+		file, err := os.OpenFile(segment, os.O_WRONLY, 0)
+		if err != nil {
+			return err
+		}
+		_, err = file.WriteAt([]byte{content[at] ^ 1}, int64(at))
+		return errors.Join(err, file.Close())
+	})
 }
