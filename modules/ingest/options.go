@@ -18,7 +18,7 @@ type Options struct {
 	DLQCreate        bool          `key:"dlq_create" default:"true" help:"create dead-letter topics that are missing"`
 	MaxBatchEvents   int           `key:"max_batch_events" default:"4000" help:"most events of one append"`
 	MaxBatchBytes    int64         `key:"max_batch_bytes" default:"4194304" help:"bytes of records at which a batch is appended"`
-	MaxRecordBytes   int           `key:"max_record_bytes" default:"1048576" help:"longest value of a record that can become an event; longer ones are dead letters"`
+	MaxRecordBytes   int           `key:"max_record_bytes" default:"1048576" help:"longest value of a record that can become an event; longer ones are dead letters. Ingest takes about 150 MiB of memory, and five times what this is set to beyond 1 MiB"`
 	MaxDepth         int           `key:"max_depth" default:"64" help:"deepest nesting of a record; the event itself is 1"`
 	MaxFuture        time.Duration `key:"max_future" default:"24h" help:"how far an event's timestamp may lie in the future"`
 	MaxFetchBytes    int           `key:"max_fetch_bytes" default:"4194304" help:"bytes asked of a broker in one fetch, as they are stored there (compressed)"`
