@@ -27,7 +27,7 @@ func table(c Config) []role {
 			{Name: "breaker", Role: "", MaxConns: 2, StatementTimeout: stall},
 		}},
 		{"api", needs{tokens: true, listens: true}, apiRole, []postgres.PoolOptions{
-			{Name: "api", Role: "audittrail_api", MaxConns: conns, StatementTimeout: 10 * time.Second, Parameters: inOrder()},
+			{Name: "api", Role: "audittrail_api", MaxConns: conns, LockTimeout: stall, StatementTimeout: 10 * time.Second, Parameters: inOrder()},
 		}},
 		{"maintain", needs{}, maintainRole, []postgres.PoolOptions{
 			{Name: "maintain", Role: "audittrail_maintain", MaxConns: 2, LockTimeout: stall},

@@ -117,6 +117,7 @@ func (r *Reader) read(ctx context.Context, what string, f func(context.Context, 
 
 var (
 	errAway      = errs.New(errs.Unavailable, "unavailable", "the event store can't be reached right now; try again later")
+	errLocked    = errs.New(errs.Unavailable, "unavailable", "the event store is locked right now; try again later")
 	errExpensive = errs.New(errs.TooExpensive, "query_too_expensive",
 		"the search takes longer than is granted; narrow it, for example by from and to or by an aggregate")
 )
@@ -142,6 +143,8 @@ func publicError(ctx context.Context, closed bool, err error) error {
 		return err
 	case pg.Code == "57014": // query_canceled, by statement_timeout
 		return errExpensive.Because(err)
+	case pg.Code == "55P03": // lock_not_available, by lock_timeout: asking for less would not help
+		return errLocked.Because(err)
 	case strings.HasPrefix(pg.Code, "08"), strings.HasPrefix(pg.Code, "57P"), strings.HasPrefix(pg.Code, "53"):
 		return errAway.Because(err)
 	default:

@@ -260,6 +260,22 @@ func flip(cursor string) string {
 	return cursor[:5] + string(c) + cursor[6:]
 }
 
+// Who waits for somebody else's lock can't narrow anything.
+func TestReadOfALockedTableIsNotTooExpensive(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	pool := openAPIPool(t, s.url, "10s")
+	_, err := pool.Exec(t.Context(), "SET lock_timeout = '50ms'") // of the one connection that there is
+	require.NoError(t, err)
+	tx, err := s.owner.Begin(t.Context())
+	require.NoError(t, err)
+	defer tx.Rollback(t.Context()) //nolint:errcheck // the database goes with it
+	_, err = tx.Exec(t.Context(), "LOCK TABLE events IN ACCESS EXCLUSIVE MODE")
+	require.NoError(t, err)
+	_, err = store.NewReader(store.ReaderOptions{Pool: pool}).Events(t.Context(), store.Filter{}, store.Page{Limit: 1})
+	require.Equal(t, errs.Unavailable, errs.Of(err).Kind, err)
+}
+
 func TestReadTooExpensive(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
