@@ -26,7 +26,7 @@ func (p *poller) readLarge(ctx, appending context.Context, batch *kgo.ErrDecompr
 	}
 	behind, err := p.dispatchLarge(ctx, appending, l, max(l.next, batch.Offset))
 	switch {
-	case err == nil, errors.Is(err, kafka.ErrNoBatch):
+	case err == nil:
 	case l.ended.Load() || ctx.Err() != nil || appending.Err() != nil:
 		return
 	case errors.Is(err, kafka.ErrUnpackable) && l.acked.Load() == l.next:

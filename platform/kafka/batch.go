@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"hash/crc32"
 
@@ -26,9 +25,6 @@ type Batch struct {
 	codec   kgo.CompressionCodecType
 	packed  []byte
 }
-
-// ErrNoBatch says that the log of a partition holds no batch from an offset on that may be read yet.
-var ErrNoBatch = errors.New("the broker sent no batch")
 
 // FetchBatch asks the partition's leader for the batch that holds the offset, or the next one after it. Beside
 // ErrUnpackable it may return the batch too, of which only the offsets mean anything then.
@@ -91,7 +87,7 @@ func fetchRequest(topicID [16]byte, at TopicPartition, offset int64) *kmsg.Fetch
 	t.Partitions = append(t.Partitions, p)
 	req := kmsg.NewPtrFetchRequest()
 	req.MaxWaitMillis = 500
-	req.MinBytes = 0       // it does not wait for a batch
+	req.MinBytes = 1
 	req.IsolationLevel = 1 // read committed, which also tells of aborted transactions
 	req.Topics = append(req.Topics, t)
 	return req
@@ -111,7 +107,7 @@ const (
 func firstBatch(p *kmsg.FetchResponseTopicPartition, offset int64) (*Batch, error) {
 	in := p.RecordBatches
 	if len(in) < batchHeadBytes {
-		return nil, fmt.Errorf("fetch offset %d: %w", offset, ErrNoBatch)
+		return nil, fmt.Errorf("fetch offset %d: the broker sent no batch", offset)
 	}
 	if in[16] != currentMagic {
 		return nil, fmt.Errorf("%w: its format is that of Kafka before 0.11", ErrUnpackable)
