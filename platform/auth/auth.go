@@ -23,7 +23,7 @@ type Options struct {
 	JWKSURL    string `key:"jwks_url" help:"where the issuer publishes its keys, https (http on loopback only); this or auth.jwks_file"`
 	JWKSFile   string `key:"jwks_file" help:"file with the issuer's public keys as a JSON Web Key Set, read again when it changes; this or auth.jwks_url"`
 	CA         string `key:"ca" help:"file with the authorities of the certificate at auth.jwks_url (PEM); the system's, or those of SSL_CERT_FILE, where it is empty"`
-	RolesClaim string `key:"roles_claim" default:"roles" help:"not in effect yet. The claim that lists the caller's roles"`
+	RolesClaim string `key:"roles_claim" default:"roles" help:"the claim that lists the caller's roles: its name, or a path such as realm_access.roles; a text is split at spaces, as in scope"`
 }
 
 // Validate reports every key that can't work. A program without the api role needs none of them.
@@ -76,6 +76,7 @@ func trustworthy(raw string) bool {
 // Principal is a caller whose token was accepted.
 type Principal struct {
 	Subject   string    // the sub claim; client_id where there is none
+	Roles     []string  // what the issuer's roles claim lists, in its order; at most 100
 	ExpiresAt time.Time // of the token
 }
 

@@ -38,9 +38,9 @@ var (
 
 // Verifier checks tokens. Run keeps its keys fresh; without it keys are read when a request needs them.
 type Verifier struct {
-	issuer, audience string
-	keys             *keyring
-	now              func() time.Time
+	issuer, audience, rolesClaim string
+	keys                         *keyring
+	now                          func() time.Time
 }
 
 // NewVerifier makes a verifier that has no keys yet. It reads nothing, so an issuer that is away does not
@@ -57,7 +57,7 @@ func NewVerifier(opts Options, log *slog.Logger) (*Verifier, error) {
 		}
 	}
 	return &Verifier{
-		issuer: opts.Issuer, audience: opts.Audience, now: time.Now,
+		issuer: opts.Issuer, audience: opts.Audience, rolesClaim: opts.RolesClaim, now: time.Now,
 		keys: &keyring{source: from, log: log, now: time.Now},
 	}, nil
 }
@@ -100,7 +100,14 @@ func (v *Verifier) Verify(ctx context.Context, token string) (Principal, error) 
 	if err := json.Unmarshal(payload, &c); err != nil {
 		return Principal{}, errClaims
 	}
-	return c.check(v.issuer, v.audience, v.now())
+	principal, err := c.check(v.issuer, v.audience, v.now())
+	if err != nil {
+		return Principal{}, err
+	}
+	if principal.Roles, err = rolesIn(payload, v.rolesClaim); err != nil {
+		return Principal{}, err
+	}
+	return principal, nil
 }
 
 // signed answers the payload of a token whose signature is right.
