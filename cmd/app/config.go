@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"audittrail/modules/access"
 	"audittrail/modules/client"
 	"audittrail/modules/ingest"
 	"audittrail/modules/notary"
@@ -41,7 +42,8 @@ type Config struct {
 	Notary   notary.Options          `key:"notary"`
 	State    fold.Options            `key:"state"`
 
-	Access     accessLater     `key:"access"`
+	Access access.Options `key:"access"`
+
 	Encryption encryptionLater `key:"encryption"`
 	Redis      redisLater      `key:"redis"`
 	Replay     replayLater     `key:"replay"`

@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"strings"
-	"time"
 
 	"audittrail/platform/config"
 )
@@ -12,22 +11,6 @@ import (
 // The keys in this file are accepted, so that a configuration may be written for the whole design, and
 // do nothing yet: their features come later, and take the structs along into their own modules. A key
 // that is set all the same is never silently without effect: see warnUnused and refuseUnsealed.
-
-type accessLater struct {
-	Mode      string        `key:"mode" default:"strict" help:"not in effect yet. strict: without an entry in the access log no answer"`
-	Roles     []accessRole  `key:"roles" help:"not in effect yet. Adds to or replaces the built-in roles"`
-	Retention time.Duration `key:"retention" help:"not in effect yet. How long access entries are kept; 0: for ever"`
-}
-
-type accessRole struct {
-	Name        string   `key:"name"`
-	Permissions []string `key:"permissions"`
-	Scope       struct {
-		EventTypes     []string `key:"eventTypes"`
-		AggregateTypes []string `key:"aggregateTypes"`
-		Sources        []string `key:"sources"`
-	} `key:"scope"`
-}
 
 type encryptionLater struct {
 	Rules   []encryptionRule `key:"rules" help:"not in effect yet, serve refuses to start with it. Fields whose values are sealed"`

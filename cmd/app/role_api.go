@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"audittrail/modules/access"
 	"audittrail/modules/httpapi"
 	"audittrail/modules/query"
 	"audittrail/modules/store"
@@ -44,14 +45,14 @@ func apiRole(_ context.Context, p *parts, open pools) (lifecycle.Role, error) {
 	if err != nil {
 		return nil, err
 	}
-	reader := store.NewReader(store.ReaderOptions{Pool: open["api"]})
+	reader := store.NewReader(store.ReaderOptions{Pool: open["api"], Scoped: true})
 	reading, err := query.NewHandlers(query.Options{
 		Reader: reader, State: p.cfg.State, MaxWaits: p.cfg.HTTP.MaxRequests / 2, Metrics: p.metrics,
 	})
 	if err != nil {
 		return nil, err
 	}
-	entrance := httpapi.Entrance{Verifier: verifier, PublicLedger: p.cfg.Ledger.Public}
+	entrance := httpapi.Entrance{Verifier: verifier, Policy: access.NewPolicy(p.cfg.Access), PublicLedger: p.cfg.Ledger.Public}
 	if err := httpapi.Mount(server, spec, entrance, handlers{httpapi.NewDocs(spec), reading}); err != nil {
 		return nil, err
 	}

@@ -21,6 +21,9 @@ func (a JSONAnswer) VisitGetAggregateStateResponse(w http.ResponseWriter) error 
 // VisitGetAggregateDiffResponse writes the diff.
 func (a JSONAnswer) VisitGetAggregateDiffResponse(w http.ResponseWriter) error { return send(w, a) }
 
+// VisitGetMeResponse writes who the caller is.
+func (a JSONAnswer) VisitGetMeResponse(w http.ResponseWriter) error { return send(w, a) }
+
 // TraceAnswer is a workflow in one of the forms that it has.
 type TraceAnswer struct {
 	Type string // JSONType, MermaidType or GraphvizType

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -9,6 +10,8 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/labstack/echo/v4"
 
+	"audittrail/modules/access"
+	"audittrail/modules/store"
 	"audittrail/platform/auth"
 	"audittrail/platform/httpserver"
 )
@@ -16,6 +19,7 @@ import (
 // Entrance is how requests are let in.
 type Entrance struct {
 	Verifier     *auth.Verifier
+	Policy       *access.Policy
 	PublicLedger bool // ledger.public: operations that want a token or none want none
 }
 
@@ -27,8 +31,8 @@ type API interface {
 }
 
 // Mount registers every operation of the specification on the server, the paths of tiles, and the files that
-// the page of /docs loads. Each request is checked in this order: its credential, unless the operation wants none, and then its parameters, by
-// the specification. An error is a mistake in the program: an operation that can't be checked is not
+// the page of /docs loads. Each request is checked in this order: its credential, unless the operation wants none;
+// the permission that the operation declares; and its parameters, by the specification. An error is a mistake in the program: an operation that can't be checked is not
 // served.
 func Mount(server *httpserver.Server, spec *Spec, entrance Entrance, api API) error {
 	checks := map[string][]echo.MiddlewareFunc{}
@@ -38,8 +42,14 @@ func Mount(server *httpserver.Server, spec *Spec, entrance Entrance, api API) er
 			if err != nil {
 				return fmt.Errorf("openapi.yaml: %s %s: %w", method, path, err)
 			}
-			if !isPublic(spec.Doc, op) && !(entrance.PublicLedger && mayBePublic(op)) {
-				checks[op.OperationID] = append(checks[op.OperationID], wantToken(entrance.Verifier))
+			permission, err := permissionOf(op)
+			if err != nil {
+				return fmt.Errorf("openapi.yaml: %s %s: %w", method, path, err)
+			}
+			if isPublic(spec.Doc, op) || entrance.PublicLedger && mayBePublic(op) {
+				checks[op.OperationID] = append(checks[op.OperationID], letIn)
+			} else {
+				checks[op.OperationID] = append(checks[op.OperationID], wantToken(entrance), wantPermission(permission))
 			}
 			checks[op.OperationID] = append(checks[op.OperationID], wantParameters(rules))
 			server.Expect(path, method, statuses(op)...)
@@ -49,9 +59,9 @@ func Mount(server *httpserver.Server, spec *Spec, entrance Entrance, api API) er
 		OperationMiddlewares: checks,
 	})
 	if entrance.PublicLedger {
-		mountTiles(server, api)
+		mountTiles(server, api, letIn)
 	} else {
-		mountTiles(server, api, wantToken(entrance.Verifier))
+		mountTiles(server, api, wantToken(entrance), wantPermission(access.ProofsRead))
 	}
 	mountAssets(server)
 	return nil
@@ -71,18 +81,56 @@ func mayBePublic(op *openapi3.Operation) bool {
 	return op.Security != nil && slices.ContainsFunc(*op.Security, func(r openapi3.SecurityRequirement) bool { return len(r) == 0 })
 }
 
-// wantToken lets a request pass whose token is accepted.
-func wantToken(verifier *auth.Verifier) echo.MiddlewareFunc {
+// permissionOf is what an operation declares that its caller must be allowed.
+func permissionOf(op *openapi3.Operation) (access.Permission, error) {
+	name, _ := op.Extensions["x-permission"].(string)
+	permission := access.Permission(name)
+	if permission != access.None && !slices.Contains(access.Permissions(), permission) {
+		return "", errors.New("x-permission is missing, or is no permission")
+	}
+	return permission, nil
+}
+
+// letIn lets every request pass. It shows no event.
+func letIn(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		r := c.Request()
+		c.SetRequest(r.WithContext(store.WithScope(r.Context(), store.Scope{})))
+		return next(c)
+	}
+}
+
+// wantPermission lets a request pass whose caller has the permission. What it reads is what that shows.
+func wantPermission(permission access.Permission) echo.MiddlewareFunc {
+	if permission == access.None {
+		return letIn
+	}
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			r := c.Request()
-			principal, err := verifier.Bearer(r.Context(), r.Header.Values(echo.HeaderAuthorization))
+			ctx, err := access.Require(r.Context(), permission)
+			if err != nil {
+				return err
+			}
+			c.SetRequest(r.WithContext(ctx))
+			return next(c)
+		}
+	}
+}
+
+// wantToken lets a request pass whose token is accepted.
+func wantToken(entrance Entrance) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			r := c.Request()
+			principal, err := entrance.Verifier.Bearer(r.Context(), r.Header.Values(echo.HeaderAuthorization))
 			if err != nil {
 				return err
 			}
 			x := httpserver.ExchangeOf(r.Context())
 			x.Principal, x.Private = principal.Subject, true
-			c.SetRequest(r.WithContext(auth.WithPrincipal(r.Context(), principal)))
+			ctx := auth.WithPrincipal(r.Context(), principal)
+			c.SetRequest(r.WithContext(access.WithGrant(ctx, entrance.Policy.Grant(principal.Roles))))
 			c.Response().Header().Set(echo.HeaderCacheControl, cachePrivate)
 			c.Response().Header().Set(echo.HeaderVary, echo.HeaderAuthorization)
 			return next(c)

@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
+	"audittrail/modules/access"
 	"audittrail/modules/event"
 	"audittrail/modules/httpapi"
 	"audittrail/modules/ledger"
@@ -106,6 +107,7 @@ type settings struct {
 	drain         time.Duration
 	publicLedger  bool
 	snapshotEvery int
+	access        access.Options
 }
 
 // startAPI serves the handlers over a pool until the test is over.
@@ -155,7 +157,7 @@ func (a *api) assemble(t testing.TB, pool *pgxpool.Pool, s settings) (run func(c
 	verifier, err := auth.NewVerifier(a.issuer.Options(), log)
 	require.NoError(t, err)
 	handlers, err := query.NewHandlers(query.Options{
-		Reader: store.NewReader(store.ReaderOptions{Pool: pool}), MaxWaits: s.maxRequests / 2, Metrics: a.metrics,
+		Reader: store.NewReader(store.ReaderOptions{Pool: pool, Scoped: true}), MaxWaits: s.maxRequests / 2, Metrics: a.metrics,
 		SnapshotEvery: s.snapshotEvery,
 	})
 	require.NoError(t, err)
@@ -163,7 +165,7 @@ func (a *api) assemble(t testing.TB, pool *pgxpool.Pool, s settings) (run func(c
 		*httpapi.Docs
 		*query.Handlers
 	}{httpapi.NewDocs(spec), handlers}
-	require.NoError(t, httpapi.Mount(server, spec, httpapi.Entrance{Verifier: verifier, PublicLedger: s.publicLedger}, served))
+	require.NoError(t, httpapi.Mount(server, spec, httpapi.Entrance{Verifier: verifier, Policy: access.NewPolicy(s.access), PublicLedger: s.publicLedger}, served))
 	return func(ctx context.Context, listening func(net.Addr)) error {
 		ctx, cancel := context.WithCancel(ctx)
 		var running sync.WaitGroup

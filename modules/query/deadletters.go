@@ -6,6 +6,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"audittrail/modules/access"
 	"audittrail/modules/event"
 	"audittrail/modules/httpapi"
 	"audittrail/modules/store"
@@ -26,6 +27,7 @@ func (h *Handlers) ListDeadLetters(ctx context.Context, r httpapi.ListDeadLetter
 		return nil, err
 	}
 	for i := range found.Items {
+		hideValue(ctx, &found.Items[i])
 		list.Items = append(list.Items, deadLetter(&found.Items[i]))
 	}
 	if found.Next != "" {
@@ -40,10 +42,19 @@ func (h *Handlers) GetDeadLetter(ctx context.Context, r httpapi.GetDeadLetterReq
 	if err != nil {
 		return nil, err
 	}
+	hideValue(ctx, &found)
 	if found.Omitted.Any() {
 		return h.longDeadLetter(ctx, &found), nil
 	}
 	return httpapi.GetDeadLetter200JSONResponse{Body: deadLetter(&found)}, nil
+}
+
+// hideValue takes the record's value away where the caller may not see what is sensitive: nobody knows what is in a
+// record that is no event.
+func hideValue(ctx context.Context, d *store.DeadLetter) {
+	if !access.GrantOf(ctx).Has(access.PIIRead) {
+		d.Raw.Value, d.Omitted.Value = nil, false
+	}
 }
 
 func deadLetter(d *store.DeadLetter) httpapi.DeadLetter {

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"time"
 
+	"audittrail/modules/access"
 	"audittrail/modules/event"
 	"audittrail/modules/httpapi"
 	"audittrail/modules/store"
@@ -39,6 +40,10 @@ func (h *Handlers) ExportEvents(ctx context.Context, r httpapi.ExportEventsReque
 		begin = func(ctx context.Context) (int64, openExport, error) { return h.beginNDJSON(ctx, fields) }
 	case fields != nil:
 		return nil, invalid("fields", "can't be chosen for a bundle: its proofs are of whole events")
+	default:
+		if ctx, err = access.Require(ctx, access.ProofsRead); err != nil {
+			return nil, err
+		}
 	}
 	answer.Write = func(start func() (httpapi.ExportStream, error)) error {
 		giveBack, err := h.exports.take(httpserver.ExchangeOf(ctx).Principal)

@@ -67,7 +67,7 @@ func NewHandlers(o Options) (*Handlers, error) {
 
 // Run tells waiting feeds of new events, until ctx is cancelled. From then on no feed waits: those that do
 // are answered at once. Whoever serves the handlers MUST run it.
-func (h *Handlers) Run(ctx context.Context) { h.head.run(ctx) }
+func (h *Handlers) Run(ctx context.Context) { h.head.run(store.WithScope(ctx, store.Everything())) }
 
 func page(order store.Order, limit *httpapi.Limit, cursor *httpapi.Cursor) store.Page {
 	p := store.Page{Order: order, Limit: defaultLimit}

@@ -61,6 +61,9 @@ type ReaderOptions struct {
 	Now        func() time.Time // time.Now where nil
 	PageBytes  int              // PageBytes where 0
 	ScanBudget time.Duration    // ScanBudget where 0
+
+	// Scoped makes a read fail whose context says no scope: see WithScope. It is for readers that answer callers.
+	Scoped bool
 }
 
 // Reader answers the API's questions. It is safe for concurrent use.
@@ -72,6 +75,7 @@ type Reader struct {
 	now        func() time.Time
 	pageBytes  int
 	scanBudget time.Duration
+	scoped     bool
 	spans      spanCache
 	totals     totalsCache
 }
@@ -81,7 +85,7 @@ func NewReader(o ReaderOptions) *Reader {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Reader{pool: o.Pool, now: o.Now, pageBytes: cmp.Or(o.PageBytes, PageBytes), scanBudget: cmp.Or(o.ScanBudget, ScanBudget)}
+	return &Reader{pool: o.Pool, now: o.Now, pageBytes: cmp.Or(o.PageBytes, PageBytes), scanBudget: cmp.Or(o.ScanBudget, ScanBudget), scoped: o.Scoped}
 }
 
 // Ping reports whether events can be read, by reading one as a list does: a server may answer and have
@@ -91,12 +95,15 @@ func (r *Reader) Ping(ctx context.Context) error {
 	if use := r.pool.Stat(); use.AcquiredConns() == use.MaxConns() {
 		return nil
 	}
-	_, err := r.Events(ctx, Filter{}, Page{Limit: 1})
+	_, err := r.Events(WithScope(ctx, Everything()), Filter{}, Page{Limit: 1})
 	return err
 }
 
 // read lends f a connection, and gives its error a public face.
 func (r *Reader) read(ctx context.Context, what string, f func(context.Context, *pgx.Conn) error) error {
+	if r.scoped && scopesOf(ctx) == nil {
+		return fmt.Errorf("%s: %w", what, errNoScope)
+	}
 	bounded, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	wait, stop := context.WithTimeout(bounded, acquireTimeout)

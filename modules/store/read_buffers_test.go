@@ -113,7 +113,7 @@ func searchCosts(t *testing.T, conn *pgx.Conn, f Filter) (rows, blocks int64) {
 		s := overSpans(part, where, Descending, int(want-rows))
 		undo, err := s.plannerSettings(t.Context(), conn)
 		require.NoError(t, err)
-		sql, args := s.sql()
+		sql, args := s.sql(nil)
 		var text []byte
 		require.NoError(t, conn.QueryRow(t.Context(), "EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) "+sql, append([]any{pgx.QueryExecModeExec}, args...)...).Scan(&text))
 		undo()

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"audittrail/platform/errs"
 )
 
 const (
@@ -17,7 +19,7 @@ const (
 
 // Count answers how many events fit; isCapped where there are more than that. Without a filter it is the log's size.
 func (r *Reader) Count(ctx context.Context, f Filter) (n int64, isCapped bool, err error) {
-	if f.isEmpty() {
+	if f.isEmpty() && Unscoped(ctx) {
 		head, err := r.Head(ctx)
 		return head + 1, false, err
 	}
@@ -42,6 +44,9 @@ func (r *Reader) Count(ctx context.Context, f Filter) (n int64, isCapped bool, e
 	})
 	return min(n, CountCap), n > CountCap, err
 }
+
+var errEstimate = errs.New(errs.Invalid, "invalid_parameter",
+	"can't be an estimate for who sees a part of the events: it would tell of the others").InField("count")
 
 // Estimate answers about how many events fit, as the planner of PostgreSQL judges it. It reads none.
 func (r *Reader) Estimate(ctx context.Context, f Filter) (n int64, err error) {

@@ -3,10 +3,13 @@ package store
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/jackc/pgx/v5"
 
+	"audittrail/modules/event"
 	"audittrail/platform/errs"
 )
 
@@ -20,11 +23,19 @@ func (f DeadLetterFilter) fingerprint() []byte {
 	return appendField(appendField([]byte("dead-letters"), f.Topic), f.Reason)
 }
 
+// deadLettersVisibleTo is what a cursor of a list of dead letters belongs to.
+func deadLettersVisibleTo(ctx context.Context, f DeadLetterFilter) []byte {
+	return append(f.fingerprint(), scopesOf(ctx).fingerprint()...)
+}
+
 // DeadLetterPage is a part of a list of dead letters.
 type DeadLetterPage struct {
 	Items []DeadLetter
 	Next  string // the next page's cursor; "" where this one is the last
 }
+
+// scopedRows is how many dead letters a page looks at for a reader who may not see all of them.
+const scopedRows = 1000
 
 // hashedBytes is how many bytes of values a page may hash: those that were kept before their hash was.
 const hashedBytes = 64 << 20
@@ -41,7 +52,7 @@ func (r *Reader) DeadLetters(ctx context.Context, f DeadLetterFilter, p Page) (D
 		where.add("reason = %s", f.Reason)
 	}
 	if p.Cursor != "" {
-		k, err := parseCursor(p.Cursor, Descending, f.fingerprint())
+		k, err := parseCursor(p.Cursor, Descending, deadLettersVisibleTo(ctx, f))
 		if err != nil {
 			return DeadLetterPage{}, err
 		}
@@ -49,7 +60,7 @@ func (r *Reader) DeadLetters(ctx context.Context, f DeadLetterFilter, p Page) (D
 	}
 	page := DeadLetterPage{Items: []DeadLetter{}}
 	err := r.read(ctx, "list dead letters", func(ctx context.Context, conn *pgx.Conn) error {
-		return r.collectDeadLetters(ctx, conn, where, p.Limit, &page, f.fingerprint())
+		return r.collectDeadLetters(ctx, conn, where, p.Limit, &page, deadLettersVisibleTo(ctx, f))
 	})
 	if err == nil {
 		err = r.hashValues(ctx, page.Items)
@@ -61,28 +72,74 @@ func (r *Reader) collectDeadLetters(ctx context.Context, conn *pgx.Conn, where *
 	page *DeadLetterPage, fingerprint []byte) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	most := limit + 1
+	if !Unscoped(ctx) {
+		most = max(most, scopedRows)
+	}
 	sql := "SELECT " + shownColumns + shownFrom + "WHERE " + where.sql() +
-		" ORDER BY id DESC LIMIT " + where.bind(limit+1)
+		" ORDER BY id DESC LIMIT " + where.bind(most)
 	rows, err := conn.Query(ctx, sql, append([]any{pgx.QueryExecModeExec}, where.args...)...)
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
 	free, hashes := r.pageBytes, int64(hashedBytes)
+	seen, last := 0, int64(0)
 	for rows.Next() {
 		letter, err := scanDeadLetter(rows)
 		if err != nil {
 			return err
 		}
 		size, toHash := letter.size(), letter.toHash()
-		if n := len(page.Items); n > 0 && (n == limit || size > free || toHash > hashes) {
-			page.Next = cursor(key{time.Unix(0, 0), page.Items[n-1].ID}, Descending, fingerprint)
+		if n := len(page.Items); n == limit || n > 0 && (size > free || toHash > hashes) {
+			page.Next = cursor(key{time.Unix(0, 0), last}, Descending, fingerprint)
 			cancel() // as in collect: what is left is not drained
 			return nil
 		}
-		page.Items, free, hashes = append(page.Items, letter), free-size, hashes-toHash
+		seen, last = seen+1, letter.ID
+		if letter.visible(ctx) {
+			page.Items, free, hashes = append(page.Items, letter), free-size, hashes-toHash
+		}
+	}
+	if seen == most {
+		page.Next = cursor(key{time.Unix(0, 0), last}, Descending, fingerprint)
 	}
 	return rows.Err()
+}
+
+// visible says whether the record's own types and source are in scope. A record in which they can't be read, or
+// which is longer than ShownBytes, is out of every scope.
+func (d *DeadLetter) visible(ctx context.Context) bool {
+	if Unscoped(ctx) {
+		return true
+	}
+	value, err := event.Canonicalize(nil, d.Raw.Value)
+	if err != nil || d.Omitted.Value || value[0] != '{' {
+		return false
+	}
+	texts := map[string]string{}
+	readTexts(value, "", texts)
+	source, hasSource := texts["metadata.source"]
+	_, isTyped := texts["eventType"]
+	_, isOfAggregate := texts["aggregateType"]
+	return isTyped && isOfAggregate && !slices.ContainsFunc(scopesOf(ctx), func(s Scope) bool {
+		return !s.Shows(texts["eventType"], texts["aggregateType"], source, hasSource)
+	})
+}
+
+// readTexts reads an object's texts, and those of its metadata, by their paths.
+func readTexts(object []byte, path string, into map[string]string) {
+	for name, value := range event.Members(object) {
+		switch {
+		case value[0] == '"':
+			text, err := jsontext.AppendUnquote(nil, value)
+			if err == nil {
+				into[path+string(name)] = string(text)
+			}
+		case value[0] == '{' && path == "" && string(name) == "metadata":
+			readTexts(value, "metadata.", into)
+		}
+	}
 }
 
 // size is about how many bytes the dead letter's JSON takes; its bytes are shown in base64.
@@ -142,6 +199,9 @@ func (r *Reader) DeadLetter(ctx context.Context, id int64) (DeadLetter, error) {
 	err := r.read(ctx, "read dead letter", func(ctx context.Context, conn *pgx.Conn) (err error) {
 		letter, err = scanDeadLetter(conn.QueryRow(ctx, deadLetterByIDSQL, id))
 		if errors.Is(err, pgx.ErrNoRows) {
+			return errNoDeadLetter
+		}
+		if err == nil && !letter.visible(ctx) {
 			return errNoDeadLetter
 		}
 		return err

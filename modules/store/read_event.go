@@ -43,15 +43,18 @@ func (r *Reader) Event(ctx context.Context, id event.ID) (event.Stored, error) {
 	return found, err
 }
 
-// byKey selects one event, by events' primary key in the one partition that the timestamp's literal names.
+// byKey selects one event.
 func byKey(id event.ID, batch int64, at time.Time) *selection {
-	first := batch << indexBits
 	where := &conditions{}
 	where.add("event_id = %s::uuid", id.String())
-	return &selection{
-		branches: []string{fmt.Sprintf("timestamp = '%s' AND id BETWEEN %d AND %d", event.FormatTime(at), first, first|indexMask)},
-		where:    where, limit: 1,
-	}
+	return &selection{branches: []string{branchOf(batch, at)}, where: where, limit: 1}
+}
+
+// branchOf is where a batch's events of one time lie: by events' primary key, in the one partition that the
+// timestamp's literal names.
+func branchOf(batch int64, at time.Time) string {
+	first := batch << indexBits
+	return fmt.Sprintf("timestamp = '%s' AND id BETWEEN %d AND %d", event.FormatTime(at), first, first|indexMask)
 }
 
 var errNoEvent = errs.New(errs.NotFound, "not_found", "there is no event with this id")

@@ -26,7 +26,7 @@ func (r *Reader) Events(ctx context.Context, f Filter, p Page) (EventPage, error
 			page.Items[i] = rows[i].stored
 		}
 		if next != nil {
-			page.Next = cursor(*next, p.Order, f.fingerprint())
+			page.Next = cursor(*next, p.Order, visibleTo(ctx, f))
 		}
 		return nil
 	})
@@ -38,7 +38,7 @@ func (r *Reader) list(ctx context.Context, conn *pgx.Conn, f Filter, p Page) ([]
 	var at *key
 	from, to := f.From, f.To
 	if p.Cursor != "" {
-		k, err := parseCursor(p.Cursor, p.Order, f.fingerprint())
+		k, err := parseCursor(p.Cursor, p.Order, visibleTo(ctx, f))
 		if err != nil {
 			return nil, nil, err
 		}
@@ -65,6 +65,11 @@ func (r *Reader) list(ctx context.Context, conn *pgx.Conn, f Filter, p Page) ([]
 	}
 	next, err := s.run(ctx)
 	return s.page.rows, next, err
+}
+
+// visibleTo is what a cursor belongs to: the filter, and what its reader may see.
+func visibleTo(ctx context.Context, f Filter) []byte {
+	return append(f.fingerprint(), scopesOf(ctx).fingerprint()...)
 }
 
 // search answers the filter's conditions, and the spans of [from, to) in which there may be events that fit,

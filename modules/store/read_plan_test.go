@@ -44,7 +44,7 @@ func TestListsStopInTheFirstSpans(t *testing.T) {
 			if c.order == Descending {
 				slices.Reverse(spans)
 			}
-			sql, args := overSpans(spans[:walk[0]], c.filter.where(), c.order, 20).sql()
+			sql, args := overSpans(spans[:walk[0]], c.filter.where(), c.order, 20).sql(nil)
 			rows, err := conn.Query(t.Context(), "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) "+sql, append([]any{pgx.QueryExecModeExec}, args...)...)
 			require.NoError(t, err)
 			lines, err := pgx.CollectRows(rows, pgx.RowTo[string])

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+
+	"audittrail/modules/event"
 )
 
 // selection says which rows of events a statement reads. Every reader of events makes one, and it is the
@@ -22,21 +24,22 @@ type selection struct {
 }
 
 // sql returns the statement that reads the rows, and its arguments.
-func (s *selection) sql() (string, []any) {
-	rows, args := s.rows(eventColumns)
+func (s *selection) sql(visible scopes) (string, []any) {
+	rows, args := s.rows(eventColumns, visible)
 	return "SELECT " + eventColumns + ", " + positionColumn + " FROM (" + rows + ") AS e", args
 }
 
 // countSQL returns the statement that counts the rows, and its arguments.
-func (s *selection) countSQL() (string, []any) {
-	rows, args := s.rows("")
+func (s *selection) countSQL(visible scopes) (string, []any) {
+	rows, args := s.rows("", visible)
 	return "SELECT count(*) FROM (" + rows + ") AS e", args
 }
 
-// rows selects columns. Append runs the branches in their order, so that the outer LIMIT ends the statement in
+// rows selects columns of what is visible. Append runs the branches in their order, so that the outer LIMIT ends the statement in
 // the first ones that are enough. A branch that stands alone has its limit already.
-func (s *selection) rows(columns string) (string, []any) {
-	c := conditions{terms: s.where.terms, args: slices.Clone(s.where.args)}
+func (s *selection) rows(columns string, visible scopes) (string, []any) {
+	c := conditions{terms: slices.Clone(s.where.terms), args: slices.Clone(s.where.args)}
+	visible.limit(&c)
 	limit := " LIMIT " + c.bind(s.limit)
 	order := ""
 	if s.order != "" {
@@ -59,13 +62,30 @@ func (s *selection) count(ctx context.Context, conn *pgx.Conn) (n int64, err err
 		return 0, err
 	}
 	defer undo()
-	sql, args := s.countSQL()
+	sql, args := s.countSQL(scopesOf(ctx))
 	err = conn.QueryRow(ctx, sql, append([]any{pgx.QueryExecModeExec}, args...)...).Scan(&n)
 	return n, err
 }
 
-// estimate asks the planner how many rows there are, whatever the limit.
+// ids answers the rows' event ids.
+func (s *selection) ids(ctx context.Context, conn *pgx.Conn) ([]event.ID, error) {
+	sql, args := s.rows("event_id", scopesOf(ctx))
+	rows, err := conn.Query(ctx, sql, append([]any{pgx.QueryExecModeExec}, args...)...)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (id event.ID, err error) {
+		err = row.Scan((*[16]byte)(&id))
+		return id, err
+	})
+}
+
+// estimate asks the planner how many rows there are, whatever the limit. It knows of no scope, so it is for
+// readers who see everything.
 func (s *selection) estimate(ctx context.Context, conn *pgx.Conn) (int64, error) {
+	if !Unscoped(ctx) {
+		return 0, errEstimate
+	}
 	sql := "EXPLAIN (FORMAT JSON) SELECT FROM events WHERE " + s.where.sql()
 	var plans []struct {
 		Plan struct {
@@ -91,7 +111,7 @@ func (s *selection) readInto(ctx context.Context, conn *pgx.Conn, page *collecto
 		return err
 	}
 	defer undo()
-	sql, args := s.sql()
+	sql, args := s.sql(scopesOf(ctx))
 	rows, err := conn.Query(ctx, sql, append([]any{pgx.QueryExecModeExec}, args...)...)
 	if err != nil {
 		return err

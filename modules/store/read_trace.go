@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -40,9 +41,17 @@ func (r *Reader) Correlated(ctx context.Context, correlationID string, limit, by
 }
 
 // By event_keys' primary key.
-const knownSQL = `SELECT event_id FROM event_keys WHERE event_id = ANY ($1::uuid[])`
+const knownSQL = `SELECT event_id, batch, timestamp FROM event_keys WHERE event_id = ANY ($1::uuid[])`
 
-// Known answers which of these ids are of events that were stored, archived ones included.
+// keyed is where an event lies.
+type keyed struct {
+	id    event.ID
+	batch int64
+	at    time.Time
+}
+
+// Known answers which of these ids are of events that were stored and are visible. For who sees everything,
+// archived ones are among them.
 func (r *Reader) Known(ctx context.Context, ids []event.ID) (map[event.ID]bool, error) {
 	known := map[event.ID]bool{}
 	if len(ids) == 0 {
@@ -57,11 +66,41 @@ func (r *Reader) Known(ctx context.Context, ids []event.ID) (map[event.ID]bool, 
 		if err != nil {
 			return err
 		}
-		found, err := pgx.CollectRows(rows, pgx.RowTo[[16]byte])
-		for _, id := range found {
-			known[event.ID(id)] = true
+		keys, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (k keyed, err error) {
+			err = row.Scan((*[16]byte)(&k.id), &k.batch, &k.at)
+			return k, err
+		})
+		if err != nil {
+			return err
 		}
-		return err
+		if Unscoped(ctx) {
+			for _, k := range keys {
+				known[k.id] = true
+			}
+			return nil
+		}
+		for part := range slices.Chunk(keys, feedBranches) {
+			if err := visibleAmong(ctx, conn, part, known); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	return known, err
+}
+
+// visibleAmong adds those of the events that the scope shows.
+func visibleAmong(ctx context.Context, conn *pgx.Conn, keys []keyed, visible map[event.ID]bool) error {
+	s := &selection{where: &conditions{}, limit: len(keys)}
+	var texts []string
+	for _, k := range keys {
+		s.branches = append(s.branches, branchOf(k.batch, k.at))
+		texts = append(texts, k.id.String())
+	}
+	s.where.add("event_id = ANY (%s::uuid[])", texts)
+	ids, err := s.ids(ctx, conn)
+	for _, id := range ids {
+		visible[id] = true
+	}
+	return err
 }

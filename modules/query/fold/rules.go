@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/itchyny/gojq"
 
@@ -101,32 +100,8 @@ func (r *Rules) of(e *event.Stored) *rule {
 	return &rule{kind: Merge}
 }
 
-// fits reports whether a name is what a glob says, where * stands for any characters and ? for one. An
-// empty glob fits every name.
-func fits(glob, name string) bool {
-	if glob == "" {
-		return true
-	}
-	g, n := []rune(glob), []rune(name)
-	star, mark := -1, 0
-	i, j := 0, 0
-	for j < len(n) {
-		switch {
-		case i < len(g) && g[i] == '*':
-			star, mark = i, j
-			i++
-		case i < len(g) && (g[i] == '?' || g[i] == n[j]):
-			i++
-			j++
-		case star >= 0:
-			mark++
-			i, j = star+1, mark
-		default:
-			return false
-		}
-	}
-	return strings.Trim(string(g[i:]), "*") == ""
-}
+// fits reports whether a name is what a glob says. An empty glob fits every name.
+func fits(glob, name string) bool { return glob == "" || event.MatchGlob(glob, name) }
 
 // apply changes the state as the rule has it.
 func (r *rule) apply(ctx context.Context, t *tree, e *event.Stored) error {
