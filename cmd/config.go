@@ -11,6 +11,7 @@ import (
 
 	"audittrail/cmd/app"
 	"audittrail/platform/config"
+	"audittrail/platform/console"
 )
 
 // helpColumns is how wide the list of keys is wrapped.
@@ -87,7 +88,7 @@ func newConfigPrintCmd() *cobra.Command {
 			return err
 		}
 		if output.value == "json" {
-			return printJSON(c.OutOrStdout(), cfg.Values())
+			return console.PrintJSON(c.OutOrStdout(), cfg.Values())
 		}
 		return printValues(c.OutOrStdout(), cfg.Values())
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"audittrail/cmd/app"
+	"audittrail/platform/console"
 	"audittrail/platform/devstack"
 	"audittrail/platform/logging"
 )
@@ -98,7 +99,7 @@ func runDev(c *cobra.Command, o devOptions) (err error) {
 	}
 	d := &dev{
 		options: o, cfg: cfg, folder: folder, embeds: embeds,
-		log: logging.New(c.ErrOrStderr(), cfg.Log), out: c.OutOrStdout(), terminal: isTerminal(c.OutOrStdout()),
+		log: logging.New(c.ErrOrStderr(), cfg.Log), out: c.OutOrStdout(), terminal: console.IsTerminal(c.OutOrStdout()),
 	}
 	return d.run(c.Context())
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"audittrail/modules/event"
+	"audittrail/platform/console"
 	"audittrail/platform/devstack"
 )
 
@@ -143,7 +144,7 @@ func self() string {
 // firstEvent tells of it, with the way to look at it.
 func (d *dev) firstEvent(api string, e *event.Stored) string {
 	text := fmt.Sprintf("First event stored %.1f s after the start: %s %s of %s %s\n",
-		e.RecordedAt.Sub(d.options.started).Seconds(), visible(e.Type), e.ID, visible(e.AggregateType), visible(e.AggregateID))
+		e.RecordedAt.Sub(d.options.started).Seconds(), console.Visible(e.Type), e.ID, console.Visible(e.AggregateType), console.Visible(e.AggregateID))
 	if api != "" && d.token != "" {
 		text += "\n  " + d.curl(api, "/v1/events/"+e.ID.String()) + "\n\n"
 	}

@@ -13,6 +13,7 @@ import (
 
 	"audittrail/modules/client"
 	"audittrail/modules/event"
+	"audittrail/platform/console"
 )
 
 // eventsFlags are the flags of `audittrail events`.
@@ -112,7 +113,7 @@ func countEvents(c *cobra.Command, api *client.Client, query url.Values, form st
 	if err := json.Unmarshal(body, &page); err != nil {
 		return fmt.Errorf("the answer of /v1/events is no list: %w", err)
 	}
-	text := grouped(page.Count.Value)
+	text := console.Grouped(page.Count.Value)
 	if page.Count.Capped {
 		text = "more than " + text
 	}
@@ -163,6 +164,6 @@ func showEvent(c *cobra.Command, api *client.Client, f eventsFlags) error {
 			return err
 		}
 	}
-	_, err = io.WriteString(c.OutOrStdout(), string(visibleJSON(nil, item))+"\n")
+	_, err = io.WriteString(c.OutOrStdout(), string(console.AppendVisibleJSON(nil, item))+"\n")
 	return err
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 
+	"audittrail/platform/console"
+
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -23,7 +25,7 @@ func newEventPrinter(format string, screen io.Writer, out *bufio.Writer) eventPr
 	case "ndjson":
 		return ndjsonPrinter{out}
 	}
-	return &tablePrinter{table: newTable(screen, "POSITION", "TIMESTAMP", "EVENT TYPE", "AGGREGATE", "VERSION", "USER", "EVENT ID", "PAYLOAD")}
+	return &tablePrinter{screen: screen, table: console.NewTable(screen, "POSITION", "TIMESTAMP", "EVENT TYPE", "AGGREGATE", "VERSION", "USER", "EVENT ID", "PAYLOAD")}
 }
 
 // ndjsonPrinter prints an event a line.
@@ -33,7 +35,7 @@ func (p ndjsonPrinter) event(item jsontext.Value) error {
 	if err := item.Compact(); err != nil {
 		return fmt.Errorf("the API's answer holds no JSON: %w", err)
 	}
-	_, err := p.out.Write(append(visibleJSON(nil, item), '\n'))
+	_, err := p.out.Write(append(console.AppendVisibleJSON(nil, item), '\n'))
 	return err
 }
 
@@ -53,7 +55,7 @@ func (p *jsonPrinter) event(item jsontext.Value) error {
 	if !p.begun {
 		p.begun, before = true, "{\n  \"items\": [\n    "
 	}
-	_, err := p.out.Write(visibleJSON([]byte(before), item))
+	_, err := p.out.Write(console.AppendVisibleJSON([]byte(before), item))
 	return err
 }
 
@@ -70,14 +72,15 @@ func (p *jsonPrinter) end(nextCursor string) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(p.out, "%s  \"nextCursor\": %s\n}\n", text, visibleJSON(nil, b))
+	_, err = fmt.Fprintf(p.out, "%s  \"nextCursor\": %s\n}\n", text, console.AppendVisibleJSON(nil, b))
 	return err
 }
 
 // tablePrinter prints a line an event.
 type tablePrinter struct {
-	table *table
-	count int
+	screen io.Writer
+	table  *console.Table
+	count  int
 }
 
 func (p *tablePrinter) event(item jsontext.Value) error {
@@ -101,28 +104,14 @@ func (p *tablePrinter) event(item jsontext.Value) error {
 		return fmt.Errorf("the API's answer holds no event: %w", err)
 	}
 	p.count++
-	return p.table.add(string(e.Position), e.Timestamp, e.EventType, e.AggregateType+" "+e.AggregateID,
-		string(e.Version), e.Metadata.UserID, e.EventID, p.payload(string(e.Payload)))
-}
-
-// payload is cut off a terminal, so that the other lines' columns are not set by one huge value.
-func (p *tablePrinter) payload(text string) string {
-	if p.table.width == 0 {
-		return text
-	}
-	return clip(visible(text), p.table.width)
+	return p.table.Add(string(e.Position), e.Timestamp, e.EventType, e.AggregateType+" "+e.AggregateID,
+		string(e.Version), e.Metadata.UserID, e.EventID, string(e.Payload))
 }
 
 func (p *tablePrinter) end(nextCursor string) error {
-	if err := p.table.flush(); err != nil {
+	if err := p.table.Flush(); err != nil || nextCursor == "" || !console.IsTerminal(p.screen) {
 		return err
 	}
-	if nextCursor == "" || p.table.width == 0 {
-		return nil
-	}
-	_, err := fmt.Fprintf(p.table.out, "%d events; there are more: --limit 0 prints all\n", p.count)
-	if err != nil {
-		return err
-	}
-	return p.table.out.Flush()
+	_, err := fmt.Fprintf(p.screen, "%d events; there are more: --limit 0 prints all\n", p.count)
+	return err
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"audittrail/modules/client"
+	"audittrail/platform/console"
 )
 
 // exportFlags are the flags of `audittrail export`.
@@ -83,8 +84,8 @@ func runExport(c *cobra.Command, f exportFlags) error {
 	}
 	if f.out == "" || f.out == "-" {
 		out := c.OutOrStdout()
-		if isTerminal(out) {
-			out = &visibleWriter{out: out}
+		if console.IsTerminal(out) {
+			out = &console.JSONWriter{Out: out}
 		}
 		_, err := download(c, api, query, out, form)
 		return err
@@ -101,9 +102,9 @@ func runExport(c *cobra.Command, f exportFlags) error {
 	if err != nil {
 		return err
 	}
-	text := fmt.Sprintf("%s %s are in %s (%s)\n", grouped(events), form.holds, visible(f.out), mebibytes(size))
+	text := fmt.Sprintf("%s %s are in %s (%s)\n", console.Grouped(events), form.holds, console.Visible(f.out), mebibytes(size))
 	if form.proofs {
-		text += "Nothing in it was verified yet: audittrail verify " + visible(f.out) + " --key K\n"
+		text += "Nothing in it was verified yet: audittrail verify " + console.Visible(f.out) + " --key K\n"
 	}
 	_, err = io.WriteString(c.ErrOrStderr(), text)
 	return err
@@ -124,11 +125,11 @@ func download(c *cobra.Command, api *client.Client, query url.Values, to io.Writ
 	}
 	defer body.Close()
 	var events, bytes atomic.Int64
-	telling := startProgress(c.ErrOrStderr(), func() string {
-		return fmt.Sprintf("%s events, %s", grouped(events.Load()), mebibytes(bytes.Load()))
+	telling := console.StartProgress(c.ErrOrStderr(), func() string {
+		return fmt.Sprintf("%s events, %s", console.Grouped(events.Load()), mebibytes(bytes.Load()))
 	})
 	err = form.copy(counting{to, &bytes}, body, func() { events.Add(1) })
-	telling.stop()
+	telling.Stop()
 	return events.Load(), ended(c.Context(), err)
 }
 

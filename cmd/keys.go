@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"audittrail/modules/ledger"
+	"audittrail/platform/console"
 )
 
 func newKeysCmd() *cobra.Command {
@@ -210,7 +211,7 @@ func printKeys(c *cobra.Command, format, out string, list keyList) error {
 		printed.SigningKey = list.secret()
 	}
 	if format == "json" {
-		return printJSON(c.OutOrStdout(), printed)
+		return console.PrintJSON(c.OutOrStdout(), printed)
 	}
 	var b strings.Builder
 	if printed.SigningKey != "" {

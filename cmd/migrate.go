@@ -9,6 +9,7 @@ import (
 
 	"audittrail/cmd/app"
 	"audittrail/modules/migrate"
+	"audittrail/platform/console"
 	"audittrail/platform/errs"
 	"audittrail/platform/logging"
 )
@@ -99,7 +100,7 @@ func newMigrateStatusCmd() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return printJSON(c.OutOrStdout(), s)
+		return console.PrintJSON(c.OutOrStdout(), s)
 	}
 	return c
 }

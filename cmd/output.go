@@ -1,11 +1,8 @@
 package cmd
 
 import (
-	"io"
 	"strings"
 
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/spf13/cobra"
 )
 
@@ -35,16 +32,4 @@ func (o *outputFormat) Set(s string) error {
 		}
 	}
 	return wrongUsage("must be one of %s", strings.Join(o.formats, ", "))
-}
-
-// printJSON writes v for programs to read: indented, members in a stable order, a newline at the end. Texts
-// may be a file's name or anybody's words: bytes that are no UTF-8 become U+FFFD, rather than that
-// nothing is answered, and what a terminal would obey is spelled as an escape.
-func printJSON(w io.Writer, v any) error {
-	b, err := json.Marshal(v, json.Deterministic(true), jsontext.AllowInvalidUTF8(true), jsontext.WithIndent("  "))
-	if err != nil {
-		return err
-	}
-	_, err = w.Write(append(visibleJSON(nil, b), '\n'))
-	return err
 }

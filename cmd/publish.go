@@ -12,6 +12,7 @@ import (
 
 	"audittrail/cmd/app"
 	"audittrail/modules/publish"
+	"audittrail/platform/console"
 	"audittrail/platform/kafka"
 	"audittrail/platform/logging"
 )
@@ -66,12 +67,12 @@ type publication struct {
 	create      int32
 	asJSON      bool
 	started     time.Time
-	source      *source
+	source      *console.Source
 }
 
 func (p *publication) run(c *cobra.Command, cfg app.Config) (err error) {
 	ctx := c.Context()
-	if p.source, err = openSource(ctx, p.file, c.InOrStdin()); err != nil {
+	if p.source, err = console.OpenInput(ctx, p.file, c.InOrStdin()); err != nil {
 		return err
 	}
 	defer p.source.Close() //nolint:errcheck // it was only read
@@ -91,9 +92,9 @@ func (p *publication) run(c *cobra.Command, cfg app.Config) (err error) {
 	}
 	defer client.Close()
 	lines := publish.New(client, publish.Options{Topic: p.topic, MaxBytes: topic.lineBytes(), Grace: publishGrace})
-	telling := startProgress(c.ErrOrStderr(), func() string { return p.line(lines.Progress()) })
+	telling := console.StartProgress(c.ErrOrStderr(), func() string { return p.line(lines.Progress()) })
 	err = lines.Run(ctx, p.source)
-	telling.stop()
+	telling.Stop()
 	return errors.Join(p.outcome(err), p.summary(c.OutOrStdout(), lines.Progress(), err))
 }
 
@@ -110,8 +111,8 @@ func (p *publication) outcome(err error) error {
 
 // line is the progress in words.
 func (p *publication) line(at publish.Progress) string {
-	text := fmt.Sprintf("%s records, %s/s", grouped(at.Acknowledged), grouped(int64(p.rate(at))))
-	if share := p.source.share(); share >= 0 {
+	text := fmt.Sprintf("%s records, %s/s", console.Grouped(at.Acknowledged), console.Grouped(int64(p.rate(at))))
+	if share := p.source.Share(); share >= 0 {
 		return fmt.Sprintf("%3.0f %%  %s", 100*share, text)
 	}
 	return text
@@ -124,7 +125,7 @@ func (p *publication) rate(at publish.Progress) float64 {
 // summary prints what was done, also of a run that failed: Acknowledged is certain.
 func (p *publication) summary(w io.Writer, at publish.Progress, failed error) error {
 	if p.asJSON {
-		return printJSON(w, struct {
+		return console.PrintJSON(w, struct {
 			Topic string `json:"topic"`
 			publish.Progress
 			Seconds  float64 `json:"seconds"`
@@ -132,15 +133,15 @@ func (p *publication) summary(w io.Writer, at publish.Progress, failed error) er
 			Complete bool    `json:"complete"`
 		}{p.topic, at, time.Since(p.started).Seconds(), p.rate(at), failed == nil})
 	}
-	text := fmt.Sprintf("%s in topic %s (%s/s)", counted(at.Acknowledged, "record is", "records are"), p.topic, grouped(int64(p.rate(at))))
+	text := fmt.Sprintf("%s in topic %s (%s/s)", console.Counted(at.Acknowledged, "record is", "records are"), p.topic, console.Grouped(int64(p.rate(at))))
 	if at.Others > 0 {
-		text += fmt.Sprintf("; %s sent without a key", counted(at.Others, "line was no event and was", "lines were no events and were"))
+		text += fmt.Sprintf("; %s sent without a key", console.Counted(at.Others, "line was no event and was", "lines were no events and were"))
 	}
 	if at.Blank > 0 {
-		text += fmt.Sprintf("; %s skipped", counted(at.Blank, "blank line was", "blank lines were"))
+		text += fmt.Sprintf("; %s skipped", console.Counted(at.Blank, "blank line was", "blank lines were"))
 	}
 	if failed != nil {
-		text += fmt.Sprintf("; stopped after line %s", grouped(at.Lines))
+		text += fmt.Sprintf("; stopped after line %s", console.Grouped(at.Lines))
 	}
 	_, err := fmt.Fprintln(w, text)
 	return err

@@ -13,6 +13,7 @@ import (
 
 	"audittrail/modules/migrate"
 	"audittrail/modules/store/audit"
+	"audittrail/platform/console"
 	"audittrail/platform/postgres"
 )
 
@@ -82,7 +83,7 @@ Kafka does not answer, the status is 1 if kafka.brokers was given; else only a l
 			return err
 		}
 		if n := int64(len(report.Discrepancies)) + report.Unlisted; n > 0 {
-			return errors.Join(fmt.Errorf("the accounting does not balance: %s discrepancies", grouped(n)), cluster.err())
+			return errors.Join(fmt.Errorf("the accounting does not balance: %s discrepancies", console.Grouped(n)), cluster.err())
 		}
 		return cluster.err()
 	}
@@ -121,14 +122,14 @@ func reconcile(c *cobra.Command, conn *pgx.Conn) (*audit.Reconciliation, error) 
 	started := time.Now()
 	steps := make(chan string, 1)
 	step := "beginning"
-	telling := startProgress(c.ErrOrStderr(), func() string {
+	telling := console.StartProgress(c.ErrOrStderr(), func() string {
 		select {
 		case step = <-steps:
 		default:
 		}
 		return fmt.Sprintf("%s (%s)", step, time.Since(started).Round(time.Second))
 	})
-	defer telling.stop()
+	defer telling.Stop()
 	return audit.Reconcile(c.Context(), conn, func(n, of int, what string) {
 		select {
 		case <-steps: // one that nobody has seen is out of date
@@ -139,7 +140,7 @@ func reconcile(c *cobra.Command, conn *pgx.Conn) (*audit.Reconciliation, error) 
 }
 
 func printReconciliationJSON(w io.Writer, r *audit.Reconciliation, k *kafkaSide) error {
-	return printJSON(w, struct {
+	return console.PrintJSON(w, struct {
 		Balanced bool `json:"balanced"`
 		*audit.Reconciliation
 		Kafka *kafkaSide `json:"kafka"`
@@ -170,19 +171,19 @@ func printAccounts(w io.Writer, r *audit.Reconciliation, withKafka bool) error {
 		return nil
 	}
 	row := func(front, kafka []string, behind ...string) []string { return slices.Concat(front, kafka, behind) }
-	t := newTable(w, row([]string{"TOPIC", "PARTITION", "FIRST", "NEXT"}, beside("KAFKA FIRST", "KAFKA END", "TO READ"),
+	t := console.NewTable(w, row([]string{"TOPIC", "PARTITION", "FIRST", "NEXT"}, beside("KAFKA FIRST", "KAFKA END", "TO READ"),
 		"OFFSETS", "STORED", "DUPLICATES", "DEAD-LETTERED", "ABSENT")...)
 	for _, p := range r.Partitions {
-		front := []string{p.Topic, strconv.Itoa(int(p.Partition)), grouped(p.FirstOffset), grouped(p.NextOffset)}
+		front := []string{p.Topic, strconv.Itoa(int(p.Partition)), console.Grouped(p.FirstOffset), console.Grouped(p.NextOffset)}
 		kafka := beside(orDash(p.KafkaFirst), orDash(p.KafkaEnd), orDash(p.ToRead))
-		if err := t.add(row(front, kafka, accountCells(p.Account)...)...); err != nil {
+		if err := t.Add(row(front, kafka, accountCells(p.Account)...)...); err != nil {
 			return err
 		}
 	}
-	if err := t.add(row([]string{"total", "", "", ""}, beside("", "", grouped(r.ToRead)), accountCells(r.Total)...)...); err != nil {
+	if err := t.Add(row([]string{"total", "", "", ""}, beside("", "", console.Grouped(r.ToRead)), accountCells(r.Total)...)...); err != nil {
 		return err
 	}
-	return t.flush()
+	return t.Flush()
 }
 
 // orDash is a number, or a dash where there is none.
@@ -190,30 +191,30 @@ func orDash(n *int64) string {
 	if n == nil {
 		return "-"
 	}
-	return grouped(*n)
+	return console.Grouped(*n)
 }
 
 func accountCells(a audit.Account) []string {
-	return []string{grouped(a.Offsets), grouped(a.Stored), grouped(a.Duplicates), grouped(a.DeadLettered), grouped(a.Absent)}
+	return []string{console.Grouped(a.Offsets), console.Grouped(a.Stored), console.Grouped(a.Duplicates), console.Grouped(a.DeadLettered), console.Grouped(a.Absent)}
 }
 
 func printDiscrepancies(w io.Writer, r *audit.Reconciliation) error {
 	if _, err := fmt.Fprintln(w); err != nil {
 		return err
 	}
-	t := newTable(w, "CHECK", "WHERE", "EXPECTED", "FOUND", "RULE")
+	t := console.NewTable(w, "CHECK", "WHERE", "EXPECTED", "FOUND", "RULE")
 	for _, d := range r.Discrepancies {
-		if err := t.add(d.Check, place(d), fmt.Sprint(d.Expected), fmt.Sprint(d.Found), d.Detail); err != nil {
+		if err := t.Add(d.Check, place(d), fmt.Sprint(d.Expected), fmt.Sprint(d.Found), d.Detail); err != nil {
 			return err
 		}
 	}
-	if err := t.flush(); err != nil {
+	if err := t.Flush(); err != nil {
 		return err
 	}
 	if r.Unlisted == 0 {
 		return nil
 	}
-	_, err := fmt.Fprintf(w, "and %s more\n", grouped(r.Unlisted))
+	_, err := fmt.Fprintf(w, "and %s more\n", console.Grouped(r.Unlisted))
 	return err
 }
 

@@ -16,6 +16,7 @@ import (
 	"audittrail/modules/ingest"
 	"audittrail/modules/store"
 	"audittrail/modules/store/audit"
+	"audittrail/platform/console"
 	"audittrail/platform/kafka"
 	"audittrail/platform/logging"
 )
@@ -137,7 +138,7 @@ func (k *kafkaSide) err() error {
 func (k *kafkaSide) words(r *audit.Reconciliation) string {
 	var b strings.Builder
 	if k.Checked {
-		fmt.Fprintf(&b, "Kafka has %s offsets that are still to be read.\n", grouped(r.ToRead))
+		fmt.Fprintf(&b, "Kafka has %s offsets that are still to be read.\n", console.Grouped(r.ToRead))
 	} else {
 		fmt.Fprintf(&b, "Kafka was not checked, or not all of it (kafka.brokers): %s\n", k.Why)
 	}

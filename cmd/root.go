@@ -14,6 +14,7 @@ import (
 
 	"audittrail/cmd/app"
 	"audittrail/platform/config"
+	"audittrail/platform/console"
 )
 
 // Exit statuses. Scripts rely on them.
@@ -74,7 +75,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 func printableError(err error) string {
 	lines := strings.Split(config.MaskPasswords(err.Error()), "\n")
 	for i, line := range lines {
-		lines[i] = visible(strings.ReplaceAll(line, "\t", " "))
+		lines[i] = console.Visible(strings.ReplaceAll(line, "\t", " "))
 		if i > 0 {
 			lines[i] = "  " + strings.TrimLeft(lines[i], " ")
 		}

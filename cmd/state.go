@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"audittrail/platform/console"
+
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/spf13/cobra"
@@ -125,7 +127,7 @@ func printAnswer(w io.Writer, answer jsontext.Value) error {
 	if err := answer.Indent(jsontext.WithIndent("  ")); err != nil {
 		return fmt.Errorf("the API's answer holds no JSON: %w", err)
 	}
-	_, err := w.Write(append(visibleJSON(nil, answer), '\n'))
+	_, err := w.Write(append(console.AppendVisibleJSON(nil, answer), '\n'))
 	return err
 }
 
@@ -144,8 +146,8 @@ func printState(w io.Writer, answer jsontext.Value) error {
 	if err := s.State.Indent(jsontext.WithIndent("  ")); err != nil {
 		return fmt.Errorf("the API's answer is no state: %w", err)
 	}
-	_, err := fmt.Fprintf(w, "%s %s: version %d, as of %s, %d events, position %d\n%s%s\n", visible(s.AggregateType), visible(s.AggregateID),
-		s.Version, visible(s.AsOf), s.Events, s.Position, s.Versions.text(), paint(w, cyan, string(visibleJSON(nil, s.State))))
+	_, err := fmt.Fprintf(w, "%s %s: version %d, as of %s, %d events, position %d\n%s%s\n", console.Visible(s.AggregateType), console.Visible(s.AggregateID),
+		s.Version, console.Visible(s.AsOf), s.Events, s.Position, s.Versions.text(), console.Paint(w, console.Cyan, string(console.AppendVisibleJSON(nil, s.State))))
 	return err
 }
 
@@ -179,35 +181,19 @@ func printDiff(w io.Writer, answer jsontext.Value) error {
 		b.WriteString("nothing changed\n")
 	}
 	for _, change := range d.Changes {
-		sign, colour := "~", yellow
+		sign, colour := "~", console.Yellow
 		switch change.Op {
 		case "add":
-			sign, colour = "+", green
+			sign, colour = "+", console.Green
 		case "remove":
-			sign, colour = "-", red
+			sign, colour = "-", console.Red
 		}
-		line := sign + " " + visible(change.Path)
+		line := sign + " " + console.Visible(change.Path)
 		if change.Value != nil {
-			line += " = " + string(visibleJSON(nil, change.Value))
+			line += " = " + string(console.AppendVisibleJSON(nil, change.Value))
 		}
-		b.WriteString(paint(w, colour, line) + "  (event " + visible(change.EventID) + ")\n")
+		b.WriteString(console.Paint(w, colour, line) + "  (event " + console.Visible(change.EventID) + ")\n")
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
-}
-
-// The colours that text is painted with.
-const (
-	red    = "31"
-	green  = "32"
-	yellow = "33"
-	cyan   = "36"
-)
-
-// paint colours a text where w is a terminal.
-func paint(w io.Writer, colour, text string) string {
-	if !isTerminal(w) {
-		return text
-	}
-	return "\x1b[" + colour + "m" + text + "\x1b[0m"
 }

@@ -15,6 +15,7 @@ import (
 	"audittrail/modules/event"
 	"audittrail/modules/migrate"
 	"audittrail/modules/store"
+	"audittrail/platform/console"
 	"audittrail/platform/kafka"
 	"audittrail/platform/logging"
 	"audittrail/platform/postgres"
@@ -114,18 +115,18 @@ func (t topicsOf) list(c *cobra.Command, format string) error {
 		return err
 	}
 	if format == "json" {
-		return printJSON(c.OutOrStdout(), struct {
+		return console.PrintJSON(c.OutOrStdout(), struct {
 			Items      []topicState            `json:"items"`
 			Admissions []store.AdmissionRecord `json:"admissions"`
 		}{states, admissions})
 	}
-	out := newTable(c.OutOrStdout(), "TOPIC", "STATE", "ADMITTED ID", "LIVE ID", "ADMITTED AT", "BY")
+	out := console.NewTable(c.OutOrStdout(), "TOPIC", "STATE", "ADMITTED ID", "LIVE ID", "ADMITTED AT", "BY")
 	for _, s := range states {
-		if err := out.add(s.Topic, s.State, s.AdmittedID, s.LiveID, s.AdmittedAt.Format(time.RFC3339), s.AdmittedBy); err != nil {
+		if err := out.Add(s.Topic, s.State, s.AdmittedID, s.LiveID, s.AdmittedAt.Format(time.RFC3339), s.AdmittedBy); err != nil {
 			return err
 		}
 	}
-	if err := out.flush(); err != nil || len(admissions) == 0 {
+	if err := out.Flush(); err != nil || len(admissions) == 0 {
 		return err
 	}
 	return printAdmissions(c.OutOrStdout(), admissions)
@@ -135,13 +136,13 @@ func printAdmissions(w io.Writer, admissions []store.AdmissionRecord) error {
 	if _, err := fmt.Fprintln(w, "\nPartitions that operators had go on elsewhere:"); err != nil {
 		return err
 	}
-	out := newTable(w, "TOPIC", "PARTITION", "NEXT WAS", "GOES ON AT", "ADMITTED AT", "BY", "REASON")
+	out := console.NewTable(w, "TOPIC", "PARTITION", "NEXT WAS", "GOES ON AT", "ADMITTED AT", "BY", "REASON")
 	for _, a := range admissions {
-		if err := out.add(a.Topic, strconv.Itoa(int(a.Partition)), grouped(a.From), grouped(a.To), a.At.Format(time.RFC3339), a.By, a.Reason); err != nil {
+		if err := out.Add(a.Topic, strconv.Itoa(int(a.Partition)), console.Grouped(a.From), console.Grouped(a.To), a.At.Format(time.RFC3339), a.By, a.Reason); err != nil {
 			return err
 		}
 	}
-	return out.flush()
+	return out.Flush()
 }
 
 func stateOf(a store.AdmittedTopic, live kafka.Topic) (topicState, error) {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 
+	"audittrail/platform/console"
+
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/spf13/cobra"
@@ -69,20 +71,20 @@ func printTrace(w io.Writer, answer jsontext.Value) error {
 		return fmt.Errorf("the API's answer is no trace: %w", err)
 	}
 	p := tracePrinter{w, bufio.NewWriter(w)}
-	p.line(fmt.Sprintf("%s: %d events", visible(t.CorrelationID), t.Events))
+	p.line(fmt.Sprintf("%s: %d events", console.Visible(t.CorrelationID), t.Events))
 	p.nodes(t.Roots, "")
 	if len(t.Orphans) > 0 {
 		p.line("caused by events outside this trace:")
 		p.nodes(t.Orphans, "")
 	}
 	for _, id := range t.Missing {
-		p.line(paint(w, red, "missing: no event has the id "+visible(id)))
+		p.line(console.Paint(w, console.Red, "missing: no event has the id "+console.Visible(id)))
 	}
 	for _, cycle := range t.Cycles {
-		p.line(paint(w, red, fmt.Sprintf("cycle: %d events cause each other, from %s on", len(cycle), visible(cycle[0]))))
+		p.line(console.Paint(w, console.Red, fmt.Sprintf("cycle: %d events cause each other, from %s on", len(cycle), console.Visible(cycle[0]))))
 	}
 	if t.Truncated {
-		p.line(paint(w, yellow, "there are more events than one trace shows"))
+		p.line(console.Paint(w, console.Yellow, "there are more events than one trace shows"))
 	}
 	return p.out.Flush()
 }
@@ -105,8 +107,8 @@ func (p tracePrinter) nodes(nodes []traceNode, indent string) {
 		if n.AfterMs.Kind() == '0' {
 			when = "after " + string(n.AfterMs) + " ms"
 		}
-		p.line(indent + branch + paint(p.screen, cyan, visible(n.Event.EventType)) + "  " + visible(n.Event.AggregateType) + " " +
-			visible(n.Event.AggregateID) + "  " + paint(p.screen, yellow, visible(when)) + "  " + visible(n.Event.EventID))
+		p.line(indent + branch + console.Paint(p.screen, console.Cyan, console.Visible(n.Event.EventType)) + "  " + console.Visible(n.Event.AggregateType) + " " +
+			console.Visible(n.Event.AggregateID) + "  " + console.Paint(p.screen, console.Yellow, console.Visible(when)) + "  " + console.Visible(n.Event.EventID))
 		p.nodes(n.Children, indent+below)
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"audittrail/modules/migrate"
 	"audittrail/modules/notary"
 	"audittrail/modules/verify"
+	"audittrail/platform/console"
 	"audittrail/platform/postgres"
 )
 
@@ -115,7 +116,7 @@ func runVerifyDatabase(c *cobra.Command, keys []string, output string) error {
 		memory, words = memoryRefused, "What the notary's state file ("+cfg.Notary.StateFile+") remembers could not be compared."
 	}
 	if output == "json" {
-		err = printJSON(c.OutOrStdout(), struct {
+		err = console.PrintJSON(c.OutOrStdout(), struct {
 			*verify.Report
 			StateFile string `json:"stateFile"`
 		}{report, memory})
@@ -150,7 +151,7 @@ func countedFindings(n int64) string {
 	if n == 1 {
 		return "1 finding"
 	}
-	return grouped(n) + " findings"
+	return console.Grouped(n) + " findings"
 }
 
 func verifyFlags(c *cobra.Command, opts *verify.Options) (err error) {
@@ -189,12 +190,12 @@ func verifyFlags(c *cobra.Command, opts *verify.Options) (err error) {
 
 // readCheckpointFile reads a signed note. Who gives another file has mistaken it, and nothing is found by it.
 func readCheckpointFile(ctx context.Context, name string) ([]byte, error) {
-	f, err := openInterruptibly(name)
+	f, err := console.OpenFile(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(interruptible(ctx, f), ledger.MaxCheckpoint+1))
+	defer f.Close() //nolint:errcheck // it was only read
+	text, err := io.ReadAll(io.LimitReader(f, ledger.MaxCheckpoint+1))
 	if err != nil {
 		return nil, err
 	}
@@ -288,17 +289,17 @@ func verifyWithProgress(c *cobra.Command, opts verify.Options) (*verify.Report, 
 		}
 	}
 	var state verify.Progress
-	telling := startProgress(c.ErrOrStderr(), func() string {
+	telling := console.StartProgress(c.ErrOrStderr(), func() string {
 		select {
 		case state = <-states:
 		default:
 		}
-		text := fmt.Sprintf("%3d %%  %s: %s events, %s a second", state.Percent, state.Phase, grouped(state.Events), grouped(int64(state.Rate)))
+		text := fmt.Sprintf("%3d %%  %s: %s events, %s a second", state.Percent, state.Phase, console.Grouped(state.Events), console.Grouped(int64(state.Rate)))
 		if state.Left > 0 {
 			text += fmt.Sprintf(", about %s left", state.Left.Round(time.Second))
 		}
 		return text
 	})
-	defer telling.stop()
+	defer telling.Stop()
 	return verify.Run(c.Context(), opts)
 }

@@ -9,6 +9,7 @@ import (
 
 	"audittrail/modules/ledger"
 	"audittrail/modules/verify"
+	"audittrail/platform/console"
 )
 
 // printVerification tells it to people who know nothing of trees and hashes.
@@ -28,7 +29,7 @@ func printVerification(w io.Writer, r *verify.Report, memory string) error {
 			"A notary signs within seconds: verify again.\n\n")
 	case r.Intact && unsigned > 0:
 		fmt.Fprintf(&b, "INTACT as far as it is signed: no event was altered, removed, inserted or moved. "+
-			"Nothing is proven of the last %s entries, which no signature covers.\n\n", grouped(unsigned))
+			"Nothing is proven of the last %s entries, which no signature covers.\n\n", console.Grouped(unsigned))
 	case r.Intact:
 		b.WriteString("INTACT: no event was altered, removed, inserted or moved.\n\n")
 	default:
@@ -40,22 +41,22 @@ func printVerification(w io.Writer, r *verify.Report, memory string) error {
 	if !r.Complete || r.Counts[verify.SchemaAltered]+r.Counts[verify.EventUnreadable] > 0 {
 		every = "so many rows were read, and their fingerprints"
 	}
-	fmt.Fprintf(&b, "%s %s: %s computed anew, in %s.\n", grouped(r.Events), nouns(ledger.Events, r.Events), every,
+	fmt.Fprintf(&b, "%s %s: %s computed anew, in %s.\n", console.Grouped(r.Events), nouns(ledger.Events, r.Events), every,
 		time.Duration(r.Seconds*float64(time.Second)).Round(10*time.Millisecond))
 	if r.Origin != "" && (r.Intact || slices.ContainsFunc(r.Logs, func(l verify.LogReport) bool { return l.Signed > 0 })) {
-		fmt.Fprintf(&b, "The ledger is that of %s.\n", visible(r.Origin))
+		fmt.Fprintf(&b, "The ledger is that of %s.\n", console.Visible(r.Origin))
 	}
 	for _, l := range r.Logs {
 		tellLog(&b, l)
 	}
 	if kept := slices.DeleteFunc(slices.Clone(r.Outside), func(source string) bool { return source == stateFileSource }); len(kept) > 0 {
-		fmt.Fprintf(&b, "Compared with what was kept elsewhere, too: %s.\n", visible(strings.Join(kept, ", ")))
+		fmt.Fprintf(&b, "Compared with what was kept elsewhere, too: %s.\n", console.Visible(strings.Join(kept, ", ")))
 	}
 	if memory != "" {
-		b.WriteString(visible(memory) + "\n")
+		b.WriteString(console.Visible(memory) + "\n")
 	}
 	for _, n := range r.Notices {
-		fmt.Fprintf(&b, "Note%s: %s.\n", inLog(n.Log), visible(n.Detail))
+		fmt.Fprintf(&b, "Note%s: %s.\n", inLog(n.Log), console.Visible(n.Detail))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -84,14 +85,14 @@ func tellLog(b *strings.Builder, l verify.LogReport) {
 		fmt.Fprintf(b, "The %s log is empty.\n", l.Log)
 		return
 	case l.NotYetSigned <= 0:
-		fmt.Fprintf(b, "The %s log: good signatures cover all of its %s entries", l.Log, grouped(l.Size))
+		fmt.Fprintf(b, "The %s log: good signatures cover all of its %s entries", l.Log, console.Grouped(l.Size))
 	case l.Signed == 0:
-		fmt.Fprintf(b, "The %s log: no good signature covers any of its %s entries", l.Log, grouped(l.Size))
+		fmt.Fprintf(b, "The %s log: no good signature covers any of its %s entries", l.Log, console.Grouped(l.Size))
 	default:
 		fmt.Fprintf(b, "The %s log: good signatures cover the first %s of its %s entries; %s are not yet signed, or not as they stand",
-			l.Log, grouped(l.Signed), grouped(l.Size), grouped(l.NotYetSigned))
+			l.Log, console.Grouped(l.Signed), console.Grouped(l.Size), console.Grouped(l.NotYetSigned))
 	}
-	fmt.Fprintf(b, " (%s checkpoints checked).\n", grouped(l.Checkpoints))
+	fmt.Fprintf(b, " (%s checkpoints checked).\n", console.Grouped(l.Checkpoints))
 	if l.UnsignedSince != "" {
 		fmt.Fprintf(b, "The oldest entry of the %s log without a good signature was recorded at %s.\n", l.Log, l.UnsignedSince)
 	}
@@ -102,11 +103,11 @@ func tellFindings(b *strings.Builder, r *verify.Report) {
 	listed := map[verify.Kind]int64{}
 	for _, f := range r.Findings {
 		listed[f.Kind]++
-		fmt.Fprintf(b, "- %s%s: %s\n", f.Kind.Words(), findingPlace(&f), visible(f.Detail))
+		fmt.Fprintf(b, "- %s%s: %s\n", f.Kind.Words(), findingPlace(&f), console.Visible(f.Detail))
 	}
 	for _, kind := range verify.Kinds() {
 		if more := r.Counts[kind] - listed[kind]; more > 0 {
-			fmt.Fprintf(b, "- and %s more: %s\n", grouped(more), kind.Words())
+			fmt.Fprintf(b, "- and %s more: %s\n", console.Grouped(more), kind.Words())
 		}
 	}
 }
@@ -116,7 +117,7 @@ func findingCounts(r *verify.Report) string {
 	var parts []string
 	for _, kind := range verify.Kinds() {
 		if n := r.Counts[kind]; n > 0 {
-			parts = append(parts, fmt.Sprintf("%s × %s", grouped(n), kind.Words()))
+			parts = append(parts, fmt.Sprintf("%s × %s", console.Grouped(n), kind.Words()))
 		}
 	}
 	return strings.Join(parts, ", ")

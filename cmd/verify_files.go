@@ -17,6 +17,7 @@ import (
 
 	"audittrail/modules/evidence"
 	"audittrail/modules/ledger"
+	"audittrail/platform/console"
 )
 
 // verdict is what became of one file.
@@ -142,7 +143,7 @@ func outcomeOfFiles(all, altered, unreadable int) error {
 // verifyFile checks one file. An error is one of the call as a whole: it was interrupted.
 func verifyFile(c *cobra.Command, name string, keys ledger.Keys) (*verdict, error) {
 	v := &verdict{name: name}
-	src, err := openSource(c.Context(), name, c.InOrStdin())
+	src, err := console.OpenInput(c.Context(), name, c.InOrStdin())
 	if err != nil {
 		v.err = err
 		return v, nil
@@ -152,19 +153,19 @@ func verifyFile(c *cobra.Command, name string, keys ledger.Keys) (*verdict, erro
 		v.name = "standard input"
 	}
 	var entries atomic.Int64
-	telling := startProgress(c.ErrOrStderr(), func() string {
-		text := fmt.Sprintf("%s: %s entries checked", v.name, grouped(entries.Load()))
-		if share := src.share(); share >= 0 {
+	telling := console.StartProgress(c.ErrOrStderr(), func() string {
+		text := fmt.Sprintf("%s: %s entries checked", v.name, console.Grouped(entries.Load()))
+		if share := src.Share(); share >= 0 {
 			return fmt.Sprintf("%3.0f %%  %s", 100*share, text)
 		}
 		return text
 	})
-	defer telling.stop()
+	defer telling.Stop()
 	each := func(evidence.Entry) { entries.Add(1) }
 	plain, err := unzipped(cancellable{c.Context().Err, src})
 	switch {
 	case err != nil:
-	case src.size > 0: // a file, which can be read again
+	case src.CanRewind(): // a file, which can be read again
 		v.report, err = evidence.VerifyFile(fromStart(c.Context(), src, plain), keys, each)
 	default:
 		v.report, err = evidence.Verify(plain, keys, each)
@@ -186,13 +187,13 @@ func verifyFile(c *cobra.Command, name string, keys ledger.Keys) (*verdict, erro
 
 // fromStart returns a function that reads a file from its beginning each time. first is the reader for the
 // first time.
-func fromStart(ctx context.Context, src *source, first io.Reader) func() (io.Reader, error) {
+func fromStart(ctx context.Context, src *console.Source, first io.Reader) func() (io.Reader, error) {
 	return func() (io.Reader, error) {
 		if plain := first; plain != nil {
 			first = nil
 			return plain, nil
 		}
-		if err := src.rewind(); err != nil {
+		if err := src.Rewind(); err != nil {
 			return nil, err
 		}
 		return unzipped(cancellable{ctx.Err, src})

@@ -11,6 +11,7 @@ import (
 
 	"audittrail/modules/evidence"
 	"audittrail/modules/ledger"
+	"audittrail/platform/console"
 )
 
 // Flags of verify that ask whether a log only ever grew.
@@ -98,7 +99,7 @@ func noCheckpoint(file string) *evidence.Fault {
 }
 
 func readConsistency(ctx context.Context, name string, stdin io.Reader) (ledger.Proof, error) {
-	src, err := openSource(ctx, name, stdin)
+	src, err := console.OpenInput(ctx, name, stdin)
 	if err != nil {
 		return nil, fmt.Errorf("--consistency: %w", err)
 	}

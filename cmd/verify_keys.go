@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"audittrail/modules/ledger"
+	"audittrail/platform/console"
 )
 
 // maxKeyFile is how long a file of keys may be, in bytes; a hundred keys take less.
@@ -62,12 +63,12 @@ func noKeyFile(given string, err error) error {
 }
 
 func readKeyFile(ctx context.Context, name string) (string, error) {
-	f, err := openInterruptibly(name)
+	f, err := console.OpenFile(ctx, name)
 	if err != nil {
 		return "", err
 	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(interruptible(ctx, f), maxKeyFile+1))
+	defer f.Close() //nolint:errcheck // it was only read
+	text, err := io.ReadAll(io.LimitReader(f, maxKeyFile+1))
 	if err != nil {
 		return "", err
 	}

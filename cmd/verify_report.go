@@ -8,6 +8,7 @@ import (
 
 	"audittrail/modules/evidence"
 	"audittrail/modules/ledger"
+	"audittrail/platform/console"
 )
 
 // filesReport tells what became of files, one after the other; end comes once.
@@ -28,12 +29,12 @@ type filesText struct{ w io.Writer }
 
 func (t filesText) file(v *verdict) error {
 	var b strings.Builder
-	name, r := visible(v.name), v.report
+	name, r := console.Visible(v.name), v.report
 	switch v.status() {
 	case statusUnreadable:
-		fmt.Fprintf(&b, "%s: CAN'T BE READ\n  %s\n", name, visible(v.err.Error()))
+		fmt.Fprintf(&b, "%s: CAN'T BE READ\n  %s\n", name, console.Visible(v.err.Error()))
 		if r.Checkpoint.Origin != "" {
-			fmt.Fprintf(&b, "  Up to there %s of %s %s could be proven.\n", grouped(r.Proven), grouped(r.Entries), nouns(r.Log, r.Entries))
+			fmt.Fprintf(&b, "  Up to there %s of %s %s could be proven.\n", console.Grouped(r.Proven), console.Grouped(r.Entries), nouns(r.Log, r.Entries))
 		}
 	case statusNotProven:
 		tellFaults(&b, name, v)
@@ -57,7 +58,7 @@ func tellProven(b *strings.Builder, name string, r evidence.Report) {
 	} else {
 		fmt.Fprintf(b, "%s: proven\n  %s %s exactly as the log recorded: nothing was altered, and each stands at the position that it shows.\n"+
 			"  It can't be seen from the file whether others were left out of it.\n",
-			name, grouped(r.Entries), areNouns(r.Log, r.Entries))
+			name, console.Grouped(r.Entries), areNouns(r.Log, r.Entries))
 	}
 	tellCheckpoint(b, r)
 	tellRepeats(b, r)
@@ -68,10 +69,10 @@ func tellComplete(b *strings.Builder, name string, r evidence.Report) {
 	fmt.Fprintf(b, "%s: complete\n  %s %s in it: as many, and byte for byte the same, as when the file was made.\n"+
 		"  This does not prove that they are genuine: whoever changes such a file can also make its last line fit.\n"+
 		"  A bundle proves it ('audittrail export --format bundle').\n",
-		name, grouped(r.Entries), areNouns(r.Log, r.Entries))
+		name, console.Grouped(r.Entries), areNouns(r.Log, r.Entries))
 	if c := r.Checkpoint; c.Origin != "" {
 		fmt.Fprintf(b, "  It says that it was made by the checkpoint of %s over the first %s entries, and no event in it is later.\n"+
-			"  That checkpoint is genuine, signed by the key %s.\n", visible(c.Origin), grouped(c.Size), visible(strings.Join(c.Keys, " and ")))
+			"  That checkpoint is genuine, signed by the key %s.\n", console.Visible(c.Origin), console.Grouped(c.Size), console.Visible(strings.Join(c.Keys, " and ")))
 	} else {
 		b.WriteString("  It names no checkpoint: nothing had been signed when it was made.\n")
 	}
@@ -94,17 +95,17 @@ func tellFaults(b *strings.Builder, name string, v *verdict) {
 	} else {
 		fmt.Fprintf(b, "%s: NOT PROVEN\n", name)
 		if r.Checkpoint.Origin != "" && r.Entries > 0 {
-			fmt.Fprintf(b, "  %s of %s %s could be proven.\n", grouped(r.Proven), grouped(r.Entries), nouns(r.Log, r.Entries))
+			fmt.Fprintf(b, "  %s of %s %s could be proven.\n", console.Grouped(r.Proven), console.Grouped(r.Entries), nouns(r.Log, r.Entries))
 		}
 	}
 	for _, f := range v.faults {
-		fmt.Fprintf(b, "  - %s\n", visible(f.Error()))
+		fmt.Fprintf(b, "  - %s\n", console.Visible(f.Error()))
 	}
 	if more := v.count - int64(len(v.faults)); more > 0 {
-		fmt.Fprintf(b, "  and %s more\n", grouped(more))
+		fmt.Fprintf(b, "  and %s more\n", console.Grouped(more))
 	}
 	if v.err != nil {
-		fmt.Fprintf(b, "  What follows can't be read, so there may be more: %s\n", visible(v.err.Error()))
+		fmt.Fprintf(b, "  What follows can't be read, so there may be more: %s\n", console.Visible(v.err.Error()))
 	}
 	switch {
 	case r.Checkpoint.Origin != "" && r.Form != evidence.FormExport:
@@ -126,8 +127,8 @@ func isOfTheFile(kind evidence.FaultKind) bool {
 // tellCheckpoint says against what was checked.
 func tellCheckpoint(b *strings.Builder, r evidence.Report) {
 	c := r.Checkpoint
-	fmt.Fprintf(b, "  Checked against the checkpoint of %s, which speaks for its first %s entries.\n", visible(c.Origin), grouped(c.Size))
-	fmt.Fprintf(b, "  Its signature is genuine, by the key %s.\n", visible(strings.Join(c.Keys, " and ")))
+	fmt.Fprintf(b, "  Checked against the checkpoint of %s, which speaks for its first %s entries.\n", console.Visible(c.Origin), console.Grouped(c.Size))
+	fmt.Fprintf(b, "  Its signature is genuine, by the key %s.\n", console.Visible(strings.Join(c.Keys, " and ")))
 }
 
 // tellGrowth says what was shown of the time between two checkpoints.
@@ -140,10 +141,10 @@ func tellGrowth(b *strings.Builder, v *verdict) {
 	case now:
 		b.WriteString("  The log is the same as at the earlier checkpoint, and nothing was added since.\n")
 	case 0:
-		fmt.Fprintf(b, "  At the earlier checkpoint the log was empty, so it shows nothing of the %s %s that came after it.\n", grouped(now), nouns(log, now))
+		fmt.Fprintf(b, "  At the earlier checkpoint the log was empty, so it shows nothing of the %s %s that came after it.\n", console.Grouped(now), nouns(log, now))
 	default:
 		fmt.Fprintf(b, "  Since the earlier checkpoint the log only grew: its first %s %s as they were then, and %s came after them.\n",
-			grouped(before), areNouns(log, before), grouped(now-before))
+			console.Grouped(before), areNouns(log, before), console.Grouped(now-before))
 	}
 }
 

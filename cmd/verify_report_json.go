@@ -5,6 +5,7 @@ import (
 
 	"audittrail/modules/evidence"
 	"audittrail/modules/ledger"
+	"audittrail/platform/console"
 )
 
 // filesJSON tells it to programs, as one document.
@@ -75,4 +76,4 @@ func (j *filesJSON) file(v *verdict) error {
 	return nil
 }
 
-func (j *filesJSON) end() error { return printJSON(j.w, j) }
+func (j *filesJSON) end() error { return console.PrintJSON(j.w, j) }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"audittrail/platform/console"
 	"audittrail/platform/telemetry/buildinfo"
 )
 
@@ -20,7 +21,7 @@ func newVersionCmd() *cobra.Command {
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		b := buildinfo.Read()
 		if output.value == "json" {
-			return printJSON(c.OutOrStdout(), b)
+			return console.PrintJSON(c.OutOrStdout(), b)
 		}
 		_, err := fmt.Fprint(c.OutOrStdout(), versionText(b))
 		return err

@@ -1,4 +1,4 @@
-package cmd
+package console
 
 import (
 	"bufio"
@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// table prints rows in aligned columns, some rows at a time, so that a long answer needs no memory.
+// Table prints rows in aligned columns, some rows at a time, so that a long answer needs no memory.
 // On a terminal lines are cut at its width.
-type table struct {
+type Table struct {
 	out    *bufio.Writer
 	width  int // of the terminal, 0 for none
 	header []string
@@ -20,24 +20,29 @@ type table struct {
 // tableRows is after how many rows the columns' widths are settled and the rows printed.
 const tableRows = 500
 
-func newTable(w io.Writer, header ...string) *table {
-	return &table{out: bufio.NewWriter(w), width: terminalWidth(w), header: header, widths: make([]int, len(header))}
+// NewTable begins a table on w. Flush MUST be called at its end.
+func NewTable(w io.Writer, header ...string) *Table {
+	return &Table{out: bufio.NewWriter(w), width: terminalWidth(w), header: header, widths: make([]int, len(header))}
 }
 
-// add takes one cell for each column of the header. Cells may hold anything.
-func (t *table) add(cells ...string) error {
+// Add takes one cell for each column of the header. Cells may hold anything. One that is wider than the
+// terminal is cut at once, since rows are kept until they are printed.
+func (t *Table) Add(cells ...string) error {
 	for i := range cells {
-		cells[i] = visible(cells[i])
+		cells[i] = Visible(cells[i])
+		if t.width > 0 {
+			cells[i] = clip(cells[i], t.width)
+		}
 	}
 	t.rows = append(t.rows, cells)
 	if len(t.rows) < tableRows {
 		return nil
 	}
-	return t.flush()
+	return t.Flush()
 }
 
-// flush prints what is gathered; the header comes first, also when there are no rows.
-func (t *table) flush() error {
+// Flush prints what is gathered; the header comes first, also when there are no rows.
+func (t *Table) Flush() error {
 	if !t.begun {
 		t.begun = true
 		t.rows = append([][]string{t.header}, t.rows...)
@@ -54,7 +59,7 @@ func (t *table) flush() error {
 	return t.out.Flush() // tells of all that went wrong in writing
 }
 
-func (t *table) line(row []string) {
+func (t *Table) line(row []string) {
 	var b strings.Builder
 	for i, cell := range row {
 		b.WriteString(cell)

@@ -1,8 +1,9 @@
-package cmd
+package console
 
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"strings"
 	"testing"
 	"unicode"
@@ -16,19 +17,19 @@ import (
 const hostile = "\x1b[31mred\x1b]0;title\a\u009b2J\u202egnp.exe\r\nnext\x7f\u200b\xff\x00 Köln 東京"
 
 func TestVisibleLetsNothingHarmfulPass(t *testing.T) {
-	got := visible(hostile)
+	got := Visible(hostile)
 	require.Equal(t, `\x1b[31mred\x1b]0;title\a\u009b2J\u202egnp.exe\r\nnext\x7f\u200b\xff\x00 Köln 東京`, got)
-	require.Equal(t, "Łódź ☕", visible("Łódź ☕"))
+	require.Equal(t, "Łódź ☕", Visible("Łódź ☕"))
 }
 
 func TestVisibleIsSafeForAnyText(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		for _, r := range visible(string(rapid.SliceOf(rapid.Byte()).Draw(t, "bytes"))) {
+		for _, r := range Visible(string(rapid.SliceOf(rapid.Byte()).Draw(t, "bytes"))) {
 			if !unicode.IsPrint(r) && r != ' ' && harmful(r) {
 				t.Fatalf("%U passed", r)
 			}
 		}
-		for _, r := range visible(rapid.String().Draw(t, "text")) {
+		for _, r := range Visible(rapid.String().Draw(t, "text")) {
 			if harmful(r) {
 				t.Fatalf("%U passed", r)
 			}
@@ -46,7 +47,7 @@ func TestVisibleJSONKeepsTheMeaning(t *testing.T) {
 		if err := enc.Encode(want); err != nil {
 			t.Fatal(err)
 		}
-		safe := visibleJSON(nil, bytes.TrimSpace(text.Bytes()))
+		safe := AppendVisibleJSON(nil, bytes.TrimSpace(text.Bytes()))
 		for _, r := range string(safe) {
 			if harmful(r) {
 				t.Fatalf("%U passed", r)
@@ -69,26 +70,53 @@ func TestClipCountsCells(t *testing.T) {
 
 func TestTableAlignsAndEscapes(t *testing.T) {
 	var out bytes.Buffer
-	table := newTable(&out, "A", "NAME")
-	require.NoError(t, table.add("東京", "x\x1b[2J"))
-	require.NoError(t, table.add("b", "y"))
-	require.NoError(t, table.flush())
+	table := NewTable(&out, "A", "NAME")
+	require.NoError(t, table.Add("東京", "x\x1b[2J"))
+	require.NoError(t, table.Add("b", "y"))
+	require.NoError(t, table.Flush())
 	require.Equal(t, "A     NAME\n東京  x\\x1b[2J\nb     y\n", out.String())
+}
+
+// What a terminal can't show of a huge cell is not kept until the rows are printed.
+func TestTableCutsWideCells(t *testing.T) {
+	var out bytes.Buffer
+	table := NewTable(&out, "A", "B")
+	table.width = 6
+	require.NoError(t, table.Add("x", strings.Repeat("東", 1000)))
+	require.Equal(t, "東東…", table.rows[0][1])
+	require.NoError(t, table.Flush())
+	require.Equal(t, "A  B\nx  東…\n", out.String())
 }
 
 func TestTableOfManyRowsHasOneHeader(t *testing.T) {
 	var out bytes.Buffer
-	table := newTable(&out, "N")
+	table := NewTable(&out, "N")
 	for range 3*tableRows + 1 {
-		require.NoError(t, table.add("x"))
+		require.NoError(t, table.Add("x"))
 	}
-	require.NoError(t, table.flush())
+	require.NoError(t, table.Flush())
 	require.Equal(t, 1, strings.Count(out.String(), "N\n"))
 	require.Equal(t, 3*tableRows+2, strings.Count(out.String(), "\n"))
 }
 
 func TestGrouped(t *testing.T) {
 	for n, want := range map[int64]string{0: "0", 999: "999", 1000: "1,000", 166193: "166,193", 1234567: "1,234,567", -1234: "-1,234"} {
-		require.Equal(t, want, grouped(n))
+		require.Equal(t, want, Grouped(n))
+	}
+}
+
+// An export that goes to a terminal is shown as the other commands show events, wherever its parts are cut.
+func TestJSONWriter(t *testing.T) {
+	const text = "[\"\u009b2J 東京\U000e0041 \x1b]0;t\a\"]\n"
+	for size := 1; size <= len(text); size++ {
+		var out strings.Builder
+		w := &JSONWriter{Out: &out}
+		for from := 0; from < len(text); from += size {
+			part := text[from:min(from+size, len(text))]
+			n, err := io.WriteString(w, part)
+			require.NoError(t, err)
+			require.Equal(t, len(part), n)
+		}
+		require.Equal(t, "[\"\\u009b2J 東京\\udb40\\udc41 \\u001b]0;t\\u0007\"]\n", out.String())
 	}
 }

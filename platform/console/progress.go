@@ -1,4 +1,4 @@
-package cmd
+package console
 
 import (
 	"fmt"
@@ -14,8 +14,8 @@ const (
 	plainInterval = 5 * time.Second
 )
 
-// progress tells on stderr how far a long command has come.
-type progress struct {
+// Progress tells on stderr how far a long command has come.
+type Progress struct {
 	out  io.Writer
 	live bool
 	text func() string
@@ -24,14 +24,14 @@ type progress struct {
 	last int // cells of the live line
 }
 
-// startProgress tells text's answer again and again until stop is called.
-func startProgress(out io.Writer, text func() string) *progress {
-	p := &progress{out: out, live: isTerminal(out), text: text, done: make(chan struct{})}
+// StartProgress tells text's answer again and again until Stop is called.
+func StartProgress(out io.Writer, text func() string) *Progress {
+	p := &Progress{out: out, live: IsTerminal(out), text: text, done: make(chan struct{})}
 	p.wait.Go(p.run)
 	return p
 }
 
-func (p *progress) run() {
+func (p *Progress) run() {
 	interval := plainInterval
 	if p.live {
 		interval = liveInterval
@@ -50,8 +50,8 @@ func (p *progress) run() {
 }
 
 // tell writes the present line. A terminal that is gone is no reason to stop the work.
-func (p *progress) tell() {
-	line := visible(p.text())
+func (p *Progress) tell() {
+	line := Visible(p.text())
 	if !p.live {
 		_, _ = fmt.Fprintln(p.out, line)
 		return
@@ -63,34 +63,14 @@ func (p *progress) tell() {
 }
 
 // clear takes the live line away, for what is printed next.
-func (p *progress) clear() {
+func (p *Progress) clear() {
 	if p.live && p.last > 0 {
 		_, _ = fmt.Fprintf(p.out, "\r%s\r", strings.Repeat(" ", p.last))
 	}
 }
 
-// stop ends the telling. It returns once nothing more will be written.
-func (p *progress) stop() {
+// Stop ends the telling. It returns once nothing more will be written.
+func (p *Progress) Stop() {
 	close(p.done)
 	p.wait.Wait()
-}
-
-// counted writes a count and what is counted, in the number that goes with it.
-func counted(n int64, one, many string) string {
-	if n == 1 {
-		return grouped(n) + " " + one
-	}
-	return grouped(n) + " " + many
-}
-
-// grouped writes a count with its thousands apart: 166,193.
-func grouped(n int64) string {
-	if n < 0 {
-		return "-" + grouped(-n)
-	}
-	text := fmt.Sprint(n)
-	for i := len(text) - 3; i > 0; i -= 3 {
-		text = text[:i] + "," + text[i:]
-	}
-	return text
 }
