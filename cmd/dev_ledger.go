@@ -10,6 +10,7 @@ import (
 
 	"audittrail/modules/ledger"
 	"audittrail/platform/devstack"
+	"audittrail/platform/files"
 )
 
 // devOrigin names dev's ledger, where the configuration does not.
@@ -53,7 +54,7 @@ func writeVerifierKeys(path string, keys []ledger.SigningKey) error {
 			lines = append(lines, line)
 		}
 	}
-	return devstack.WritePublic(path, []byte(strings.Join(lines, "\n")+"\n"))
+	return files.Write(path, []byte(strings.Join(lines, "\n")+"\n"), 0o644)
 }
 
 // signingKey reads the folder's signing key, or makes it where there is none.
@@ -67,5 +68,5 @@ func (d *dev) signingKey() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return key.Secret(), devstack.WriteSecret(path, []byte(key.Secret()+"\n"))
+	return key.Secret(), files.Write(path, []byte(key.Secret()+"\n"), 0o600)
 }

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"audittrail/platform/devstack"
+	"audittrail/platform/files"
 )
 
 // What dev's tokens are, where the configuration does not say.
@@ -39,5 +40,5 @@ func (d *dev) issueToken() error {
 	if err != nil {
 		return err
 	}
-	return devstack.WriteSecret(d.folder.Path(devstack.FolderToken), []byte(d.token+"\n"))
+	return files.Write(d.folder.Path(devstack.FolderToken), []byte(d.token+"\n"), 0o600)
 }

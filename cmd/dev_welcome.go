@@ -12,6 +12,7 @@ import (
 	"audittrail/modules/event"
 	"audittrail/modules/store"
 	"audittrail/platform/devstack"
+	"audittrail/platform/files"
 )
 
 // bannerWait is how long the banner waits for the first event.
@@ -89,7 +90,7 @@ func (d *dev) shareURL() error {
 	if d.postgres == nil {
 		return nil
 	}
-	return devstack.WriteSecret(d.folder.Path(devstack.FolderPostgresURL), []byte(d.cfg.Postgres.URL+"\n"))
+	return files.Write(d.folder.Path(devstack.FolderPostgresURL), []byte(d.cfg.Postgres.URL+"\n"), 0o600)
 }
 
 // awaitFirst waits for the first event beyond what was stored before; nil where ctx ends first.

@@ -8,35 +8,34 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
+
+	"audittrail/platform/files"
 )
 
 // exportFile is a file that gets its name when it is complete. commit or abort ends it.
 type exportFile struct {
 	io.Writer
-	name   string // as it was given
-	target string // where name leads: itself, or what stands behind its links
-	file   *os.File
+	file   *files.File
 	buffer *bufio.Writer
 	zip    *gzip.Writer // nil where it is not compressed
 }
 
-// maxLinks is how many links a name may lead over, as Linux has it.
-const maxLinks = 40
-
-// createExport begins a file beside the one that the name leads to, readable to its owner alone: what it
-// holds is anybody's business events.
+// createExport begins the file that the name leads to, readable to its owner alone: what it holds is
+// anybody's business events. A link keeps its place.
 func createExport(name string) (*exportFile, error) {
-	target, err := exportTarget(name)
-	if err != nil {
+	if err := checkExportTarget(name); err != nil {
 		return nil, err
 	}
-	f, err := os.CreateTemp(filepath.Dir(target), "."+filepath.Base(target)+".*.partial")
+	target, err := files.FollowLinks(name)
+	if err != nil {
+		return nil, fmt.Errorf("--out: %w", err)
+	}
+	f, err := files.Create(target, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("create --out: %w", err)
 	}
-	e := &exportFile{name: name, target: target, file: f, buffer: bufio.NewWriterSize(f, 256<<10)}
+	e := &exportFile{file: f, buffer: bufio.NewWriterSize(f, 256<<10)}
 	e.Writer = e.buffer
 	if strings.HasSuffix(name, ".gz") {
 		e.zip = gzip.NewWriter(e.buffer)
@@ -45,64 +44,42 @@ func createExport(name string) (*exportFile, error) {
 	return e, nil
 }
 
-// exportTarget is the file whose place the finished export takes. It need not be there. One that is must be
-// a file that may be written: of a device or a pipe nothing would be left, and a file that somebody made
-// read-only is kept.
-func exportTarget(name string) (string, error) {
+// checkExportTarget refuses what the finished export must not take the place of. It need not be there. One
+// that is must be a file that may be written: of a device or a pipe nothing would be left, and a file that
+// somebody made read-only is kept.
+func checkExportTarget(name string) error {
 	info, err := os.Stat(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return followLinks(name)
+		return nil
 	}
 	if err != nil {
-		return "", fmt.Errorf("--out: %w", err)
+		return fmt.Errorf("--out: %w", err)
 	}
 	if !info.Mode().IsRegular() {
-		return "", wrongUsage("--out %s is a folder, a device or a pipe; leave --out away to write to standard output", name)
+		return wrongUsage("--out %s is a folder, a device or a pipe; leave --out away to write to standard output", name)
 	}
 	if info.Mode().Perm()&0o222 == 0 { // a superuser may write it all the same
-		return "", wrongUsage("--out %s is read-only; remove it first, or choose another name", name)
+		return wrongUsage("--out %s is read-only; remove it first, or choose another name", name)
 	}
 	f, err := os.OpenFile(name, os.O_WRONLY, 0)
+	if err == nil {
+		err = f.Close()
+	}
 	if err != nil {
-		return "", fmt.Errorf("--out: %w", err)
+		return fmt.Errorf("--out: %w", err)
 	}
-	if err := f.Close(); err != nil {
-		return "", fmt.Errorf("--out: %w", err)
-	}
-	return followLinks(name)
+	return nil
 }
 
-// followLinks is where a name leads: the file itself, there or not, where the name is no symbolic link. A
-// file that took a link's own place would leave the old one to whoever reads what the link led to.
-func followLinks(name string) (string, error) {
-	for range maxLinks {
-		leads, err := os.Readlink(name)
-		if err != nil {
-			return name, nil //nolint:nilerr // it is no link, or is not there
-		}
-		if !filepath.IsAbs(leads) { // filepath.Join would take a .. behind a link for the wrong folder
-			folder, _ := filepath.Split(name)
-			leads = folder + leads
-		}
-		folder, file := filepath.Split(leads)
-		if folder, err = filepath.EvalSymlinks(folder); err != nil {
-			return "", fmt.Errorf("--out: %w", err)
-		}
-		name = filepath.Join(folder, file)
-	}
-	return "", wrongUsage("--out %s leads over too many links", name)
-}
-
-// commit gives the file its name, makes both durable, and answers how many bytes it has.
+// commit gives the file its name, and answers how many bytes it has.
 func (e *exportFile) commit() (int64, error) {
 	size, err := e.finish()
 	if err != nil {
-		return 0, errors.Join(fmt.Errorf("write %s: %w", e.name, err), e.abort())
+		return 0, errors.Join(fmt.Errorf("write --out: %w", err), e.abort())
 	}
-	if err := os.Rename(e.file.Name(), e.target); err != nil {
-		return 0, errors.Join(err, os.Remove(e.file.Name()))
+	if err := e.file.Commit(); err != nil {
+		return 0, fmt.Errorf("write --out: %w", err)
 	}
-	syncFolder(e.target)
 	return size, nil
 }
 
@@ -115,20 +92,12 @@ func (e *exportFile) finish() (int64, error) {
 	if err := e.buffer.Flush(); err != nil {
 		return 0, err
 	}
-	if err := e.file.Sync(); err != nil {
-		return 0, err
-	}
 	info, err := e.file.Stat()
 	if err != nil {
 		return 0, err
 	}
-	return info.Size(), e.file.Close()
+	return info.Size(), nil
 }
 
-// abort takes away what was written. A file that is closed already is no error.
-func (e *exportFile) abort() error {
-	if err := e.file.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
-		return err
-	}
-	return os.Remove(e.file.Name())
-}
+// abort takes away what was written.
+func (e *exportFile) abort() error { return e.file.Discard() }

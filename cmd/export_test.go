@@ -14,10 +14,10 @@ import (
 	"strings"
 	"testing"
 
-	"audittrail/platform/console"
-
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"audittrail/platform/console"
 )
 
 // exportAPI answers exports with text; one that is cut ends without the end of its HTTP. It notes queries.

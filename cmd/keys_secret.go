@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"audittrail/modules/ledger"
+	"audittrail/platform/files"
 )
 
 func addOut(c *cobra.Command) *secretFile {
@@ -37,18 +38,9 @@ func (f *secretFile) Set(s string) error {
 
 // writeNewSecret writes a file that is not there yet: a signing key that was overwritten is lost.
 func writeNewSecret(path, text string) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	err := files.WriteNew(path, []byte(text), 0o600)
 	if errors.Is(err, os.ErrExist) {
 		return fmt.Errorf("%s exists; a key is never overwritten: name another file", path)
 	}
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString(text)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err != nil {
-		return errors.Join(err, os.Remove(path))
-	}
-	syncFolder(path) // a key that has signed and is lost is not made again
-	return nil
+	return err
 }

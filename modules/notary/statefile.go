@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"audittrail/platform/files"
+
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -113,10 +115,12 @@ func (p stateFile) save(ctx context.Context, known, s State) (ahead bool, err er
 	if err != nil {
 		return false, err
 	}
-	if text = append(text, '\n'); bytes.Equal(text, before) {
-		return false, syncDir(filepath.Dir(string(p))) // the one who wrote it may have failed to
+	if text = append(text, '\n'); !bytes.Equal(text, before) {
+		if err := files.Write(string(p), text, 0o600); err != nil {
+			return false, err
+		}
 	}
-	return false, replace(string(p), text)
+	return false, files.SyncFolder(string(p)) // also of a file that is the same: who wrote it may have failed to
 }
 
 // lock holds a lock on a file until unlock is called, or the process ends. It waits a while for others.
@@ -145,33 +149,6 @@ func lock(ctx context.Context, path string, patience time.Duration) (unlock func
 	}
 }
 
-func replace(path string, text []byte) error {
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+"-*") // of mode 0600, and nobody else's
-	if err != nil {
-		return beside(path, err)
-	}
-	_, err = f.Write(text)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(beside(path, err), beside(path, os.Remove(f.Name())))
-	}
-	return syncDir(dir)
-}
-
-// beside leaves the temporary file's name out of an error: it is another each time, and what goes on for
-// long, as a full disk, is told once.
-func beside(path string, err error) error {
-	var in *fs.PathError
-	if errors.As(err, &in) {
-		return fmt.Errorf("%s beside %s: %w", in.Op, path, in.Err)
-	}
-	return err
-}
-
 // resolved is the path of a state file without links: it is replaced by another, and not the link to it.
 // The processes that share it find one file then, and one lock.
 func resolved(path string) (string, error) {
@@ -187,13 +164,4 @@ func resolved(path string) (string, error) {
 		return "", fmt.Errorf("%s is a link to nothing: name the file itself", path)
 	}
 	return path, nil // there is none yet
-}
-
-// syncDir makes the new name durable.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -244,13 +244,3 @@ func TestLinksAreFollowed(t *testing.T) {
 	_, err = d.tryNotary(link, key(t, 1))
 	require.ErrorContains(t, err, "is a link to nothing")
 }
-
-// TestAFailureThatStaysHasOneText, so that it is told once.
-func TestAFailureThatStaysHasOneText(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(t.TempDir(), "gone", "notary.json")
-	first, second := replace(path, []byte("{}")), replace(path, []byte("{}"))
-	require.ErrorIs(t, first, fs.ErrNotExist)
-	require.Equal(t, first.Error(), second.Error())
-	require.Contains(t, first.Error(), path)
-}

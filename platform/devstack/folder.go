@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"audittrail/platform/files"
 )
 
 // Folder is the data folder of one running stack: what it holds is kept between starts, and a lock
@@ -150,7 +152,7 @@ func (f *Folder) AddParts(parts ...string) error {
 	if len(all) == known {
 		return nil
 	}
-	return WritePublic(f.Path(folderParts), []byte(strings.Join(all, "\n")+"\n"))
+	return files.Write(f.Path(folderParts), []byte(strings.Join(all, "\n")+"\n"), 0o644)
 }
 
 // Reset deletes what a stack keeps in the folder, and nothing that it did not make.

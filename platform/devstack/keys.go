@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"audittrail/platform/files"
+
 	"github.com/lestrrat-go/jwx/v2/jwa"
 	"github.com/lestrrat-go/jwx/v2/jwk"
 	"github.com/lestrrat-go/jwx/v2/jwt"
@@ -79,7 +81,7 @@ func makeKey(path string) (jwk.Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	return key, WriteSecret(path, text)
+	return key, files.Write(path, text, 0o600)
 }
 
 func (k *Keys) writeJWKS() error {
@@ -95,7 +97,7 @@ func (k *Keys) writeJWKS() error {
 	if err != nil {
 		return err
 	}
-	return replaceFile(k.jwks, append(text, '\n'), 0o644)
+	return files.Write(k.jwks, append(text, '\n'), 0o644)
 }
 
 // JWKSFile is the path of the public key as a JWK set, for auth.jwks_file.
@@ -133,27 +135,4 @@ func (k *Keys) Mint(now time.Time, opts TokenOptions) (string, error) {
 		return "", fmt.Errorf("mint a token: %w", err)
 	}
 	return string(signed), nil
-}
-
-// WriteSecret writes a file of mode 0600, all of it or nothing.
-func WriteSecret(path string, text []byte) error { return replaceFile(path, text, 0o600) }
-
-// WritePublic writes a file that everybody may read, all of it or nothing.
-func WritePublic(path string, text []byte) error { return replaceFile(path, text, 0o644) }
-
-// replaceFile writes a file beside path and moves it there, so that readers see the old or the new one.
-func replaceFile(path string, text []byte, mode os.FileMode) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(text)
-	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return nil
 }
