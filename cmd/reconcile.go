@@ -8,17 +8,12 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 
-	"audittrail/modules/migrate"
 	"audittrail/modules/store/audit"
 	"audittrail/platform/console"
-	"audittrail/platform/postgres"
 )
-
-// reconcileRole is one of the roles that may read all tables and change none that counts here.
-const reconcileRole = "audittrail_maintain"
 
 func newReconcileCmd() *cobra.Command {
 	c := &cobra.Command{
@@ -54,24 +49,21 @@ Kafka does not answer, the status is 1 if kafka.brokers was given; else only a l
 		if err != nil {
 			return err
 		}
-		if err := cfg.Require("postgres.url"); err != nil {
-			return err
-		}
-		conn, err := openForReading(c, cfg.Postgres.URL)
+		db, err := openStore(c, cfg, "reconcile", readingRole)
 		if err != nil {
 			return err
 		}
-		defer conn.Close(c.Context()) //nolint:errcheck // nothing was written
-		cluster, err := newKafkaSide(c, cfg, conn)
+		defer db.Close()
+		cluster, err := newKafkaSide(c, cfg, db)
 		if err != nil {
 			return err
 		}
 		defer cluster.client.Close()
-		report, err := reconcile(c, conn)
+		report, err := reconcile(c, db)
 		if err != nil {
 			return err
 		}
-		if err := cluster.compare(c.Context(), conn, report); err != nil {
+		if err := cluster.compare(c.Context(), db, report); err != nil {
 			return err
 		}
 		if output.value == "json" {
@@ -90,35 +82,8 @@ Kafka does not answer, the status is 1 if kafka.brokers was given; else only a l
 	return c
 }
 
-// takeYourTime sets no time limits, whatever the login or the database has as default: reading everything takes what
-// it takes.
-func takeYourTime(config *pgx.ConnConfig) {
-	config.RuntimeParams["statement_timeout"] = "0"
-	config.RuntimeParams["idle_in_transaction_session_timeout"] = "0"
-}
-
-// openForReading connects in the role that reads, to a database whose schema is ours.
-func openForReading(c *cobra.Command, url string) (*pgx.Conn, error) {
-	config, err := postgres.Parse(url)
-	if err != nil {
-		return nil, wrongUsage("%w", err)
-	}
-	config.RuntimeParams["role"] = reconcileRole
-	config.RuntimeParams["application_name"] = "audittrail-reconcile"
-	config.RuntimeParams["search_path"] = "public, pg_temp" // whatever the database's own setting is
-	takeYourTime(config)
-	conn, err := pgx.ConnectConfig(c.Context(), config)
-	if err != nil {
-		return nil, fmt.Errorf("connect to postgres.url: %w", err)
-	}
-	if err := migrate.Check(c.Context(), conn); err != nil {
-		return nil, errors.Join(err, conn.Close(c.Context()))
-	}
-	return conn, nil
-}
-
 // reconcile runs it and tells on stderr which step it is at.
-func reconcile(c *cobra.Command, conn *pgx.Conn) (*audit.Reconciliation, error) {
+func reconcile(c *cobra.Command, db *pgxpool.Pool) (*audit.Reconciliation, error) {
 	started := time.Now()
 	steps := make(chan string, 1)
 	step := "beginning"
@@ -130,7 +95,7 @@ func reconcile(c *cobra.Command, conn *pgx.Conn) (*audit.Reconciliation, error) 
 		return fmt.Sprintf("%s (%s)", step, time.Since(started).Round(time.Second))
 	})
 	defer telling.Stop()
-	return audit.Reconcile(c.Context(), conn, func(n, of int, what string) {
+	return audit.Reconcile(c.Context(), db, func(n, of int, what string) {
 		select {
 		case <-steps: // one that nobody has seen is out of date
 		default:

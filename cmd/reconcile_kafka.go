@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -38,7 +38,7 @@ type kafkaSide struct {
 }
 
 // newKafkaSide reads where the logs begin. That must be before the accounting is read: see store.CompareKafka.
-func newKafkaSide(c *cobra.Command, cfg app.Config, conn *pgx.Conn) (*kafkaSide, error) {
+func newKafkaSide(c *cobra.Command, cfg app.Config, db *pgxpool.Pool) (*kafkaSide, error) {
 	k := &kafkaSide{given: cfg.IsSet("kafka.brokers"), Gone: []string{}, Missing: []string{}}
 	for _, topic := range cfg.Kafka.Topics {
 		if !kafka.IsPattern(topic) {
@@ -51,7 +51,7 @@ func newKafkaSide(c *cobra.Command, cfg app.Config, conn *pgx.Conn) (*kafkaSide,
 		return nil, err
 	}
 	k.client = client
-	positions, err := store.ReadPositions(c.Context(), conn)
+	positions, err := store.ReadPositions(c.Context(), db)
 	if err != nil {
 		client.Close()
 		return nil, err
@@ -88,11 +88,11 @@ func (k *kafkaSide) failed(err error) {
 }
 
 // compare reads where the logs end, and compares them with the accounting.
-func (k *kafkaSide) compare(ctx context.Context, conn *pgx.Conn, r *audit.Reconciliation) error {
+func (k *kafkaSide) compare(ctx context.Context, db *pgxpool.Pool, r *audit.Reconciliation) error {
 	if k.Why != "" {
 		return nil
 	}
-	positions, err := store.ReadPositions(ctx, conn)
+	positions, err := store.ReadPositions(ctx, db)
 	if err != nil {
 		return err
 	}

@@ -13,12 +13,10 @@ import (
 
 	"audittrail/cmd/app"
 	"audittrail/modules/event"
-	"audittrail/modules/migrate"
 	"audittrail/modules/store"
 	"audittrail/platform/console"
 	"audittrail/platform/kafka"
 	"audittrail/platform/logging"
-	"audittrail/platform/postgres"
 )
 
 func newTopicsCmd() *cobra.Command {
@@ -38,7 +36,7 @@ what kafka.brokers says of them now, and then what operators admitted of single 
 	}
 	output := addOutput(c, "table", "json")
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		return withTopics(c, "audittrail_maintain", func(t topicsOf) error { return t.list(c, output.value) })
+		return withTopics(c, readingRole, func(t topicsOf) error { return t.list(c, output.value) })
 	}
 	c.AddCommand(newTopicsAdmitCmd())
 	return c
@@ -58,16 +56,11 @@ func withTopics(c *cobra.Command, role string, do func(topicsOf) error) error {
 	if err := cfg.Require("postgres.url", "kafka.brokers"); err != nil {
 		return err
 	}
-	pool, err := postgres.Open(c.Context(), postgres.PoolOptions{
-		URL: cfg.Postgres.URL, Role: role, Name: "topics", MaxConns: 1,
-	})
+	pool, err := openStore(c, cfg, "topics", role)
 	if err != nil {
 		return err
 	}
 	defer pool.Close()
-	if err := migrate.Check(c.Context(), pool); err != nil {
-		return err
-	}
 	return do(topicsOf{cfg: cfg, pool: pool})
 }
 

@@ -45,13 +45,13 @@ to go on with.`,
 			return wrongUsage("--partition, --from and --reason belong together")
 		}
 		if !one {
-			return withTopics(c, "audittrail_ingest", func(t topicsOf) error { return t.admit(c, args[0]) })
+			return withTopics(c, admittingRole, func(t topicsOf) error { return t.admit(c, args[0]) })
 		}
 		if *partition < 0 || *from < 0 || strings.TrimSpace(*reason) == "" {
 			return wrongUsage("--partition and --from must not be negative, and --reason not empty")
 		}
 		at := kafka.TopicPartition{Topic: args[0], Partition: *partition}
-		return withTopics(c, "audittrail_ingest", func(t topicsOf) error { return t.admitOffset(c, at, *from, *reason) })
+		return withTopics(c, admittingRole, func(t topicsOf) error { return t.admitOffset(c, at, *from, *reason) })
 	}
 	return c
 }

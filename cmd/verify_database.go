@@ -12,14 +12,13 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 
 	"audittrail/modules/ledger"
-	"audittrail/modules/migrate"
 	"audittrail/modules/notary"
 	"audittrail/modules/verify"
 	"audittrail/platform/console"
-	"audittrail/platform/postgres"
 )
 
 // verifyDatabaseHelp is what verify's help says of --database.
@@ -101,9 +100,12 @@ func runVerifyDatabase(c *cobra.Command, keys []string, output string) error {
 	if memory == memoryAbsent && c.Flags().Changed("notary.state_file") {
 		return wrongUsage("--notary.state_file: there is no file %s; leave the flag out to verify without it", cfg.Notary.StateFile)
 	}
-	if opts.Connect, err = connectForVerifying(c.Context(), cfg.Postgres.URL); err != nil {
+	db, err := openStore(c, cfg, "verify", readingRole)
+	if err != nil {
 		return err
 	}
+	defer db.Close()
+	opts.Connect = connecting(db)
 	report, failed := verifyWithProgress(c, opts)
 	var several *verify.OriginError
 	if errors.As(failed, &several) {
@@ -245,34 +247,15 @@ func notaryMemory(path string, keys ledger.Keys, opts *verify.Options) (what, wo
 	return memoryCompared, "The notary's state file (" + path + ") was compared too.", nil
 }
 
-// connectWait is how long a server may take to answer that it is there.
-const connectWait = 10 * time.Second
-
-// connectForVerifying opens connections in the role that reads, to a database whose schema is ours.
-func connectForVerifying(ctx context.Context, url string) (func(context.Context) (*pgx.Conn, error), error) {
-	config, err := postgres.Parse(url)
-	if err != nil {
-		return nil, wrongUsage("%w", err)
-	}
-	if config.ConnectTimeout == 0 {
-		config.ConnectTimeout = connectWait
-	}
-	config.RuntimeParams["role"] = reconcileRole
-	config.RuntimeParams["application_name"] = "audittrail-verify"
-	config.RuntimeParams["search_path"] = "pg_catalog, pg_temp" // whatever the database's own setting is
-	takeYourTime(config)
-	connect := func(ctx context.Context) (*pgx.Conn, error) {
-		conn, err := pgx.ConnectConfig(ctx, config.Copy())
+// connecting takes connections out of a pool: they are verify's own, which closes them.
+func connecting(db *pgxpool.Pool) func(context.Context) (*pgx.Conn, error) {
+	return func(ctx context.Context) (*pgx.Conn, error) {
+		conn, err := db.Acquire(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("connect to postgres.url: %w", err)
 		}
-		return conn, nil
+		return conn.Hijack(), nil
 	}
-	conn, err := connect(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return connect, errors.Join(migrate.Check(ctx, conn), conn.Close(ctx))
 }
 
 // verifyWithProgress runs it and tells on stderr how far it has come.

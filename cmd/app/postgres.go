@@ -18,7 +18,7 @@ type PostgresOptions struct {
 // Validate reports every key that can't work.
 func (o PostgresOptions) Validate() error {
 	var bad []error
-	if _, err := postgres.Parse(o.URL); o.URL != "" && err != nil {
+	if err := postgres.CheckURL(o.URL); o.URL != "" && err != nil {
 		bad = append(bad, config.Invalid("url", "%s", errs.Of(err).Detail))
 	}
 	if o.MaxConns < 2 || o.MaxConns > 1000 {

@@ -40,7 +40,7 @@ func openDriver(ctx context.Context, config *pgx.ConnConfig, all []int, destroyD
 	}))
 	d.db.SetMaxOpenConns(1)
 	if err := d.db.PingContext(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("connect: %w", err), d.db.Close())
+		return nil, errors.Join(fmt.Errorf("connect: %w", orRefused(err)), d.db.Close())
 	}
 	release := context.AfterFunc(ctx, d.cancel) // the library waits for its lock here, too
 	defer release()

@@ -34,13 +34,9 @@ func GrantStatements(login string, roles []string, version int) []string {
 // Grant returns the statements for the server at opts.URL, and runs them in one transaction where apply is
 // set. The login at opts.URL has to be a superuser, or one that may grant the roles.
 func Grant(ctx context.Context, opts Options, login string, roles []string, apply bool) ([]string, error) {
-	config, err := postgres.Parse(opts.URL)
+	conn, err := postgres.Connect(ctx, opts.connection())
 	if err != nil {
-		return nil, err
-	}
-	conn, err := pgx.ConnectConfig(ctx, config)
-	if err != nil {
-		return nil, fmt.Errorf("migrate: connect: %w", err)
+		return nil, fmt.Errorf("migrate: connect: %w", orRefused(err))
 	}
 	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // what was to be done was acknowledged
 	var version int

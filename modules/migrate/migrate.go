@@ -22,6 +22,7 @@ import (
 
 	"audittrail/migrations"
 	"audittrail/platform/errs"
+	"audittrail/platform/postgres"
 )
 
 // DefaultLockTimeout is how long a migration waits for another one, or for a table.
@@ -47,6 +48,11 @@ func (o Options) withDefaults() Options {
 		o.files = migrations.Files
 	}
 	return o
+}
+
+// connection has no limit for a statement: building an index takes what it takes.
+func (o Options) connection() postgres.PoolOptions {
+	return postgres.PoolOptions{URL: o.URL, Name: "migrate", LockTimeout: o.LockTimeout}
 }
 
 // Up applies all migrations that the database does not have. It is no error if there are none, nor if

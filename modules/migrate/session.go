@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -55,18 +54,9 @@ func run(ctx context.Context, opts Options, destroyData bool, work func(*session
 }
 
 func (s *session) open(ctx context.Context, destroyData bool) error {
-	config, err := postgres.Parse(s.opts.URL)
+	config, err := postgres.Config(s.opts.connection())
 	if err != nil {
 		return err
-	}
-	for name, value := range map[string]string{
-		"application_name":                    "audittrail-migrate",
-		"search_path":                         "public, pg_temp", // not what the login or database has
-		"lock_timeout":                        strconv.FormatInt(s.opts.LockTimeout.Milliseconds(), 10),
-		"statement_timeout":                   "0", // building an index takes what it takes
-		"idle_in_transaction_session_timeout": "0",
-	} {
-		config.RuntimeParams[name] = value
 	}
 	if s.driver, err = openDriver(ctx, config, s.all, destroyData); err != nil {
 		return err

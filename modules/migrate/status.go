@@ -23,13 +23,9 @@ type Status struct {
 // ReadStatus asks a database. It changes nothing.
 func ReadStatus(ctx context.Context, opts Options) (Status, error) {
 	opts = opts.withDefaults()
-	config, err := postgres.Parse(opts.URL)
+	conn, err := postgres.Connect(ctx, opts.connection())
 	if err != nil {
-		return Status{}, err
-	}
-	conn, err := pgx.ConnectConfig(ctx, config)
-	if err != nil {
-		return Status{}, fmt.Errorf("migrate: connect: %w", err)
+		return Status{}, fmt.Errorf("migrate: connect: %w", orRefused(err))
 	}
 	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // it only read
 	return readStatus(ctx, conn, opts)

@@ -17,7 +17,7 @@ import (
 	"audittrail/platform/errs"
 )
 
-// PoolOptions say what a pool's connections may do and for how long.
+// PoolOptions say what connections may do and for how long: a pool's, or a single one.
 type PoolOptions struct {
 	URL string // may hold several hosts; its sslmode decides on TLS
 
@@ -32,7 +32,7 @@ type PoolOptions struct {
 	// Role is the database role that each connection takes when it starts; empty for the login itself.
 	Role string
 
-	MaxConns int // at least 1
+	MaxConns int // of a pool, at least 1
 
 	// Time limits that the server enforces; 0 for none, whatever login or database have as default.
 	LockTimeout              time.Duration
@@ -63,15 +63,9 @@ const (
 
 // Open makes a pool. It connects to nothing yet: a database that is away is the first query's error.
 func Open(ctx context.Context, opts PoolOptions) (*pgxpool.Pool, error) {
-	conn, err := Parse(opts.URL)
+	conn, err := Config(opts)
 	if err != nil {
 		return nil, err
-	}
-	// The pool's own pool_* parameters can't be told from the server's in a ConnConfig.
-	for name := range conn.RuntimeParams {
-		if strings.HasPrefix(name, "pool_") {
-			return nil, errs.New(errs.Invalid, "invalid_configuration", "has the parameter %s; use postgres.max_conns", name).InField("postgres.url")
-		}
 	}
 	if opts.MaxConns < 1 {
 		return nil, errs.New(errs.Invalid, "invalid_configuration", "must be at least 1").InField("postgres.max_conns")
@@ -82,23 +76,14 @@ func Open(ctx context.Context, opts PoolOptions) (*pgxpool.Pool, error) {
 	}
 	config.ConnConfig = conn
 	config.MaxConns = int32(min(opts.MaxConns, 1<<15))
-	setParameters(conn, opts)
-	conn.DialFunc = dialer().DialContext
-	if conn.ConnectTimeout == 0 {
-		conn.ConnectTimeout = connectTimeout
-	}
 	config.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
 		if opts.Fresh == nil {
 			return nil
 		}
-		if now, err := Parse(opts.Fresh()); err == nil { // else what there was is as good as any
+		if now, err := parse(opts.Fresh()); err == nil { // else what there was is as good as any
 			c.User, c.Password = now.User, now.Password
 		}
 		return nil
-	}
-	config.AfterConnect = newSession(opts).check // for each connection: a default can be changed at any time
-	if opts.DurableCommits && conn.ValidateConnect == nil {
-		conn.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	}
 	metrics, err := newPoolMetrics(opts.Metrics, opts.Name)
 	if err != nil {
@@ -111,6 +96,40 @@ func Open(ctx context.Context, opts PoolOptions) (*pgxpool.Pool, error) {
 	}
 	metrics.watch(pool)
 	return pool, nil
+}
+
+// Connect opens a connection that is no pool's.
+func Connect(ctx context.Context, opts PoolOptions) (*pgx.Conn, error) {
+	config, err := Config(opts)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.ConnectConfig(ctx, config)
+}
+
+// Config returns what each connection is made by. One that has not got what the options ask for is refused,
+// whoever makes it.
+func Config(opts PoolOptions) (*pgx.ConnConfig, error) {
+	conn, err := parse(opts.URL)
+	if err != nil {
+		return nil, err
+	}
+	// The pool's own pool_* parameters can't be told from the server's in a ConnConfig.
+	for name := range conn.RuntimeParams {
+		if strings.HasPrefix(name, "pool_") {
+			return nil, errs.New(errs.Invalid, "invalid_configuration", "has the parameter %s; use postgres.max_conns", name).InField("postgres.url")
+		}
+	}
+	setParameters(conn, opts)
+	conn.DialFunc = dialer().DialContext
+	if conn.ConnectTimeout == 0 {
+		conn.ConnectTimeout = connectTimeout
+	}
+	if opts.DurableCommits && conn.ValidateConnect == nil {
+		conn.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
+	}
+	conn.AfterConnect = newSession(opts).check // for each connection: a default can be changed at any time
+	return conn, nil
 }
 
 // setParameters sends what a connection may do with its start-up packet.

@@ -15,10 +15,16 @@ import (
 	"audittrail/platform/errs"
 )
 
-// Parse reads a connection string: a URL (postgres://…) or keywords and values (host=… user=…).
-// Its settings are pinned, so that every pool and command reads and writes values alike.
-// No error of it quotes the string, since that holds a password.
-func Parse(connection string) (*pgx.ConnConfig, error) {
+// CheckURL answers what is wrong with a connection string: a URL (postgres://…) or keywords and values
+// (host=… user=…). No error of it quotes the string, since that holds a password.
+func CheckURL(connection string) error {
+	_, err := parse(connection)
+	return err
+}
+
+// parse reads a connection string. Its settings are pinned, so that every pool and command reads and writes
+// values alike.
+func parse(connection string) (*pgx.ConnConfig, error) {
 	if connection == "" {
 		return nil, errs.New(errs.Invalid, "invalid_configuration", "is not set").InField("postgres.url")
 	}

@@ -9,13 +9,12 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"audittrail/platform/errs"
 )
 
-// session is what a pool's connections must have, by the names of PostgreSQL's settings.
+// session is what connections must have, by the names of PostgreSQL's settings.
 type session struct {
 	role     string // "" for the login itself
 	settings map[string]string
@@ -32,43 +31,41 @@ func newSession(opts PoolOptions) session {
 	return s
 }
 
-const (
-	// pg_settings has the time limits in milliseconds, as they are sent.
-	sessionSQL = `SELECT name, setting FROM pg_catalog.pg_settings WHERE name = ANY ($1)`
-	whoSQL     = `SELECT current_user, pg_catalog.current_setting('synchronous_commit')`
-)
+// sessionSQL reads settings by name, and whom the connection acts as. pg_settings has the time limits in
+// milliseconds, as they are sent.
+const sessionSQL = `SELECT name, setting FROM pg_catalog.pg_settings WHERE name = ANY ($1)
+	UNION ALL SELECT 'current_user', current_user`
 
 // check refuses a connection that has not got what was asked for, since a pooler may drop start-up parameters
 // without a word: the connection would work as the login, without role, search path or time limits.
-func (s session) check(ctx context.Context, conn *pgx.Conn) error {
-	var user, commits string
-	if err := conn.QueryRow(ctx, whoSQL).Scan(&user, &commits); err != nil {
-		return err
+func (s session) check(ctx context.Context, conn *pgconn.PgConn) error {
+	names := append(slices.Sorted(maps.Keys(s.settings)), "synchronous_commit")
+	list := []byte("{" + strings.Join(names, ",") + "}")
+	answer := conn.ExecParams(ctx, sessionSQL, [][]byte{list}, nil, nil, nil).Read()
+	if answer.Err != nil {
+		return answer.Err
 	}
-	if s.role != "" && user != s.role {
-		return dropped("current_user", user, s.role)
+	has := map[string]string{}
+	for _, row := range answer.Rows {
+		has[string(row[0])] = string(row[1])
 	}
-	rows, err := conn.Query(ctx, sessionSQL, slices.Collect(maps.Keys(s.settings)))
-	if err != nil {
-		return err
+	if s.role != "" && has["current_user"] != s.role {
+		return dropped("current_user", has["current_user"], s.role)
 	}
-	var name, value string
-	_, err = pgx.ForEachRow(rows, []any{&name, &value}, func() error {
-		if want := s.settings[name]; !strings.EqualFold(strings.Join(strings.Fields(value), " "), want) {
+	for _, name := range names {
+		value, known := has[name]
+		if want, asked := s.settings[name]; known && asked && !strings.EqualFold(strings.Join(strings.Fields(value), " "), want) {
 			return dropped(name, value, want)
 		}
-		return nil
-	})
-	if err != nil {
-		return err
 	}
+	commits := has["synchronous_commit"]
 	if s.durable && commits != "on" && !strings.HasPrefix(commits, "remote_") {
 		return fmt.Errorf("synchronous_commit is %s: %w", commits, ErrLossyCommits)
 	}
 	return nil
 }
 
-// ErrLossyCommits is why a pool with DurableCommits takes no connection.
+// ErrLossyCommits is why a connection with DurableCommits is refused.
 var ErrLossyCommits = errors.New("synchronous_commit must be on, remote_write or remote_apply: " +
 	"with anything less a crash loses events that were acknowledged; change it for the login, the role or the database")
 

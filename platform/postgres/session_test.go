@@ -91,6 +91,10 @@ func TestAConnectionThatLacksWhatWasAskedForIsRefused(t *testing.T) {
 	require.Equal(t, "connection_settings", refused.Code)
 	require.Contains(t, refused.Detail, "PgBouncer")
 
+	_, err = postgres.Connect(t.Context(), opts)
+	require.Error(t, err, "a connection that is no pool's")
+	require.Equal(t, "connection_settings", postgres.Refused(err).Code)
+
 	opts.Role = "" // the login is right then, but not its limits
 	_, err = open(t, opts).Exec(t.Context(), "SELECT 1")
 	require.Error(t, err)
