@@ -34,9 +34,9 @@ type driver struct {
 
 func openDriver(ctx context.Context, config *pgx.ConnConfig, all []int, destroyData bool) (*driver, error) {
 	d := &driver{all: all, destroyData: destroyData, before: -1}
-	d.db = stdlib.OpenDB(*config, stdlib.OptionAfterConnect(func(ctx context.Context, conn *pgx.Conn) error {
+	d.db = stdlib.OpenDB(*config, stdlib.OptionAfterConnect(func(_ context.Context, conn *pgx.Conn) error {
 		d.backend = conn.PgConn()
-		return checkEncoding(ctx, conn)
+		return nil
 	}))
 	d.db.SetMaxOpenConns(1)
 	if err := d.db.PingContext(ctx); err != nil {

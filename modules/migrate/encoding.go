@@ -6,6 +6,17 @@ import (
 	"audittrail/platform/errs"
 )
 
+// refuseEncoding looks at the database on a connection of its own, before the migrations' one leaves a table
+// there. What only takes away, or records what is there, may work on any database.
+func refuseEncoding(ctx context.Context, opts Options) error {
+	conn, err := connect(ctx, opts)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // it only read
+	return checkEncoding(ctx, conn)
+}
+
 // checkEncoding refuses a database that can't keep every text as it was sent. Its encoding never changes.
 func checkEncoding(ctx context.Context, db Queryer) error {
 	var encoding string

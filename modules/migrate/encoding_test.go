@@ -2,7 +2,8 @@ package migrate_test
 
 import (
 	"context"
-	"net/url"
+	neturl "net/url"
+	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -12,23 +13,41 @@ import (
 	"audittrail/modules/migrate/migratetest"
 )
 
-// A database in another encoding than UTF8 is refused before it is changed, with the cure.
+// inEncoding makes a database in another encoding beside the one at a URL.
+func inEncoding(t *testing.T, at, encoding string) (url string) {
+	t.Helper()
+	name := "in_" + strings.ToLower(encoding)
+	admin, err := pgx.Connect(t.Context(), at)
+	require.NoError(t, err)
+	_, err = admin.Exec(t.Context(), "CREATE DATABASE "+name+" ENCODING '"+encoding+"' LOCALE 'C' TEMPLATE template0")
+	require.NoError(t, err)
+	require.NoError(t, admin.Close(t.Context()))
+	u, err := neturl.Parse(at)
+	require.NoError(t, err)
+	u.Path = "/" + name
+	return u.String()
+}
+
+// A database in another encoding than UTF8 is refused before it is changed, with the cure. What is there can be
+// recorded and taken away all the same.
 func TestOtherEncodingsAreRefused(t *testing.T) {
 	at := migratetest.EmptyDatabase(t)
-	for encoding, name := range map[string]string{"LATIN1": "in_latin1", "SQL_ASCII": "in_ascii"} {
-		admin, err := pgx.Connect(t.Context(), at)
+	for _, encoding := range []string{"LATIN1", "SQL_ASCII"} {
+		opts := migrate.Options{URL: inEncoding(t, at, encoding)}.WithFiles(pair("CREATE TABLE t (n int);", "DROP TABLE t;"))
+		require.ErrorContains(t, migrate.Up(t.Context(), opts), "TEMPLATE template0")
+		conn, err := pgx.Connect(t.Context(), opts.URL)
 		require.NoError(t, err)
-		_, err = admin.Exec(t.Context(), "CREATE DATABASE "+name+" ENCODING '"+encoding+"' LOCALE 'C' TEMPLATE template0")
-		require.NoError(t, err)
-		require.NoError(t, admin.Close(t.Context()))
-		u, err := url.Parse(at)
-		require.NoError(t, err)
-		u.Path = "/" + name
-		require.ErrorContains(t, migrate.Up(t.Context(), migrate.Options{URL: u.String()}), "TEMPLATE template0")
-		conn, err := pgx.Connect(t.Context(), u.String())
-		require.NoError(t, err)
-		defer conn.Close(context.Background()) //nolint:errcheck // it only read
+		defer conn.Close(context.Background()) //nolint:errcheck // what was done was acknowledged
 		require.ErrorContains(t, migrate.Check(t.Context(), conn), encoding)
-		require.Equal(t, 0, scan[int](t, conn, "SELECT count(*)::int FROM pg_catalog.pg_namespace WHERE nspname LIKE 'audit%'"))
+		require.Equal(t, 0, scan[int](t, conn, "SELECT count(*)::int FROM pg_catalog.pg_class WHERE relnamespace = 'public'::regnamespace"))
+
+		_, err = conn.Exec(t.Context(), "CREATE TABLE t (n int)")
+		require.NoError(t, err)
+		require.NoError(t, migrate.Force(t.Context(), opts, 1))
+		require.NoError(t, migrate.Down(t.Context(), opts, 1, false))
+		require.True(t, scan[bool](t, conn, "SELECT to_regclass('public.t') IS NULL"))
+		status, err := migrate.ReadStatus(t.Context(), opts)
+		require.NoError(t, err)
+		require.Zero(t, status.Version)
 	}
 }

@@ -8,8 +8,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-
-	"audittrail/platform/postgres"
 )
 
 // setOption is the first server_version_num whose GRANT says by itself whether a member may become the role
@@ -34,9 +32,9 @@ func GrantStatements(login string, roles []string, version int) []string {
 // Grant returns the statements for the server at opts.URL, and runs them in one transaction where apply is
 // set. The login at opts.URL has to be a superuser, or one that may grant the roles.
 func Grant(ctx context.Context, opts Options, login string, roles []string, apply bool) ([]string, error) {
-	conn, err := postgres.Connect(ctx, opts.connection())
+	conn, err := connect(ctx, opts)
 	if err != nil {
-		return nil, fmt.Errorf("migrate: connect: %w", orRefused(err))
+		return nil, err
 	}
 	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // what was to be done was acknowledged
 	var version int

@@ -19,6 +19,7 @@ import (
 
 	"github.com/golang-migrate/migrate/v4"
 	"github.com/golang-migrate/migrate/v4/source/iofs"
+	"github.com/jackc/pgx/v5"
 
 	"audittrail/migrations"
 	"audittrail/platform/errs"
@@ -55,9 +56,20 @@ func (o Options) connection() postgres.PoolOptions {
 	return postgres.PoolOptions{URL: o.URL, Name: "migrate", LockTimeout: o.LockTimeout}
 }
 
+func connect(ctx context.Context, opts Options) (*pgx.Conn, error) {
+	conn, err := postgres.Connect(ctx, opts.connection())
+	if err != nil {
+		return nil, fmt.Errorf("migrate: connect: %w", orRefused(err))
+	}
+	return conn, nil
+}
+
 // Up applies all migrations that the database does not have. It is no error if there are none, nor if
-// the database is newer than this program.
+// the database is newer than this program. A database that is not in UTF8 is refused and not changed.
 func Up(ctx context.Context, opts Options) error {
+	if err := refuseEncoding(ctx, opts); err != nil {
+		return err
+	}
 	return run(ctx, opts, false, func(s *session) error {
 		have, _, err := s.driver.Version()
 		if err != nil {

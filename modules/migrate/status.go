@@ -23,9 +23,9 @@ type Status struct {
 // ReadStatus asks a database. It changes nothing.
 func ReadStatus(ctx context.Context, opts Options) (Status, error) {
 	opts = opts.withDefaults()
-	conn, err := postgres.Connect(ctx, opts.connection())
+	conn, err := connect(ctx, opts)
 	if err != nil {
-		return Status{}, fmt.Errorf("migrate: connect: %w", orRefused(err))
+		return Status{}, err
 	}
 	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // it only read
 	return readStatus(ctx, conn, opts)
