@@ -83,7 +83,7 @@ func runDev(c *cobra.Command, o devOptions) (err error) {
 	if o.dir == "" {
 		return wrongUsage("--data must not be empty")
 	}
-	folder, err := devstack.OpenFolder(o.dir)
+	folder, err := openFolder(o.dir)
 	if errors.Is(err, devstack.ErrFolderInUse) {
 		return errors.Join(err, errors.New("stop it first, or give this one another folder with --data"))
 	}
@@ -110,6 +110,6 @@ func embedsPostgres(cfg *app.Config, folder *devstack.Folder) bool {
 	if !cfg.IsSet("postgres.url") {
 		return true
 	}
-	own, err := os.ReadFile(folder.Path(devstack.FolderPostgresURL))
+	own, err := os.ReadFile(folder.Path(partPostgresURL))
 	return err == nil && strings.TrimSpace(string(own)) == cfg.Postgres.URL
 }

@@ -10,7 +10,6 @@ import (
 
 	"audittrail/modules/event"
 	"audittrail/platform/console"
-	"audittrail/platform/devstack"
 )
 
 // banner is what somebody needs who sees this for the first time, ready to paste.
@@ -27,7 +26,7 @@ func (d *dev) banner(up map[string]string) string {
 	line("  PostgreSQL  %s", d.database())
 	line("  data        %s", d.folder.Dir())
 	if d.token != "" {
-		line("  token       in %s%s", d.short(devstack.FolderToken), d.shownToken())
+		line("  token       in %s%s", d.short(partToken), d.shownToken())
 	}
 	line("")
 	if api != "" && d.token != "" {
@@ -38,15 +37,15 @@ func (d *dev) banner(up map[string]string) string {
 	line("Publish your own, and check that nothing is lost:\n")
 	line("  %s publish FILE --topic TOPIC --create 3%s", self(), d.brokersFlag())
 	if d.postgres != nil {
-		line("  AUDITTRAIL_POSTGRES_URL_FILE=%s %s reconcile%s", quoted(d.short(devstack.FolderPostgresURL)), self(), d.brokersFlag())
+		line("  AUDITTRAIL_POSTGRES_URL_FILE=%s %s reconcile%s", quoted(d.short(partPostgresURL)), self(), d.brokersFlag())
 	}
-	line("\nProve that history was not changed, with the ledger's public keys in %s:\n", d.short(devstack.FolderVerifierKeys))
+	line("\nProve that history was not changed, with the ledger's public keys in %s:\n", d.short(partVerifierKeys))
 	if api != "" && d.token != "" {
-		line("  %s | %s verify - --key %s", strings.Replace(d.curl(api, "/v1/events/EVENT_ID/proof"), "curl", "curl -sf", 1), self(), quoted(d.short(devstack.FolderVerifierKeys)))
+		line("  %s | %s verify - --key %s", strings.Replace(d.curl(api, "/v1/events/EVENT_ID/proof"), "curl", "curl -sf", 1), self(), quoted(d.short(partVerifierKeys)))
 	}
 	if d.postgres != nil {
 		line("  AUDITTRAIL_POSTGRES_URL_FILE=%s %s verify --database --key %s --notary.state_file %s",
-			quoted(d.short(devstack.FolderPostgresURL)), self(), quoted(d.short(devstack.FolderVerifierKeys)), quoted(d.short(devstack.FolderNotary)))
+			quoted(d.short(partPostgresURL)), self(), quoted(d.short(partVerifierKeys)), quoted(d.short(partNotary)))
 	}
 	line("")
 	return b.String()
@@ -92,11 +91,11 @@ func (d *dev) adminURL(addr string) string {
 }
 
 func (d *dev) curl(addr, path string) string {
-	return fmt.Sprintf(`curl -H "Authorization: Bearer $(cat %s)" '%s%s'`, quoted(d.short(devstack.FolderToken)), d.baseURL(addr), path)
+	return fmt.Sprintf(`curl -H "Authorization: Bearer $(cat %s)" '%s%s'`, quoted(d.short(partToken)), d.baseURL(addr), path)
 }
 
 func (d *dev) eventsCommand(addr string) string {
-	command := fmt.Sprintf("AUDITTRAIL_CLIENT_TOKEN_FILE=%s %s events --limit 10", quoted(d.short(devstack.FolderToken)), self())
+	command := fmt.Sprintf("AUDITTRAIL_CLIENT_TOKEN_FILE=%s %s events --limit 10", quoted(d.short(partToken)), self())
 	if base := d.baseURL(addr); base != "http://127.0.0.1:8080" {
 		command += " --client.url " + base
 	}

@@ -8,8 +8,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-
-	"audittrail/platform/devstack"
 )
 
 // checkPorts finds a port that is taken before a database was started for nothing. All are held at once,
@@ -34,10 +32,10 @@ func (d *dev) checkPorts(ctx context.Context) (err error) {
 // each other's, and the notary of the database's.
 func (d *dev) embeddedParts() (parts []string) {
 	if !d.cfg.IsSet("kafka.brokers") {
-		parts = append(parts, devstack.FolderKafka)
+		parts = append(parts, partKafka)
 	}
 	if d.embeds {
-		parts = append(parts, devstack.FolderPostgres)
+		parts = append(parts, partPostgres)
 	}
 	return parts
 }
@@ -45,7 +43,7 @@ func (d *dev) embeddedParts() (parts []string) {
 // checkFolder refuses a folder of which a part was deleted that an earlier start had made. A new broker's
 // topics are others under old names, which stops their ingest, and a new database lacks what was signed.
 func (d *dev) checkFolder() error {
-	made, err := d.folder.Parts()
+	made, err := d.folder.Kept()
 	if err != nil {
 		return err
 	}
@@ -63,4 +61,4 @@ func (d *dev) checkFolder() error {
 }
 
 // recordParts notes what the folder holds from this start on.
-func (d *dev) recordParts() error { return d.folder.AddParts(d.embeddedParts()...) }
+func (d *dev) recordParts() error { return d.folder.Keep(d.embeddedParts()...) }

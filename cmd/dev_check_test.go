@@ -10,19 +10,17 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-
-	"audittrail/platform/devstack"
 )
 
 // The token itself is for a screen only: what goes to a file or a pipe is kept there.
 func TestBannerShowsTheTokenOnATerminalOnly(t *testing.T) {
-	folder, err := devstack.OpenFolder(filepath.Join(t.TempDir(), "data"))
+	folder, err := openFolder(filepath.Join(t.TempDir(), "data"))
 	require.NoError(t, err)
 	defer folder.Close() //nolint:errcheck // a lock on a file that goes
 	d := &dev{folder: folder, token: "eyJ.the.token"}
 	up := map[string]string{"api": "127.0.0.1:1", "admin": "127.0.0.1:2"}
 	require.NotContains(t, d.banner(up), d.token)
-	require.Contains(t, d.banner(up), "  token       in "+d.short(devstack.FolderToken)+"\n")
+	require.Contains(t, d.banner(up), "  token       in "+d.short(partToken)+"\n")
 	d.terminal = true
 	require.Contains(t, d.banner(up), "\n"+d.token+"\n")
 	require.Contains(t, d.banner(up), "$(cat ")

@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"audittrail/modules/ledger"
-	"audittrail/platform/devstack"
 	"audittrail/platform/files"
 )
 
@@ -20,7 +19,7 @@ const devOrigin = "audittrail-dev"
 // as far as the configuration names no others; and it writes the verifier keys to a file.
 func (d *dev) openLedger() error {
 	if !d.cfg.IsSet("notary.state_file") {
-		d.cfg.Notary.StateFile = d.folder.Path(devstack.FolderNotary)
+		d.cfg.Notary.StateFile = d.folder.Path(partNotary)
 	}
 	if d.cfg.Ledger.Origin == "" {
 		d.cfg.Ledger.Origin = devOrigin
@@ -35,7 +34,7 @@ func (d *dev) openLedger() error {
 	if err != nil {
 		return fmt.Errorf("ledger.signing_key: %w; --fresh makes a new key, and a new history", err)
 	}
-	return writeVerifierKeys(d.folder.Path(devstack.FolderVerifierKeys), keys)
+	return writeVerifierKeys(d.folder.Path(partVerifierKeys), keys)
 }
 
 // writeVerifierKeys puts the verifier keys before those that the file has already: what was signed before a
@@ -59,7 +58,7 @@ func writeVerifierKeys(path string, keys []ledger.SigningKey) error {
 
 // signingKey reads the folder's signing key, or makes it where there is none.
 func (d *dev) signingKey() (string, error) {
-	path := d.folder.Path(devstack.FolderSigningKey)
+	path := d.folder.Path(partSigningKey)
 	text, err := os.ReadFile(path)
 	if err == nil || !errors.Is(err, os.ErrNotExist) {
 		return strings.TrimSpace(string(text)), err

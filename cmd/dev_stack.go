@@ -111,7 +111,7 @@ func (d *dev) startKafka(ctx context.Context) (err error) {
 		return d.makeTopics(ctx)
 	}
 	// kafka.brokers' default port, so that the other commands find the broker without being told.
-	d.kafka, err = devstack.StartKafka(ctx, devstack.KafkaOptions{DataDir: d.folder.Path(devstack.FolderKafka), Port: 9092, Log: d.log})
+	d.kafka, err = devstack.StartKafka(ctx, devstack.KafkaOptions{DataDir: d.folder.Path(partKafka), Port: 9092, Log: d.log})
 	if err != nil {
 		return err
 	}
@@ -129,7 +129,7 @@ func (d *dev) startKafka(ctx context.Context) (err error) {
 // startPostgres brings the database up to the present schema.
 func (d *dev) startPostgres(ctx context.Context) (err error) {
 	if d.embeds {
-		d.postgres, err = devstack.StartPostgres(ctx, devstack.PostgresOptions{DataDir: d.folder.Path(devstack.FolderPostgres), Log: d.log})
+		d.postgres, err = devstack.StartPostgres(ctx, devstack.PostgresOptions{DataDir: d.folder.Path(partPostgres), Log: d.log})
 		if err != nil {
 			return err
 		}

@@ -22,7 +22,7 @@ func (d *dev) issueToken() error {
 	if d.cfg.IsSet("auth.jwks_url") || d.cfg.IsSet("auth.jwks_file") {
 		return nil
 	}
-	keys, err := devstack.OpenKeys(d.folder.Path(devstack.FolderKeys))
+	keys, err := devstack.OpenKeys(d.folder.Path(partKeys))
 	if err != nil {
 		return err
 	}
@@ -40,5 +40,5 @@ func (d *dev) issueToken() error {
 	if err != nil {
 		return err
 	}
-	return files.Write(d.folder.Path(devstack.FolderToken), []byte(d.token+"\n"), 0o600)
+	return files.Write(d.folder.Path(partToken), []byte(d.token+"\n"), 0o600)
 }

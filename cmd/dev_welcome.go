@@ -11,7 +11,6 @@ import (
 
 	"audittrail/modules/event"
 	"audittrail/modules/store"
-	"audittrail/platform/devstack"
 	"audittrail/platform/files"
 )
 
@@ -90,7 +89,7 @@ func (d *dev) shareURL() error {
 	if d.postgres == nil {
 		return nil
 	}
-	return files.Write(d.folder.Path(devstack.FolderPostgresURL), []byte(d.cfg.Postgres.URL+"\n"), 0o600)
+	return files.Write(d.folder.Path(partPostgresURL), []byte(d.cfg.Postgres.URL+"\n"), 0o600)
 }
 
 // awaitFirst waits for the first event beyond what was stored before; nil where ctx ends first.

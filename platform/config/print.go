@@ -127,17 +127,14 @@ var keyword = regexp.MustCompile(`(?i)\b((?:ssl)?password\s*=\s*)('[^']*'|[^\s&]
 // parameter is a secret in the query of a URL: a token, a key, the signature of a URL that is one.
 var parameter = regexp.MustCompile(`(?i)([?&][^\s=&#?]*(?:token|key|secret|passw|credential|sig)[^\s=&#?]*=)[^\s&#"]+`)
 
-// signingKey is a note signing key, PRIVATE+KEY+<name>+<id>+<base64>, or what is left of one: up to the next
-// white space, since a name may hold anything else, but for what a sentence puts behind it.
-var signingKey = regexp.MustCompile(`(PRIVATE\+KEY\+)\S*[^\s"'` + "`" + `:,;.)}\]]`)
-
-// MaskSigningKeys hides the ledger's signing keys in a text.
-func MaskSigningKeys(s string) string { return signingKey.ReplaceAllString(s, "${1}"+Masked) }
+// noteKey is a signing key of golang.org/x/mod/sumdb/note, PRIVATE+KEY+<name>+<id>+<base64>, or what is left of
+// one: up to the next white space, since a name may hold anything else, but for what a sentence puts behind it.
+var noteKey = regexp.MustCompile(`(PRIVATE\+KEY\+)\S*[^\s"'` + "`" + `:,;.)}\]]`)
 
 // MaskPasswords hides the passwords and the secret parameters of all URLs, the passwords of all
-// connection strings, and signing keys, in a text.
+// connection strings, and signing keys of notes, in a text.
 func MaskPasswords(s string) string {
-	s = MaskSigningKeys(s)
+	s = noteKey.ReplaceAllString(s, "${1}"+Masked)
 	s = userinfo.ReplaceAllString(s, "://${1}:"+Masked+"@")
 	s = keyword.ReplaceAllString(s, "${1}"+Masked)
 	return parameter.ReplaceAllString(s, "${1}"+Masked)

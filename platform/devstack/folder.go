@@ -15,25 +15,24 @@ import (
 // keeps a second process out. The lock is the kernel's, so that it ends with the process, however
 // that ends.
 type Folder struct {
-	dir  string
-	lock *os.File
+	dir   string
+	parts []string
+	lock  *os.File
 }
 
-// The folder's parts. Reset removes these and nothing else.
+// FolderOptions say what a folder is for.
+type FolderOptions struct {
+	Dir string
+	// Parts are the files and folders in it that are the stack's. Reset removes these and nothing else.
+	Parts []string
+	// Before are those of Parts that may be there before the folder is a stack's.
+	Before []string
+}
+
+// The folder's own files.
 const (
-	FolderKafka       = "kafka"
-	FolderPostgres    = "postgres"
-	FolderKeys        = "keys"
-	FolderToken       = "token"        // a file of mode 0600
-	FolderPostgresURL = "postgres-url" // likewise, since it holds the password
-
-	FolderSigningKey   = "ledger-signing-key" // a file of mode 0600
-	FolderVerifierKeys = "verifier-keys.txt"  // public
-	FolderNotary       = "notary.json"        // what the notary has signed
-
-	folderParts = "parts" // which of the parts that hold history a start has brought up, one a line
-
 	folderMarker = "audittrail-dev"
+	folderKept   = "parts" // which of the parts that hold history a start has brought up, one a line
 )
 
 const markerText = "This folder belongs to `audittrail dev`: its broker, its database, its keys.\n" +
@@ -44,23 +43,23 @@ var ErrFolderInUse = errors.New("another audittrail is running on this data fold
 
 // OpenFolder locks the folder, and makes it where it does not exist. A folder that holds files but was
 // not made by OpenFolder is refused: it is somebody else's.
-func OpenFolder(dir string) (*Folder, error) {
-	full, err := abs(dir)
+func OpenFolder(opts FolderOptions) (*Folder, error) {
+	full, err := abs(opts.Dir)
 	if err != nil {
 		return nil, err
 	}
-	if err := claim(full); err != nil {
+	if err := claim(full, opts.Before); err != nil {
 		return nil, fmt.Errorf("data folder %s: %w", full, err)
 	}
 	lock, err := lockNow(filepath.Join(full, folderMarker))
 	if err != nil {
 		return nil, fmt.Errorf("data folder %s: %w", full, err)
 	}
-	return &Folder{dir: full, lock: lock}, nil
+	return &Folder{dir: full, parts: opts.Parts, lock: lock}, nil
 }
 
 // claim makes the folder with its marker, or sees that it has one.
-func claim(dir string) error {
+func claim(dir string, before []string) error {
 	// 0755: as root, PostgreSQL runs under another account and has to reach its part.
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
@@ -74,8 +73,7 @@ func claim(dir string) error {
 		return err
 	}
 	for _, e := range entries {
-		// The notary's state lies in .audittrail by default, and says nothing about the rest.
-		if name := e.Name(); name != FolderNotary && name != folderMarker {
+		if name := e.Name(); name != folderMarker && !slices.Contains(before, name) {
 			return fmt.Errorf("it holds %q and was not made by audittrail dev; name another one with --data", name)
 		}
 	}
@@ -128,18 +126,18 @@ func (f *Folder) Path(part string) string { return filepath.Join(f.dir, part) }
 // Dir is the folder's absolute path.
 func (f *Folder) Dir() string { return f.dir }
 
-// Parts are those that were added since the folder was made or reset, also if they are gone now.
-func (f *Folder) Parts() ([]string, error) {
-	text, err := os.ReadFile(f.Path(folderParts))
+// Kept are the parts that were added since the folder was made or reset, also if they are gone now.
+func (f *Folder) Kept() ([]string, error) {
+	text, err := os.ReadFile(f.Path(folderKept))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("data folder: %w", err)
 	}
 	return strings.Fields(string(text)), nil
 }
 
-// AddParts notes that these parts hold history that belongs together.
-func (f *Folder) AddParts(parts ...string) error {
-	all, err := f.Parts()
+// Keep notes that these parts hold history that belongs together.
+func (f *Folder) Keep(parts ...string) error {
+	all, err := f.Kept()
 	if err != nil {
 		return err
 	}
@@ -152,14 +150,13 @@ func (f *Folder) AddParts(parts ...string) error {
 	if len(all) == known {
 		return nil
 	}
-	return files.Write(f.Path(folderParts), []byte(strings.Join(all, "\n")+"\n"), 0o644)
+	return files.Write(f.Path(folderKept), []byte(strings.Join(all, "\n")+"\n"), 0o644)
 }
 
 // Reset deletes what a stack keeps in the folder, and nothing that it did not make.
 func (f *Folder) Reset() error {
 	var errs []error
-	for _, part := range []string{FolderKafka, FolderPostgres, FolderKeys, FolderToken, FolderPostgresURL,
-		FolderSigningKey, FolderVerifierKeys, FolderNotary, folderParts} {
+	for _, part := range append([]string{folderKept}, f.parts...) {
 		errs = append(errs, os.RemoveAll(f.Path(part)))
 	}
 	return errors.Join(errs...)

@@ -9,17 +9,17 @@ import (
 
 func TestFolderIsOneProcess(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
-	first, err := OpenFolder(dir)
+	first, err := OpenFolder(FolderOptions{Dir: dir, Parts: []string{"kafka"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := OpenFolder(dir); !errors.Is(err, ErrFolderInUse) {
+	if _, err := OpenFolder(FolderOptions{Dir: dir, Parts: []string{"kafka"}}); !errors.Is(err, ErrFolderInUse) {
 		t.Fatalf("a second process got in: %v", err)
 	}
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
 	}
-	again, err := OpenFolder(dir)
+	again, err := OpenFolder(FolderOptions{Dir: dir, Parts: []string{"kafka"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,19 +33,19 @@ func TestFolderOfSomebodyElseIsRefused(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "thesis.tex"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := OpenFolder(dir); err == nil {
+	if _, err := OpenFolder(FolderOptions{Dir: dir, Parts: []string{"kafka"}}); err == nil {
 		t.Fatal("a folder with other files was taken")
 	}
 }
 
 func TestResetDeletesOnlyItsOwn(t *testing.T) {
 	dir := t.TempDir()
-	f, err := OpenFolder(dir)
+	f, err := OpenFolder(FolderOptions{Dir: dir, Parts: []string{"kafka"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close() //nolint:errcheck // the lock goes with the test
-	mine, theirs := f.Path(FolderKafka), filepath.Join(dir, "notes.txt")
+	mine, theirs := f.Path("kafka"), filepath.Join(dir, "notes.txt")
 	if err := errors.Join(os.Mkdir(mine, 0o700), os.WriteFile(theirs, nil, 0o600)); err != nil {
 		t.Fatal(err)
 	}

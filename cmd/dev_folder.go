@@ -1,0 +1,25 @@
+package cmd
+
+import "audittrail/platform/devstack"
+
+// The data folder's parts.
+const (
+	partKafka       = "kafka"
+	partPostgres    = "postgres"
+	partKeys        = "keys"
+	partToken       = "token"        // a file of mode 0600
+	partPostgresURL = "postgres-url" // likewise, since it holds the password
+
+	partSigningKey   = "ledger-signing-key" // a file of mode 0600
+	partVerifierKeys = "verifier-keys.txt"  // public
+	partNotary       = "notary.json"        // what the notary has signed
+)
+
+func openFolder(dir string) (*devstack.Folder, error) {
+	return devstack.OpenFolder(devstack.FolderOptions{
+		Dir: dir,
+		Parts: []string{partKafka, partPostgres, partKeys, partToken, partPostgresURL,
+			partSigningKey, partVerifierKeys, partNotary},
+		Before: []string{partNotary}, // it lies in .audittrail by default, and says nothing about the rest
+	})
+}
