@@ -15,7 +15,7 @@ import (
 
 // The import rules:
 //
-//	main → cmd → cmd/app → roles and the modules behind commands → core → platform
+//	main → cmd → cmd/dev → cmd/app → roles and the modules behind commands → core → platform
 //
 // Each layer may import any to its right. Roles never import roles; of the core each may import those
 // before it; platform never imports modules, not even in tests.
@@ -26,6 +26,7 @@ const module = "audittrail"
 const (
 	layerMain = iota
 	layerCmd
+	layerDev
 	layerApp
 	layerRole
 	layerCore
@@ -106,8 +107,11 @@ func layerOf(dir string) (layer, rank int, reason string) {
 	case ".", "bench": // bench holds programs of its own
 		return layerMain, 0, ""
 	case "cmd":
-		if len(parts) > 1 && parts[1] == "app" {
+		switch path.Base(dir) {
+		case "app":
 			return layerApp, 0, ""
+		case "dev":
+			return layerDev, 0, ""
 		}
 		return layerCmd, 0, ""
 	case "platform", "migrations":
@@ -149,7 +153,7 @@ func mayImport(from, to string, test bool) string {
 	case sameModule(from, to):
 		return ""
 	case fromLayer > toLayer:
-		return "imports go to the right: main, cmd, cmd/app, roles, core, platform"
+		return "imports go to the right: main, cmd, cmd/dev, cmd/app, roles, core, platform"
 	case fromLayer == layerRole && toLayer == layerRole:
 		return "roles never import roles"
 	case fromLayer == layerCore && toLayer == layerCore && toRank > fromRank:
@@ -215,6 +219,8 @@ func TestMayImport(t *testing.T) {
 		{".", "cmd", false, true},
 		{"cmd", "cmd/app", false, true},
 		{"cmd", "modules/migrate", false, true},
+		{"cmd/dev", "cmd/app", false, true},
+		{"cmd/app", "cmd/dev", false, false},
 		{"cmd/app", "modules/ingest", false, true},
 		{"modules/ingest", "modules/store", false, true},
 		{"modules/store", "modules/event", false, true},

@@ -12,22 +12,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The token itself is for a screen only: what goes to a file or a pipe is kept there.
-func TestBannerShowsTheTokenOnATerminalOnly(t *testing.T) {
-	folder, err := openFolder(filepath.Join(t.TempDir(), "data"))
-	require.NoError(t, err)
-	defer folder.Close() //nolint:errcheck // a lock on a file that goes
-	d := &dev{folder: folder, token: "eyJ.the.token"}
-	up := map[string]string{"api": "127.0.0.1:1", "admin": "127.0.0.1:2"}
-	require.NotContains(t, d.banner(up), d.token)
-	require.Contains(t, d.banner(up), "  token       in "+d.short(partToken)+"\n")
-	d.terminal = true
-	require.Contains(t, d.banner(up), "\n"+d.token+"\n")
-	require.Contains(t, d.banner(up), "$(cat ")
-	d.token = ""
-	require.NotContains(t, d.banner(up), "token")
-}
-
 // Nothing is started, or written, for an address that can't be had.
 func TestDevFindsABusyPortBeforeItStartsAnything(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")

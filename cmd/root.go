@@ -1,5 +1,5 @@
 // Package cmd is the command line: one file a subcommand, which reads flags, calls a module and prints.
-// It is the only place that ends the process, reads os.Args and the environment, or writes to stdout.
+// Nothing else ends the process, and nothing outside of cmd reads os.Args and the environment, or writes to stdout.
 package cmd
 
 import (

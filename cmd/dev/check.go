@@ -1,4 +1,4 @@
-package cmd
+package dev
 
 import (
 	"context"
@@ -13,10 +13,10 @@ import (
 // checkPorts finds a port that is taken before a database was started for nothing. All are held at once,
 // so that two keys with one port are found too; who takes one between now and the listeners' own start
 // is found there.
-func (d *dev) checkPorts(ctx context.Context) (err error) {
-	addrs := [][2]string{{"admin.addr", d.cfg.Admin.Addr}}
-	if slices.Contains(d.cfg.Roles, "api") {
-		addrs = append(addrs, [2]string{"http.addr", d.cfg.HTTP.Addr})
+func (s *stack) checkPorts(ctx context.Context) (err error) {
+	addrs := [][2]string{{"admin.addr", s.Config.Admin.Addr}}
+	if slices.Contains(s.Config.Roles, "api") {
+		addrs = append(addrs, [2]string{"http.addr", s.Config.HTTP.Addr})
 	}
 	for _, a := range addrs {
 		l, failed := new(net.ListenConfig).Listen(ctx, "tcp", a[1])
@@ -30,11 +30,11 @@ func (d *dev) checkPorts(ctx context.Context) (err error) {
 
 // embeddedParts are the parts of the folder in which this run keeps history: broker and database know of
 // each other's, and the notary of the database's.
-func (d *dev) embeddedParts() (parts []string) {
-	if !d.cfg.IsSet("kafka.brokers") {
+func (s *stack) embeddedParts() (parts []string) {
+	if !s.Config.IsSet("kafka.brokers") {
 		parts = append(parts, partKafka)
 	}
-	if d.embeds {
+	if s.embeds {
 		parts = append(parts, partPostgres)
 	}
 	return parts
@@ -42,14 +42,14 @@ func (d *dev) embeddedParts() (parts []string) {
 
 // checkFolder refuses a folder of which a part was deleted that an earlier start had made. A new broker's
 // topics are others under old names, which stops their ingest, and a new database lacks what was signed.
-func (d *dev) checkFolder() error {
-	made, err := d.folder.Kept()
+func (s *stack) checkFolder() error {
+	made, err := s.folder.Kept()
 	if err != nil {
 		return err
 	}
 	var missing []string
-	for _, part := range d.embeddedParts() {
-		if _, err := os.Stat(d.folder.Path(part)); slices.Contains(made, part) && errors.Is(err, os.ErrNotExist) {
+	for _, part := range s.embeddedParts() {
+		if _, err := os.Stat(s.folder.Path(part)); slices.Contains(made, part) && errors.Is(err, os.ErrNotExist) {
 			missing = append(missing, part)
 		}
 	}
@@ -57,8 +57,8 @@ func (d *dev) checkFolder() error {
 		return nil
 	}
 	return fmt.Errorf("data folder %s: %s was deleted, and the rest of the folder can't go on without; "+
-		"put it back, or begin anew with --fresh, which deletes the rest", d.folder.Dir(), strings.Join(missing, " and "))
+		"put it back, or begin anew with --fresh, which deletes the rest", s.folder.Dir(), strings.Join(missing, " and "))
 }
 
 // recordParts notes what the folder holds from this start on.
-func (d *dev) recordParts() error { return d.folder.Keep(d.embeddedParts()...) }
+func (s *stack) recordParts() error { return s.folder.Keep(s.embeddedParts()...) }

@@ -1,4 +1,4 @@
-package cmd
+package dev
 
 import (
 	"context"
@@ -21,11 +21,11 @@ const (
 )
 
 // makeTopics makes the sample's topics, so that ingest finds them at once.
-func (d *dev) makeTopics(ctx context.Context) error {
-	if !d.options.sample {
+func (s *stack) makeTopics(ctx context.Context) error {
+	if !s.Sample {
 		return nil
 	}
-	client, err := kafka.NewClient(d.cfg.Kafka, "dev", d.log, nil)
+	client, err := kafka.NewClient(s.Config.Kafka, "dev", s.log, nil)
 	if err != nil {
 		return err
 	}
@@ -33,14 +33,14 @@ func (d *dev) makeTopics(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
 	if err := client.Ping(ctx); err != nil {
-		return fmt.Errorf("no Kafka broker of kafka.brokers %v can be reached: %w", d.cfg.Kafka.Brokers, err)
+		return fmt.Errorf("no Kafka broker of kafka.brokers %v can be reached: %w", s.Config.Kafka.Brokers, err)
 	}
-	return devstack.EnsureTopics(ctx, client, devPartitions, sample.Topics()...)
+	return devstack.EnsureTopics(ctx, client, partitions, sample.Topics()...)
 }
 
 // traffic publishes sample orders until ctx ends. Each run has a seed of its own: its orders are new.
-func (d *dev) traffic(ctx context.Context) error {
-	client, err := kafka.NewClient(d.cfg.Kafka, "sample", d.log, nil, kgo.MaxBufferedRecords(1000), kgo.RecordDeliveryTimeout(time.Minute))
+func (s *stack) traffic(ctx context.Context) error {
+	client, err := kafka.NewClient(s.Config.Kafka, "sample", s.log, nil, kgo.MaxBufferedRecords(1000), kgo.RecordDeliveryTimeout(time.Minute))
 	if err != nil {
 		return err
 	}
@@ -53,7 +53,7 @@ func (d *dev) traffic(ctx context.Context) error {
 	traffic := sample.NewTraffic(orders, client)
 	err = traffic.Run(ctx, sampleGrace)
 	if failed := traffic.Failed(); failed > 0 {
-		d.log.WarnContext(ctx, "some of the sample's records could not be published", "failed", failed, "published", traffic.Published())
+		s.log.WarnContext(ctx, "some of the sample's records could not be published", "failed", failed, "published", traffic.Published())
 	}
 	return err
 }

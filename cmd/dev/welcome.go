@@ -1,4 +1,4 @@
-package cmd
+package dev
 
 import (
 	"context"
@@ -6,8 +6,6 @@ import (
 	"net"
 	"slices"
 	"time"
-
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"audittrail/modules/event"
 	"audittrail/modules/store"
@@ -20,21 +18,10 @@ const bannerWait = time.Second
 // headInterval is between two looks for the first event; later ones are further apart.
 const headInterval = 50 * time.Millisecond
 
-// readHead notes where history ends before this start, so that the first new event is known.
-func (d *dev) readHead(ctx context.Context) error {
-	pool, err := pgxpool.New(ctx, d.cfg.Postgres.URL)
-	if err != nil {
-		return err
-	}
-	defer pool.Close()
-	d.head, err = store.NewReader(store.ReaderOptions{Pool: pool}).Head(ctx)
-	return err
-}
-
 // welcome says what is where once the listeners are up, and then when the first event was stored.
-func (d *dev) welcome(ctx context.Context, listening <-chan listener) error {
+func (s *stack) welcome(ctx context.Context, listening <-chan listener) error {
 	up := map[string]string{}
-	for missing := d.listeners(); missing > 0; missing-- {
+	for missing := s.listeners(); missing > 0; missing-- {
 		select {
 		case <-ctx.Done():
 			return nil
@@ -42,25 +29,23 @@ func (d *dev) welcome(ctx context.Context, listening <-chan listener) error {
 			up[l.name] = reachable(l.addr.String())
 		}
 	}
-	if err := d.shareURL(); err != nil {
+	if err := s.shareURL(); err != nil {
 		return err
 	}
 	// The banner comes with the first event, or soon: behind what the roles log while they start.
 	soon, cancel := context.WithTimeout(ctx, bannerWait)
 	defer cancel()
-	first, err := d.awaitFirst(soon)
-	if err != nil {
-		return err
-	}
-	if _, err := fmt.Fprint(d.out, d.banner(up)); err != nil {
+	first := s.awaitFirst(soon)
+	if _, err := fmt.Fprint(s.Out, s.banner(up)); err != nil {
 		return err
 	}
 	if first == nil {
-		if first, err = d.awaitFirst(ctx); err != nil || first == nil {
-			return err
-		}
+		first = s.awaitFirst(ctx)
 	}
-	_, err = fmt.Fprint(d.out, d.firstEvent(up["api"], first))
+	if first == nil {
+		return nil
+	}
+	_, err := fmt.Fprint(s.Out, s.firstEvent(up["api"], first))
 	return err
 }
 
@@ -77,40 +62,35 @@ func reachable(addr string) string {
 }
 
 // listeners is how many app.Run will tell of.
-func (d *dev) listeners() int {
-	if slices.Contains(d.cfg.Roles, "api") {
+func (s *stack) listeners() int {
+	if slices.Contains(s.Config.Roles, "api") {
 		return 2
 	}
 	return 1
 }
 
 // shareURL lets the commands that work on the database find the embedded one; the URL holds a password.
-func (d *dev) shareURL() error {
-	if d.postgres == nil {
+func (s *stack) shareURL() error {
+	if s.postgres == nil {
 		return nil
 	}
-	return files.Write(d.folder.Path(partPostgresURL), []byte(d.cfg.Postgres.URL+"\n"), 0o600)
+	return files.Write(s.folder.Path(partPostgresURL), []byte(s.Config.Postgres.URL+"\n"), 0o600)
 }
 
 // awaitFirst waits for the first event beyond what was stored before; nil where ctx ends first.
-func (d *dev) awaitFirst(ctx context.Context) (*event.Stored, error) {
-	pool, err := pgxpool.New(ctx, d.cfg.Postgres.URL)
-	if err != nil {
-		return nil, err
-	}
-	defer pool.Close()
-	reader := store.NewReader(store.ReaderOptions{Pool: pool})
+func (s *stack) awaitFirst(ctx context.Context) *event.Stored {
+	reader := store.NewReader(store.ReaderOptions{Pool: s.db})
 	for wait := headInterval; ; wait = min(wait*21/20, time.Second) {
-		page, err := reader.Feed(ctx, d.head, 1)
+		page, err := reader.Feed(ctx, s.head, 1)
 		if err == nil && len(page.Items) > 0 {
-			return &page.Items[0], nil
+			return &page.Items[0]
 		}
 		// An error is the roles' to report: they use the same database all the time.
 		timer := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
 			timer.Stop()
-			return nil, nil
+			return nil
 		case <-timer.C:
 		}
 	}

@@ -1,4 +1,4 @@
-package cmd
+package dev
 
 import (
 	"crypto/rand"
@@ -12,37 +12,39 @@ import (
 	"audittrail/platform/files"
 )
 
-// devOrigin names dev's ledger, where the configuration does not.
-const devOrigin = "audittrail-dev"
+// origin names dev's ledger, where the configuration does not.
+const origin = "audittrail-dev"
 
 // openLedger gives the notary a signing key of this data folder, made once, and keeps its memory there,
 // as far as the configuration names no others; and it writes the verifier keys to a file.
-func (d *dev) openLedger() error {
-	if !d.cfg.IsSet("notary.state_file") {
-		d.cfg.Notary.StateFile = d.folder.Path(partNotary)
+func (s *stack) openLedger() error {
+	if !s.Config.IsSet("notary.state_file") {
+		s.Config.Notary.StateFile = s.folder.Path(partNotary)
 	}
-	if d.cfg.Ledger.Origin == "" {
-		d.cfg.Ledger.Origin = devOrigin
+	if s.Config.Ledger.Origin == "" {
+		s.Config.Ledger.Origin = origin
 	}
-	if d.cfg.Ledger.SigningKey == "" {
+	if s.Config.Ledger.SigningKey == "" {
 		var err error
-		if d.cfg.Ledger.SigningKey, err = d.signingKey(); err != nil {
+		if s.Config.Ledger.SigningKey, err = s.signingKey(); err != nil {
 			return fmt.Errorf("the ledger's signing key: %w", err)
 		}
 	}
-	keys, err := d.cfg.Ledger.Keys()
+	keys, err := s.Config.Ledger.Keys()
 	if err != nil {
 		return fmt.Errorf("ledger.signing_key: %w; --fresh makes a new key, and a new history", err)
 	}
-	return writeVerifierKeys(d.folder.Path(partVerifierKeys), keys)
+	return writeVerifierKeys(s.folder.Path(partVerifierKeys), keys)
 }
 
 // writeVerifierKeys puts the verifier keys before those that the file has already: what was signed before a
 // rotation keeps its key.
 func writeVerifierKeys(path string, keys []ledger.SigningKey) error {
 	var lines []string
-	for _, v := range (keyList{keys: keys}).printed().VerifierKeys {
-		lines = append(lines, v.Key)
+	for _, key := range keys {
+		for _, log := range ledger.Logs() {
+			lines = append(lines, key.VerifierKey(log))
+		}
 	}
 	before, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -57,13 +59,13 @@ func writeVerifierKeys(path string, keys []ledger.SigningKey) error {
 }
 
 // signingKey reads the folder's signing key, or makes it where there is none.
-func (d *dev) signingKey() (string, error) {
-	path := d.folder.Path(partSigningKey)
+func (s *stack) signingKey() (string, error) {
+	path := s.folder.Path(partSigningKey)
 	text, err := os.ReadFile(path)
 	if err == nil || !errors.Is(err, os.ErrNotExist) {
 		return strings.TrimSpace(string(text)), err
 	}
-	key, err := ledger.GenerateKey(d.cfg.Ledger.Origin, rand.Reader)
+	key, err := ledger.GenerateKey(s.Config.Ledger.Origin, rand.Reader)
 	if err != nil {
 		return "", err
 	}
