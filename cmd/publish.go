@@ -8,12 +8,10 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"audittrail/cmd/app"
 	"audittrail/modules/publish"
 	"audittrail/platform/console"
-	"audittrail/platform/kafka"
 	"audittrail/platform/logging"
 )
 
@@ -77,21 +75,16 @@ func (p *publication) run(c *cobra.Command, cfg app.Config) (err error) {
 	}
 	defer p.source.Close() //nolint:errcheck // it was only read
 	log := logging.New(c.ErrOrStderr(), cfg.Log)
-	topic, err := prepareTopic(ctx, cfg.Kafka, log, p.topic, p.create)
+	topic, err := publish.FindTopic(ctx, cfg.Kafka, log, p.topic, p.create)
 	if err != nil {
 		return err
 	}
-	client, err := kafka.NewClient(cfg.Kafka, "publish", log, nil,
-		kgo.RequiredAcks(kgo.AllISRAcks()), // idempotent, which is the client's default
-		kgo.ProducerBatchMaxBytes(topic.batchBytes()),
-		kgo.ProducerLinger(20*time.Millisecond),
-		kgo.MaxBufferedBytes(max(64<<20, 2*int(topic.maxBytes))),
-		kgo.RecordDeliveryTimeout(time.Minute))
+	client, err := topic.NewClient(cfg.Kafka, log)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	lines := publish.New(client, publish.Options{Topic: p.topic, MaxBytes: topic.lineBytes(), Grace: publishGrace})
+	lines := publish.New(client, publish.Options{Topic: p.topic, MaxBytes: topic.MaxLine(), Grace: publishGrace})
 	telling := console.StartProgress(c.ErrOrStderr(), func() string { return p.line(lines.Progress()) })
 	err = lines.Run(ctx, p.source)
 	telling.Stop()

@@ -2,7 +2,7 @@
 // the event's aggregateId, so that an aggregate's events stay in order.
 //
 // It judges no event: a line that is none is sent as it is, without a key, so that what ingest does
-// with it can be seen. Topics are made elsewhere.
+// with it can be seen.
 package publish
 
 import (

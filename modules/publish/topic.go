@@ -1,4 +1,4 @@
-package cmd
+package publish
 
 import (
 	"context"
@@ -21,48 +21,56 @@ const (
 	recordOverhead         = 512 // of a batch of one record, its key and its compression gone wrong
 )
 
-// topicFacts are what publish has to know of its topic.
-type topicFacts struct{ maxBytes int32 }
+// Topic is what there is to know of a topic before something is sent to it.
+type Topic struct {
+	maxBytes int32 // of a batch; a record alone may need all of it
+}
 
-// batchBytes bounds the batches that are sent; a record alone may need all of it.
-func (f topicFacts) batchBytes() int32 { return f.maxBytes }
+// MaxLine is the longest line that fits into a batch together with its key.
+func (t Topic) MaxLine() int { return int(t.maxBytes) - recordOverhead }
 
-// lineBytes is the longest line that fits into a batch together with its key.
-func (f topicFacts) lineBytes() int { return int(f.maxBytes) - recordOverhead }
+// NewClient makes the client that a Publisher to the topic sends with.
+func (t Topic) NewClient(o kafka.Options, log *slog.Logger) (*kgo.Client, error) {
+	return kafka.NewClient(o, "publish", log, nil,
+		kgo.RequiredAcks(kgo.AllISRAcks()), // idempotent, which is the client's default
+		kgo.ProducerBatchMaxBytes(t.maxBytes),
+		kgo.ProducerLinger(20*time.Millisecond),
+		kgo.MaxBufferedBytes(max(64<<20, 2*int(t.maxBytes))),
+		kgo.RecordDeliveryTimeout(time.Minute))
+}
 
-// prepareTopic sees that the topic exists, and makes it where partitions says how many it is to have.
-func prepareTopic(ctx context.Context, o kafka.Options, log *slog.Logger, topic string, partitions int32) (topicFacts, error) {
-	facts := topicFacts{maxBytes: defaultMaxMessageBytes}
+// FindTopic sees that the topic exists, and makes it where partitions says how many it is to have. The errors
+// name the flags of `audittrail publish`.
+func FindTopic(ctx context.Context, o kafka.Options, log *slog.Logger, topic string, partitions int32) (Topic, error) {
 	client, err := kafka.NewClient(o, "publish-admin", log, nil)
 	if err != nil {
-		return facts, err
+		return Topic{}, err
 	}
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
 	if err := client.Ping(ctx); err != nil {
-		return facts, fmt.Errorf("no Kafka broker of kafka.brokers %v can be reached: %w", o.Brokers, err)
+		return Topic{}, fmt.Errorf("no Kafka broker of kafka.brokers %v can be reached: %w", o.Brokers, err)
 	}
 	found, err := kafka.Topics(ctx, client, []string{topic})
 	if err != nil {
-		return facts, err
+		return Topic{}, err
 	}
 	admin := kadm.NewClient(client)
 	switch t := found[topic]; {
 	case t.Err == nil && partitions > 0 && t.Partitions != int(partitions):
-		return facts, fmt.Errorf("topic %s exists, with %d partitions instead of %d", topic, t.Partitions, partitions)
+		return Topic{}, fmt.Errorf("topic %s exists, with %d partitions instead of %d", topic, t.Partitions, partitions)
 	case t.Err == nil:
 	case errors.Is(t.Err, kerr.UnknownTopicOrPartition) && partitions > 0:
 		if err := makeTopic(ctx, client, topic, partitions); err != nil {
-			return facts, err
+			return Topic{}, err
 		}
 	case errors.Is(t.Err, kerr.UnknownTopicOrPartition):
-		return facts, fmt.Errorf("topic %s does not exist; --create N makes it with N partitions", topic)
+		return Topic{}, fmt.Errorf("topic %s does not exist; --create N makes it with N partitions", topic)
 	default:
-		return facts, fmt.Errorf("topic %s: %w", topic, t.Err)
+		return Topic{}, fmt.Errorf("topic %s: %w", topic, t.Err)
 	}
-	facts.maxBytes = maxMessageBytes(ctx, admin, topic)
-	return facts, nil
+	return Topic{maxMessageBytes(ctx, admin, topic)}, nil
 }
 
 // makeTopic makes the topic with the cluster's default replication, and waits until its partitions have
