@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"audittrail/platform/logging"
@@ -37,8 +38,10 @@ type Exchange struct {
 	Status        int    // of the answer; 0 until there is one
 	Events        int    // how many events the answer shows; at a stream's start none yet
 	Phase         Phase  // which part of the answer the hooks are asked about
+	RemoteAddr    string // the client's IP address, behind the proxies of http.trusted_proxies; "" where it has none
 
-	start time.Time
+	start   time.Time
+	address netip.Addr // RemoteAddr
 }
 
 type exchangeKey struct{}
@@ -61,8 +64,11 @@ func IsPrivate(w http.ResponseWriter) bool {
 	return !ok || held.exchange.Private
 }
 
-func newExchange(r *http.Request) (*Exchange, *http.Request) {
+func newExchange(r *http.Request, trusted proxies) (*Exchange, *http.Request) {
 	x := &Exchange{CorrelationID: correlationID(r.Header), Route: unmatched, Phase: PhaseRequest, start: time.Now()}
+	if x.address = trusted.client(r); x.address.IsValid() {
+		x.RemoteAddr = x.address.String()
+	}
 	ctx := logging.WithCorrelationID(r.Context(), x.CorrelationID)
 	x.Request = r.WithContext(context.WithValue(ctx, exchangeKey{}, x))
 	return x, x.Request

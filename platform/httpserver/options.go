@@ -14,7 +14,7 @@ type Options struct {
 	Addr             string     `key:"addr" default:":8080" help:"address that the API listens on, host:port; port 0 takes a free one"`
 	TLS              TLSOptions `key:"tls"`
 	TLSTerminated    bool       `key:"tls_terminated" default:"false" help:"a proxy in front of the API ends TLS: answers tell browsers to stay with https"`
-	TrustedProxies   []string   `key:"trusted_proxies" help:"not in effect yet. Networks (CIDR) of proxies whose X-Forwarded-For is believed"`
+	TrustedProxies   []string   `key:"trusted_proxies" help:"networks (CIDR) of proxies whose X-Forwarded-For is believed, or Forwarded where there is none; a proxy must set one and drop the other"`
 	MaxRequests      int        `key:"max_requests" default:"512" help:"requests under way at once; more are answered 503. Waiting feeds take half of them at most"`
 	RateLimit        float64    `key:"rate_limit" default:"0" help:"not in effect yet. Requests a second for one principal; 0 is no limit"`
 	RateLimitAddress float64    `key:"rate_limit_address" default:"20" help:"not in effect yet. Refused requests a second for one address; 0 is no limit"`

@@ -37,6 +37,7 @@ type Server struct {
 	drain   time.Duration
 	pace    time.Duration // streamPace, but in tests
 	least   streamRate    // of leastBytes, but in tests
+	proxies proxies
 	echo    *echo.Echo
 	seconds *prometheus.HistogramVec
 	slots   chan struct{} // one for each request under way
@@ -51,9 +52,13 @@ func New(opts Options, deps Deps) (*Server, error) {
 	if err := opts.Validate(); err != nil {
 		return nil, err
 	}
+	trusted, err := parseProxies(opts.TrustedProxies)
+	if err != nil {
+		return nil, err
+	}
 	s := &Server{
 		opts: opts, log: deps.Log, hooks: deps.Hooks, drain: deps.Drain, pace: streamPace, least: streamRate{leastBytes, leastWithin},
-		echo: echo.New(), seconds: newRequestSeconds(deps.Metrics),
+		proxies: trusted, echo: echo.New(), seconds: newRequestSeconds(deps.Metrics),
 		slots: make(chan struct{}, opts.MaxRequests),
 	}
 	if s.drain == 0 {
@@ -74,7 +79,7 @@ func (s *Server) Echo() *echo.Echo { return s.echo }
 
 // ServeHTTP answers one request: everything that leaves the program by HTTP leaves through here.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x, r := newExchange(r)
+	x, r := newExchange(r, s.proxies)
 	peekBody(r)
 	held := newHeldWriter(&s.held)
 	held.exchange = x
