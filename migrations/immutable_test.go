@@ -30,6 +30,10 @@ func history(t *testing.T) (conn *pgx.Conn, protected []string) {
 		addEvent(t, conn, int64(i), *low)
 	}
 	execute(t, conn, `INSERT INTO event_keys VALUES (gen_random_uuid(), 1, now(), '\x00')`)
+	for _, low := range list[string](t, conn, `SELECT substring(pg_get_expr(c.relpartbound, c.oid) FROM 'FROM \(''([^'']*)''\)')
+		FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'access_log'::regclass`) {
+		execute(t, conn, `INSERT INTO access_log VALUES (1, $1::text::timestamptz, '{}')`, low)
+	}
 	execute(t, conn, `INSERT INTO event_values VALUES ('source', 'shop', '2026-01-01')`)
 	execute(t, conn, `INSERT INTO event_values_open VALUES ('source')`)
 	execute(t, conn, `INSERT INTO ledger_batches (log, first_position, batch, count, recorded_at, earliest, latest, leaves)

@@ -31,7 +31,7 @@ func expectedRights() map[string]rights {
 				"dead_letter_outbox": {"published_at"},
 			},
 		},
-		"audittrail_api":      {insert: []string{"ledger_pending", "state_snapshots"}, remove: []string{"state_snapshots"}},
+		"audittrail_api":      {insert: []string{"access_log", "ledger_pending", "state_snapshots"}, remove: []string{"state_snapshots"}},
 		"audittrail_replay":   {},
 		"audittrail_maintain": {},
 		"audittrail_notary":   {insert: []string{"ledger_checkpoints", "ledger_signatures", "ledger_tiles"}},
@@ -117,6 +117,7 @@ func TestWhoMayCallWhat(t *testing.T) {
 	for _, role := range runtimeRoles() {
 		conn := connectAs(t, url, role)
 		makes := role == "audittrail_ingest" || role == "audittrail_maintain"
+		makes = makes || role == "audittrail_api" // for the access log
 		require.Equal(t, makes, allowed(t, conn, "SELECT ensure_partition('events', '2999-01-01')"), "%s: ensure_partition", role)
 		require.Equal(t, role == "audittrail_ingest", allowed(t, conn, "SELECT nextval('event_batches')"), "%s: event_batches", role)
 		require.Equal(t, role == "audittrail_api", allowed(t, conn, "SELECT nextval('access_batches')"), "%s: access_batches", role)

@@ -34,9 +34,14 @@ func apiRole(_ context.Context, p *parts, open pools) (lifecycle.Role, error) {
 	if err != nil {
 		return nil, err
 	}
+	accessed := store.NewAccessLog(open["access"])
+	accesses, err := access.NewLog(access.LogOptions{Appender: accessed, Mode: p.cfg.Access.Mode, Log: p.log, Metrics: p.metrics})
+	if err != nil {
+		return nil, err
+	}
 	server, err := httpserver.New(p.cfg.HTTP, httpserver.Deps{
 		Log: p.log, Metrics: p.metrics, Drain: min(maxDrain, p.cfg.Shutdown.Grace/2),
-		Hooks: nil, // none yet: every answer leaves as it is
+		Hooks: []httpserver.Hook{accesses.Hook},
 	})
 	if err != nil {
 		return nil, err
@@ -57,7 +62,8 @@ func apiRole(_ context.Context, p *parts, open pools) (lifecycle.Role, error) {
 		return nil, err
 	}
 	return &api{
-		server: server, verifier: verifier, reading: reading, ping: reader.Ping, log: p.log,
+		server: server, verifier: verifier, reading: reading, accesses: accesses, log: p.log,
+		checks:    []func(context.Context) error{reader.Ping, accessed.Check},
 		listening: func(addr net.Addr) { p.listeners.up("api", addr) },
 	}, nil
 }
@@ -67,7 +73,8 @@ type api struct {
 	server    *httpserver.Server
 	verifier  *auth.Verifier
 	reading   *query.Handlers
-	ping      func(context.Context) error // asks PostgreSQL
+	accesses  *access.Log
+	checks    []func(context.Context) error // ask PostgreSQL
 	log       *slog.Logger
 	listening func(net.Addr) // is told the listener's address before the role is ready
 }
@@ -79,9 +86,12 @@ func (a *api) Name() string { return "api" }
 // get the drain time.
 func (a *api) Run(ctx context.Context, ready func()) error {
 	background, cancel := context.WithCancel(ctx)
+	logging, last := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
 	defer running.Wait()
+	defer last()   // of requests under way the answers wait for their entries
 	defer cancel() // before the wait: a listener that fails ends the others too
+	running.Go(func() { a.accesses.Run(logging) })
 	running.Go(func() { a.verifier.Run(background) })
 	running.Go(func() { a.reading.Run(background) })
 	return a.server.Run(ctx, func(addr net.Addr) {
@@ -103,5 +113,9 @@ func (a *api) Reload(ctx context.Context) error {
 // Health is an error while requests can't be answered: PostgreSQL is away, or there are no keys to check
 // tokens with.
 func (a *api) Health(ctx context.Context) error {
-	return errors.Join(a.ping(ctx), a.verifier.Health())
+	errs := []error{a.verifier.Health()}
+	for _, check := range a.checks {
+		errs = append(errs, check(ctx))
+	}
+	return errors.Join(errs...)
 }

@@ -28,6 +28,7 @@ func table(c Config) []role {
 		}},
 		{"api", needs{tokens: true, listens: true}, apiRole, []postgres.PoolOptions{
 			{Name: "api", Role: "audittrail_api", MaxConns: conns, LockTimeout: stall, StatementTimeout: 10 * time.Second, Parameters: inOrder()},
+			{Name: "access", Role: "audittrail_api", MaxConns: 2, LockTimeout: stall, StatementTimeout: stall, DurableCommits: true},
 		}},
 		{"maintain", needs{}, maintainRole, []postgres.PoolOptions{
 			{Name: "maintain", Role: "audittrail_maintain", MaxConns: 2, LockTimeout: stall},

@@ -12,10 +12,16 @@ import (
 
 // Options are the keys below `access`.
 type Options struct {
-	Mode      string        `key:"mode" default:"strict" help:"not in effect yet. strict: without an entry in the access log no answer"`
+	Mode      string        `key:"mode" default:"strict" help:"strict: without an entry in the access log there is no answer, but a 503; best_effort: it is counted, and the answer leaves"`
 	Roles     []RoleOptions `key:"roles" help:"adds to the built-in roles viewer, analyst, auditor, operator and admin, or replaces one of the same name: a list of {name, permissions, scope: {eventTypes, aggregateTypes, sources}}; a scope's lists hold names with * and ?, of each list one must fit"`
 	Retention time.Duration `key:"retention" help:"not in effect yet. How long access entries are kept; 0: for ever"`
 }
+
+// What `access.mode` may be.
+const (
+	modeStrict     = "strict"
+	modeBestEffort = "best_effort"
+)
 
 // RoleOptions are one role.
 type RoleOptions struct {
@@ -60,7 +66,7 @@ func builtIn() []RoleOptions {
 // Validate reports every key that can't work.
 func (o Options) Validate() error {
 	var errs []error
-	if o.Mode != "strict" && o.Mode != "best_effort" {
+	if o.Mode != modeStrict && o.Mode != modeBestEffort {
 		errs = append(errs, config.Invalid("mode", "must be strict or best_effort"))
 	}
 	seen := map[string]bool{}

@@ -1,10 +1,12 @@
 package httpapi
 
 import (
+	"bytes"
 	"net/http"
 	"strconv"
 
 	"audittrail/modules/event"
+	"audittrail/modules/store"
 )
 
 const contentType, jsonType = "Content-Type", "application/json"
@@ -56,6 +58,34 @@ func (p EventsAnswer) VisitListAggregateEventsResponse(w http.ResponseWriter) er
 	body = append(body, `,"nextCursor":`...)
 	body = appendCursor(body, p.NextCursor)
 	return send(w, append(body, '}'))
+}
+
+// AccessAnswer is a page of the access log.
+type AccessAnswer struct {
+	Items      []store.StoredAccess
+	NextCursor string // "" where there is no next page
+}
+
+// VisitListAccessResponse writes the page.
+func (p AccessAnswer) VisitListAccessResponse(w http.ResponseWriter) error {
+	body := []byte(`{"items":[`)
+	for i := range p.Items {
+		if i > 0 {
+			body = append(body, ',')
+		}
+		body = p.Items[i].AppendJSON(body)
+	}
+	body = append(body, `],"nextCursor":`...)
+	return send(w, append(appendCursor(body, p.NextCursor), '}'))
+}
+
+// AccessEvidence is the evidence of an access entry.
+type AccessEvidence struct{ Bundle *bytes.Buffer }
+
+// VisitGetAccessProofResponse writes the evidence.
+func (e AccessEvidence) VisitGetAccessProofResponse(w http.ResponseWriter) error {
+	cacheFor(w, cacheAsk)
+	return send(w, e.Bundle.Bytes())
 }
 
 // FeedAnswer is a page of the feed.

@@ -15,6 +15,30 @@ import (
 	"github.com/oapi-codegen/runtime"
 )
 
+// Defines values for AccessEntryPhase.
+const (
+	End      AccessEntryPhase = "end"
+	Progress AccessEntryPhase = "progress"
+	Request  AccessEntryPhase = "request"
+	Start    AccessEntryPhase = "start"
+)
+
+// Valid indicates whether the value is a known member of the AccessEntryPhase enum.
+func (e AccessEntryPhase) Valid() bool {
+	switch e {
+	case End:
+		return true
+	case Progress:
+		return true
+	case Request:
+		return true
+	case Start:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for AggregateDiffChangesOp.
 const (
 	Add     AggregateDiffChangesOp = "add"
@@ -234,6 +258,24 @@ func (e Reason) Valid() bool {
 	}
 }
 
+// Defines values for ListAccessParamsOrder.
+const (
+	ListAccessParamsOrderAsc  ListAccessParamsOrder = "asc"
+	ListAccessParamsOrderDesc ListAccessParamsOrder = "desc"
+)
+
+// Valid indicates whether the value is a known member of the ListAccessParamsOrder enum.
+func (e ListAccessParamsOrder) Valid() bool {
+	switch e {
+	case ListAccessParamsOrderAsc:
+		return true
+	case ListAccessParamsOrderDesc:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ListAggregateEventsParamsOrder.
 const (
 	ListAggregateEventsParamsOrderAsc  ListAggregateEventsParamsOrder = "asc"
@@ -322,6 +364,55 @@ func (e ExportEventsParamsOrder) Valid() bool {
 	default:
 		return false
 	}
+}
+
+// AccessEntry defines model for AccessEntry.
+type AccessEntry struct {
+	CorrelationId string `json:"correlationId"`
+
+	// Events How many events the answer showed; null at a stream's start.
+	Events *int `json:"events"`
+
+	// First The lowest position shown; null where none was.
+	First  *int64 `json:"first"`
+	Last   *int64 `json:"last"`
+	Method string `json:"method"`
+
+	// Opened Ids of the subjects' keys whose sealed values the answer opened.
+	Opened []string `json:"opened"`
+	Path   string   `json:"path"`
+
+	// Phase `request`, or of a stream: its `start`, now and then its `progress`, and its `end`.
+	Phase AccessEntryPhase `json:"phase"`
+
+	// Position Its index in the log `access`.
+	Position int64 `json:"position"`
+
+	// Principal Whose token it was; `anonymous` without a valid one.
+	Principal string `json:"principal"`
+
+	// Query The parameters that the path knows.
+	Query      map[string][]string `json:"query"`
+	RemoteAddr string              `json:"remoteAddr"`
+	Roles      []string            `json:"roles"`
+
+	// Route The path's pattern; `unmatched` where there is none.
+	Route   string  `json:"route"`
+	Salt    string  `json:"salt"`
+	Status  int     `json:"status"`
+	Subject *string `json:"subject"`
+	Time    string  `json:"time"`
+}
+
+// AccessEntryPhase `request`, or of a stream: its `start`, now and then its `progress`, and its `end`.
+type AccessEntryPhase string
+
+// AccessList defines model for AccessList.
+type AccessList struct {
+	Items []AccessEntry `json:"items"`
+
+	// NextCursor What to send as `cursor` for the next page; null where there is none.
+	NextCursor *string `json:"nextCursor"`
 }
 
 // AggregateDiff Example: {"changes":[{"eventId":"0190d3f1-7c3a-7b1e-9c55-3f1f6f0c2a01","op":"replace","path":"/status","value":"paid"}],"from":1,"to":2,"versions":{"counts":{"disorder":0,"gaps":0,"repeats":0},"disorder":[],"gaps":[],"repeats":[]}}
@@ -902,6 +993,42 @@ type Unauthenticated = Problem
 // Example: {"code":"invalid_parameter","correlationId":"4bf92f3577b34da6a3ce929d0e0e4736","detail":"limit: must be a whole number from 1 to 1000, without leading zeros","errors":[{"detail":"must be a whole number from 1 to 1000","field":"limit","without leading zeros":null}],"status":400,"title":"Bad Request","type":"about:blank"}
 type Unavailable = Problem
 
+// ListAccessParams defines parameters for ListAccess.
+type ListAccessParams struct {
+	// Principal Whose requests, exactly: as tokens say it, or `anonymous`; `me` for the caller's own.
+	Principal *string `form:"principal,omitempty" json:"principal,omitempty"`
+
+	// Route The path's pattern, exactly; `unmatched` for paths that there are none of.
+	Route *string `form:"route,omitempty" json:"route,omitempty"`
+
+	// Method The request's method, exactly.
+	Method *string `form:"method,omitempty" json:"method,omitempty"`
+
+	// Status The answer's status.
+	Status *int32 `form:"status,omitempty" json:"status,omitempty"`
+
+	// CorrelationId The request's correlation id, exactly.
+	CorrelationId *string `form:"correlationId,omitempty" json:"correlationId,omitempty"`
+
+	// From Only events at or after this moment.
+	From *From `form:"from,omitempty" json:"from,omitempty"`
+
+	// To Only events before this moment. It must be after `from`.
+	To *To `form:"to,omitempty" json:"to,omitempty"`
+
+	// Order By time, `desc` is newest first.
+	Order *ListAccessParamsOrder `form:"order,omitempty" json:"order,omitempty"`
+
+	// Limit How many items a page holds at most.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `nextCursor` of the page before. All filters and the order must be the same as for that page; `limit` may differ.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListAccessParamsOrder defines parameters for ListAccess.
+type ListAccessParamsOrder string
+
 // GetAggregateDiffParams defines parameters for GetAggregateDiff.
 type GetAggregateDiffParams struct {
 	// From An RFC 3339 time, or a version: a whole number.
@@ -1341,6 +1468,12 @@ type ServerInterface interface {
 	// GetSpecification This specification
 	// (GET /openapi.json)
 	GetSpecification(ctx echo.Context) error
+	// ListAccess Who looked at what
+	// (GET /v1/access-log)
+	ListAccess(ctx echo.Context, params ListAccessParams) error
+	// GetAccessProof Evidence of an access entry
+	// (GET /v1/access-log/{position}/proof)
+	GetAccessProof(ctx echo.Context, position int64) error
 	// GetAggregateDiff What changed between two moments of an aggregate
 	// (GET /v1/aggregates/{type}/{id}/diff)
 	GetAggregateDiff(ctx echo.Context, pType Name, id Name, params GetAggregateDiffParams) error
@@ -1408,6 +1541,103 @@ func (w *ServerInterfaceWrapper) GetSpecification(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetSpecification(ctx)
+	return err
+}
+
+// ListAccess converts echo context to params.
+func (w *ServerInterfaceWrapper) ListAccess(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListAccessParams
+	// ------------- Optional query parameter "principal" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "principal", ctx.QueryParams(), &params.Principal, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter principal: %s", err))
+	}
+
+	// ------------- Optional query parameter "route" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "route", ctx.QueryParams(), &params.Route, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter route: %s", err))
+	}
+
+	// ------------- Optional query parameter "method" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "method", ctx.QueryParams(), &params.Method, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter method: %s", err))
+	}
+
+	// ------------- Optional query parameter "status" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "status", ctx.QueryParams(), &params.Status, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter status: %s", err))
+	}
+
+	// ------------- Optional query parameter "correlationId" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "correlationId", ctx.QueryParams(), &params.CorrelationId, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter correlationId: %s", err))
+	}
+
+	// ------------- Optional query parameter "from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "from", ctx.QueryParams(), &params.From, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter from: %s", err))
+	}
+
+	// ------------- Optional query parameter "to" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "to", ctx.QueryParams(), &params.To, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter to: %s", err))
+	}
+
+	// ------------- Optional query parameter "order" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "order", ctx.QueryParams(), &params.Order, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter order: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListAccess(ctx, params)
+	return err
+}
+
+// GetAccessProof converts echo context to params.
+func (w *ServerInterfaceWrapper) GetAccessProof(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "position" -------------
+	var position int64
+
+	err = runtime.BindStyledParameterWithOptions("simple", "position", ctx.Param("position"), &position, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "int64", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter position: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetAccessProof(ctx, position)
 	return err
 }
 
@@ -2109,6 +2339,8 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/dead-letters", wrapper.ListDeadLetters, options.OperationMiddlewares["listDeadLetters"]...)
 	router.GET(options.BaseURL+"/v1/dead-letters/:id", wrapper.GetDeadLetter, options.OperationMiddlewares["getDeadLetter"]...)
 	router.GET(options.BaseURL+"/v1/ingest/offsets", wrapper.ListIngestOffsets, options.OperationMiddlewares["listIngestOffsets"]...)
+	router.GET(options.BaseURL+"/v1/access-log", wrapper.ListAccess, options.OperationMiddlewares["listAccess"]...)
+	router.GET(options.BaseURL+"/v1/access-log/:position/proof", wrapper.GetAccessProof, options.OperationMiddlewares["getAccessProof"]...)
 	router.GET(options.BaseURL+"/v1/me", wrapper.GetMe, options.OperationMiddlewares["getMe"]...)
 	router.GET(options.BaseURL+"/openapi.json", wrapper.GetSpecification, options.OperationMiddlewares["getSpecification"]...)
 	router.GET(options.BaseURL+"/docs", wrapper.GetDocs, options.OperationMiddlewares["getDocs"]...)
@@ -2308,6 +2540,329 @@ func (response GetSpecification400ApplicationProblemPlusJSONResponse) VisitGetSp
 		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
 	}
 	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAccessRequestObject struct {
+	Params ListAccessParams
+}
+
+type ListAccessResponseObject interface {
+	VisitListAccessResponse(w http.ResponseWriter) error
+}
+
+type ListAccess200ResponseHeaders struct {
+	XCorrelationId *string
+}
+
+type ListAccess200JSONResponse struct {
+	Body    AccessList
+	Headers ListAccess200ResponseHeaders
+}
+
+func (response ListAccess200JSONResponse) VisitListAccessResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAccess400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response ListAccess400ApplicationProblemPlusJSONResponse) VisitListAccessResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAccess401ApplicationProblemPlusJSONResponse struct {
+	UnauthenticatedApplicationProblemPlusJSONResponse
+}
+
+func (response ListAccess401ApplicationProblemPlusJSONResponse) VisitListAccessResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAccess403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response ListAccess403ApplicationProblemPlusJSONResponse) VisitListAccessResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAccess422ApplicationProblemPlusJSONResponse struct {
+	TooExpensiveApplicationProblemPlusJSONResponse
+}
+
+func (response ListAccess422ApplicationProblemPlusJSONResponse) VisitListAccessResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAccess500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response ListAccess500ApplicationProblemPlusJSONResponse) VisitListAccessResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAccess503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response ListAccess503ApplicationProblemPlusJSONResponse) VisitListAccessResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAccessProofRequestObject struct {
+	Position int64 `json:"position"`
+}
+
+type GetAccessProofResponseObject interface {
+	VisitGetAccessProofResponse(w http.ResponseWriter) error
+}
+
+type GetAccessProof200ResponseHeaders struct {
+	XCorrelationId *string
+}
+
+type GetAccessProof200JSONResponse struct {
+	Body    Evidence
+	Headers GetAccessProof200ResponseHeaders
+}
+
+func (response GetAccessProof200JSONResponse) VisitGetAccessProofResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAccessProof400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response GetAccessProof400ApplicationProblemPlusJSONResponse) VisitGetAccessProofResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAccessProof401ApplicationProblemPlusJSONResponse struct {
+	UnauthenticatedApplicationProblemPlusJSONResponse
+}
+
+func (response GetAccessProof401ApplicationProblemPlusJSONResponse) VisitGetAccessProofResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAccessProof403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response GetAccessProof403ApplicationProblemPlusJSONResponse) VisitGetAccessProofResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAccessProof404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response GetAccessProof404ApplicationProblemPlusJSONResponse) VisitGetAccessProofResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAccessProof422ApplicationProblemPlusJSONResponse struct {
+	TooExpensiveApplicationProblemPlusJSONResponse
+}
+
+func (response GetAccessProof422ApplicationProblemPlusJSONResponse) VisitGetAccessProofResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAccessProof500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response GetAccessProof500ApplicationProblemPlusJSONResponse) VisitGetAccessProofResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAccessProof503ApplicationProblemPlusJSONResponse struct {
+	NotYetSignedApplicationProblemPlusJSONResponse
+}
+
+func (response GetAccessProof503ApplicationProblemPlusJSONResponse) VisitGetAccessProofResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(503)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -4840,6 +5395,12 @@ type StrictServerInterface interface {
 	// GetSpecification This specification
 	// (GET /openapi.json)
 	GetSpecification(ctx context.Context, request GetSpecificationRequestObject) (GetSpecificationResponseObject, error)
+	// ListAccess Who looked at what
+	// (GET /v1/access-log)
+	ListAccess(ctx context.Context, request ListAccessRequestObject) (ListAccessResponseObject, error)
+	// GetAccessProof Evidence of an access entry
+	// (GET /v1/access-log/{position}/proof)
+	GetAccessProof(ctx context.Context, request GetAccessProofRequestObject) (GetAccessProofResponseObject, error)
 	// GetAggregateDiff What changed between two moments of an aggregate
 	// (GET /v1/aggregates/{type}/{id}/diff)
 	GetAggregateDiff(ctx context.Context, request GetAggregateDiffRequestObject) (GetAggregateDiffResponseObject, error)
@@ -4939,6 +5500,56 @@ func (sh *strictHandler) GetSpecification(ctx echo.Context) error {
 		return err
 	} else if validResponse, ok := response.(GetSpecificationResponseObject); ok {
 		return validResponse.VisitGetSpecificationResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListAccess operation middleware
+func (sh *strictHandler) ListAccess(ctx echo.Context, params ListAccessParams) error {
+	var request ListAccessRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListAccess(ctx.Request().Context(), request.(ListAccessRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListAccess")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListAccessResponseObject); ok {
+		return validResponse.VisitListAccessResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetAccessProof operation middleware
+func (sh *strictHandler) GetAccessProof(ctx echo.Context, position int64) error {
+	var request GetAccessProofRequestObject
+
+	request.Position = position
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetAccessProof(ctx.Request().Context(), request.(GetAccessProofRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetAccessProof")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetAccessProofResponseObject); ok {
+		return validResponse.VisitGetAccessProofResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

@@ -61,15 +61,15 @@ func mountAssets(server *httpserver.Server) {
 	swagger := v5emb.New("audittrail", "/openapi.json", "/docs")
 	server.Echo().GET("/docs/start.js", func(c echo.Context) error {
 		return c.Blob(http.StatusOK, "text/javascript; charset=utf-8", []byte(docsScript))
-	})
-	server.Echo().GET("/docs/", func(c echo.Context) error { return c.Redirect(http.StatusPermanentRedirect, "/docs") })
+	}, letIn)
+	server.Echo().GET("/docs/", func(c echo.Context) error { return c.Redirect(http.StatusPermanentRedirect, "/docs") }, letIn)
 	server.Echo().GET("/docs/:asset", func(c echo.Context) error {
 		if !slices.Contains(docsAssets(), c.Param("asset")) {
 			return echo.ErrNotFound
 		}
 		swagger.ServeHTTP(c.Response(), c.Request())
 		return nil
-	})
+	}, letIn)
 	server.Expect("/docs/start.js", http.MethodGet, http.StatusOK)
 	server.Expect("/docs/", http.MethodGet, http.StatusPermanentRedirect)
 	server.Expect("/docs/{asset}", http.MethodGet, http.StatusOK)

@@ -46,6 +46,7 @@ func Mount(server *httpserver.Server, spec *Spec, entrance Entrance, api API) er
 			if err != nil {
 				return fmt.Errorf("openapi.yaml: %s %s: %w", method, path, err)
 			}
+			checks[op.OperationID] = append(checks[op.OperationID], noteQuery(rules))
 			if isPublic(spec.Doc, op) || entrance.PublicLedger && mayBePublic(op) {
 				checks[op.OperationID] = append(checks[op.OperationID], letIn)
 			} else {
@@ -91,8 +92,16 @@ func permissionOf(op *openapi3.Operation) (access.Permission, error) {
 	return permission, nil
 }
 
-// letIn lets every request pass. It shows no event.
+// letIn lets every request pass. It shows no event, so nobody needs to know who asked.
 func letIn(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		httpserver.ExchangeOf(c.Request().Context()).Open = true
+		return withoutEvents(next)(c)
+	}
+}
+
+// withoutEvents lets a request pass that reads no event.
+func withoutEvents(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		r := c.Request()
 		c.SetRequest(r.WithContext(store.WithScope(r.Context(), store.Scope{})))
@@ -100,10 +109,20 @@ func letIn(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
+// noteQuery keeps the parameters that the operation knows for the access log, also of a request that is refused.
+func noteQuery(r *rules) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			httpserver.ExchangeOf(c.Request().Context()).Query = r.knownOf(c.Request().URL.RawQuery)
+			return next(c)
+		}
+	}
+}
+
 // wantPermission lets a request pass whose caller has the permission. What it reads is what that shows.
 func wantPermission(permission access.Permission) echo.MiddlewareFunc {
 	if permission == access.None {
-		return letIn
+		return withoutEvents
 	}
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
@@ -129,8 +148,9 @@ func wantToken(entrance Entrance) echo.MiddlewareFunc {
 			}
 			x := httpserver.ExchangeOf(r.Context())
 			x.Principal, x.Private = principal.Subject, true
-			ctx := auth.WithPrincipal(r.Context(), principal)
-			c.SetRequest(r.WithContext(access.WithGrant(ctx, entrance.Policy.Grant(principal.Roles))))
+			grant := entrance.Policy.Grant(principal.Roles)
+			x.Roles = grant.Roles()
+			c.SetRequest(r.WithContext(access.WithGrant(auth.WithPrincipal(r.Context(), principal), grant)))
 			c.Response().Header().Set(echo.HeaderCacheControl, cachePrivate)
 			c.Response().Header().Set(echo.HeaderVary, echo.HeaderAuthorization)
 			return next(c)

@@ -11,6 +11,7 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/labstack/echo/v4"
 
+	"audittrail/modules/event"
 	"audittrail/platform/errs"
 )
 
@@ -110,6 +111,27 @@ func (r *rules) checkQuery(raw string) error {
 		}
 	}
 	return nil
+}
+
+// knownOf are the parameters of a query that the operation has, as far as they can be read: what else there is may be
+// anything. A payload that is no JSON is left out, and another one is in canonical form.
+func (r *rules) knownOf(raw string) map[string][]string {
+	known := map[string][]string{}
+	for pair := range strings.SplitSeq(raw, "&") {
+		name, value, err := splitPair(pair)
+		if _, ok := r.query[name]; err != nil || !ok {
+			continue
+		}
+		if name == "payload" {
+			canonical, err := event.Canonicalize(nil, []byte(value))
+			if err != nil {
+				continue
+			}
+			value = string(canonical)
+		}
+		known[name] = append(known[name], value)
+	}
+	return known
 }
 
 func splitPair(pair string) (name, value string, err error) {

@@ -5,7 +5,6 @@ import (
 
 	"audittrail/modules/httpapi"
 	"audittrail/modules/store"
-	"audittrail/platform/httpserver"
 )
 
 // ListAggregateEvents answers an aggregate's history.
@@ -15,6 +14,6 @@ func (h *Handlers) ListAggregateEvents(ctx context.Context, r httpapi.ListAggreg
 	if err != nil {
 		return nil, err
 	}
-	httpserver.ShowEvents(ctx, len(found.Items))
+	show(ctx, found.Items)
 	return httpapi.EventsAnswer{Items: found.Items, NextCursor: found.Next}, nil
 }

@@ -33,7 +33,7 @@ func (h *Handlers) ListEvents(ctx context.Context, r httpapi.ListEventsRequestOb
 			return nil, err
 		}
 	}
-	httpserver.ShowEvents(ctx, len(found.Items))
+	show(ctx, found.Items)
 	return answer, nil
 }
 
@@ -57,7 +57,7 @@ func (h *Handlers) GetEvent(ctx context.Context, r httpapi.GetEventRequestObject
 	if err != nil {
 		return nil, err
 	}
-	httpserver.ShowEvents(ctx, 1)
+	show(ctx, []event.Stored{found})
 	body := found.AppendJSON(nil)
 	etag := httpserver.ETag(body)
 	if r.Params.IfNoneMatch != nil && httpserver.MatchesETag(*r.Params.IfNoneMatch, etag) {

@@ -37,7 +37,7 @@ func (h *Handlers) GetEventProof(ctx context.Context, r httpapi.GetEventProofReq
 	if found.Position >= checkpoint.Size {
 		return nil, store.NotYetSigned()
 	}
-	httpserver.ShowEvents(ctx, 1)
+	show(ctx, []event.Stored{found})
 	text := prefersText(httpserver.ExchangeOf(ctx).Request)
 	etag := evidenceTag(id, checkpoint, text)
 	if r.Params.IfNoneMatch != nil && httpserver.MatchesETag(*r.Params.IfNoneMatch, etag) {

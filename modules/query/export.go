@@ -84,7 +84,7 @@ func streamExport(ctx context.Context, pages iter.Seq2[[]event.Stored, error], s
 		if err := w.page(ctx, page); err != nil {
 			return err
 		}
-		httpserver.ShowEvents(ctx, len(page))
+		show(ctx, page)
 		if err := out.Flush(); err != nil {
 			return err
 		}

@@ -7,7 +7,6 @@ import (
 	"audittrail/modules/httpapi"
 	"audittrail/modules/store"
 	"audittrail/platform/errs"
-	"audittrail/platform/httpserver"
 )
 
 // feedReads is how long a feed that waits may take beyond its wait: a caller that says how long it can
@@ -38,7 +37,7 @@ func (h *Handlers) ReadFeed(ctx context.Context, r httpapi.ReadFeedRequestObject
 	if err != nil {
 		return nil, err
 	}
-	httpserver.ShowEvents(ctx, len(found.Items))
+	show(ctx, found.Items)
 	return httpapi.FeedAnswer{Items: found.Items, ScannedTo: found.ScannedTo, More: found.More}, nil
 }
 

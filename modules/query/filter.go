@@ -34,17 +34,8 @@ func (s search) filter(now time.Time) (f store.Filter, err error) {
 	f.AggregateType, f.AggregateID = textOf(s.aggregateType), textOf(s.aggregateID)
 	f.CorrelationID, f.CausationID = textOf(s.correlationID), textOf(s.causationID)
 	f.UserID, f.Source = textOf(s.userID), textOf(s.source)
-	if f.From, err = timeOf("from", s.from); err != nil {
+	if f.From, f.To, err = between(s.from, s.to); err != nil || s.payload == nil {
 		return f, err
-	}
-	if f.To, err = timeOf("to", s.to); err != nil {
-		return f, err
-	}
-	if s.from != nil && s.to != nil && !f.From.Before(f.To) {
-		return f, invalid("to", "must be after from: to itself is not part of the search")
-	}
-	if s.payload == nil {
-		return f, nil
 	}
 	var indexed bool
 	if f.Payload, indexed, err = patternOf(*s.payload); err != nil {
@@ -55,6 +46,20 @@ func (s search) filter(now time.Time) (f store.Filter, err error) {
 			"name one, or give from and to at most 31 days apart")
 	}
 	return f, nil
+}
+
+// between reads the bounds of a time: the first is part of it, the second is not.
+func between(from, to *httpapi.Moment) (first, end time.Time, err error) {
+	if first, err = timeOf("from", from); err != nil {
+		return first, end, err
+	}
+	if end, err = timeOf("to", to); err != nil {
+		return first, end, err
+	}
+	if from != nil && to != nil && !first.Before(end) {
+		return first, end, invalid("to", "must be after from: to itself is not part of the search")
+	}
+	return first, end, nil
 }
 
 // spansAtMost says whether the filter's time is bounded so.

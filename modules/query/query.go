@@ -17,6 +17,7 @@ import (
 	"audittrail/modules/query/fold"
 	"audittrail/modules/store"
 	"audittrail/platform/errs"
+	"audittrail/platform/httpserver"
 )
 
 // defaultLimit is how many items a page holds where the caller does not say.
@@ -68,6 +69,14 @@ func NewHandlers(o Options) (*Handlers, error) {
 // Run tells waiting feeds of new events, until ctx is cancelled. From then on no feed waits: those that do
 // are answered at once. Whoever serves the handlers MUST run it.
 func (h *Handlers) Run(ctx context.Context) { h.head.run(store.WithScope(ctx, store.Everything())) }
+
+// show tells the access log which events the answer shows.
+func show(ctx context.Context, events []event.Stored) {
+	httpserver.ShowEvents(ctx, len(events))
+	for i := range events {
+		httpserver.ShowPosition(ctx, events[i].Position)
+	}
+}
 
 func page(order store.Order, limit *httpapi.Limit, cursor *httpapi.Cursor) store.Page {
 	p := store.Page{Order: order, Limit: defaultLimit}

@@ -15,6 +15,8 @@ type Reader interface {
 	stateReader
 	traceReader
 	deadLetterReader
+	AccessEntries(ctx context.Context, f store.AccessFilter, p store.Page) (store.AccessPage, error)
+	AccessEntry(ctx context.Context, position int64) (store.StoredAccess, error)
 	Offsets(ctx context.Context) ([]store.Accounting, error)
 	Ledger(log ledger.Log) *store.LedgerReader
 }

@@ -10,7 +10,7 @@ import (
 	"audittrail/modules/protect"
 )
 
-// months remembers for which months events' partitions are known to exist.
+// months remembers for which months a table's partitions are known to exist.
 type months struct {
 	mu    sync.Mutex
 	known map[int]bool // year*12 + month, from 2000-01 on; earlier months are one
@@ -23,18 +23,28 @@ const firstMonth = 1999*12 + 11
 
 func monthOf(t time.Time) int { return max(t.Year()*12+int(t.Month())-1, firstMonth) }
 
-// ensure makes the partitions that the events need, in transactions of their own: an append that made
+// ensure makes the partitions of events that these need, in transactions of their own: an append that made
 // one would lock out everybody's reads until it commits.
 func (m *months) ensure(ctx context.Context, pool *pgxpool.Pool, events []protect.Sealed) error {
 	for _, month := range m.unknown(events) {
-		if err := EnsureMonth(ctx, pool, time.Date(month/12, time.Month(month%12+1), 1, 0, 0, 0, 0, time.UTC)); err != nil {
+		if err := ensureMonth(ctx, pool, "events", time.Date(month/12, time.Month(month%12+1), 1, 0, 0, 0, 0, time.UTC)); err != nil {
 			return err
 		}
-		m.mu.Lock()
-		m.known[month] = true
-		m.mu.Unlock()
+		m.add(month)
 	}
 	return nil
+}
+
+func (m *months) has(month int) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.known[month]
+}
+
+func (m *months) add(month int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.known[month] = true
 }
 
 func (m *months) unknown(events []protect.Sealed) []int {

@@ -79,12 +79,21 @@ func (u *Upkeep) Analyse(ctx context.Context, partition string) error {
 	return nil
 }
 
-// EnsureMonth makes the partition of events that at lies in, where it does not exist. It runs in a short
-// transaction of its own, and waits for no reader.
+// EnsureMonth makes the partitions that at lies in, of events and of the access log, where they do not exist. Each is
+// made in a short transaction of its own, and waits for no reader.
 func EnsureMonth(ctx context.Context, pool *pgxpool.Pool, at time.Time) error {
+	for _, parent := range []string{"events", "access_log"} {
+		if err := ensureMonth(ctx, pool, parent, at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func ensureMonth(ctx context.Context, pool *pgxpool.Pool, parent string, at time.Time) error {
 	month := time.Date(at.UTC().Year(), at.UTC().Month(), 1, 0, 0, 0, 0, time.UTC)
-	if _, err := pool.Exec(ctx, `SELECT ensure_partition('events', $1::date)`, month); err != nil {
-		return fmt.Errorf("make partition for %s: %w", month.Format("2006-01"), err)
+	if _, err := pool.Exec(ctx, `SELECT ensure_partition($1, $2::date)`, parent, month); err != nil {
+		return fmt.Errorf("make partition of %s for %s: %w", parent, month.Format("2006-01"), err)
 	}
 	return nil
 }

@@ -20,11 +20,12 @@ const unmatched = "unmatched"
 // Phase is the moment at which a release hook is asked.
 type Phase string
 
-// The phases. An answer that is held is let go once, a stream before its first byte and at its end.
+// The phases. An answer that is held is let go once; a stream before its first byte, now and then, and at its end.
 const (
-	PhaseRequest Phase = "request"
-	PhaseStart   Phase = "start"
-	PhaseEnd     Phase = "end"
+	PhaseRequest  Phase = "request"
+	PhaseStart    Phase = "start"
+	PhaseProgress Phase = "progress"
+	PhaseEnd      Phase = "end"
 )
 
 // Exchange is one request and its answer, as the release hooks, the log line and the metric see them.
@@ -34,15 +35,22 @@ type Exchange struct {
 	CorrelationID string
 	Principal     string // "" until a credential was accepted
 	Private       bool   // the answer is for the principal alone: a credential was wanted
-	Route         string // the pattern, as "/v1/events/{eventId}", or "unmatched"
-	Status        int    // of the answer; 0 until there is one
-	Events        int    // how many events the answer shows; at a stream's start none yet
-	Phase         Phase  // which part of the answer the hooks are asked about
-	RemoteAddr    string // the client's IP address, behind the proxies of http.trusted_proxies; "" where it has none
+	Open          bool   // the answer is for everybody, with or without a credential
+	Roles         []string
+	RemoteAddr    string              // the client's IP address, behind the proxies of http.trusted_proxies; "" where it has none
+	Query         map[string][]string // the parameters that the route knows
+	Route         string              // the pattern, as "/v1/events/{eventId}", or "unmatched"
+	Status        int                 // of the answer; 0 until there is one
+	Events        int                 // how many events the answer shows; at a stream's start none yet
+	Shown         *Positions          // of those events; nil where there is none
+	Phase         Phase               // which part of the answer the hooks are asked about
 
 	start   time.Time
 	address netip.Addr // RemoteAddr
 }
+
+// Positions are the lowest and the highest that an answer shows.
+type Positions struct{ First, Last int64 }
 
 type exchangeKey struct{}
 
@@ -56,6 +64,15 @@ func ExchangeOf(ctx context.Context) *Exchange {
 
 // ShowEvents tells the release hooks that the answer shows n events.
 func ShowEvents(ctx context.Context, n int) { ExchangeOf(ctx).Events += n }
+
+// ShowPosition tells the release hooks that the answer shows what has this position.
+func ShowPosition(ctx context.Context, position int64) {
+	x := ExchangeOf(ctx)
+	if x.Shown == nil {
+		x.Shown = &Positions{position, position}
+	}
+	x.Shown.First, x.Shown.Last = min(x.Shown.First, position), max(x.Shown.Last, position)
+}
 
 // IsPrivate reports whether an answer is for its principal alone. w is the writer that a handler was given;
 // any other writer's answer is taken for private.

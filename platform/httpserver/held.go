@@ -36,12 +36,13 @@ type heldWriter struct {
 	exchange *Exchange // that the answer belongs to
 	bodiless bool      // the request is HEAD: what is held is measured, and not sent
 
-	below   http.ResponseWriter    // where a stream writes to
-	begin   func(status int) error // lets a stream's head go
-	pace    time.Duration          // how long one write of a stream may wait for its reader
-	least   streamRate             // what a stream's reader must take
-	stream  *Stream                // what leaves while it is made; nil for an answer that is held
-	failure error                  // why a stream did not come to its end
+	below    http.ResponseWriter    // where a stream writes to
+	begin    func(status int) error // lets a stream's head go
+	progress func(*Exchange) error  // asks the hooks about a stream that goes on
+	pace     time.Duration          // how long one write of a stream may wait for its reader
+	least    streamRate             // what a stream's reader must take
+	stream   *Stream                // what leaves while it is made; nil for an answer that is held
+	failure  error                  // why a stream did not come to its end
 }
 
 func newHeldWriter(all *atomic.Int64) *heldWriter {

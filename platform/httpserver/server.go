@@ -84,7 +84,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	held := newHeldWriter(&s.held)
 	held.exchange = x
 	held.below, held.pace, held.least, held.bodiless = w, s.pace, s.least, r.Method == http.MethodHead
-	held.begin = func(status int) error { return s.startStream(held, x, status) }
+	held.begin, held.progress = func(status int) error { return s.startStream(held, x, status) }, s.askProgress
 	defer held.reset()
 	select {
 	case s.slots <- struct{}{}:

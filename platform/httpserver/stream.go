@@ -20,6 +20,12 @@ const (
 	leastWithin = time.Minute
 )
 
+// After how many events, or how much time, the hooks are asked about a stream that goes on.
+const (
+	progressEvents = 10_000
+	progressEvery  = time.Minute
+)
+
 // streamRate is how many bytes must leave within so much time that the stream waits for its reader, on
 // average over at least that time. The time between its writes is the handler's.
 type streamRate struct {
@@ -50,6 +56,10 @@ type Stream struct {
 	w    *heldWriter
 	lost bool // the reader has gone, or takes nothing any more
 
+	ask    func() error // the release hooks, about how far the stream has come
+	told   int          // events that they know of
+	toldAt time.Time
+
 	waited time.Duration // for the reader, since its rate was looked at last
 	sent   int64         // bytes that left meanwhile
 }
@@ -71,7 +81,7 @@ func StartStream(w http.ResponseWriter, status int) (*Stream, error) {
 	if err := held.begin(held.status); err != nil {
 		return nil, err
 	}
-	held.stream = &Stream{w: held}
+	held.stream = &Stream{w: held, toldAt: time.Now(), ask: func() error { return held.progress(held.exchange) }}
 	return held.stream, nil
 }
 
@@ -89,8 +99,24 @@ func (s *Stream) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// Flush makes what was written leave now.
-func (s *Stream) Flush() error { return s.wait(http.NewResponseController(s.w.below).Flush) }
+// Flush makes what was written leave now. The release hooks are asked now and then, in the phase [PhaseProgress]:
+// where they refuse, the stream ends.
+func (s *Stream) Flush() error {
+	if err := s.tell(); err != nil {
+		return err
+	}
+	return s.wait(http.NewResponseController(s.w.below).Flush)
+}
+
+// tell asks the hooks each 10,000 events or minute.
+func (s *Stream) tell() error {
+	events := s.w.exchange.Events
+	if events-s.told < progressEvents && time.Since(s.toldAt) < progressEvery {
+		return nil
+	}
+	s.told, s.toldAt = events, time.Now()
+	return s.ask()
+}
 
 // wait does what waits for the reader, and ends the stream of one that is slow.
 func (s *Stream) wait(send func() error) error {
@@ -155,6 +181,13 @@ func (s *Server) startStream(held *heldWriter, x *Exchange, status int) error {
 	held.below.WriteHeader(status)
 	x.Phase = PhaseEnd
 	return nil
+}
+
+// askProgress asks the hooks about a stream that goes on.
+func (s *Server) askProgress(x *Exchange) error {
+	x.Phase = PhaseProgress
+	defer func() { x.Phase = PhaseEnd }()
+	return s.askHooks(x)
 }
 
 // endStream asks the hooks once more. It answers whether the connection must be cut.

@@ -99,8 +99,8 @@ func TestAStreamStartsAndEnds(t *testing.T) {
 	require.Equal(t, "nosniff", response.header.Get("X-Content-Type-Options"))
 	require.NotEmpty(t, response.header.Get("X-Correlation-Id"))
 	require.Len(t, response.body, 30<<20)
-	require.Equal(t, []httpserver.Phase{httpserver.PhaseStart, httpserver.PhaseEnd}, a.phases)
-	require.Equal(t, []int{0, 30 << 10}, a.events)
+	require.Equal(t, []httpserver.Phase{httpserver.PhaseStart, httpserver.PhaseProgress, httpserver.PhaseEnd}, a.phases, "so many events are told on the way")
+	require.Equal(t, []int{0, 30 << 10, 30 << 10}, a.events)
 }
 
 func TestAStreamThatFailsIsCut(t *testing.T) {
