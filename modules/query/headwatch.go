@@ -6,29 +6,41 @@ import (
 	"time"
 )
 
-// pollEvery is how often the store is asked for its head while somebody waits for it to move.
-const pollEvery = 100 * time.Millisecond
+const (
+	// pollEvery is how often the store is asked for its head while somebody waits for it to move, and nothing
+	// tells when it does.
+	pollEvery = 100 * time.Millisecond
 
-// header tells the position of the last committed event; -1 where there is none.
+	// checkEvery is how often it is asked beside what is heard: a notification may get lost.
+	checkEvery = time.Second
+
+	// listenEvery is how often a lost listening connection is tried again.
+	listenEvery = 5 * time.Second
+)
+
+// header tells the position of the last committed event, -1 where there is none, and when to ask again.
 type header interface {
 	Head(ctx context.Context) (int64, error)
+	Listen(ctx context.Context, heard func()) error
 }
 
-// headWatch tells waiting feeds that the log has grown. However many wait, one goroutine asks the store,
-// by one connection at a time, and only while somebody waits.
+// headWatch tells waiting feeds that the log has grown. However many wait, one connection listens for appends,
+// and one goroutine asks the store, by one connection at a time, and only while somebody waits.
 type headWatch struct {
 	store header
 
-	mu      sync.Mutex // holds all below
-	waiting int
-	head    int64
-	stopped bool
-	changed chan struct{} // closed, and replaced, when head or stopped changed
-	wake    chan struct{} // tells run that somebody waits; holds one
+	mu        sync.Mutex // holds all below
+	waiting   int
+	listening bool
+	head      int64
+	stopped   bool
+	changed   chan struct{} // closed, and replaced, when head or stopped changed
+	wake      chan struct{} // tells run that somebody waits; holds one
+	heard     chan struct{} // tells run to ask; holds one
 }
 
 func newHeadWatch(store header) *headWatch {
-	return &headWatch{store: store, head: -1, changed: make(chan struct{}), wake: make(chan struct{}, 1)}
+	return &headWatch{store: store, head: -1, changed: make(chan struct{}), wake: make(chan struct{}, 1), heard: make(chan struct{}, 1)}
 }
 
 // wait answers true when there are positions beyond after, and false when the time is over, the caller has
@@ -82,11 +94,19 @@ func (w *headWatch) leave() {
 	w.waiting--
 }
 
-// run asks the store while somebody waits, until ctx is cancelled. Then nobody waits any more.
+// over reports whether the server stops.
+func (w *headWatch) over() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.stopped
+}
+
+// run listens, and asks the store while somebody waits, until ctx is cancelled. Then nobody waits any more.
 func (w *headWatch) run(ctx context.Context) {
+	var listener sync.WaitGroup
+	defer listener.Wait()
 	defer w.stop()
-	ticker := time.NewTicker(pollEvery)
-	defer ticker.Stop()
+	listener.Go(func() { w.listen(ctx) })
 	for {
 		select {
 		case <-ctx.Done():
@@ -98,10 +118,42 @@ func (w *headWatch) run(ctx context.Context) {
 			select {
 			case <-ctx.Done():
 				return
-			case <-ticker.C:
+			case <-w.heard:
+			case <-time.After(w.pause()):
 			}
 		}
 	}
+}
+
+// listen has run ask whenever events were appended, and often while it can't hear of them.
+func (w *headWatch) listen(ctx context.Context) {
+	for ctx.Err() == nil {
+		_ = w.store.Listen(ctx, func() { w.hear(true) }) // run asks meanwhile
+		w.hear(false)
+		select {
+		case <-ctx.Done():
+		case <-time.After(listenEvery):
+		}
+	}
+}
+
+func (w *headWatch) hear(listening bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.listening = listening
+	select {
+	case w.heard <- struct{}{}:
+	default:
+	}
+}
+
+func (w *headWatch) pause() time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.listening {
+		return checkEvery
+	}
+	return pollEvery
 }
 
 func (w *headWatch) busy() bool {

@@ -16,6 +16,17 @@ import (
 type fakeHead struct {
 	head, asked, under atomic.Int64
 	away               atomic.Bool
+	listen             chan func() // gives who listens to the test; where it is nil nobody can listen
+}
+
+func (f *fakeHead) Listen(ctx context.Context, heard func()) error {
+	if f.listen == nil {
+		return errors.New("a replica")
+	}
+	heard()
+	f.listen <- heard
+	<-ctx.Done()
+	return ctx.Err()
 }
 
 func (f *fakeHead) Head(context.Context) (int64, error) {
@@ -34,6 +45,11 @@ func startWatch(t *testing.T) (*fakeHead, *headWatch, func()) {
 	t.Helper()
 	others := goleak.IgnoreCurrent() // a server that another test has started stays for all of them
 	f := &fakeHead{}
+	return startWatchOf(t, f, others)
+}
+
+func startWatchOf(t *testing.T, f *fakeHead, others goleak.Option) (*fakeHead, *headWatch, func()) {
+	t.Helper()
 	f.head.Store(-1)
 	w := newHeadWatch(f)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -76,6 +92,29 @@ func TestHeadWatchAsksOnlyWhileSomebodyWaits(t *testing.T) {
 	require.True(t, w.wait(t.Context(), -1, time.Second), "what is known already is not waited for")
 	require.False(t, w.wait(t.Context(), 0, 10*time.Millisecond), "the time is over")
 	require.False(t, w.wait(t.Context(), -1, 0), "nobody wanted to wait")
+}
+
+// What is heard is asked about at once, however long the pause would be, and nothing is asked while nobody
+// waits.
+func TestHeadWatchHears(t *testing.T) {
+	others := goleak.IgnoreCurrent()
+	f, w, _ := startWatchOf(t, &fakeHead{listen: make(chan func())}, others)
+	heard := <-f.listen
+	require.Equal(t, checkEvery, w.pause())
+	heard()
+	require.Zero(t, f.asked.Load())
+	for head := range int64(20) {
+		results := waiters(t, w, 3, head-1)
+		f.head.Store(head)
+		heard()
+		for range 3 {
+			require.True(t, <-results)
+		}
+		require.Eventually(t, func() bool { return !w.busy() }, 5*time.Second, time.Millisecond)
+	}
+	results := waiters(t, w, 1, 19)
+	f.head.Store(20)
+	require.True(t, <-results, "a notification that was lost delays, and no more")
 }
 
 func TestHeadWatchLetsGoOfWhoLeaves(t *testing.T) {

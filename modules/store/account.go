@@ -34,6 +34,11 @@ const (
 		RETURNING first_position`
 
 	commitSQL = `COMMIT`
+
+	// notifySQL wakes who listens (listen.go). It comes after COMMIT, as a transaction of its own in the same
+	// flush: inside the append it would hold a lock of the whole cluster while COMMIT waits for the disk, and
+	// a listener that is stuck for long enough would make COMMIT itself fail.
+	notifySQL = `NOTIFY ` + appendedChannel
 )
 
 // accountAndCommit writes the dead letters and the ranges (steps 3 and 4), numbers the batch in the
@@ -50,6 +55,9 @@ func (t *transaction) accountAndCommit(ctx context.Context) (int64, error) {
 		batch.Queue(numberSQL, t.batch, len(t.survivors), t.plan.recordedAt, earliest, latest, t.leaves())
 	}
 	batch.Queue(commitSQL)
+	if len(t.survivors) > 0 {
+		batch.Queue(notifySQL)
+	}
 
 	results := t.conn.SendBatch(ctx, &batch)
 	defer results.Close() //nolint:errcheck // closed and checked below; this one is for early returns
@@ -74,9 +82,7 @@ func (t *transaction) accountAndCommit(ctx context.Context) (int64, error) {
 	if tag.String() != commitSQL { // a failed transaction's COMMIT answers ROLLBACK, and no error
 		return -1, fmt.Errorf("commit: answered %q", tag.String())
 	}
-	if err := results.Close(); err != nil {
-		return -1, fmt.Errorf("commit: %w", err)
-	}
+	_ = results.Close() // a notification that failed is made good for by those who wait: they also ask
 	return first, nil
 }
 

@@ -1,0 +1,39 @@
+package store
+
+import (
+	"context"
+	"fmt"
+)
+
+// appendedChannel is notified after each append that stored events. The notification is a hint and says
+// nothing: what was stored, and how far, is in ledger_batches alone.
+const appendedChannel = `audittrail_appended`
+
+const listenSQL = `LISTEN ` + appendedChannel
+
+// Listen calls heard whenever events were appended, by whatever process, and once when it begins to listen:
+// what was appended before is there to be read then. It ends, always with an error, when ctx is cancelled or
+// the connection is lost, and at once on a replica, which can't listen. The connection is taken out of the
+// pool for good: it is one more than the pool may have.
+func (r *Reader) Listen(ctx context.Context, heard func()) error {
+	wait, stop := context.WithTimeout(ctx, acquireTimeout)
+	defer stop()
+	pooled, err := r.pool.Acquire(wait)
+	if err != nil {
+		return fmt.Errorf("listen for appends: acquire connection: %w", err)
+	}
+	conn := pooled.Hijack()
+	defer func() {
+		farewell, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+		defer cancel()
+		_ = conn.Close(farewell) // nothing is lost with it
+	}()
+	if _, err := conn.Exec(wait, listenSQL); err != nil {
+		return fmt.Errorf("listen for appends: %w", err)
+	}
+	for heard(); ; heard() {
+		if _, err := conn.WaitForNotification(ctx); err != nil {
+			return fmt.Errorf("listen for appends: %w", err)
+		}
+	}
+}
