@@ -81,7 +81,7 @@ func (s *stack) shareURL() error {
 func (s *stack) awaitFirst(ctx context.Context) *event.Stored {
 	reader := store.NewReader(store.ReaderOptions{Pool: s.db})
 	for wait := headInterval; ; wait = min(wait*21/20, time.Second) {
-		page, err := reader.Feed(ctx, s.head, 1)
+		page, err := reader.Feed(ctx, store.Filter{}, s.head, 1)
 		if err == nil && len(page.Items) > 0 {
 			return &page.Items[0]
 		}

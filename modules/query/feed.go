@@ -44,15 +44,15 @@ func (h *Handlers) ReadFeed(ctx context.Context, r httpapi.ReadFeedRequestObject
 // follow reads the feed, and once more after a wait where it found nothing.
 func (h *Handlers) follow(ctx context.Context, after int64, limit int, longest time.Duration) (store.FeedPage, error) {
 	if longest <= 0 {
-		return h.reader.Feed(ctx, after, limit)
+		return h.reader.Feed(ctx, store.Filter{}, after, limit)
 	}
 	bounded, cancel := context.WithTimeout(ctx, longest+feedReads)
 	defer cancel()
-	found, err := h.reader.Feed(bounded, after, limit)
+	found, err := h.reader.Feed(bounded, store.Filter{}, after, limit)
 	if err == nil && len(found.Items) == 0 && !found.More {
 		var moved bool
 		if moved, err = h.wait(bounded, found.ScannedTo, longest); moved {
-			found, err = h.reader.Feed(bounded, found.ScannedTo, limit)
+			found, err = h.reader.Feed(bounded, store.Filter{}, found.ScannedTo, limit)
 		}
 	}
 	if err != nil && bounded.Err() != nil && ctx.Err() == nil {

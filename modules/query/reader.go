@@ -27,7 +27,8 @@ type eventReader interface {
 	Events(ctx context.Context, f store.Filter, p store.Page) (store.EventPage, error)
 	Count(ctx context.Context, f store.Filter) (n int64, isCapped bool, err error)
 	Estimate(ctx context.Context, f store.Filter) (int64, error)
-	Feed(ctx context.Context, after int64, limit int) (store.FeedPage, error)
+	Feed(ctx context.Context, f store.Filter, after int64, limit int) (store.FeedPage, error)
+	FeedPart(ctx context.Context, f store.Filter, after int64) (store.FeedPage, error)
 	Export(ctx context.Context, f store.Filter, order store.Order, size int64) iter.Seq2[[]event.Stored, error]
 }
 

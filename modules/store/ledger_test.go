@@ -52,7 +52,7 @@ func TestLeavesAreThoseOfTheRows(t *testing.T) {
 
 	reader := store.NewReader(store.ReaderOptions{Pool: openPool(t, s.url, "audittrail_api")})
 	for position := int64(0); position < size; {
-		page, err := reader.Feed(t.Context(), position-1, 100)
+		page, err := reader.Feed(t.Context(), store.Filter{}, position-1, 100)
 		require.NoError(t, err)
 		require.NotEmpty(t, page.Items)
 		for i := range page.Items {

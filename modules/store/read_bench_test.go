@@ -64,7 +64,7 @@ func BenchmarkRead(b *testing.B) {
 		return len(p.Items), err
 	})
 	run("feed", func(i int) (int, error) {
-		p, err := r.Feed(b.Context(), int64(i*1009%49_000), 50)
+		p, err := r.Feed(b.Context(), store.Filter{}, int64(i*1009%49_000), 50)
 		return len(p.Items), err
 	})
 }

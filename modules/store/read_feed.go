@@ -13,13 +13,26 @@ import (
 	"audittrail/platform/errs"
 )
 
-// feedBranches is how many batches one statement of the feed reads.
-const feedBranches = 32
+const (
+	// feedBranches is how many batches one statement of the feed reads.
+	feedBranches = 32
+
+	// feedBatches is how many batches one statement finds at most.
+	feedBatches = 1000
+
+	// feedScan is how many positions one page examines at most. It ends earlier where that takes longer than the
+	// scan budget.
+	feedScan = 100_000
+
+	// What a part of a stream holds at most.
+	partLimit = 250
+	partBytes = 1 << 20
+)
 
 // FeedPage is a part of the feed.
 type FeedPage struct {
 	Items     []event.Stored
-	ScannedTo int64 // the highest position that was examined; what was asked for where there is nothing new
+	ScannedTo int64 // the highest position that was examined; what was asked for where there is nothing beyond it
 	More      bool  // there are positions beyond it already
 }
 
@@ -55,56 +68,82 @@ type slice struct {
 	earliest, latest time.Time
 }
 
-// Feed answers up to limit events whose positions are greater than after, which may be -1, in the order
-// of their positions. Batches are numbered under a lock that is held until their commit is seen, so what
-// is there to see never has a gap that fills later. Positions whose events were archived are passed by.
+// Feed answers up to limit events that fit and whose positions are greater than after, which may be -1, in
+// the order of their positions. Batches are numbered under a lock that is held until their commit is seen, so
+// what is there to see never has a gap that fills later. Positions whose events do not fit, or were archived,
+// are passed by: a page may be empty and yet end further on.
 //
 // An after beyond the last position is refused with Conflict: a follower that read on from there would pass by
 // all that comes before it. The end is read by the same statement as the page, never from a cache.
-func (r *Reader) Feed(ctx context.Context, after int64, limit int) (FeedPage, error) {
-	page := FeedPage{Items: []event.Stored{}, ScannedTo: after}
-	begin := min(after, math.MaxInt64-int64(limit)-2) // beyond any position, and no sum with it overflows
+func (r *Reader) Feed(ctx context.Context, f Filter, after int64, limit int) (FeedPage, error) {
+	return r.feed(ctx, f, after, limit, r.pageBytes)
+}
+
+// FeedPart is Feed for a stream, which sends what it has read and asks again: there may be many of them, so
+// each holds little.
+func (r *Reader) FeedPart(ctx context.Context, f Filter, after int64) (FeedPage, error) {
+	return r.feed(ctx, f, after, partLimit, partBytes)
+}
+
+func (r *Reader) feed(ctx context.Context, f Filter, after int64, limit, bytes int) (FeedPage, error) {
+	page := FeedPage{Items: []event.Stored{}, ScannedTo: min(after, math.MaxInt64-feedScan-2)} // beyond any position, and no sum with it overflows
 	err := r.read(ctx, "read feed", func(ctx context.Context, conn *pgx.Conn) error {
-		slices, more, end, err := feedSlices(ctx, conn, begin, limit)
-		if err != nil {
-			return err
-		}
-		if len(slices) == 0 {
-			if after > end {
-				return beyondEnd(end)
-			}
-		}
-		rows := &collector{limit: limit, bytes: r.pageBytes}
-		for len(slices) > 0 && !rows.full {
-			n := min(feedBranches, len(slices))
-			if err := feedRows(ctx, conn, slices[:n], limit-len(rows.rows), rows); err != nil {
+		rows := &collector{limit: limit, bytes: bytes}
+		begun, scanEnd := time.Now(), page.ScannedTo+feedScan
+		// What fits may be rare: each window is four times the one before.
+		for window := int64(limit); ; window = min(4*window, feedScan) {
+			slices, more, end, err := feedSlices(ctx, conn, page.ScannedTo, min(page.ScannedTo+window, scanEnd))
+			if err != nil {
 				return err
 			}
-			if !rows.full {
-				page.ScannedTo, slices = slices[n-1].last, slices[n:]
+			if page.ScannedTo > end {
+				return beyondEnd(end)
+			}
+			if err := rows.scan(ctx, conn, f, slices, &page); err != nil {
+				return err
+			}
+			page.More = more || len(slices) > 0 && page.ScannedTo < slices[len(slices)-1].last
+			if !page.More || rows.filled() || page.ScannedTo == scanEnd || time.Since(begun) > r.scanBudget {
+				break
 			}
 		}
 		for i := range rows.rows {
 			page.Items = append(page.Items, rows.rows[i].stored)
 		}
-		if rows.full {
-			page.ScannedTo = page.Items[len(page.Items)-1].Position
-		}
-		page.More = more || rows.full
 		return nil
 	})
 	return page, err
 }
+
+// scan reads what the slices hold, and moves the page on to where it has come.
+func (c *collector) scan(ctx context.Context, conn *pgx.Conn, f Filter, slices []slice, page *FeedPage) error {
+	for len(slices) > 0 && !c.filled() {
+		n := min(feedBranches, len(slices))
+		if err := feedRows(ctx, conn, f, slices[:n], c.limit-len(c.rows), c); err != nil {
+			return err
+		}
+		page.ScannedTo, slices = slices[n-1].last, slices[n:]
+	}
+	if c.filled() {
+		page.ScannedTo = c.rows[len(c.rows)-1].stored.Position
+	}
+	return nil
+}
+
+// filled reports that no further row has a place.
+func (c *collector) filled() bool { return c.full || len(c.rows) == c.limit }
 
 func beyondEnd(end int64) error {
 	return errs.New(errs.Conflict, "position_beyond_end",
 		"lies beyond the end of the log, which is at position %d: the log is older than what you have seen", end).InField("after")
 }
 
-// feedSlices answers the batches that hold the positions after+1 … after+limit, without what lies outside,
-// whether there are positions beyond them, and the last position that was seen; -1 where there is none.
-func feedSlices(ctx context.Context, conn *pgx.Conn, after int64, limit int) (_ []slice, more bool, last int64, _ error) {
-	rows, err := conn.Query(ctx, sliceSQL, after+1, limit+1)
+// feedSlices answers the batches that hold the positions after+1 … until, or the first of them, without what
+// lies outside, whether there are positions beyond them, and the last position that was seen; -1 where there is
+// none.
+func feedSlices(ctx context.Context, conn *pgx.Conn, after, until int64) (_ []slice, more bool, last int64, _ error) {
+	most := int(min(until-after, feedBatches))
+	rows, err := conn.Query(ctx, sliceSQL, after+1, most+1)
 	if err != nil {
 		return nil, false, 0, err
 	}
@@ -112,7 +151,6 @@ func feedSlices(ctx context.Context, conn *pgx.Conn, after int64, limit int) (_ 
 	var (
 		slices []slice
 		next   = after + 1
-		until  = after + int64(limit)
 		end    = int64(-1) // of the batch before, where the next one has to begin: positions are dense
 	)
 	for rows.Next() {
@@ -130,7 +168,7 @@ func feedSlices(ctx context.Context, conn *pgx.Conn, after int64, limit int) (_ 
 			return nil, false, 0, fmt.Errorf("ledger batch at %d, expected at %d: %w", first, end, errCorrupt)
 		}
 		end = first + count
-		if next > until {
+		if next > until || len(slices) == most {
 			more = true
 			break
 		}
@@ -149,8 +187,8 @@ func feedSlices(ctx context.Context, conn *pgx.Conn, after int64, limit int) (_ 
 // feedRows reads the events of the slices into the page, one branch a batch: by the primary key where the
 // batch is of one time, by the BRIN on id where it is spread over years. Bounds are literals of the
 // ledger's own numbers and times, so that each branch is planned for its batch.
-func feedRows(ctx context.Context, conn *pgx.Conn, slices []slice, limit int, page *collector) error {
-	s := &selection{where: &conditions{}, order: "id", limit: limit}
+func feedRows(ctx context.Context, conn *pgx.Conn, f Filter, slices []slice, limit int, page *collector) error {
+	s := &selection{where: f.where(), order: "id", limit: limit}
 	for _, part := range slices {
 		s.branches = append(s.branches, fmt.Sprintf("timestamp BETWEEN '%s' AND '%s' AND id BETWEEN %d AND %d",
 			event.FormatTime(part.earliest.UTC()), event.FormatTime(part.latest.UTC()), part.lowest, part.highest))

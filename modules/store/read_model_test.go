@@ -212,7 +212,7 @@ func TestReadFeedAgainstAModel(t *testing.T) {
 		last := int64(len(model) - 1)
 		for {
 			limit := rapid.IntRange(1, 200).Draw(rt, "limit")
-			page, err := r.Feed(t.Context(), after, limit)
+			page, err := r.Feed(t.Context(), store.Filter{}, after, limit)
 			if after > last {
 				if errs.Of(err).Code != "position_beyond_end" {
 					rt.Fatalf("after %d, beyond the end: %v", after, err)
@@ -244,6 +244,78 @@ func TestReadFeedAgainstAModel(t *testing.T) {
 	})
 }
 
+// However a filtered feed is cut into pages, it gives each event that fits exactly once, in order, and comes to
+// the log's end.
+func TestReadFilteredFeedAgainstAModel(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	model := s.fillModel(t, 400)
+	slices.SortFunc(model, func(a, b modelEvent) int { return cmp.Compare(a.position, b.position) })
+	patient := s.readerOf(t, store.ReaderOptions{ScanBudget: time.Minute})
+	hasty := s.readerOf(t, store.ReaderOptions{ScanBudget: time.Nanosecond})
+	rapid.Check(t, func(rt *rapid.T) {
+		filter := drawFilter(rt)
+		begin := rapid.Int64Range(-1, 399).Draw(rt, "after")
+		want, got := []string{}, []string{}
+		for _, m := range model[begin+1:] {
+			if m.fits(filter) {
+				want = append(want, m.id)
+			}
+		}
+		for after, more := begin, true; more; {
+			limit := rapid.IntRange(1, 150).Draw(rt, "limit")
+			r := rapid.SampledFrom([]*store.Reader{patient, hasty}).Draw(rt, "reader")
+			page, err := r.Feed(t.Context(), filter, after, limit)
+			if err != nil {
+				rt.Fatal(err)
+			}
+			got = append(got, ids(page.Items)...)
+			if len(page.Items) > limit || page.More && (page.ScannedTo == after || r == patient && len(page.Items) < limit) {
+				rt.Fatalf("a page of %d from %d to %d, limit %d", len(page.Items), after, page.ScannedTo, limit)
+			}
+			if after, more = page.ScannedTo, page.More; !more && after != 399 {
+				rt.Fatalf("ended at %d", after)
+			}
+		}
+		if !slices.Equal(want, got) {
+			rt.Fatalf("want %d events, got %d:\n%v\n%v", len(want), len(got), want, got)
+		}
+	})
+}
+
+// A page examines 100,000 positions at most, whether nothing fits or the events were archived, and says how far
+// it came.
+func TestFeedMovesOnWhereNothingFits(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	s.begin(t, 1)
+	for _, size := range []int{15_000, 60} { // large batches, and those of a trickle
+		_, err := s.owner.Exec(t.Context(), `INSERT INTO ledger_batches (log, first_position, batch, count, recorded_at, earliest, latest, leaves)
+			SELECT 'events', f.first + i * $1::int, nextval('event_batches'), $1, t, t, t, repeat('x', 32 * $1::int)::bytea
+			FROM generate_series(0, 120000 / $1 - 1) AS i, CAST('2001-01-01' AS timestamptz) AS t,
+			(SELECT coalesce(max(first_position + count), 0) AS first FROM ledger_batches) AS f`, size)
+		require.NoError(t, err)
+	}
+	s.appendAll(t, 0, given{n: 1, typ: "A", aggregate: "x", at: "2026-01-01T00:00:00Z"}, given{n: 2, typ: "B", aggregate: "x", at: "2026-01-01T00:00:00Z"})
+	r := s.readerOf(t, store.ReaderOptions{ScanBudget: time.Minute})
+	follow := func(filter store.Filter, after, scannedTo int64, more bool, events int) {
+		t.Helper()
+		page, err := r.Feed(t.Context(), filter, after, 50)
+		require.NoError(t, err)
+		require.Len(t, page.Items, events)
+		require.Equal(t, scannedTo, page.ScannedTo)
+		require.Equal(t, more, page.More)
+	}
+	for _, none := range []store.Filter{{}, {EventTypes: []string{"none"}}} {
+		follow(none, -1, 99_999, true, 0)
+		follow(none, 99_999, 199_999, true, 0)
+	}
+	follow(store.Filter{}, 199_999, 240_001, false, 2)
+	follow(store.Filter{EventTypes: []string{"B"}}, 199_999, 240_001, false, 1)
+	follow(store.Filter{EventTypes: []string{"none"}}, 199_999, 240_001, false, 0)
+	follow(store.Filter{EventTypes: []string{"none"}}, 240_001, 240_001, false, 0)
+}
+
 // A reader that pages while events arrive sees each event that was there before exactly once, and a feed
 // that is followed meanwhile sees every position, dense, in order.
 func TestReadWhileEventsArrive(t *testing.T) {
@@ -271,7 +343,7 @@ func TestReadWhileEventsArrive(t *testing.T) {
 		}
 		s.appendAll(t, offset, given{n: int(offset) + 1, typ: "A", aggregate: "x", at: moments[round%len(moments)]})
 		offset++
-		feed, err := r.Feed(t.Context(), next-1, 20)
+		feed, err := r.Feed(t.Context(), store.Filter{}, next-1, 20)
 		require.NoError(t, err)
 		for _, e := range feed.Items {
 			require.Equal(t, next, e.Position)

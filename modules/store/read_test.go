@@ -113,7 +113,7 @@ func TestReadAnEventAsItWasStored(t *testing.T) {
 
 	list, err := r.Events(t.Context(), store.Filter{}, store.Page{Limit: 10})
 	require.NoError(t, err)
-	feed, err := r.Feed(t.Context(), -1, 10)
+	feed, err := r.Feed(t.Context(), store.Filter{}, -1, 10)
 	require.NoError(t, err)
 	for _, same := range []event.Stored{list.Items[0], feed.Items[0]} {
 		require.Equal(t, string(e.AppendJSON(nil)), string(same.AppendJSON(nil)), "every reader shows the same bytes")
@@ -136,7 +136,7 @@ func TestReadWhatIsNotThere(t *testing.T) {
 	head, err := r.Head(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, int64(-1), head)
-	feed, err := r.Feed(t.Context(), -1, 10)
+	feed, err := r.Feed(t.Context(), store.Filter{}, -1, 10)
 	require.NoError(t, err)
 	require.Equal(t, store.FeedPage{Items: []event.Stored{}, ScannedTo: -1}, feed)
 	offsets, err := r.Offsets(t.Context())
@@ -195,7 +195,7 @@ func TestReadPagesEndAtTheirBytes(t *testing.T) {
 
 	after := int64(-1)
 	for pages = 0; ; pages++ {
-		page, err := r.Feed(t.Context(), after, 1000)
+		page, err := r.Feed(t.Context(), store.Filter{}, after, 1000)
 		require.NoError(t, err)
 		for i, e := range page.Items {
 			require.Equal(t, after+1+int64(i), e.Position)
@@ -419,7 +419,7 @@ func TestFeedPassesNothingBy(t *testing.T) {
 		for _, limit := range []int{1, 2, 3, 4, 100} {
 			after, seen := int64(2), 0
 			for {
-				page, err := r.Feed(t.Context(), after, limit)
+				page, err := r.Feed(t.Context(), store.Filter{}, after, limit)
 				if err != nil {
 					require.NotEqual(t, 3, count)
 					break
