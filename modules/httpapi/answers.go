@@ -5,8 +5,11 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/labstack/echo/v4"
+
 	"audittrail/modules/event"
 	"audittrail/modules/store"
+	"audittrail/platform/httpserver"
 )
 
 const contentType, jsonType = "Content-Type", "application/json"
@@ -97,6 +100,7 @@ type FeedAnswer struct {
 
 // VisitReadFeedResponse writes the page.
 func (p FeedAnswer) VisitReadFeedResponse(w http.ResponseWriter) error {
+	w.Header().Add(echo.HeaderVary, echo.HeaderAccept)
 	next := ""
 	if p.More {
 		next = strconv.FormatInt(p.ScannedTo, 10)
@@ -107,6 +111,26 @@ func (p FeedAnswer) VisitReadFeedResponse(w http.ResponseWriter) error {
 	body = append(body, `,"scannedTo":`...)
 	body = strconv.AppendInt(body, p.ScannedTo, 10)
 	return send(w, append(body, '}'))
+}
+
+// EventStreamType is the media type of server-sent events.
+const EventStreamType = "text/event-stream"
+
+// FeedStream is the feed as server-sent events. Write begins the stream itself, as that of an [Export] does.
+type FeedStream struct {
+	Write func(start func() (ExportStream, error)) error
+}
+
+// VisitReadFeedResponse streams the feed.
+func (s FeedStream) VisitReadFeedResponse(w http.ResponseWriter) error {
+	return s.Write(func() (ExportStream, error) {
+		h := w.Header()
+		h.Set(contentType, EventStreamType)
+		h.Add(echo.HeaderVary, echo.HeaderAccept)
+		h.Set("X-Accel-Buffering", "no") // nginx would keep events back until its buffer is full
+		cacheFor(w, "no-store")
+		return httpserver.StartStream(w, http.StatusOK)
+	})
 }
 
 // SingleEvent is one event with its entity tag.

@@ -108,6 +108,7 @@ type settings struct {
 	publicLedger  bool
 	snapshotEvery int
 	access        access.Options
+	heartbeat     time.Duration // of streams; 0 for the usual
 }
 
 // startAPI serves the handlers over a pool until the test is over.
@@ -158,7 +159,7 @@ func (a *api) assemble(t testing.TB, pool *pgxpool.Pool, s settings) (run func(c
 	require.NoError(t, err)
 	handlers, err := query.NewHandlers(query.Options{
 		Reader: store.NewReader(store.ReaderOptions{Pool: pool, Scoped: true}), MaxWaits: s.maxRequests / 2, Metrics: a.metrics,
-		SnapshotEvery: s.snapshotEvery,
+		SnapshotEvery: s.snapshotEvery, Heartbeat: s.heartbeat,
 	})
 	require.NoError(t, err)
 	served := struct {

@@ -18,13 +18,23 @@ const holdFor = time.Second
 
 var errFeedSlow = errs.New(errs.Unavailable, "unavailable", "the event store does not answer in time; try again later")
 
-// ReadFeed answers events in commit order. Where there is none yet, and the caller wants to wait, it
-// answers as soon as there is one, when the time is over, or when the server stops; and within a second
-// where too many wait already. A position beyond the end is refused: the log was set back.
+// ReadFeed answers events in commit order, as a page or as a stream. Where there is none yet, and the caller
+// wants to wait, a page comes as soon as there is one, when the time is over, or when the server stops; and
+// within a second where too many wait already. A position beyond the end is refused: the log was set back.
 func (h *Handlers) ReadFeed(ctx context.Context, r httpapi.ReadFeedRequestObject) (httpapi.ReadFeedResponseObject, error) {
 	after, limit := int64(-1), defaultLimit
 	if r.Params.After != nil {
 		after = *r.Params.After
+	}
+	filter := store.Filter{}
+	if prefersStream(httpserver.ExchangeOf(ctx).Request) {
+		if last := textOf(r.Params.LastEventID); last != "" {
+			var err error
+			if after, err = positionOf(last); err != nil {
+				return nil, err
+			}
+		}
+		return h.streamFeed(ctx, filter, after), nil
 	}
 	if r.Params.Limit != nil {
 		limit = int(*r.Params.Limit)
@@ -33,7 +43,7 @@ func (h *Handlers) ReadFeed(ctx context.Context, r httpapi.ReadFeedRequestObject
 	if r.Params.Wait != nil {
 		longest = time.Duration(*r.Params.Wait) * time.Second
 	}
-	found, err := h.follow(ctx, after, limit, longest)
+	found, err := h.follow(ctx, filter, after, limit, longest)
 	if err != nil {
 		return nil, err
 	}
@@ -41,18 +51,18 @@ func (h *Handlers) ReadFeed(ctx context.Context, r httpapi.ReadFeedRequestObject
 	return httpapi.FeedAnswer{Items: found.Items, ScannedTo: found.ScannedTo, More: found.More}, nil
 }
 
-// follow reads the feed, and once more after a wait where it found nothing.
-func (h *Handlers) follow(ctx context.Context, after int64, limit int, longest time.Duration) (store.FeedPage, error) {
+// follow reads the feed, and again after each wait while it finds nothing and the time is not over.
+func (h *Handlers) follow(ctx context.Context, f store.Filter, after int64, limit int, longest time.Duration) (store.FeedPage, error) {
 	if longest <= 0 {
-		return h.reader.Feed(ctx, store.Filter{}, after, limit)
+		return h.reader.Feed(ctx, f, after, limit)
 	}
-	bounded, cancel := context.WithTimeout(ctx, longest+feedReads)
+	over := time.Now().Add(longest)
+	bounded, cancel := context.WithDeadline(ctx, over.Add(feedReads))
 	defer cancel()
-	found, err := h.reader.Feed(bounded, store.Filter{}, after, limit)
-	if err == nil && len(found.Items) == 0 && !found.More {
-		var moved bool
-		if moved, err = h.wait(bounded, found.ScannedTo, longest); moved {
-			found, err = h.reader.Feed(bounded, store.Filter{}, found.ScannedTo, limit)
+	found, err := h.reader.Feed(bounded, f, after, limit)
+	for moved := true; err == nil && moved && len(found.Items) == 0 && !found.More; {
+		if moved, err = h.wait(bounded, found.ScannedTo, time.Until(over)); moved {
+			found, err = h.reader.Feed(bounded, f, found.ScannedTo, limit)
 		}
 	}
 	if err != nil && bounded.Err() != nil && ctx.Err() == nil {

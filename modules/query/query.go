@@ -31,8 +31,11 @@ type Options struct {
 	// SnapshotEvery is after how many events of an aggregate its state is kept; 1,000 where 0.
 	SnapshotEvery int
 
-	MaxWaits int                   // how many feeds wait at once; half as many beyond them are held for a second
+	MaxWaits int                   // how many feeds wait or stream at once; half as many beyond them are held for a second
 	Metrics  prometheus.Registerer // may be nil
+
+	// Heartbeat is how often a stream of the feed says that it is there; 15 s where 0.
+	Heartbeat time.Duration
 }
 
 // Handlers is the handler set of the reading paths.
@@ -43,7 +46,8 @@ type Handlers struct {
 	waits   chan struct{} // one for each feed that waits
 	holds   chan struct{} // one for each that found no place to wait, and is held a moment
 	faults  evidenceFaults
-	rules   *fold.Rules // of states
+	rules   *fold.Rules   // of states
+	beat    time.Duration // how often a stream of the feed says that it is there
 
 	snapshotEvery int
 }
@@ -61,13 +65,13 @@ func NewHandlers(o Options) (*Handlers, error) {
 	}
 	return &Handlers{
 		reader: o.Reader, head: newHeadWatch(o.Reader), rules: rules, faults: faults,
-		snapshotEvery: cmp.Or(o.SnapshotEvery, snapshotEvery),
-		waits:         make(chan struct{}, o.MaxWaits), holds: make(chan struct{}, o.MaxWaits/2),
+		snapshotEvery: cmp.Or(o.SnapshotEvery, snapshotEvery), beat: cmp.Or(o.Heartbeat, heartbeat),
+		waits: make(chan struct{}, o.MaxWaits), holds: make(chan struct{}, o.MaxWaits/2),
 	}, nil
 }
 
 // Run tells waiting feeds of new events, until ctx is cancelled. From then on no feed waits: those that do
-// are answered at once. Whoever serves the handlers MUST run it.
+// are answered at once, and streams end. Whoever serves the handlers MUST run it.
 func (h *Handlers) Run(ctx context.Context) { h.head.run(store.WithScope(ctx, store.Everything())) }
 
 // show tells the access log which events the answer shows.

@@ -80,6 +80,10 @@ type Principal struct {
 	ExpiresAt time.Time // of the token
 }
 
+// AcceptedUntil returns the moment from which the token is refused: its expiry, and what clocks may differ.
+// Answers that last longer end then.
+func (p Principal) AcceptedUntil() time.Time { return p.ExpiresAt.Add(skew) }
+
 type principalKey struct{}
 
 // WithPrincipal returns a context that carries p.
