@@ -98,6 +98,7 @@ func (c *Client) request(ctx context.Context, path string, query url.Values) (*h
 const (
 	kindJSON    = "application/json"
 	kindNDJSON  = "application/x-ndjson"
+	kindEvents  = "text/event-stream"
 	kindProblem = "application/problem+json"
 )
 

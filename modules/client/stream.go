@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 	"time"
 )
@@ -21,11 +22,19 @@ var errStalled = errors.New("the API has sent nothing for two minutes")
 // it. An answer that the API cuts off ends in io.ErrUnexpectedEOF. The error is a *Problem where the API
 // refused.
 func (c *Client) Open(ctx context.Context, path string, query url.Values) (io.ReadCloser, error) {
+	return c.open(ctx, path, query, nil, kindJSON, kindNDJSON)
+}
+
+// open is Open for an answer of one of the kinds. Its headers stand in for those that every request has.
+func (c *Client) open(ctx context.Context, path string, query url.Values, headers map[string]string, kinds ...string) (io.ReadCloser, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	req, err := c.request(ctx, path, query)
 	if err != nil {
 		cancel(nil)
 		return nil, err
+	}
+	for name, value := range headers {
+		req.Header.Set(name, value)
 	}
 	patient := *c.http
 	patient.Timeout = 0 // its own watch ends it
@@ -37,7 +46,7 @@ func (c *Client) Open(ctx context.Context, path string, query url.Values) (io.Re
 		return nil, fmt.Errorf("no answer from %s: %w", c.base, unwrapURL(s.explain(err)))
 	}
 	s.body = resp.Body
-	if resp.StatusCode == http.StatusOK && (kindOf(resp) == kindJSON || kindOf(resp) == kindNDJSON) {
+	if resp.StatusCode == http.StatusOK && slices.Contains(kinds, kindOf(resp)) {
 		s.watch.Stop() // until the first Read
 		return s, nil
 	}
