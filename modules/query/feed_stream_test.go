@@ -18,6 +18,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"audittrail/modules/access"
 	"audittrail/modules/migrate/migratetest"
 )
 
@@ -171,6 +172,31 @@ func TestStreamHasAHeartbeat(t *testing.T) {
 	a.append(t, order(1, "Order", "x"))
 	s.wants(t, 0)
 	require.Equal(t, ":", s.line(t))
+}
+
+// A stream shows what its caller may see, and tells how far the feed was read beyond.
+func TestStreamKeepsToTheScope(t *testing.T) {
+	t.Parallel()
+	url := migratetest.Database(t)
+	a := newAPIOn(t, url, startAPI(t, apiPool(t, url), func(s *settings) {
+		s.heartbeat = 5 * time.Millisecond
+		s.access.Roles = []access.RoleOptions{{
+			Name: "orders", Permissions: []string{string(access.EventsRead)}, Scope: access.ScopeOptions{AggregateTypes: []string{"Order"}},
+		}}
+	}))
+	a.append(t, order(1, "Order", "x"), order(2, "Invoice", "x"), order(3, "Order", "x"), order(4, "Invoice", "x"))
+	s := a.subscribe(t, "/v1/feed", func(r *http.Request) {
+		r.Header.Set("Authorization", "Bearer "+a.issuer.Token(map[string]any{"roles": []string{"orders"}}))
+	})
+	s.wants(t, 0, 2)
+	line := s.line(t)
+	for line == ":" {
+		line = s.line(t)
+	}
+	require.Equal(t, "id: 3", line)
+	require.Empty(t, s.line(t))
+	a.append(t, order(5, "Order", "x"))
+	s.wants(t, 4)
 }
 
 // An end that the server makes is the answer's whole end, not a cut one.
