@@ -94,6 +94,7 @@ func (e AccessEvidence) VisitGetAccessProofResponse(w http.ResponseWriter) error
 // FeedAnswer is a page of the feed.
 type FeedAnswer struct {
 	Items     []event.Stored
+	Fields    []string // the members of each event; nil for all
 	ScannedTo int64 // the highest position that was examined
 	More      bool  // there are events beyond it already
 }
@@ -105,7 +106,7 @@ func (p FeedAnswer) VisitReadFeedResponse(w http.ResponseWriter) error {
 	if p.More {
 		next = strconv.FormatInt(p.ScannedTo, 10)
 	}
-	body := appendItems(nil, p.Items, nil)
+	body := appendItems(nil, p.Items, p.Fields)
 	body = append(body, `,"nextCursor":`...)
 	body = appendCursor(body, next)
 	body = append(body, `,"scannedTo":`...)
@@ -168,13 +169,17 @@ func appendItems(body []byte, items []event.Stored, fields []string) []byte {
 		if i > 0 {
 			body = append(body, ',')
 		}
-		if fields == nil {
-			body = items[i].AppendJSON(body)
-		} else {
-			body = items[i].AppendSelected(body, fields)
-		}
+		body = AppendEvent(body, &items[i], fields)
 	}
 	return append(body, ']')
+}
+
+// AppendEvent appends the members of an event that are wanted, all where fields is nil.
+func AppendEvent(dst []byte, e *event.Stored, fields []string) []byte {
+	if fields == nil {
+		return e.AppendJSON(dst)
+	}
+	return e.AppendSelected(dst, fields)
 }
 
 // appendCursor appends a cursor, which never holds a character that JSON would escape.

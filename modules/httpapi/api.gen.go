@@ -700,7 +700,7 @@ type ExportTrailerComplete bool
 
 // FeedPage defines model for FeedPage.
 type FeedPage struct {
-	Items []Event `json:"items"`
+	Items []EventMembers `json:"items"`
 
 	// NextCursor What to send as `after` for the next page; null where the feed's present end was reached.
 	NextCursor *string `json:"nextCursor"`
@@ -1206,6 +1206,42 @@ type GetEventProofParams struct {
 
 // ReadFeedParams defines parameters for ReadFeed.
 type ReadFeedParams struct {
+	// EventType The event's type, exactly. Repeat it to ask for any of several types, 50 at most.
+	EventType *EventType `form:"eventType,omitempty" json:"eventType,omitempty"`
+
+	// AggregateType The aggregate's type, exactly.
+	AggregateType *AggregateType `form:"aggregateType,omitempty" json:"aggregateType,omitempty"`
+
+	// AggregateId The aggregate's id, exactly.
+	AggregateId *AggregateId `form:"aggregateId,omitempty" json:"aggregateId,omitempty"`
+
+	// From Only events at or after this moment.
+	From *From `form:"from,omitempty" json:"from,omitempty"`
+
+	// To Only events before this moment. It must be after `from`.
+	To *To `form:"to,omitempty" json:"to,omitempty"`
+
+	// CorrelationId The event's `metadata.correlationId`, exactly.
+	CorrelationId *CorrelationId `form:"correlationId,omitempty" json:"correlationId,omitempty"`
+
+	// CausationId The event's `metadata.causationId`, exactly: what an event caused.
+	CausationId *CausationId `form:"causationId,omitempty" json:"causationId,omitempty"`
+
+	// UserId The event's `metadata.userId`, exactly.
+	UserId *UserId `form:"userId,omitempty" json:"userId,omitempty"`
+
+	// Source The event's `metadata.source`, exactly.
+	Source *Source `form:"source,omitempty" json:"source,omitempty"`
+
+	// Payload JSON that the event's payload contains: an object's members may be among others, an array's elements
+	// among others and in any order. Texts, numbers, `true`, `false` and `null` must be equal. Without any of
+	// these, as in `{"lines":[]}`, the search must span 31 days at most.
+	Payload *Payload `form:"payload,omitempty" json:"payload,omitempty"`
+
+	// Fields The events' members to answer, with commas between their names; all of them where it is left out. A list
+	// without `payload` is far smaller.
+	Fields *Fields `form:"fields,omitempty" json:"fields,omitempty"`
+
 	// After Only events whose position is greater. Without it, or with -1, the feed begins at position 0.
 	After *int64 `form:"after,omitempty" json:"after,omitempty"`
 
@@ -2136,6 +2172,83 @@ func (w *ServerInterfaceWrapper) ReadFeed(ctx echo.Context) error {
 
 	// Parameter object where we will unmarshal all parameters from the context
 	var params ReadFeedParams
+	// ------------- Optional query parameter "eventType" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "eventType", ctx.QueryParams(), &params.EventType, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter eventType: %s", err))
+	}
+
+	// ------------- Optional query parameter "aggregateType" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "aggregateType", ctx.QueryParams(), &params.AggregateType, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter aggregateType: %s", err))
+	}
+
+	// ------------- Optional query parameter "aggregateId" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "aggregateId", ctx.QueryParams(), &params.AggregateId, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter aggregateId: %s", err))
+	}
+
+	// ------------- Optional query parameter "from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "from", ctx.QueryParams(), &params.From, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter from: %s", err))
+	}
+
+	// ------------- Optional query parameter "to" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "to", ctx.QueryParams(), &params.To, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter to: %s", err))
+	}
+
+	// ------------- Optional query parameter "correlationId" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "correlationId", ctx.QueryParams(), &params.CorrelationId, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter correlationId: %s", err))
+	}
+
+	// ------------- Optional query parameter "causationId" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "causationId", ctx.QueryParams(), &params.CausationId, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter causationId: %s", err))
+	}
+
+	// ------------- Optional query parameter "userId" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "userId", ctx.QueryParams(), &params.UserId, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter userId: %s", err))
+	}
+
+	// ------------- Optional query parameter "source" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "source", ctx.QueryParams(), &params.Source, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter source: %s", err))
+	}
+
+	// ------------- Optional query parameter "payload" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "payload", ctx.QueryParams(), &params.Payload, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter payload: %s", err))
+	}
+
+	// ------------- Optional query parameter "fields" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "fields", ctx.QueryParams(), &params.Fields, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter fields: %s", err))
+	}
+
 	// ------------- Optional query parameter "after" -------------
 
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "after", ctx.QueryParams(), &params.After, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})

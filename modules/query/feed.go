@@ -7,6 +7,7 @@ import (
 	"audittrail/modules/httpapi"
 	"audittrail/modules/store"
 	"audittrail/platform/errs"
+	"audittrail/platform/httpserver"
 )
 
 // feedReads is how long a feed that waits may take beyond its wait: a caller that says how long it can
@@ -26,15 +27,24 @@ func (h *Handlers) ReadFeed(ctx context.Context, r httpapi.ReadFeedRequestObject
 	if r.Params.After != nil {
 		after = *r.Params.After
 	}
-	filter := store.Filter{}
+	p := r.Params
+	filter, err := search{
+		p.EventType, p.AggregateType, p.AggregateId, p.From, p.To, p.CorrelationId, p.CausationId, p.UserId, p.Source, p.Payload,
+	}.filter(time.Now())
+	if err != nil {
+		return nil, err
+	}
+	fields, err := fieldsOf(p.Fields)
+	if err != nil {
+		return nil, err
+	}
 	if prefersStream(httpserver.ExchangeOf(ctx).Request) {
 		if last := textOf(r.Params.LastEventID); last != "" {
-			var err error
 			if after, err = positionOf(last); err != nil {
 				return nil, err
 			}
 		}
-		return h.streamFeed(ctx, filter, after), nil
+		return h.streamFeed(ctx, filter, fields, after), nil
 	}
 	if r.Params.Limit != nil {
 		limit = int(*r.Params.Limit)
@@ -48,7 +58,7 @@ func (h *Handlers) ReadFeed(ctx context.Context, r httpapi.ReadFeedRequestObject
 		return nil, err
 	}
 	show(ctx, found.Items)
-	return httpapi.FeedAnswer{Items: found.Items, ScannedTo: found.ScannedTo, More: found.More}, nil
+	return httpapi.FeedAnswer{Items: found.Items, Fields: fields, ScannedTo: found.ScannedTo, More: found.More}, nil
 }
 
 // follow reads the feed, and again after each wait while it finds nothing and the time is not over.

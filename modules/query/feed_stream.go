@@ -12,7 +12,6 @@ import (
 	"audittrail/modules/httpapi"
 	"audittrail/modules/store"
 	"audittrail/platform/auth"
-	"audittrail/platform/httpserver"
 )
 
 // heartbeat is how often a stream says that it is there: proxies end connections that are silent for a minute.
@@ -39,7 +38,7 @@ func positionOf(last string) (int64, error) {
 // streamFeed sends the feed as server-sent events until the caller leaves, its token expires or the server
 // stops. It reads a part, sends it and reads on, so it holds one part however far behind the caller is, and
 // no connection to the store while it sends or waits. A stream takes the place of a feed that waits.
-func (h *Handlers) streamFeed(ctx context.Context, f store.Filter, after int64) httpapi.FeedStream {
+func (h *Handlers) streamFeed(ctx context.Context, f store.Filter, fields []string, after int64) httpapi.FeedStream {
 	return httpapi.FeedStream{Write: func(start func() (httpapi.ExportStream, error)) error {
 		select {
 		case h.waits <- struct{}{}:
@@ -56,7 +55,7 @@ func (h *Handlers) streamFeed(ctx context.Context, f store.Filter, after int64) 
 			return err
 		}
 		p, _ := auth.PrincipalOf(ctx) // there is one: the feed wants a token
-		s := feedStream{h: h, filter: f, to: stream, out: bufio.NewWriterSize(stream, exportBuffer), until: p.AcceptedUntil(), told: after}
+		s := feedStream{h: h, filter: f, fields: fields, to: stream, out: bufio.NewWriterSize(stream, exportBuffer), until: p.AcceptedUntil(), told: after}
 		return s.run(ctx, part)
 	}}
 }
@@ -65,6 +64,7 @@ func (h *Handlers) streamFeed(ctx context.Context, f store.Filter, after int64) 
 type feedStream struct {
 	h      *Handlers
 	filter store.Filter
+	fields []string // the members of each event; nil for all
 	to     httpapi.ExportStream
 	out    *bufio.Writer
 	until  time.Time // when its token expires
@@ -105,7 +105,7 @@ func (s *feedStream) events(items []event.Stored) {
 		b := append(s.out.AvailableBuffer(), "id: "...)
 		b = strconv.AppendInt(b, s.told, 10)
 		b = append(b, "\ndata: "...)
-		b = items[i].AppendJSON(b) // canonical, and so without line breaks
+		b = httpapi.AppendEvent(b, &items[i], s.fields) // without line breaks
 		_, _ = s.out.Write(append(b, "\n\n"...))
 	}
 }

@@ -1,6 +1,7 @@
 package query_test
 
 import (
+	"fmt"
 	"net/http"
 	"testing"
 	"time"
@@ -81,4 +82,18 @@ func TestFeedAnswersInTimeFromAStoreThatDoesNotMove(t *testing.T) {
 	begin := time.Now()
 	a.get(t, "/v1/feed?wait=1").refused(t, http.StatusServiceUnavailable, "unavailable", "")
 	require.Less(t, time.Since(begin), 9*time.Second)
+}
+
+func TestFeedTakesTheFilters(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	for n := 1; n < 8; n++ {
+		a.append(t, told(n, fmt.Sprintf(`{"n":%d}`, n%3), fmt.Sprintf(`{"userId":"u-%d"}`, n%2)))
+	}
+	got := a.get(t, "/v1/feed?userId=u-1&fields=eventId&payload=%7B%22n%22%3A1%7D")
+	require.Equal(t, fmt.Sprintf(`{"items":[{"eventId":%q},{"eventId":%q}],"nextCursor":null,"scannedTo":6}`, id(1), id(7)), string(got.body))
+	got = a.get(t, "/v1/feed?userId=none")
+	require.Equal(t, `{"items":[],"nextCursor":null,"scannedTo":6}`, string(got.body))
+	a.get(t, "/v1/feed?fields=none").refused(t, 400, "invalid_parameter", "fields")
+	a.get(t, "/v1/feed?payload=%7B%7D").refused(t, 400, "invalid_parameter", "payload")
 }
