@@ -22,6 +22,7 @@ type eventsFlags struct {
 	id, cursor string
 	limit      int
 	count      bool
+	follow     bool
 	output     *outputFormat
 }
 
@@ -42,6 +43,7 @@ The token may come from a file: AUDITTRAIL_CLIENT_TOKEN_FILE names it.`,
   audittrail events --event-type PaymentDeclined --event-type PaymentRefunded --from 1h
   audittrail events --aggregate-type Order --aggregate-id SO-1001 --order asc
   audittrail events --from 2026-01-01T00:00:00Z --limit 0 --output ndjson > events.ndjson
+  audittrail events --follow --event-type 'PaymentDeclined' --output ndjson
   audittrail events --user-id c-7 --payload '{"currency":"EUR"}' --count
   audittrail events --id 0199c82c-c000-7c4f-be77-7053b0b76e5b`,
 		Args: cobra.NoArgs,
@@ -52,6 +54,7 @@ The token may come from a file: AUDITTRAIL_CLIENT_TOKEN_FILE names it.`,
 	flags.IntVar(&f.limit, "limit", 50, "how many events at most, 0 for all")
 	flags.StringVar(&f.cursor, "cursor", "", "go on where an earlier JSON answer's nextCursor points, with the same filters")
 	flags.StringVar(&f.id, "id", "", "the event with this id, in whole, instead of a search")
+	flags.BoolVar(&f.follow, "follow", false, "print the newest events, the oldest of them first, and then each one that fits as it is stored, until interrupted")
 	flags.BoolVar(&f.count, "count", false, "print how many events there are instead, counted up to 10,000; all of them without a filter")
 	f.output = addOutput(c, "table", "json", "ndjson")
 	c.RunE = func(c *cobra.Command, _ []string) error { return runEvents(c, f) }
@@ -76,6 +79,9 @@ func runEvents(c *cobra.Command, f eventsFlags) error {
 	}
 	if f.count {
 		return countEvents(c, api, query, f.output.value)
+	}
+	if f.follow {
+		return followEvents(c, api, f, query)
 	}
 	out := bufio.NewWriter(c.OutOrStdout())
 	list := api.List("/v1/events", query, f.limit, f.cursor)
@@ -128,6 +134,12 @@ func countEvents(c *cobra.Command, api *client.Client, query url.Values, form st
 func (f eventsFlags) query(c *cobra.Command, now time.Time) (url.Values, error) {
 	if f.limit < 0 {
 		return nil, wrongUsage("--limit must not be negative")
+	}
+	switch {
+	case f.follow && (f.count || f.cursor != "" || c.Flags().Changed("order") || f.to != ""):
+		return nil, wrongUsage("--follow goes on with what comes: it can't be given together with --count, --cursor, --order or --to")
+	case f.follow && f.output.value == "json":
+		return nil, wrongUsage("--follow never comes to the end of a JSON document: use --output ndjson")
 	}
 	if f.count && (f.cursor != "" || c.Flags().Changed("limit")) {
 		return nil, wrongUsage("--count counts all events that fit: it can't be given together with --limit or --cursor")
