@@ -36,30 +36,30 @@ func TestEventsFollow(t *testing.T) {
 	event := func(n int) string {
 		return fmt.Sprintf(`{"position":%d,"eventId":"e-%d","eventType":"E","aggregateId":"a","aggregateType":"A","timestamp":"2026-01-01T00:00:00.000000Z","version":1,"payload":{},"metadata":{}}`, n, n)
 	}
-	stored := make(chan int, 8)
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		require.Equal(t, "u", r.URL.Query().Get("userId"))
-		if r.URL.Path == "/v1/events" {
-			w.Header().Set("Content-Type", "application/json")
-			fmt.Fprintf(w, `{"items":[%s,%s],"nextCursor":null}`, event(3), event(7))
-			return
-		}
-		require.Equal(t, "7", r.Header.Get("Last-Event-ID"))
-		require.Empty(t, r.URL.Query().Get("order"))
-		w.Header().Set("Content-Type", "text/event-stream")
-		for {
-			select {
-			case n := <-stored:
-				fmt.Fprintf(w, "id: %d\ndata: %s\n\n", n, event(n))
-				w.(http.Flusher).Flush()
-			case <-r.Context().Done():
+	for _, form := range []string{"table", "ndjson"} {
+		stored := make(chan int, 8)
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			require.Equal(t, "u", r.URL.Query().Get("userId"))
+			if r.URL.Path == "/v1/events" {
+				w.Header().Set("Content-Type", "application/json")
+				fmt.Fprintf(w, `{"items":[%s,%s],"nextCursor":null}`, event(3), event(7))
 				return
 			}
-		}
-	}))
-	t.Cleanup(s.Close)
-	t.Setenv("AUDITTRAIL_CLIENT_URL", s.URL)
-	for _, form := range []string{"table", "ndjson"} {
+			require.Equal(t, "7", r.Header.Get("Last-Event-ID"))
+			require.Empty(t, r.URL.Query().Get("order"))
+			w.Header().Set("Content-Type", "text/event-stream")
+			for {
+				select {
+				case n := <-stored:
+					fmt.Fprintf(w, "id: %d\ndata: %s\n\n", n, event(n))
+					w.(http.Flusher).Flush()
+				case <-r.Context().Done():
+					return
+				}
+			}
+		}))
+		t.Cleanup(s.Close)
+		t.Setenv("AUDITTRAIL_CLIENT_URL", s.URL)
 		var out, errs growing
 		ctx, interrupt := context.WithCancel(t.Context())
 		ended := make(chan int, 1)
