@@ -28,7 +28,7 @@ func Check(c Config) error {
 	var all needs
 	var keys []string
 	for _, r := range roles {
-		all.kafka, all.listens = all.kafka || r.needs.kafka, all.listens || r.needs.listens
+		all.kafka, all.tokens, all.listens = all.kafka || r.needs.kafka, all.tokens || r.needs.tokens, all.listens || r.needs.listens
 		for _, k := range r.needs.keys() {
 			if !slices.Contains(keys, k) {
 				keys = append(keys, k)
@@ -38,7 +38,8 @@ func Check(c Config) error {
 	return merge(c.Require(keys...), c.contradictions(all), refuseUnsealed(c))
 }
 
-// contradictions are what no section can see by itself, and what depends on files, in a *config.Error.
+// contradictions are what no section can see by itself, what a role needs of the issuers of tokens, and what
+// depends on files, in a *config.Error.
 func (c Config) contradictions(n needs) error {
 	problems := c.checkFiles("admin.tls", tlsFiles{cert: c.Admin.TLS.Cert, key: c.Admin.TLS.Key})
 	if n.kafka {
@@ -46,6 +47,9 @@ func (c Config) contradictions(n needs) error {
 			problems = append(problems, c.withOrigin("", ingest.CheckTopics(c.Kafka.Topics, c.Ingest.DLQSuffix))...)
 		}
 		problems = append(problems, c.checkFiles("kafka.tls", tlsFiles{cert: c.Kafka.TLS.Cert, key: c.Kafka.TLS.Key, ca: c.Kafka.TLS.CA, caKey: "ca"})...)
+	}
+	if n.tokens {
+		problems = append(problems, c.withOrigin("", c.Auth.Complete())...)
 	}
 	if n.listens {
 		if sameListener(c.HTTP.Addr, c.Admin.Addr) {

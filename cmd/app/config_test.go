@@ -43,7 +43,7 @@ func TestMainKeysAreAcceptedWithTheirDefaults(t *testing.T) {
 		http.tls_terminated=false http.trusted_proxies= http.rate_limit=0 http.rate_limit_address=20
 		admin.addr=:9090 admin.tls.cert= admin.tls.key= admin.pprof=false access.mode=strict access.roles=
 		access.retention= replay.targets= auth.issuer= auth.audience= auth.jwks_url= auth.jwks_file=
-		auth.roles_claim=roles redis.url= encryption.rules= encryption.kek_url= encryption.keys_url=
+		auth.issuers= auth.roles_claim=roles redis.url= encryption.rules= encryption.kek_url= encryption.keys_url=
 		ledger.origin= ledger.signing_key= ledger.public=false notary.interval=1s
 		notary.state_file=.audittrail/notary.json roles=* shutdown.grace=* log.level=info log.format=json
 		client.url=http://127.0.0.1:8080 client.token=`) {
@@ -101,9 +101,26 @@ func TestCheckNamesWhatTheRolesMiss(t *testing.T) {
 	require.ErrorContains(t, err, "kafka.topics must be given")
 	require.NotContains(t, err.Error(), "auth.")
 
-	c, err = load(t, "--roles=api", "--postgres.url=postgres://h/d", "--auth.issuer=i", "--auth.audience=a", "--auth.jwks_file=f")
-	require.NoError(t, err)
-	require.NoError(t, Check(c))
+	for _, issuers := range [][]string{
+		{"--auth.issuer=i", "--auth.audience=a", "--auth.jwks_file=f"},
+		{"--auth.issuer=https://login.example.com", "--auth.audience=a"},
+		{`--auth.issuers=[{"issuer":"i","audience":"a","jwks_file":"f"},{"issuer":"https://j","audience":"a","roles_claim":"realm_access.roles"}]`},
+	} {
+		c, err = load(t, append(issuers, "--roles=api", "--postgres.url=postgres://h/d")...)
+		require.NoError(t, err)
+		require.NoError(t, Check(c))
+	}
+	for says, issuers := range map[string][]string{
+		"auth.issuer must be given, or auth.issuers":                      nil,
+		"auth.audience must be given":                                     {"--auth.issuer=i"},
+		"auth.jwks_url must be given":                                     {"--auth.issuer=i", "--auth.audience=a"},
+		"auth.issuers[0].audience must be given: a token for another ser": {`--auth.issuers=[{"issuer":"https://j"}]`},
+		"from flag --auth.issuers":                                        {`--auth.issuers=[{"issuer":"https://j"}]`},
+	} {
+		c, err = load(t, append(issuers, "--roles=api", "--postgres.url=postgres://h/d")...)
+		require.NoError(t, err)
+		require.ErrorContains(t, Check(c), says)
+	}
 
 	c, err = load(t, "--postgres.url=postgres://h/d", "--kafka.topics=orders", "--auth.issuer=i", "--auth.audience=a", "--auth.jwks_file=f")
 	require.NoError(t, err)

@@ -70,9 +70,6 @@ func (n needs) keys() []string {
 	if n.kafka {
 		keys = append(keys, "kafka.brokers", "kafka.topics")
 	}
-	if n.tokens {
-		keys = append(keys, "auth.issuer", "auth.audience", "auth.jwks_url|auth.jwks_file")
-	}
 	if n.signer {
 		keys = append(keys, "ledger.origin", "ledger.signing_key")
 	}

@@ -6,6 +6,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rsa"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/lestrrat-go/jwx/v2/jwa"
@@ -63,6 +64,9 @@ func usable(key jwk.Key) (verificationKey, bool) {
 		}
 	}
 	if key.KeyUsage() != "" && key.KeyUsage() != string(jwk.ForSignature) {
+		return k, false
+	}
+	if ops := key.KeyOps(); len(ops) > 0 && !slices.Contains(ops, jwk.KeyOpVerify) {
 		return k, false
 	}
 	if key.KeyType() == jwa.OctetSeq {

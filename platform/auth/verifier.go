@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
+	"sync"
 	"time"
-
-	"github.com/go-json-experiment/json"
-	"github.com/lestrrat-go/jwx/v2/jwa"
-	"github.com/lestrrat-go/jwx/v2/jws"
 
 	"audittrail/platform/errs"
 )
@@ -21,65 +19,91 @@ const (
 
 var (
 	errMissing     = errs.New(errs.Unauthenticated, "unauthenticated", "send a token: Authorization: Bearer <token>")
+	errSeveral     = errs.New(errs.Unauthenticated, "unauthenticated", "send one Authorization header, not several")
 	errUnreadable  = errs.New(errs.Unauthenticated, "invalid_token", "the token is not a signed JWT in compact form")
 	errTooLong     = errs.New(errs.Unauthenticated, "invalid_token", "the token is longer than 16 KiB; ask the issuer for one with fewer claims")
 	errAlgorithm   = errs.New(errs.Unauthenticated, "invalid_token", "the token is not signed with an accepted algorithm (RS, PS, ES or EdDSA)")
 	errSignature   = errs.New(errs.Unauthenticated, "invalid_token", "the token is not signed by a key of the issuer")
 	errClaims      = errs.New(errs.Unauthenticated, "invalid_token", "the token's claims can't be read")
-	errIssuer      = errs.New(errs.Unauthenticated, "invalid_token", "the token is of another issuer")
+	errIssuer      = errs.New(errs.Unauthenticated, "invalid_token", "the token's issuer (iss) is not one whose tokens are accepted")
 	errAudience    = errs.New(errs.Unauthenticated, "invalid_token", "the token is for another audience")
+	errType        = errs.New(errs.Unauthenticated, "invalid_token", "the token's type (typ) is not that of an access token (JWT or at+jwt)")
 	errNoExpiry    = errs.New(errs.Unauthenticated, "invalid_token", "the token has no expiry (exp)")
 	errExpired     = errs.New(errs.Unauthenticated, "token_expired", "the token has expired")
 	errNotYet      = errs.New(errs.Unauthenticated, "invalid_token", "the token is not valid yet")
 	errNoSubject   = errs.New(errs.Unauthenticated, "invalid_token", "the token names no subject (sub)")
 	errKeysAway    = errs.New(errs.Unavailable, "unavailable", "tokens can't be checked right now; try again later")
-	errKeysMissing = errors.New("no keys of the issuer, so no token can be checked")
+	errKeysMissing = errors.New("no keys of any issuer, so no token can be checked")
 )
 
 // Verifier checks tokens. Run keeps its keys fresh; without it keys are read when a request needs them.
 type Verifier struct {
-	issuer, audience, rolesClaim string
-	keys                         *keyring
-	now                          func() time.Time
+	issuers []*issuer // each of another name
+	now     func() time.Time
+}
+
+// issuer is somebody whose tokens are accepted. Its keys verify its own tokens alone.
+type issuer struct {
+	name, audience, rolesClaim string
+	keys                       *keyring
 }
 
 // NewVerifier makes a verifier that has no keys yet. It reads nothing, so an issuer that is away does not
 // keep the program from starting: requests are answered 503 until its keys are there.
 func NewVerifier(opts Options, log *slog.Logger) (*Verifier, error) {
-	if err := opts.complete(); err != nil {
+	if err := errors.Join(opts.Validate(), opts.Complete()); err != nil {
 		return nil, err
 	}
-	var from source = fileSource(opts.JWKSFile)
-	if opts.JWKSURL != "" {
-		var err error
-		if from, err = newURLSource(opts.JWKSURL, opts.CA); err != nil {
-			return nil, err
-		}
+	client, err := newClient(opts.CA)
+	if err != nil {
+		return nil, err
 	}
-	return &Verifier{
-		issuer: opts.Issuer, audience: opts.Audience, rolesClaim: opts.RolesClaim, now: time.Now,
-		keys: &keyring{source: from, log: log, now: time.Now},
-	}, nil
+	v := &Verifier{now: time.Now}
+	for _, one := range opts.issuers() {
+		v.issuers = append(v.issuers, &issuer{
+			name: one.Issuer, audience: one.Audience, rolesClaim: one.RolesClaim,
+			keys: &keyring{source: newSource(one.IssuerOptions, client), log: log.With(slog.String("issuer", one.Issuer)), now: time.Now},
+		})
+	}
+	return v, nil
 }
 
-// Run keeps the keys fresh until ctx is cancelled.
-func (v *Verifier) Run(ctx context.Context) { v.keys.run(ctx) }
-
-// Reload reads the issuer's keys now. An error leaves the keys that are there in use.
-func (v *Verifier) Reload(ctx context.Context) error { return v.keys.fetch(ctx, 0) }
-
-// Health is an error while no token could be checked.
-func (v *Verifier) Health() error {
-	if v.keys.current() == nil {
-		return errKeysMissing
+// Run keeps the keys of all issuers fresh until ctx is cancelled.
+func (v *Verifier) Run(ctx context.Context) {
+	var running sync.WaitGroup
+	for _, one := range v.issuers {
+		running.Go(func() { one.keys.run(ctx) })
 	}
-	return nil
+	running.Wait()
+}
+
+// Reload reads the keys of all issuers now. An error leaves the keys that are there in use.
+func (v *Verifier) Reload(ctx context.Context) error {
+	failed := make([]error, len(v.issuers))
+	var running sync.WaitGroup
+	for i, one := range v.issuers {
+		running.Go(func() { failed[i] = one.keys.fetch(ctx, 0) })
+	}
+	running.Wait()
+	return errors.Join(failed...)
+}
+
+// Health is an error while no token could be checked. One issuer of several may be away: those who hold
+// tokens of the others must not suffer from it.
+func (v *Verifier) Health() error {
+	if slices.ContainsFunc(v.issuers, func(one *issuer) bool { return one.keys.current() != nil }) {
+		return nil
+	}
+	return errKeysMissing
 }
 
 // Bearer checks the values of a request's Authorization header. Its errors are *errs.Error of the kinds
 // Unauthenticated and Unavailable.
 func (v *Verifier) Bearer(ctx context.Context, authorization []string) (Principal, error) {
-	if len(authorization) != 1 {
+	if len(authorization) > 1 {
+		return Principal{}, errSeveral
+	}
+	if len(authorization) == 0 {
 		return Principal{}, errMissing
 	}
 	scheme, token, found := strings.Cut(authorization[0], " ")
@@ -90,94 +114,26 @@ func (v *Verifier) Bearer(ctx context.Context, authorization []string) (Principa
 	return v.Verify(ctx, token)
 }
 
-// Verify checks a JWT: signature first, claims after it.
+// Verify checks a JWT: its iss says whose keys must have signed it, and its claims count only after that.
 func (v *Verifier) Verify(ctx context.Context, token string) (Principal, error) {
-	payload, err := v.signed(ctx, token)
+	unverified, err := parse(token)
 	if err != nil {
 		return Principal{}, err
 	}
-	var c claims
-	if err := json.Unmarshal(payload, &c); err != nil {
-		return Principal{}, errClaims
+	i := slices.IndexFunc(v.issuers, func(one *issuer) bool { return one.name == unverified.claims.Issuer })
+	if i < 0 {
+		return Principal{}, errIssuer
 	}
-	principal, err := c.check(v.issuer, v.audience, v.now())
+	from := v.issuers[i]
+	if err := from.verify(ctx, unverified); err != nil {
+		return Principal{}, err
+	}
+	principal, err := unverified.claims.check(from.audience, v.now())
 	if err != nil {
 		return Principal{}, err
 	}
-	if principal.Roles, err = rolesIn(payload, v.rolesClaim); err != nil {
+	if principal.Roles, err = rolesIn(unverified.payload, from.rolesClaim); err != nil {
 		return Principal{}, err
 	}
 	return principal, nil
-}
-
-// signed answers the payload of a token whose signature is right.
-func (v *Verifier) signed(ctx context.Context, token string) ([]byte, error) {
-	if len(token) > maxToken {
-		return nil, errTooLong
-	}
-	if strings.Count(token, ".") != 2 || !token68(token) {
-		return nil, errUnreadable
-	}
-	message, err := jws.Parse([]byte(token), jws.WithCompact())
-	if err != nil || len(message.Signatures()) != 1 {
-		return nil, errUnreadable
-	}
-	header := message.Signatures()[0].ProtectedHeaders()
-	alg := header.Algorithm()
-	if !asymmetric(alg) {
-		return nil, errAlgorithm
-	}
-	if len(header.Critical()) > 0 { // names what a verifier must understand, and we know none of it
-		return nil, errUnreadable
-	}
-	return v.payload(ctx, []byte(token), header.KeyID(), alg)
-}
-
-// payload returns the payload of a token that one of the issuer's keys has signed. A token whose key is not
-// known, or that names none and fits none, may be signed by a new key, so the keys are read again; where they
-// can't be, nobody knows whether the token is good.
-func (v *Verifier) payload(ctx context.Context, token []byte, id string, alg jwa.SignatureAlgorithm) ([]byte, error) {
-	if set := v.keys.current(); set != nil {
-		found, known := set.candidates(id, alg)
-		if payload, ok := signedBy(found, token, alg); ok {
-			return payload, nil
-		}
-		if known && id != "" {
-			return nil, errSignature
-		}
-	}
-	if err := v.keys.refetch(ctx); err != nil {
-		return nil, errKeysAway.Because(err)
-	}
-	set := v.keys.current()
-	if set == nil {
-		return nil, errKeysAway
-	}
-	found, _ := set.candidates(id, alg)
-	if payload, ok := signedBy(found, token, alg); ok {
-		return payload, nil
-	}
-	return nil, errSignature
-}
-
-// signedBy returns the token's payload where one of the keys has signed it.
-func signedBy(keys []verificationKey, token []byte, alg jwa.SignatureAlgorithm) ([]byte, bool) {
-	for _, key := range keys {
-		if payload, err := jws.Verify(token, jws.WithKey(alg, key.public)); err == nil {
-			return payload, true
-		}
-	}
-	return nil, false
-}
-
-// token68 says whether s has the characters of a compact JWT alone.
-func token68(s string) bool {
-	for i := range len(s) {
-		switch c := s[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_', c == '.':
-		default:
-			return false
-		}
-	}
-	return true
 }

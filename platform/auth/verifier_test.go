@@ -11,7 +11,6 @@ import (
 	"crypto/rsa"
 	"encoding/json"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -45,13 +44,14 @@ func TestAcceptedTokens(t *testing.T) {
 	v := newVerifier(t, issuer.Options())
 	soon := time.Now().Add(20 * time.Second)
 	for name, changes := range map[string]map[string]any{
-		"plain":                     nil,
-		"several audiences":         {"aud": []string{"other", "audittrail"}},
-		"expired within the skew":   {"exp": time.Now().Add(-10 * time.Second).Unix()},
-		"begins within the skew":    {"nbf": soon.Unix(), "iat": soon.Unix()},
-		"an expiry with a fraction": {"exp": float64(soon.UnixMilli()) / 1000},
-		"no time of issue":          {"iat": nil, "nbf": nil},
-		"a client without a user":   {"sub": nil, "client_id": "tester"},
+		"plain":                      nil,
+		"several audiences":          {"aud": []string{"other", "audittrail"}},
+		"expired within the skew":    {"exp": time.Now().Add(-10 * time.Second).Unix()},
+		"begins within the skew":     {"nbf": soon.Unix(), "iat": soon.Unix()},
+		"an expiry with a fraction":  {"exp": float64(soon.UnixMilli()) / 1000},
+		"no time of issue":           {"iat": nil, "nbf": nil},
+		"a client without a user":    {"sub": nil, "client_id": "tester"},
+		"a member that is not known": {"events": map[string]any{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, scheme := range []string{"Bearer ", "bearer "} {
@@ -143,6 +143,7 @@ func TestKeysThatAreNotUsed(t *testing.T) {
 		"symmetric":         {[]byte("0123456789abcdef0123456789abcdef"), []byte("0123456789abcdef0123456789abcdef"), jwa.HS256, nil},
 		"too short":         {weak.Public(), weak, jwa.RS256, nil},
 		"for encryption":    {good.Public(), good, jwa.ES256, map[string]any{jwk.KeyUsageKey: "enc"}},
+		"for signing":       {good.Public(), good, jwa.ES256, map[string]any{jwk.KeyOpsKey: jwk.KeyOperationList{jwk.KeyOpSign}}},
 		"another algorithm": {good.Public(), good, jwa.ES256, map[string]any{jwk.AlgorithmKey: jwa.ES384}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -352,16 +353,17 @@ func TestKeySetsThatCanNotBeUsed(t *testing.T) {
 }
 
 // The keys that are redirected to are good ones and can be reached: the redirect alone is what is refused.
-func TestRedirectsToPlainHTTPAreNotFollowed(t *testing.T) {
+func TestRedirectsAreNotFollowed(t *testing.T) {
 	s := newIssuerServer(t)
-	_, port, err := net.SplitHostPort(s.Listener.Addr().String())
-	require.NoError(t, err)
-	elsewhere := httptest.NewServer(http.RedirectHandler("http://0.0.0.0:"+port, http.StatusFound)) // this machine, but no loopback address
+	elsewhere := httptest.NewServer(http.RedirectHandler(s.URL, http.StatusFound))
 	t.Cleanup(elsewhere.Close)
 	opts := s.options()
 	opts.JWKSURL = elsewhere.URL
-	_, err = newVerifier(t, opts).Verify(t.Context(), s.issuer.Token(nil))
+	v := newVerifier(t, opts)
+	require.ErrorContains(t, v.Reload(t.Context()), "redirects are not followed")
+	_, err := v.Verify(t.Context(), s.issuer.Token(nil))
 	require.Equal(t, errs.Unavailable, errs.Of(err).Kind)
+	require.Zero(t, s.asked.Load())
 }
 
 // Both tokens are signed rightly, so that nothing but what is said of them can be the reason.
@@ -371,12 +373,15 @@ func TestRightlySignedTokensThatAreRefused(t *testing.T) {
 	for name, token := range map[string]string{
 		"issued in the future": issuer.Token(map[string]any{"iat": time.Now().Add(time.Hour).Unix()}),
 		"a critical header":    issuer.SignWith(map[string]any{"crit": []string{"x"}, "x": 1}),
+		"a logout token":       issuer.SignWith(map[string]any{"typ": "logout+jwt"}),
 	} {
 		_, err := v.Verify(t.Context(), token)
 		require.Equal(t, "invalid_token", errs.Of(err).Code, name)
 	}
-	_, err := v.Verify(t.Context(), issuer.SignWith(map[string]any{"x": 1}))
-	require.NoError(t, err, "a header that is not critical is passed by")
+	for name, value := range map[string]any{"x": 1, "typ": "application/AT+JWT"} {
+		_, err := v.Verify(t.Context(), issuer.SignWith(map[string]any{name: value}))
+		require.NoError(t, err, name)
+	}
 }
 
 func TestOptions(t *testing.T) {
@@ -385,13 +390,22 @@ func TestOptions(t *testing.T) {
 		change func(*auth.Options)
 		says   string
 	}{
-		"plain http":       {func(o *auth.Options) { o.JWKSURL = "http://issuer.test/keys" }, "jwks_url"},
-		"a name like ours": {func(o *auth.Options) { o.JWKSURL = "http://localhost.issuer.test/keys" }, "jwks_url"},
-		"another scheme":   {func(o *auth.Options) { o.JWKSURL = "file:///etc/passwd" }, "jwks_url"},
-		"both sources":     {func(o *auth.Options) { o.JWKSFile = "x" }, "jwks_url"},
-		"no source":        {func(o *auth.Options) { o.JWKSURL = "" }, "auth.jwks_url"},
-		"no issuer":        {func(o *auth.Options) { o.Issuer = "" }, "auth.issuer"},
-		"no audience":      {func(o *auth.Options) { o.Audience = "" }, "auth.audience"},
+		"plain http":                     {func(o *auth.Options) { o.JWKSURL = "http://issuer.test/keys" }, "jwks_url"},
+		"a name like ours":               {func(o *auth.Options) { o.JWKSURL = "http://localhost.issuer.test/keys" }, "jwks_url"},
+		"another scheme":                 {func(o *auth.Options) { o.JWKSURL = "file:///etc/passwd" }, "jwks_url"},
+		"both sources":                   {func(o *auth.Options) { o.JWKSFile = "x" }, "jwks_url"},
+		"no source":                      {func(o *auth.Options) { o.JWKSURL = "" }, "auth.jwks_url"},
+		"no issuer":                      {func(o *auth.Options) { o.Issuer = "" }, "auth.issuer"},
+		"no audience":                    {func(o *auth.Options) { o.Audience = "" }, "auth.audience"},
+		"nothing":                        {func(o *auth.Options) { *o = auth.Options{RolesClaim: "roles"} }, "auth.issuer must be given, or auth.issuers"},
+		"an authority that nobody needs": {func(o *auth.Options) { o.JWKSURL, o.JWKSFile, o.CA = "", "x", "y" }, "ca is given"},
+		"an entry without an issuer":     {func(o *auth.Options) { o.Issuers = []auth.IssuerOptions{{Audience: "a", JWKSFile: "f"}} }, "auth.issuers[0].issuer"},
+		"an entry without an audience":   {func(o *auth.Options) { o.Issuers = []auth.IssuerOptions{{Issuer: "j", JWKSFile: "f"}} }, "auth.issuers[0].audience"},
+		"an entry without keys":          {func(o *auth.Options) { o.Issuers = []auth.IssuerOptions{{Issuer: "j", Audience: "a"}} }, "auth.issuers[0].jwks_url"},
+		"an entry with both sources": {func(o *auth.Options) {
+			o.Issuers = []auth.IssuerOptions{{Issuer: "j", Audience: "a", JWKSFile: "f", JWKSURL: "https://j"}}
+		}, "issuers[0].jwks_url"},
+		"an issuer twice": {func(o *auth.Options) { o.Issuers = []auth.IssuerOptions{{Issuer: "i", Audience: "a", JWKSFile: "f"}} }, "issuers[0].issuer names"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			opts := good
