@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 
@@ -104,15 +106,26 @@ func (s *Server) refuse(w *heldWriter, x *Exchange, err error) {
 	w.refusal(code, document(e, code, x.CorrelationID))
 }
 
-// challenge adds what a 401 must carry (RFC 6750, section 3).
+// challenge adds what a 401 must carry (RFC 6750, section 3): an error where there was a token, and none where
+// there was none.
 func challenge(h http.Header, e *errs.Error) {
 	switch {
 	case e.Kind != errs.Unauthenticated:
 	case e.Code == "unauthenticated":
 		h.Set(echo.HeaderWWWAuthenticate, `Bearer realm="audittrail"`)
 	default:
-		h.Set(echo.HeaderWWWAuthenticate, `Bearer realm="audittrail", error="invalid_token"`)
+		h.Set(echo.HeaderWWWAuthenticate, fmt.Sprintf(`Bearer realm="audittrail", error="invalid_token", error_description="%s"`, describable(e.Detail)))
 	}
+}
+
+// describable drops the characters that an error_description may not have, so that no text ends it early.
+func describable(detail string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' || r == '"' || r == '\\' {
+			return -1
+		}
+		return r
+	}, detail)
 }
 
 func document(e *errs.Error, code int, correlation string) []byte {

@@ -96,6 +96,22 @@ func TestErrorsBecomeProblemsThatTellNothing(t *testing.T) {
 	}
 }
 
+// RFC 6750, section 3: an error where there was a token, and none where there was none.
+func TestA401SaysWhatIsWrongWithTheToken(t *testing.T) {
+	for _, c := range []struct{ code, detail, want string }{
+		{"unauthenticated", "send a token", `Bearer realm="audittrail"`},
+		{"invalid_token", "the token's claims can't be read", `Bearer realm="audittrail", error="invalid_token", error_description="the token's claims can't be read"`},
+		{"token_expired", "the token has expired", `Bearer realm="audittrail", error="invalid_token", error_description="the token has expired"`},
+		{"invalid_token", "a \"quote\" \\, a\r\nline and é", `Bearer realm="audittrail", error="invalid_token", error_description="a quote , aline and "`},
+	} {
+		s := newServer(t, httpserver.Options{}, io.Discard)
+		s.Echo().GET("/x", func(echo.Context) error { return errs.New(errs.Unauthenticated, c.code, "%s", c.detail) })
+		w := ask(s, "/x")
+		require.Equal(t, 401, w.Code)
+		require.Equal(t, c.want, w.Header().Get("WWW-Authenticate"))
+	}
+}
+
 func TestAPanicIsAnAnswer(t *testing.T) {
 	var log bytes.Buffer
 	s := newServer(t, httpserver.Options{}, &log)
