@@ -25,8 +25,8 @@ a kill. Ctrl-C stops it and leaves no process behind. It listens on 127.0.0.1 on
 
 All of serve's configuration counts. Where kafka.brokers or postgres.url is given, that is used instead
 of the embedded one (and PostgreSQL is migrated); where kafka.topics is not, the embedded broker's
-topics are all ingested, and of another broker the sample's. With auth.jwks_url or auth.jwks_file no
-token is made: the issuer that you name makes them.`,
+topics are all ingested, and of another broker the sample's. With auth.jwks_url, auth.jwks_file,
+auth.issuers or a URL as auth.issuer no token is made: the issuer that you name makes them.`,
 		Example: `  audittrail dev
   audittrail dev --no-sample --kafka.brokers 127.0.0.1:19092 --kafka.topics orders
   audittrail dev --fresh`,

@@ -154,6 +154,7 @@ func subcommands(schema *config.Schema) []*cobra.Command {
 		newReconcileCmd(),
 		newTopicsCmd(),
 		newKeysCmd(),
+		newTokenCmd(),
 		newConfigCmd(schema),
 		newVersionCmd(),
 	}

@@ -50,6 +50,15 @@ func OpenKeys(dir string) (*Keys, error) {
 	return k, nil
 }
 
+// ReadKeys reads the key pair in dir. The error is os.ErrNotExist where there is none.
+func ReadKeys(dir string) (*Keys, error) {
+	key, err := readKey(filepath.Join(dir, privateKeyFile))
+	if err != nil {
+		return nil, fmt.Errorf("keys for local tokens: %w", err)
+	}
+	return &Keys{private: key, jwks: filepath.Join(dir, jwksFile)}, nil
+}
+
 func readKey(path string) (jwk.Key, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
