@@ -4,11 +4,16 @@ import (
 	"errors"
 	"math"
 	"slices"
+	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
 )
+
+// maxName is how many characters a subject and a role may have.
+const maxName = 255
 
 // claims are the members of a token that are looked at (RFC 7519, section 4.1).
 type claims struct {
@@ -38,10 +43,19 @@ func (c claims) check(aud string, now time.Time) (Principal, error) {
 	if subject == "" {
 		subject = c.ClientID
 	}
-	if subject == "" || !utf8.ValidString(subject) {
+	if subject == "" {
 		return Principal{}, errNoSubject
 	}
+	if !isName(subject) {
+		return Principal{}, errSubject
+	}
 	return Principal{Subject: subject, ExpiresAt: c.Expiry.Time}, nil
+}
+
+// isName says whether a text from a token may go on, to logs and tables: PostgreSQL stores no NUL, and OpenID
+// Connect has the same bound for subjects.
+func isName(s string) bool {
+	return utf8.ValidString(s) && utf8.RuneCountInString(s) <= maxName && !strings.ContainsFunc(s, unicode.IsControl)
 }
 
 // audience is one string or an array of them.

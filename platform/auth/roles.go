@@ -2,7 +2,6 @@ package auth
 
 import (
 	"strings"
-	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -10,15 +9,12 @@ import (
 	"audittrail/platform/errs"
 )
 
-const (
-	maxRoles = 100
-	maxRole  = 255 // characters
-)
+const maxRoles = 100
 
 var (
 	errRoles        = errs.New(errs.Unauthenticated, "invalid_token", "the token's roles are neither a text nor a list of texts")
 	errTooManyRoles = errs.New(errs.Unauthenticated, "invalid_token", "the token names more than %d roles; let the issuer leave out those of other services", maxRoles)
-	errLongRole     = errs.New(errs.Unauthenticated, "invalid_token", "the token names a role of more than %d characters", maxRole)
+	errRole         = errs.New(errs.Unauthenticated, "invalid_token", "the token names a role of more than %d characters, or with control characters", maxName)
 )
 
 // rolesIn returns the roles that a token's payload lists at path. A text is a list that is split at spaces, like
@@ -52,8 +48,8 @@ func rolesIn(payload []byte, path string) ([]string, error) {
 		return nil, errTooManyRoles
 	}
 	for _, role := range roles {
-		if utf8.RuneCountInString(role) > maxRole {
-			return nil, errLongRole
+		if !isName(role) {
+			return nil, errRole
 		}
 	}
 	return roles, nil

@@ -39,6 +39,7 @@ func TestRolesOfAToken(t *testing.T) {
 		"as long as it may be":   {"roles", map[string]any{"roles": []string{strings.Repeat("é", 255)}}, []string{strings.Repeat("é", 255)}, ""},
 		"too many":               {"roles", map[string]any{"roles": slices.Repeat([]string{"r"}, 101)}, nil, "more than 100"},
 		"too many in a text":     {"roles", map[string]any{"roles": strings.Repeat("r ", 101)}, nil, "more than 100"},
+		"a NUL":                  {"roles", map[string]any{"roles": []string{"a\x00"}}, nil, "control characters"},
 		"too long":               {"roles", map[string]any{"roles": []string{strings.Repeat("é", 256)}}, nil, "255 characters"},
 	} {
 		t.Run(name, func(t *testing.T) {

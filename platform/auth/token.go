@@ -34,7 +34,7 @@ func parse(token string) (unverified, error) {
 	if !asymmetric(header.Algorithm()) {
 		return unverified{}, errAlgorithm
 	}
-	if len(header.Critical()) > 0 { // names what a verifier must understand, and we know none of it
+	if _, critical := header.Get(jws.CriticalKey); critical { // names what a verifier must understand, and we know none of it
 		return unverified{}, errUnreadable
 	}
 	if !accessToken(header.Type()) {

@@ -32,6 +32,7 @@ var (
 	errExpired     = errs.New(errs.Unauthenticated, "token_expired", "the token has expired")
 	errNotYet      = errs.New(errs.Unauthenticated, "invalid_token", "the token is not valid yet")
 	errNoSubject   = errs.New(errs.Unauthenticated, "invalid_token", "the token names no subject (sub)")
+	errSubject     = errs.New(errs.Unauthenticated, "invalid_token", "the token's subject (sub) has more than %d characters, or control characters", maxName)
 	errKeysAway    = errs.New(errs.Unavailable, "unavailable", "tokens can't be checked right now; try again later")
 	errKeysMissing = errors.New("no keys of any issuer, so no token can be checked")
 )

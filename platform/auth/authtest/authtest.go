@@ -5,6 +5,8 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -23,8 +25,9 @@ import (
 type Issuer struct {
 	t    testing.TB
 	file string
-	key  jwk.Key // the private one
-	keys int     // made so far
+	key  jwk.Key   // the private one
+	keys int       // made so far
+	old  []jwk.Key // public keys of earlier times that are still published
 }
 
 // NewIssuer makes an issuer with one key.
@@ -40,9 +43,23 @@ func (i *Issuer) Options() auth.Options {
 	return auth.Options{Issuer: "https://issuer.test", Audience: "audittrail", JWKSFile: i.file, RolesClaim: "roles"}
 }
 
-// Rotate makes a new key, signs with it from now on, and forgets the old one.
+// Rotate makes a new key, signs with it from now on, and forgets the old ones.
 func (i *Issuer) Rotate() {
 	i.t.Helper()
+	i.rotate(nil)
+}
+
+// RotateKeepingOld makes a new key, signs with it from now on, and publishes the old ones beside it.
+func (i *Issuer) RotateKeepingOld() {
+	i.t.Helper()
+	public, err := i.key.PublicKey()
+	i.must(err)
+	i.rotate(append(i.old, public))
+}
+
+func (i *Issuer) rotate(old []jwk.Key) {
+	i.t.Helper()
+	i.old = old
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	i.must(err)
 	i.key, err = jwk.FromRaw(private)
@@ -58,7 +75,7 @@ func (i *Issuer) JWKS() []byte {
 	i.t.Helper()
 	public, err := i.key.PublicKey()
 	i.must(err)
-	doc, err := json.Marshal(map[string]any{"keys": []jwk.Key{public}})
+	doc, err := json.Marshal(map[string]any{"keys": append([]jwk.Key{public}, i.old...)})
 	i.must(err)
 	return doc
 }
@@ -121,6 +138,31 @@ func (i *Issuer) SignWith(header map[string]any) string {
 	i.must(err)
 	return string(token)
 }
+
+// SignRaw signs exactly this header and payload.
+func (i *Issuer) SignRaw(header, payload string) string {
+	i.t.Helper()
+	var key ecdsa.PrivateKey
+	i.must(i.key.Raw(&key))
+	return SignES256(i.t, &key, header, payload)
+}
+
+// SignES256 makes a token of exactly this header and payload, whatever they are.
+func SignES256(t testing.TB, key *ecdsa.PrivateKey, header, payload string) string {
+	t.Helper()
+	signed := encode([]byte(header)) + "." + encode([]byte(payload))
+	digest := sha256.Sum256([]byte(signed))
+	r, s, err := ecdsa.Sign(rand.Reader, key, digest[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	signature := make([]byte, 64)
+	r.FillBytes(signature[:32])
+	s.FillBytes(signature[32:])
+	return signed + "." + encode(signature)
+}
+
+func encode(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
 
 func (i *Issuer) must(err error) {
 	i.t.Helper()
