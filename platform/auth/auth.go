@@ -15,7 +15,8 @@ import (
 	"time"
 )
 
-// Principal is a caller whose token was accepted.
+// Principal is a caller whose token was accepted. Requests with the same token share it: nobody may change its
+// roles.
 type Principal struct {
 	Subject   string    // the sub claim; client_id where there is none
 	Roles     []string  // what the issuer's roles claim lists, in its order; at most 100

@@ -33,7 +33,7 @@ func (c claims) check(aud string, now time.Time) (Principal, error) {
 		return Principal{}, errAudience
 	case c.Expiry == nil:
 		return Principal{}, errNoExpiry
-	case !now.Before(c.Expiry.Add(skew)):
+	case expired(c.Expiry.Time, now):
 		return Principal{}, errExpired
 	case c.NotBefore != nil && now.Add(skew).Before(c.NotBefore.Time),
 		c.IssuedAt != nil && now.Add(skew).Before(c.IssuedAt.Time):
@@ -51,6 +51,9 @@ func (c claims) check(aud string, now time.Time) (Principal, error) {
 	}
 	return Principal{Subject: subject, ExpiresAt: c.Expiry.Time}, nil
 }
+
+// expired says whether a token ended, by all clocks that differ by no more than skew.
+func expired(at, now time.Time) bool { return !now.Before(at.Add(skew)) }
 
 // isName says whether a text from a token may go on, to logs and tables: PostgreSQL stores no NUL, and OpenID
 // Connect has the same bound for subjects.

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -35,7 +36,8 @@ type keyring struct {
 	waiting atomic.Int32 // requests in refetch
 
 	mu   sync.Mutex // holds all below
-	set  *keySet    // nil until the first successful read
+	set  *keySet    // nil until the first successful read; the same one while the issuer publishes the same
+	read time.Time  // when set was last found to be what the issuer publishes
 	last *attempt   // nil before the first
 }
 
@@ -50,7 +52,7 @@ type attempt struct {
 func (k *keyring) current() *keySet {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.set == nil || k.now().Sub(k.set.fetched) > maxStale {
+	if k.set == nil || k.now().Sub(k.read) > maxStale {
 		return nil
 	}
 	return k.set
@@ -85,13 +87,16 @@ func (k *keyring) fetch(ctx context.Context, pause time.Duration) error {
 	doc, err := k.source.read(ctx)
 	var set *keySet
 	if err == nil {
-		set, err = parseKeySet(doc, k.now())
+		set, err = parseKeySet(doc)
 	}
 
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if err == nil {
-		k.set = set
+		k.read = k.now()
+		if k.set == nil || !bytes.Equal(k.set.doc, doc) { // another set ends what was accepted by the one before
+			k.set = set
+		}
 	}
 	last.err = err
 	close(last.done)

@@ -7,7 +7,6 @@ import (
 	"crypto/rsa"
 	"errors"
 	"slices"
-	"time"
 
 	"github.com/lestrrat-go/jwx/v2/jwa"
 	"github.com/lestrrat-go/jwx/v2/jwk"
@@ -28,20 +27,20 @@ type verificationKey struct {
 
 // keySet is a JWKS as far as it is of use here. It never changes.
 type keySet struct {
-	keys    []verificationKey
-	fetched time.Time
+	doc  []byte // what it was read from
+	keys []verificationKey
 }
 
 var errNoKeys = errors.New("the key set holds no key that can verify signatures")
 
 // parseKeySet keeps the keys that can verify signatures and passes by all others: symmetric ones above
 // all, since a public document can't hold a secret, and kinds of keys that are not known here.
-func parseKeySet(doc []byte, now time.Time) (*keySet, error) {
+func parseKeySet(doc []byte) (*keySet, error) {
 	set, err := jwk.Parse(doc, jwk.WithIgnoreParseError(true))
 	if err != nil {
 		return nil, errors.New("the key set is not a JSON Web Key Set")
 	}
-	ks := &keySet{fetched: now}
+	ks := &keySet{doc: doc}
 	for i := range set.Len() {
 		if key, ok := set.Key(i); ok {
 			if k, ok := usable(key); ok {

@@ -18,11 +18,8 @@ type unverified struct {
 	claims  claims
 }
 
-// parse takes a token apart, and refuses what no signature could make acceptable.
+// parse takes a token of at most maxToken apart, and refuses what no signature could make acceptable.
 func parse(token string) (unverified, error) {
-	if len(token) > maxToken {
-		return unverified{}, errTooLong
-	}
 	if strings.Count(token, ".") != 2 || !token68(token) {
 		return unverified{}, errUnreadable
 	}
@@ -58,30 +55,30 @@ func accessToken(typ string) bool {
 	}
 }
 
-// verify checks that one of the issuer's keys has signed the token. A token
-// whose key is not known, or that names none and fits none, may be signed by a new key, so the keys are
+// verify checks that one of the issuer's keys has signed the token, and returns the set with that key. A
+// token whose key is not known, or that names none and fits none, may be signed by a new key, so the keys are
 // read again; where they can't be, nobody knows whether the token is good.
-func (i *issuer) verify(ctx context.Context, u unverified) error {
+func (i *issuer) verify(ctx context.Context, u unverified) (*keySet, error) {
 	if set := i.keys.current(); set != nil {
 		found, known := set.candidates(u.keyID, u.alg)
 		if signedBy(found, u) {
-			return nil
+			return set, nil
 		}
 		if known && u.keyID != "" {
-			return errSignature
+			return nil, errSignature
 		}
 	}
 	if err := i.keys.refetch(ctx); err != nil {
-		return errKeysAway.Because(err)
+		return nil, errKeysAway.Because(err)
 	}
 	set := i.keys.current()
 	if set == nil {
-		return errKeysAway
+		return nil, errKeysAway
 	}
 	if found, _ := set.candidates(u.keyID, u.alg); signedBy(found, u) {
-		return nil
+		return set, nil
 	}
-	return errSignature
+	return nil, errSignature
 }
 
 // signedBy says whether one of the keys has signed the token.

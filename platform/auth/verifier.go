@@ -39,8 +39,9 @@ var (
 
 // Verifier checks tokens. Run keeps its keys fresh; without it keys are read when a request needs them.
 type Verifier struct {
-	issuers []*issuer // each of another name
-	now     func() time.Time
+	issuers  []*issuer // each of another name
+	now      func() time.Time
+	accepted accepted
 }
 
 // issuer is somebody whose tokens are accepted. Its keys verify its own tokens alone.
@@ -117,6 +118,12 @@ func (v *Verifier) Bearer(ctx context.Context, authorization []string) (Principa
 
 // Verify checks a JWT: its iss says whose keys must have signed it, and its claims count only after that.
 func (v *Verifier) Verify(ctx context.Context, token string) (Principal, error) {
+	if len(token) > maxToken {
+		return Principal{}, errTooLong
+	}
+	if principal, ok := v.accepted.find(token, v.now()); ok {
+		return principal, nil
+	}
 	unverified, err := parse(token)
 	if err != nil {
 		return Principal{}, err
@@ -126,7 +133,8 @@ func (v *Verifier) Verify(ctx context.Context, token string) (Principal, error) 
 		return Principal{}, errIssuer
 	}
 	from := v.issuers[i]
-	if err := from.verify(ctx, unverified); err != nil {
+	set, err := from.verify(ctx, unverified)
+	if err != nil {
 		return Principal{}, err
 	}
 	principal, err := unverified.claims.check(from.audience, v.now())
@@ -136,5 +144,6 @@ func (v *Verifier) Verify(ctx context.Context, token string) (Principal, error) 
 	if principal.Roles, err = rolesIn(unverified.payload, from.rolesClaim); err != nil {
 		return Principal{}, err
 	}
+	v.accepted.add(token, acceptance{principal, from, set})
 	return principal, nil
 }

@@ -314,6 +314,7 @@ func TestKeysThatCanNotBeRefreshedEnd(t *testing.T) {
 	_, err = v.Verify(t.Context(), token)
 	require.NoError(t, err)
 	clock.add(2 * time.Minute)
+	require.False(t, auth.Remembers(v, token))
 	_, err = v.Verify(t.Context(), token)
 	require.Equal(t, errs.Unavailable, errs.Of(err).Kind)
 	require.Error(t, v.Health())
@@ -458,4 +459,15 @@ func TestUnknownKeysDoNotMakeEverybodyWait(t *testing.T) {
 		require.NoError(t, <-results)
 	}
 	require.Empty(t, asked)
+}
+
+// BenchmarkVerify has the same token verified again and again, as a client that works for an hour sends it.
+func BenchmarkVerify(b *testing.B) {
+	issuer := authtest.NewIssuer(b)
+	v := newVerifier(b, issuer.Options())
+	token := issuer.Token(nil)
+	for b.Loop() {
+		_, err := v.Verify(b.Context(), token)
+		require.NoError(b, err)
+	}
 }
