@@ -95,8 +95,8 @@ func (e AccessEvidence) VisitGetAccessProofResponse(w http.ResponseWriter) error
 type FeedAnswer struct {
 	Items     []event.Stored
 	Fields    []string // the members of each event; nil for all
-	ScannedTo int64 // the highest position that was examined
-	More      bool  // there are events beyond it already
+	ScannedTo int64    // the highest position that was examined
+	More      bool     // there are events beyond it already
 }
 
 // VisitReadFeedResponse writes the page.
