@@ -49,7 +49,7 @@ func (v *verdict) status() fileStatus {
 		return statusNotProven
 	case v.err != nil:
 		return statusUnreadable
-	case v.report.Form == evidence.FormExport:
+	case v.report.Form.IsExport():
 		return statusComplete
 	}
 	return statusProven

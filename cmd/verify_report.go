@@ -71,12 +71,18 @@ func tellComplete(b *strings.Builder, name string, r evidence.Report) {
 		"  A bundle proves it ('audittrail export --format bundle').\n",
 		name, console.Grouped(r.Entries), areNouns(r.Log, r.Entries))
 	if c := r.Checkpoint; c.Origin != "" {
-		fmt.Fprintf(b, "  It says that it was made by the checkpoint of %s over the first %s entries, and no event in it is later.\n"+
-			"  That checkpoint is genuine, signed by the key %s.\n", console.Visible(c.Origin), console.Grouped(c.Size), console.Visible(strings.Join(c.Keys, " and ")))
+		later := ", and no event in it is later"
+		if r.Form == evidence.FormCSV {
+			later = ""
+		}
+		fmt.Fprintf(b, "  It says that it was made by the checkpoint of %s over the first %s entries%s.\n"+
+			"  That checkpoint is genuine, signed by the key %s.\n", console.Visible(c.Origin), console.Grouped(c.Size), later, console.Visible(strings.Join(c.Keys, " and ")))
 	} else {
 		b.WriteString("  It names no checkpoint: nothing had been signed when it was made.\n")
 	}
-	tellRepeats(b, r)
+	if r.Form != evidence.FormCSV {
+		tellRepeats(b, r)
+	}
 }
 
 func tellRepeats(b *strings.Builder, r evidence.Report) {
@@ -90,7 +96,7 @@ func (filesText) end() error { return nil }
 // tellFaults names what does not hold.
 func tellFaults(b *strings.Builder, name string, v *verdict) {
 	r := v.report
-	if r.Form == evidence.FormExport && isOfTheFile(v.faults[0].Kind) {
+	if r.Form.IsExport() && isOfTheFile(v.faults[0].Kind) {
 		fmt.Fprintf(b, "%s: NOT COMPLETE, OR CHANGED\n", name)
 	} else {
 		fmt.Fprintf(b, "%s: NOT PROVEN\n", name)
@@ -108,12 +114,12 @@ func tellFaults(b *strings.Builder, name string, v *verdict) {
 		fmt.Fprintf(b, "  What follows can't be read, so there may be more: %s\n", console.Visible(v.err.Error()))
 	}
 	switch {
-	case r.Checkpoint.Origin != "" && r.Form != evidence.FormExport:
+	case r.Checkpoint.Origin != "" && !r.Form.IsExport():
 		tellCheckpoint(b, r)
 	case slices.ContainsFunc(v.faults, func(f *evidence.Fault) bool { return f.Kind == evidence.UnknownKey }):
 		b.WriteString("  Until that key is given, nothing that the file shows can be relied on. Get it from whoever runs the log,\n" +
 			"  and not together with the file.\n")
-	case r.Form != evidence.FormExport:
+	case !r.Form.IsExport():
 		b.WriteString("  No checkpoint in it could be verified, so nothing that the file shows can be relied on.\n")
 	}
 }

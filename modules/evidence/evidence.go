@@ -26,6 +26,7 @@ const (
 	FormBundle     Form = "bundle"     // an evidence bundle
 	FormTextProof  Form = "tlog-proof" // a textual proof (C2SP tlog-proof)
 	FormExport     Form = "export"     // NDJSON with a trailer, which shows completeness, and proves nothing
+	FormCSV        Form = "csv"        // CSV with a trailer, which shows completeness; its cells are not looked at
 	FormCheckpoint Form = "checkpoint" // a signed checkpoint alone, without any entry
 )
 
@@ -37,9 +38,12 @@ type Report struct {
 	Entries    int64         // read
 	Proven     int64         // of them; of an export none ever is
 	// Distinct says that no entry stands in the evidence twice. It is false too where a bundle is so
-	// large and so scattered that looking for repeats was given up.
+	// large and so scattered that looking for repeats was given up, and of CSV.
 	Distinct bool
 }
+
+// IsExport says whether the form shows completeness, and proves nothing.
+func (f Form) IsExport() bool { return f == FormExport || f == FormCSV }
 
 // Entry is an entry that was looked at.
 type Entry struct {
@@ -89,6 +93,11 @@ func verify(r io.Reader, again func() (io.Reader, error), keys ledger.Keys, each
 	}
 	if isExport(b) {
 		v := exportVerifier{lines: newExportReader(m, b), keys: keys, each: each}
+		return v.run()
+	}
+	if isCSV(b) {
+		v := exportVerifier{lines: newExportReader(m, b), keys: keys, each: each}
+		v.lines.csv, v.lines.head = true, true
 		return v.run()
 	}
 	v := bundleVerifier{bundle: newBundleReader(m, b), keys: keys, each: each}

@@ -28,7 +28,7 @@ func (h *history) export(indexes ...int) string {
 func (h *history) exportBy(signed string, indexes ...int) string {
 	h.t.Helper()
 	var out bytes.Buffer
-	w := evidence.NewExportWriter(&out, signed)
+	w := evidence.NewExportWriter(&out, signed, nil)
 	for _, i := range indexes {
 		if err := w.Events(h.events[i : i+1]); err != nil {
 			h.t.Fatal(err)
@@ -196,7 +196,7 @@ func TestALargeExportTakesLittleMemory(t *testing.T) {
 	s.Payload = fmt.Appendf(nil, "%q", strings.Repeat("x", size))
 	r, w := io.Pipe()
 	go func() {
-		x := evidence.NewExportWriter(w, "")
+		x := evidence.NewExportWriter(w, "", nil)
 		for i := range int64(events) {
 			s.Position = i
 			if x.Events([]event.Stored{s}) != nil {
@@ -237,14 +237,14 @@ func (endlessReader) Read(b []byte) (int, error) {
 }
 
 func TestExportWriterTellsItsWritersErrors(t *testing.T) {
-	x := evidence.NewExportWriter(brokenWriter{}, "")
+	x := evidence.NewExportWriter(brokenWriter{}, "", nil)
 	if err := x.Events(ledgertest.StoredEvents(t, 1)); !errors.Is(err, errBroken) {
 		t.Error(err)
 	}
 	if err := x.Close(); !errors.Is(err, errBroken) {
 		t.Error(err)
 	}
-	if err := evidence.NewExportWriter(io.Discard, "\xff").Close(); err == nil {
+	if err := evidence.NewExportWriter(io.Discard, "\xff", nil).Close(); err == nil {
 		t.Error("wrote a trailer that is no JSON")
 	}
 }

@@ -15,11 +15,11 @@ import (
 	"audittrail/modules/event"
 )
 
-// Trailer is the last line of an export: what tells a whole export from a cut or damaged one. Nobody
+// Trailer is the last line of an export, or the last row: what tells a whole export from a cut or damaged one. Nobody
 // signs it, so it proves nothing about the events; a bundle does.
 type Trailer struct {
-	Count      int64             // lines before the trailer: events
-	Sum        [sha256.Size]byte // SHA-256 of all bytes before the trailer's line
+	Count      int64             // events before the trailer
+	Sum        [sha256.Size]byte // SHA-256 of all bytes before the trailer's line or row
 	Checkpoint string            // the signed note that the export was made by; "" where none was signed yet
 }
 
@@ -33,7 +33,7 @@ var (
 	errTrailerNoJSON = errors.New("is not JSON")
 )
 
-// Append appends the trailer's line, with its line feed.
+// Append appends the trailer's line of NDJSON, with its line feed.
 func (t Trailer) Append(dst []byte) ([]byte, error) {
 	dst = append(dst, trailerPrefix+`true,"count":`...)
 	dst = strconv.AppendInt(dst, t.Count, 10)
@@ -75,32 +75,38 @@ func ParseTrailer(line []byte) (Trailer, error) {
 	return t, nil
 }
 
-// ExportWriter writes an export: events as the API lists them, one a line, and the trailer. It keeps one
-// event at a time. Without Close, also after an error, there is no trailer, so nobody takes it for whole.
+// ExportWriter writes an export: events, one a line or a row, and the trailer. It keeps one event at a time.
+// Without Close, also after an error, there is no trailer, so nobody takes it for whole.
 type ExportWriter struct {
-	Fields []string // the members of each event that are written; nil for all
-
-	w      io.Writer
-	signed string
-	sum    hash.Hash
-	count  int64
-	space  []byte // of what is written next
+	w       io.Writer
+	signed  string
+	event   func(dst []byte, s *event.Stored) []byte    // appends an event
+	trailer func(t Trailer, dst []byte) ([]byte, error) // appends the trailer
+	sum     hash.Hash
+	count   int64
+	space   []byte // of what is written next
 }
 
-// NewExportWriter begins an export. signed is the signed checkpoint whose size all events' positions MUST
-// be below, or empty where none was signed yet.
-func NewExportWriter(w io.Writer, signed string) *ExportWriter {
-	return &ExportWriter{w: w, signed: signed, sum: sha256.New()}
+// NewExportWriter begins an export as NDJSON: events as the API lists them, with the members that fields names, or
+// all where it is nil. signed is the signed checkpoint whose size all events' positions MUST be below, or empty
+// where none was signed yet.
+func NewExportWriter(w io.Writer, signed string, fields []string) *ExportWriter {
+	return newExportWriter(w, signed, func(dst []byte, s *event.Stored) []byte {
+		if fields == nil {
+			return append(s.AppendJSON(dst), '\n')
+		}
+		return append(s.AppendSelected(dst, fields), '\n')
+	}, Trailer.Append)
+}
+
+func newExportWriter(w io.Writer, signed string, event func([]byte, *event.Stored) []byte, trailer func(Trailer, []byte) ([]byte, error)) *ExportWriter {
+	return &ExportWriter{w: w, signed: signed, event: event, trailer: trailer, sum: sha256.New()}
 }
 
 // Events writes events, in their order.
 func (x *ExportWriter) Events(events []event.Stored) error {
 	for i := range events {
-		if x.Fields == nil {
-			x.space = append(events[i].AppendJSON(x.space[:0]), '\n')
-		} else {
-			x.space = append(events[i].AppendSelected(x.space[:0], x.Fields), '\n')
-		}
+		x.space = x.event(x.space[:0], &events[i])
 		x.sum.Write(x.space) // a hash never fails
 		x.count++
 		if err := x.flush(); err != nil {
@@ -115,7 +121,7 @@ func (x *ExportWriter) Events(events []event.Stored) error {
 func (x *ExportWriter) Close() (err error) {
 	t := Trailer{Count: x.count, Checkpoint: x.signed}
 	x.sum.Sum(t.Sum[:0])
-	if x.space, err = t.Append(x.space[:0]); err != nil {
+	if x.space, err = x.trailer(t, x.space[:0]); err != nil {
 		return err
 	}
 	return x.flush()

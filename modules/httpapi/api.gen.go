@@ -333,6 +333,7 @@ func (e ListEventsParamsCount) Valid() bool {
 // Defines values for ExportEventsParamsFormat.
 const (
 	Bundle ExportEventsParamsFormat = "bundle"
+	Csv    ExportEventsParamsFormat = "csv"
 	Ndjson ExportEventsParamsFormat = "ndjson"
 )
 
@@ -340,6 +341,8 @@ const (
 func (e ExportEventsParamsFormat) Valid() bool {
 	switch e {
 	case Bundle:
+		return true
+	case Csv:
 		return true
 	case Ndjson:
 		return true
@@ -682,7 +685,7 @@ type Evidence struct {
 // EvidenceFormat defines model for Evidence.Format.
 type EvidenceFormat string
 
-// ExportTrailer The last line of an NDJSON export (docs/EVIDENCE.md). An answer without it is not whole.
+// ExportTrailer The last line of an NDJSON export, and the text of a CSV's last cell (docs/EVIDENCE.md). An answer without it is not whole.
 type ExportTrailer struct {
 	// Checkpoint The signed checkpoint, a C2SP signed note; empty where none was signed yet.
 	Checkpoint string                `json:"checkpoint"`
@@ -691,7 +694,7 @@ type ExportTrailer struct {
 	// Count How many events there are.
 	Count int64 `json:"count"`
 
-	// Sha256 SHA-256 of all bytes before this line, in hexadecimal.
+	// Sha256 SHA-256 of all bytes before this line or row, in hexadecimal.
 	Sha256 string `json:"sha256"`
 }
 
@@ -1181,6 +1184,10 @@ type ExportEventsParams struct {
 	// Fields The events' members to answer, with commas between their names; all of them where it is left out. A list
 	// without `payload` is far smaller.
 	Fields *Fields `form:"fields,omitempty" json:"fields,omitempty"`
+
+	// Columns The columns of `format=csv`, with commas between them, 50 at most: members of an event, or paths into
+	// them with dots between the names. All members but `salt` where it is left out.
+	Columns *string `form:"columns,omitempty" json:"columns,omitempty"`
 
 	// Order By time, `asc` is oldest first.
 	Order *ExportEventsParamsOrder `form:"order,omitempty" json:"order,omitempty"`
@@ -2080,6 +2087,13 @@ func (w *ServerInterfaceWrapper) ExportEvents(ctx echo.Context) error {
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "fields", ctx.QueryParams(), &params.Fields, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
 	if err != nil {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter fields: %s", err))
+	}
+
+	// ------------- Optional query parameter "columns" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "columns", ctx.QueryParams(), &params.Columns, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter columns: %s", err))
 	}
 
 	// ------------- Optional query parameter "order" -------------
@@ -4033,6 +4047,33 @@ func (response ExportEvents200ApplicationxNdjsonResponse) VisitExportEventsRespo
 			return err
 		}
 	}
+}
+
+type ExportEvents200TextcsvResponse struct {
+	Body          io.Reader
+	Headers       ExportEvents200ResponseHeaders
+	ContentLength int64
+}
+
+func (response ExportEvents200TextcsvResponse) VisitExportEventsResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/csv")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	if response.Headers.ContentDisposition != nil {
+		w.Header().Set("Content-Disposition", fmt.Sprint(*response.Headers.ContentDisposition))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
 }
 
 type ExportEvents400ApplicationProblemPlusJSONResponse struct {

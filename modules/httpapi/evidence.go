@@ -16,6 +16,7 @@ const plainType = "text/plain; charset=utf-8"
 const (
 	JSONType   = jsonType
 	NDJSONType = "application/x-ndjson"
+	CSVType    = "text/csv; charset=utf-8; header=present"
 )
 
 // cacheFor says how long an answer may be kept: by everybody where no token was wanted, and by the caller
@@ -116,7 +117,7 @@ func immutableHead(w http.ResponseWriter, etag string) {
 // something to send, with [Export.Start].
 type Export struct {
 	File  string // what a browser calls it
-	Type  string // its media type: JSONType or NDJSONType
+	Type  string // its media type: JSONType, NDJSONType or CSVType
 	Write func(start func() (ExportStream, error)) error
 }
 

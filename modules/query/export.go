@@ -28,36 +28,28 @@ func (h *Handlers) ExportEvents(ctx context.Context, r httpapi.ExportEventsReque
 	if err != nil {
 		return nil, err
 	}
-	fields, err := fieldsOf(p.Fields)
+	form, err := h.exportForm(p)
 	if err != nil {
 		return nil, err
 	}
 	order := orderOf(p.Order, store.Ascending)
-	answer, begin := httpapi.Export{File: "events.evidence.json", Type: httpapi.JSONType}, h.beginBundle
-	switch {
-	case p.Format == httpapi.Ndjson:
-		answer = httpapi.Export{File: "events.ndjson", Type: httpapi.NDJSONType}
-		begin = func(ctx context.Context) (int64, openExport, error) { return h.beginNDJSON(ctx, fields) }
-	case fields != nil:
-		return nil, invalid("fields", "can't be chosen for a bundle: its proofs are of whole events")
-	default:
+	if p.Format == httpapi.Bundle {
 		if ctx, err = access.Require(ctx, access.ProofsRead); err != nil {
 			return nil, err
 		}
 	}
-	answer.Write = func(start func() (httpapi.ExportStream, error)) error {
+	return httpapi.Export{File: form.file, Type: form.kind, Write: func(start func() (httpapi.ExportStream, error)) error {
 		giveBack, err := h.exports.take(httpserver.ExchangeOf(ctx).Principal)
 		if err != nil {
 			return err
 		}
 		defer giveBack()
-		size, open, err := begin(ctx)
+		size, open, err := form.begin(ctx)
 		if err != nil {
 			return err
 		}
 		return streamExport(ctx, h.reader.Export(ctx, filter, order, size), start, open)
-	}
-	return answer, nil
+	}}, nil
 }
 
 // exportWriter writes one form of export.

@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 // learnForms tells the checker of answers the forms that it does not know, and a check of base64 that takes
 // long texts: its own is a regular expression.
 func learnForms() {
-	for _, kind := range []string{httpapi.NDJSONType, httpapi.MermaidType, httpapi.GraphvizType} {
+	for _, kind := range []string{httpapi.NDJSONType, "text/csv", httpapi.MermaidType, httpapi.GraphvizType} {
 		openapi3filter.RegisterBodyDecoder(kind, openapi3filter.FileBodyDecoder) // text, as far as it is checked
 	}
 	openapi3.DefineStringFormatValidator("byte", openapi3.NewCallbackValidator(func(text string) error {
