@@ -779,7 +779,7 @@ type Problem struct {
 	// | `token_expired` | 401 | the token was valid once |
 	// | `not_found` | 404 | there is no such path, or no such thing |
 	// | `method_not_allowed` | 405 | the path does not know this method; `Allow` says which it knows |
-	// | `position_beyond_end` | 409 | the feed was asked to go on beyond its end; the log was set back |
+	// | `position_beyond_end` | 409 | the feed or an export was asked to go on beyond the log's end; the log was set back |
 	// | `request_too_large` | 413 | the request has a body, or a larger one, than the path takes |
 	// | `query_too_expensive` | 422 | the search took longer than the server grants; narrow it |
 	// | `state_rule_failed` | 422 | a rule of `state.rules` can't be applied to an event; `errors` names it |
@@ -818,7 +818,7 @@ type Problem struct {
 // | `token_expired` | 401 | the token was valid once |
 // | `not_found` | 404 | there is no such path, or no such thing |
 // | `method_not_allowed` | 405 | the path does not know this method; `Allow` says which it knows |
-// | `position_beyond_end` | 409 | the feed was asked to go on beyond its end; the log was set back |
+// | `position_beyond_end` | 409 | the feed or an export was asked to go on beyond the log's end; the log was set back |
 // | `request_too_large` | 413 | the request has a body, or a larger one, than the path takes |
 // | `query_too_expensive` | 422 | the search took longer than the server grants; narrow it |
 // | `state_rule_failed` | 422 | a rule of `state.rules` can't be applied to an event; `errors` names it |
@@ -1188,6 +1188,13 @@ type ExportEventsParams struct {
 	// Columns The columns of `format=csv`, with commas between them, 50 at most: members of an event, or paths into
 	// them with dots between the names. All members but `salt` where it is left out.
 	Columns *string `form:"columns,omitempty" json:"columns,omitempty"`
+
+	// After Go on with an export that was cut: the id of the last event that has arrived whole. `size` must be given
+	// too, and all else be as it was. Not for a bundle.
+	After *string `form:"after,omitempty" json:"after,omitempty"`
+
+	// Size Of the export that `after` goes on with, its header `Audittrail-Size`.
+	Size *int64 `form:"size,omitempty" json:"size,omitempty"`
 
 	// Order By time, `asc` is oldest first.
 	Order *ExportEventsParamsOrder `form:"order,omitempty" json:"order,omitempty"`
@@ -2094,6 +2101,20 @@ func (w *ServerInterfaceWrapper) ExportEvents(ctx echo.Context) error {
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "columns", ctx.QueryParams(), &params.Columns, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
 	if err != nil {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter columns: %s", err))
+	}
+
+	// ------------- Optional query parameter "after" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "after", ctx.QueryParams(), &params.After, runtime.BindQueryParameterOptions{Type: "string", Format: "uuid"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter after: %s", err))
+	}
+
+	// ------------- Optional query parameter "size" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "size", ctx.QueryParams(), &params.Size, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter size: %s", err))
 	}
 
 	// ------------- Optional query parameter "order" -------------
@@ -3972,6 +3993,7 @@ type ExportEventsResponseObject interface {
 }
 
 type ExportEvents200ResponseHeaders struct {
+	AudittrailSize     *int64
 	ContentDisposition *string
 	XCorrelationId     *string
 }
@@ -3988,6 +4010,9 @@ func (response ExportEvents200JSONResponse) VisitExportEventsResponse(w http.Res
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.AudittrailSize != nil {
+		w.Header().Set("Audittrail-Size", fmt.Sprint(*response.Headers.AudittrailSize))
+	}
 	if response.Headers.ContentDisposition != nil {
 		w.Header().Set("Content-Disposition", fmt.Sprint(*response.Headers.ContentDisposition))
 	}
@@ -4010,6 +4035,9 @@ func (response ExportEvents200ApplicationxNdjsonResponse) VisitExportEventsRespo
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	if response.ContentLength != 0 {
 		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	if response.Headers.AudittrailSize != nil {
+		w.Header().Set("Audittrail-Size", fmt.Sprint(*response.Headers.AudittrailSize))
 	}
 	if response.Headers.ContentDisposition != nil {
 		w.Header().Set("Content-Disposition", fmt.Sprint(*response.Headers.ContentDisposition))
@@ -4060,6 +4088,9 @@ func (response ExportEvents200TextcsvResponse) VisitExportEventsResponse(w http.
 	w.Header().Set("Content-Type", "text/csv")
 	if response.ContentLength != 0 {
 		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	if response.Headers.AudittrailSize != nil {
+		w.Header().Set("Audittrail-Size", fmt.Sprint(*response.Headers.AudittrailSize))
 	}
 	if response.Headers.ContentDisposition != nil {
 		w.Header().Set("Content-Disposition", fmt.Sprint(*response.Headers.ContentDisposition))
@@ -4132,6 +4163,25 @@ func (response ExportEvents403ApplicationProblemPlusJSONResponse) VisitExportEve
 		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
 	}
 	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExportEvents409ApplicationProblemPlusJSONResponse struct {
+	BeyondEndApplicationProblemPlusJSONResponse
+}
+
+func (response ExportEvents409ApplicationProblemPlusJSONResponse) VisitExportEventsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(409)
 	_, err := buf.WriteTo(w)
 	return err
 }

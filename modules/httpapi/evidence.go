@@ -3,6 +3,7 @@ package httpapi
 import (
 	"io"
 	"net/http"
+	"strconv"
 
 	"github.com/labstack/echo/v4"
 
@@ -14,10 +15,14 @@ const plainType = "text/plain; charset=utf-8"
 
 // The media types of exports.
 const (
-	JSONType   = jsonType
-	NDJSONType = "application/x-ndjson"
-	CSVType    = "text/csv; charset=utf-8; header=present"
+	JSONType    = jsonType
+	NDJSONType  = "application/x-ndjson"
+	CSVType     = "text/csv; charset=utf-8; header=present"
+	CSVPartType = "text/csv; charset=utf-8; header=absent" // of a part that goes on
 )
+
+// sizeHeader says up to which size of the log an export goes. Whoever goes on with one that was cut names it.
+const sizeHeader = "Audittrail-Size"
 
 // cacheFor says how long an answer may be kept: by everybody where no token was wanted, and by the caller
 // alone where one was.
@@ -116,9 +121,9 @@ func immutableHead(w http.ResponseWriter, etag string) {
 // Export is an answer that is written while it is read. Write begins the stream itself, when it has
 // something to send, with [Export.Start].
 type Export struct {
-	File  string // what a browser calls it
-	Type  string // its media type: JSONType, NDJSONType or CSVType
-	Write func(start func() (ExportStream, error)) error
+	File  string                                                   // what a browser calls it
+	Type  string                                                   // its media type
+	Write func(start func(size int64) (ExportStream, error)) error // of a log of this size
 }
 
 // ExportStream is what an export is written to.
@@ -129,9 +134,10 @@ type ExportStream interface {
 
 // VisitExportEventsResponse streams the export.
 func (e Export) VisitExportEventsResponse(w http.ResponseWriter) error {
-	return e.Write(func() (ExportStream, error) {
+	return e.Write(func(size int64) (ExportStream, error) {
 		h := w.Header()
 		h.Set(contentType, e.Type)
+		h.Set(sizeHeader, strconv.FormatInt(size, 10))
 		h.Set(echo.HeaderContentDisposition, `attachment; filename="`+e.File+`"`)
 		cacheFor(w, "no-store")
 		return httpserver.StartStream(w, http.StatusOK)

@@ -3,6 +3,7 @@ package query
 import (
 	"bufio"
 	"context"
+	"errors"
 	"io"
 	"iter"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"audittrail/modules/event"
 	"audittrail/modules/httpapi"
 	"audittrail/modules/store"
+	"audittrail/platform/errs"
 	"audittrail/platform/httpserver"
 )
 
@@ -38,7 +40,7 @@ func (h *Handlers) ExportEvents(ctx context.Context, r httpapi.ExportEventsReque
 			return nil, err
 		}
 	}
-	return httpapi.Export{File: form.file, Type: form.kind, Write: func(start func() (httpapi.ExportStream, error)) error {
+	return httpapi.Export{File: form.file, Type: form.kind, Write: func(start func(size int64) (httpapi.ExportStream, error)) error {
 		giveBack, err := h.exports.take(httpserver.ExchangeOf(ctx).Principal)
 		if err != nil {
 			return err
@@ -48,8 +50,30 @@ func (h *Handlers) ExportEvents(ctx context.Context, r httpapi.ExportEventsReque
 		if err != nil {
 			return err
 		}
-		return streamExport(ctx, h.reader.Export(ctx, filter, order, size), start, open)
+		cursor, err := h.cursorBehind(ctx, p.After, filter, order)
+		if err != nil {
+			return err
+		}
+		begin := func() (httpapi.ExportStream, error) { return start(size) }
+		return streamExport(ctx, h.reader.Export(ctx, filter, order, cursor, size), begin, open)
 	}}, nil
+}
+
+// cursorBehind answers where an export goes on: behind an event, or at its beginning where none is given.
+func (h *Handlers) cursorBehind(ctx context.Context, after *string, f store.Filter, order store.Order) (string, error) {
+	if after == nil {
+		return "", nil
+	}
+	id, err := event.ParseID(*after)
+	if err != nil {
+		return "", invalid("after", "must be an event's id").Because(err)
+	}
+	cursor, err := h.reader.CursorBehind(ctx, id, f, order)
+	var refused *errs.Error
+	if errors.As(err, &refused) && refused.Kind == errs.NotFound {
+		return "", invalid("after", "is the id of no event: send the last one of the export that was cut")
+	}
+	return cursor, err
 }
 
 // exportWriter writes one form of export.

@@ -8,6 +8,8 @@ import (
 	"audittrail/modules/evidence"
 	"audittrail/modules/httpapi"
 	"audittrail/modules/ledger"
+	"audittrail/modules/store"
+	"audittrail/platform/errs"
 )
 
 // exportForm is a form of export.
@@ -35,18 +37,28 @@ func (h *Handlers) exportForm(p httpapi.ExportEventsParams) (exportForm, error) 
 		return exportForm{}, invalid("fields", "are not csv's, which has columns")
 	case fields != nil && p.Format == httpapi.Bundle:
 		return exportForm{}, invalid("fields", "can't be chosen for a bundle: its proofs are of whole events")
+	case p.After != nil && p.Size == nil:
+		return exportForm{}, invalid("size", "must be given with after: the Audittrail-Size of the export that goes on")
+	case p.After == nil && p.Size != nil:
+		return exportForm{}, invalid("after", "must be given with size: the id of the last event that has arrived")
+	case p.After != nil && p.Format == httpapi.Bundle:
+		return exportForm{}, invalid("after", "can't be given for a bundle, which is one document: ask for it again")
 	}
 	switch p.Format {
 	case httpapi.Ndjson:
-		return exportForm{"events.ndjson", httpapi.NDJSONType, h.beginLines(func(w io.Writer, signed string) (*evidence.ExportWriter, error) {
+		return exportForm{"events.ndjson", httpapi.NDJSONType, h.beginLines(p.Size, func(w io.Writer, signed string) (*evidence.ExportWriter, error) {
 			return evidence.NewExportWriter(w, signed, fields), nil
 		})}, nil
 	case httpapi.Csv:
 		if columns == nil {
 			columns = evidence.DefaultColumns()
 		}
-		return exportForm{"events.csv", httpapi.CSVType, h.beginLines(func(w io.Writer, signed string) (*evidence.ExportWriter, error) {
-			return evidence.NewCSVWriter(w, signed, columns, true)
+		isPart, kind := p.After != nil, httpapi.CSVType
+		if isPart {
+			kind = httpapi.CSVPartType
+		}
+		return exportForm{"events.csv", kind, h.beginLines(p.Size, func(w io.Writer, signed string) (*evidence.ExportWriter, error) {
+			return evidence.NewCSVWriter(w, signed, columns, !isPart)
 		})}, nil
 	default:
 		return exportForm{"events.evidence.json", httpapi.JSONType, h.beginBundle}, nil
@@ -83,16 +95,14 @@ func (b bundleExport) page(ctx context.Context, events []event.Stored) error {
 
 func (b bundleExport) end() error { return b.bundle.Close() }
 
-// beginLines begins an export without proofs: of the same events as a bundle has or, where nothing was signed yet,
-// of all that are stored now. Who runs no notary has exports too.
-func (h *Handlers) beginLines(writer func(w io.Writer, signed string) (*evidence.ExportWriter, error)) func(context.Context) (int64, openExport, error) {
+// beginLines begins an export without proofs, of the events below a size; nil for a new export.
+func (h *Handlers) beginLines(size *int64, writer func(w io.Writer, signed string) (*evidence.ExportWriter, error)) func(context.Context) (int64, openExport, error) {
 	return func(ctx context.Context) (int64, openExport, error) {
-		checkpoint, err := h.reader.Ledger(ledger.Events).Checkpoint(ctx)
-		if notYetSigned(err) {
-			var head int64
-			head, err = h.reader.Head(ctx)
-			checkpoint.Size = head + 1
+		begin := h.newSnapshot
+		if size != nil {
+			begin = func(ctx context.Context) (store.Checkpoint, error) { return h.oldSnapshot(ctx, *size) }
 		}
+		checkpoint, err := begin(ctx)
 		if err != nil {
 			return 0, nil, err
 		}
@@ -101,6 +111,31 @@ func (h *Handlers) beginLines(writer func(w io.Writer, signed string) (*evidence
 			return linesExport{lines}, err
 		}, nil
 	}
+}
+
+// newSnapshot answers the latest checkpoint or, where nothing was signed yet, the size of all that is stored now
+// alone. Who runs no notary has exports too.
+func (h *Handlers) newSnapshot(ctx context.Context) (store.Checkpoint, error) {
+	checkpoint, err := h.reader.Ledger(ledger.Events).Checkpoint(ctx)
+	if !notYetSigned(err) {
+		return checkpoint, err
+	}
+	head, err := h.reader.Head(ctx)
+	return store.Checkpoint{Size: head + 1}, err
+}
+
+// oldSnapshot answers the checkpoint of a size or, where none was signed of it, that size alone.
+func (h *Handlers) oldSnapshot(ctx context.Context, size int64) (store.Checkpoint, error) {
+	checkpoint, ok, err := h.reader.Ledger(ledger.Events).CheckpointOf(ctx, size)
+	if ok || err != nil {
+		return checkpoint, err
+	}
+	head, err := h.reader.Head(ctx)
+	if err == nil && size > head+1 {
+		err = errs.New(errs.Conflict, "position_beyond_end",
+			"is beyond the log, which holds %d events: the log is older than what you have seen", head+1).InField("size")
+	}
+	return store.Checkpoint{Size: size}, err
 }
 
 // linesExport writes events, or parts of them, and the trailer.

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"runtime"
 	"runtime/debug"
 	"strings"
@@ -172,6 +173,69 @@ func TestExportAsCSV(t *testing.T) {
 	} {
 		a.get(t, "/v1/events/export?"+query).refused(t, http.StatusBadRequest, "invalid_parameter", field)
 	}
+}
+
+// Wherever an export was cut, the part that goes on has the same lines as the export would have had, whatever was
+// stored and signed meanwhile, and a trailer of its own.
+func TestAnExportGoesOn(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	moment := regexp.MustCompile(`"timestamp":"[^"]*"`)
+	for i := range 5 {
+		together := moment.ReplaceAllString(order(100+i, "Order", "o-2"), `"timestamp":"2026-03-01T10:00:00Z"`)
+		a.append(t, order(50-10*i, "Order", "o-1"), together)
+	}
+	a.append(t, order(5, "Order", "o-3"))
+	unsigned := a.get(t, "/v1/events/export?format=ndjson")
+	signed := a.sign(t)
+	wholes := map[string]answer{}
+	paths := []string{
+		"format=ndjson", "format=ndjson&order=desc", "format=ndjson&aggregateId=o-2&fields=eventId,payload", "format=csv",
+		"format=csv&columns=eventId,payload.n&order=desc",
+	}
+	for _, path := range paths {
+		wholes[path] = a.get(t, "/v1/events/export?"+path)
+		require.Equal(t, fmt.Sprint(signed.Size), wholes[path].header.Get("Audittrail-Size"))
+	}
+	a.append(t, order(6, "Order", "o-2"), order(200, "Order", "o-2"))
+	a.sign(t)
+	for _, path := range paths {
+		end, kind := "\n", "application/x-ndjson"
+		if strings.HasPrefix(path, "format=csv") {
+			end, kind = "\r\n", "text/csv; charset=utf-8; header=absent"
+		}
+		lines := strings.SplitAfter(string(wholes[path].body), end)
+		lines = lines[:len(lines)-2] // the trailer, and nothing behind it
+		if end == "\r\n" {
+			lines = lines[1:]
+		}
+		require.NotEmpty(t, lines)
+		for i, line := range lines {
+			last := regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}`).FindString(line)
+			part := a.get(t, fmt.Sprintf("/v1/events/export?%s&after=%s&size=%d", path, last, signed.Size)) // held against the specification
+			require.Equal(t, http.StatusOK, part.status, string(part.body))
+			require.Equal(t, kind, part.header.Get("Content-Type"))
+			require.Equal(t, fmt.Sprint(signed.Size), part.header.Get("Audittrail-Size"))
+			rest, trailer := strings.Join(lines[i+1:], ""), string(part.body)
+			require.True(t, strings.HasPrefix(trailer, rest), "%s behind %d: %s", path, i, part.body)
+			trailer = strings.ReplaceAll(strings.TrimPrefix(trailer, rest), `""`, `"`)
+			require.Contains(t, trailer, fmt.Sprintf(`{"complete":true,"count":%d,"sha256":"%s","checkpoint":"audit.test`, len(lines)-i-1, sumOf(rest)))
+			require.Contains(t, trailer, fmt.Sprintf(`events\n%d\n`, signed.Size), "the checkpoint of then")
+		}
+	}
+
+	require.Equal(t, fmt.Sprint(signed.Size), unsigned.header.Get("Audittrail-Size"), "all that was stored")
+	export := "/v1/events/export?format=ndjson"
+	got := a.get(t, export+"&after="+id(5)+"&size=3")
+	require.Contains(t, string(got.body), `"checkpoint":""`, "none was signed of that size")
+	for query, field := range map[string]string{
+		"&after=" + id(5): "size", "&size=3": "after", "&after=x&size=3": "after", "&after=" + id(5) + "&size=0": "size", "&after=" + id(999) + "&size=3": "after",
+	} {
+		a.get(t, export+query).refused(t, http.StatusBadRequest, "invalid_parameter", field)
+	}
+	a.get(t, "/v1/events/export?format=bundle&after="+id(5)+"&size=3").refused(t, http.StatusBadRequest, "invalid_parameter", "after")
+	p := a.get(t, export+"&after="+id(5)+"&size=1000").refused(t, http.StatusConflict, "position_beyond_end", "size")
+	require.Contains(t, p.Detail, fmt.Sprintf("holds %d events", signed.Size+2))
 }
 
 func sumOf(text string) string {

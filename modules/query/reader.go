@@ -29,7 +29,8 @@ type eventReader interface {
 	Estimate(ctx context.Context, f store.Filter) (int64, error)
 	Feed(ctx context.Context, f store.Filter, after int64, limit int) (store.FeedPage, error)
 	FeedPart(ctx context.Context, f store.Filter, after int64) (store.FeedPage, error)
-	Export(ctx context.Context, f store.Filter, order store.Order, size int64) iter.Seq2[[]event.Stored, error]
+	CursorBehind(ctx context.Context, id event.ID, f store.Filter, order store.Order) (string, error)
+	Export(ctx context.Context, f store.Filter, order store.Order, cursor string, size int64) iter.Seq2[[]event.Stored, error]
 }
 
 type stateReader interface {

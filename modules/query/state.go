@@ -212,7 +212,7 @@ func (f *folding) read(ctx context.Context) error {
 		}
 		f.until = head
 	}
-	for page, err := range f.reader.Export(ctx, f.filter, store.Ascending, f.until+1) {
+	for page, err := range f.reader.Export(ctx, f.filter, store.Ascending, "", f.until+1) {
 		if err != nil {
 			return err
 		}

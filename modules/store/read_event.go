@@ -15,10 +15,24 @@ import (
 // By event_keys' primary key.
 const keySQL = `SELECT batch, timestamp FROM event_keys WHERE event_id = $1`
 
-// Event answers the event of this id. There are two statements, since a join would probe all partitions.
+// Event answers the event of this id.
 func (r *Reader) Event(ctx context.Context, id event.ID) (event.Stored, error) {
-	var found event.Stored
-	err := r.read(ctx, "read event", func(ctx context.Context, conn *pgx.Conn) error {
+	found, err := r.row(ctx, id)
+	return found.stored, err
+}
+
+// CursorBehind answers the cursor with which a list begins behind an event, whether that fits the filter or not.
+func (r *Reader) CursorBehind(ctx context.Context, id event.ID, f Filter, order Order) (string, error) {
+	found, err := r.row(ctx, id)
+	if err != nil {
+		return "", err
+	}
+	return cursor(key{found.stored.Timestamp, found.id}, order, f.fingerprint()), nil
+}
+
+// row answers the row of this id. There are two statements, since a join would probe all partitions.
+func (r *Reader) row(ctx context.Context, id event.ID) (found row, err error) {
+	err = r.read(ctx, "read event", func(ctx context.Context, conn *pgx.Conn) error {
 		var (
 			batch int64
 			at    time.Time
@@ -37,7 +51,7 @@ func (r *Reader) Event(ctx context.Context, id event.ID) (event.Stored, error) {
 		if len(page.rows) == 0 { // archived: its key stays for ever
 			return errNoEvent
 		}
-		found = page.rows[0].stored
+		found = page.rows[0]
 		return nil
 	})
 	return found, err

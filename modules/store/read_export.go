@@ -21,9 +21,11 @@ const (
 // committed before it began appear exactly once; so where size is of a checkpoint that was read before,
 // the export is the log as the checkpoint has it. There is no transaction around the pages: a reader that
 // takes them slowly holds no snapshot and no connection meanwhile. A page may be empty. An error ends it.
-func (r *Reader) Export(ctx context.Context, f Filter, order Order, size int64) iter.Seq2[[]event.Stored, error] {
+//
+// It begins at the cursor, where there is one, and so goes on where another export of this size ended.
+func (r *Reader) Export(ctx context.Context, f Filter, order Order, cursor string, size int64) iter.Seq2[[]event.Stored, error] {
 	return func(yield func([]event.Stored, error) bool) {
-		p := Page{Order: order, Limit: exportFirst, bytes: exportBytes}
+		p := Page{Order: order, Cursor: cursor, Limit: exportFirst, bytes: exportBytes}
 		for {
 			page, err := r.Events(ctx, f, p)
 			if err != nil {

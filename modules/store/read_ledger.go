@@ -51,6 +51,18 @@ func (l *LedgerReader) Checkpoint(ctx context.Context) (c Checkpoint, err error)
 	return c, err
 }
 
+// CheckpointOf is the one of exactly this size; ok is false where none was signed.
+func (l *LedgerReader) CheckpointOf(ctx context.Context, size int64) (c Checkpoint, ok bool, err error) {
+	err = l.with(ctx, "read checkpoint", func(ctx context.Context, rows *Ledger) (err error) {
+		c, ok, err = rows.CheckpointUpTo(ctx, size)
+		return err
+	})
+	if err != nil || !ok || c.Size != size {
+		return Checkpoint{}, false, err
+	}
+	return c, true, nil
+}
+
 // NotYetSigned says that no checkpoint covers what was asked for.
 func NotYetSigned() *errs.Error {
 	return errs.New(errs.Unavailable, "not_yet_signed",
