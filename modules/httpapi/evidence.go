@@ -119,11 +119,12 @@ func immutableHead(w http.ResponseWriter, etag string) {
 }
 
 // Export is an answer that is written while it is read. Write begins the stream itself, when it has
-// something to send, with [Export.Start].
+// something to send.
 type Export struct {
-	File  string                                                   // what a browser calls it
-	Type  string                                                   // its media type
-	Write func(start func(size int64) (ExportStream, error)) error // of a log of this size
+	File   string                                                   // what a browser calls it
+	Type   string                                                   // its media type
+	IsGzip bool                                                     // what is written to the stream is compressed
+	Write  func(start func(size int64) (ExportStream, error)) error // of a log of this size
 }
 
 // ExportStream is what an export is written to.
@@ -139,6 +140,10 @@ func (e Export) VisitExportEventsResponse(w http.ResponseWriter) error {
 		h.Set(contentType, e.Type)
 		h.Set(sizeHeader, strconv.FormatInt(size, 10))
 		h.Set(echo.HeaderContentDisposition, `attachment; filename="`+e.File+`"`)
+		h.Add(echo.HeaderVary, echo.HeaderAcceptEncoding)
+		if e.IsGzip {
+			h.Set(echo.HeaderContentEncoding, "gzip")
+		}
 		cacheFor(w, "no-store")
 		return httpserver.StartStream(w, http.StatusOK)
 	})

@@ -1,7 +1,6 @@
 package query
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"io"
@@ -15,9 +14,6 @@ import (
 	"audittrail/platform/errs"
 	"audittrail/platform/httpserver"
 )
-
-// exportBuffer is how many bytes leave at once.
-const exportBuffer = 64 << 10
 
 // ExportEvents streams all events that fit, in the form that was asked for. The checkpoint and the first
 // page are read, and that is proven, before anything leaves, so that most of what can fail is told by a
@@ -40,7 +36,8 @@ func (h *Handlers) ExportEvents(ctx context.Context, r httpapi.ExportEventsReque
 			return nil, err
 		}
 	}
-	return httpapi.Export{File: form.file, Type: form.kind, Write: func(start func(size int64) (httpapi.ExportStream, error)) error {
+	compress := takesGzip(httpserver.ExchangeOf(ctx).Request)
+	return httpapi.Export{File: form.file, Type: form.kind, IsGzip: compress, Write: func(start func(size int64) (httpapi.ExportStream, error)) error {
 		giveBack, err := h.exports.take(httpserver.ExchangeOf(ctx).Principal)
 		if err != nil {
 			return err
@@ -54,8 +51,8 @@ func (h *Handlers) ExportEvents(ctx context.Context, r httpapi.ExportEventsReque
 		if err != nil {
 			return err
 		}
-		begin := func() (httpapi.ExportStream, error) { return start(size) }
-		return streamExport(ctx, h.reader.Export(ctx, filter, order, cursor, size), begin, open)
+		out := newExportOutput(&lateStream{start: func() (httpapi.ExportStream, error) { return start(size) }}, compress)
+		return streamExport(ctx, h.reader.Export(ctx, filter, order, cursor, size), out, open)
 	}}, nil
 }
 
@@ -86,9 +83,7 @@ type exportWriter interface {
 type openExport func(w io.Writer) (exportWriter, error)
 
 // streamExport sends the pages. Whatever fails, the writer's end is not written then.
-func streamExport(ctx context.Context, pages iter.Seq2[[]event.Stored, error], start func() (httpapi.ExportStream, error), open openExport) error {
-	stream := &lateStream{start: start}
-	out := bufio.NewWriterSize(stream, exportBuffer)
+func streamExport(ctx context.Context, pages iter.Seq2[[]event.Stored, error], out *exportOutput, open openExport) error {
 	w, err := open(out)
 	if err != nil {
 		return err
@@ -97,43 +92,19 @@ func streamExport(ctx context.Context, pages iter.Seq2[[]event.Stored, error], s
 		if err != nil {
 			return err
 		}
+		if len(page) == 0 { // nothing was found in a part of the time
+			continue
+		}
 		if err := w.page(ctx, page); err != nil {
 			return err
 		}
 		show(ctx, page)
-		if err := out.Flush(); err != nil {
-			return err
-		}
-		if err := stream.Flush(); err != nil { // who waits for the rest sees how far it has come
+		if err := out.send(); err != nil {
 			return err
 		}
 	}
 	if err := w.end(); err != nil {
 		return err
 	}
-	return out.Flush()
-}
-
-// lateStream begins a stream with its first bytes: what fails before is told by a status.
-type lateStream struct {
-	start  func() (httpapi.ExportStream, error)
-	stream httpapi.ExportStream // nil before the first bytes
-}
-
-func (s *lateStream) Write(p []byte) (n int, err error) {
-	if s.stream == nil {
-		if s.stream, err = s.start(); err != nil {
-			s.stream = nil
-			return 0, err
-		}
-	}
-	return s.stream.Write(p)
-}
-
-// Flush makes what was written leave now.
-func (s *lateStream) Flush() error {
-	if s.stream == nil {
-		return nil
-	}
-	return s.stream.Flush()
+	return out.end()
 }

@@ -2,6 +2,7 @@ package query_test
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -236,6 +237,39 @@ func TestAnExportGoesOn(t *testing.T) {
 	a.get(t, "/v1/events/export?format=bundle&after="+id(5)+"&size=3").refused(t, http.StatusBadRequest, "invalid_parameter", "after")
 	p := a.get(t, export+"&after="+id(5)+"&size=1000").refused(t, http.StatusConflict, "position_beyond_end", "size")
 	require.Contains(t, p.Detail, fmt.Sprintf("holds %d events", signed.Size+2))
+}
+
+// Who asks for it gets an export compressed: the same bytes, and no end where it was cut.
+func TestExportsAreCompressed(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	bulk(t, a, 0, 1500, 2<<10)
+	a.sign(t)
+	for _, format := range []string{"bundle", "ndjson", "csv"} {
+		ask := func(method, coding string) answer {
+			r := a.request(t, "/v1/events/export?format="+format)
+			r.Method = method
+			r.Header.Set("Accept-Encoding", coding) // so the client leaves the answer as it is
+			response, err := a.client.Do(r)
+			require.NoError(t, err)
+			body, err := io.ReadAll(response.Body)
+			require.NoError(t, err)
+			require.NoError(t, response.Body.Close())
+			require.Equal(t, http.StatusOK, response.StatusCode)
+			require.Equal(t, []string{"Authorization", "Accept-Encoding"}, response.Header.Values("Vary"))
+			return answer{response.StatusCode, response.Header, body}
+		}
+		plain, small := ask(http.MethodGet, "identity"), ask(http.MethodGet, "br, gzip;q=0.5")
+		require.Empty(t, plain.header.Get("Content-Encoding"))
+		require.Equal(t, "gzip", small.header.Get("Content-Encoding"))
+		require.Less(t, len(small.body), len(plain.body)/4)
+		zip, err := gzip.NewReader(bytes.NewReader(small.body))
+		require.NoError(t, err)
+		text, err := io.ReadAll(zip)
+		require.NoError(t, err)
+		require.True(t, bytes.Equal(plain.body, text))
+		require.Empty(t, ask(http.MethodHead, "gzip").body)
+	}
 }
 
 func sumOf(text string) string {
