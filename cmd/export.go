@@ -18,8 +18,9 @@ import (
 // exportFlags are the flags of `audittrail export`.
 type exportFlags struct {
 	filterFlags
-	format *outputFormat
-	out    string
+	format  *outputFormat
+	columns string
+	out     string
 }
 
 func newExportCmd() *cobra.Command {
@@ -37,6 +38,15 @@ NDJSON is the same events without their proofs, one a line, for other programs t
 {"complete":true,"count":N,"sha256":"…","checkpoint":"…"}, tells a whole file from a cut or damaged
 one; it is no event. It proves nothing: nobody signs it.
 
+CSV is the same events as a table for spreadsheets. --columns picks its columns: members of an event, as
+eventType, or paths into them, as payload.total; without it there are all members but the salt. The last
+row is one cell: "# " and what NDJSON has as its last line. A text that a spreadsheet could take for a
+formula has a ' before it. In pandas: read_csv(FILE, skipfooter=1, engine="python").
+
+Where an export of NDJSON or CSV is cut, by a restart of the API or by the network, it goes on by itself
+behind the last event that has arrived, and the file is as one that was never cut. It is given up when
+the API has sent nothing more for two minutes and longer. CSV needs the column eventId for that.
+
 FILE appears under its name when it is complete, in place of one that was there; where the name is a
 link, in place of what it leads to. A file that may not be written is left alone. Until then there is only
 a hidden file beside it that ends in .partial; when the export fails, or what arrived is not whole or of
@@ -48,14 +58,16 @@ right form. 'audittrail verify' tells.`,
 		Example: `  audittrail export --out history.json.gz
   audittrail export --aggregate-type Order --aggregate-id SO-1001 --out SO-1001.json
   audittrail export --event-type PaymentRefunded --from 720h | audittrail verify - --key keys.txt
-  audittrail export --format ndjson --from 24h | jq -c 'select(.complete | not) | .payload'`,
+  audittrail export --format ndjson --from 24h | jq -c 'select(.complete | not) | .payload'
+  audittrail export --format csv --columns eventId,timestamp,payload.total,metadata.userId --out orders.csv`,
 		Args: cobra.NoArgs,
 	}
 	var f exportFlags
-	f.format = &outputFormat{value: "bundle", formats: []string{"bundle", "ndjson"}}
-	c.Flags().Var(f.format, "format", "form of the file: bundle, ndjson")
+	f.format = &outputFormat{value: "bundle", formats: []string{"bundle", "ndjson", "csv"}}
+	c.Flags().Var(f.format, "format", "form of the file: bundle, ndjson, csv")
 	_ = c.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(f.format.formats, cobra.ShellCompDirectiveNoFileComp))
 	f.add(c, "asc", "asc, or desc for the newest first")
+	c.Flags().StringVar(&f.columns, "columns", "", "columns of csv, with commas between them, as eventId,payload.total")
 	c.Flags().StringVar(&f.out, "out", "", "file to write; standard output without it, or with -")
 	c.RunE = func(c *cobra.Command, _ []string) error { return runExport(c, f) }
 	return c
@@ -70,6 +82,12 @@ func runExport(c *cobra.Command, f exportFlags) error {
 		return err
 	}
 	query.Set("format", f.format.value)
+	if f.columns != "" {
+		if f.format.value != "csv" {
+			return wrongUsage("--columns needs --format csv")
+		}
+		query.Set("columns", f.columns)
+	}
 	cfg, err := loadConfig(c)
 	if err != nil {
 		return err
@@ -78,23 +96,19 @@ func runExport(c *cobra.Command, f exportFlags) error {
 	if err != nil {
 		return err
 	}
-	form := exportForm{client.CopyBundle, "events with their evidence", true}
-	if f.format.value == "ndjson" {
-		form = exportForm{client.CopyNDJSON, "events", false}
-	}
 	if f.out == "" || f.out == "-" {
 		out := c.OutOrStdout()
 		if console.IsTerminal(out) {
 			out = &console.JSONWriter{Out: out}
 		}
-		_, err := download(c, api, query, out, form)
+		_, err := download(c, api, query, out)
 		return err
 	}
 	file, err := createExport(f.out)
 	if err != nil {
 		return err
 	}
-	events, err := download(c, api, query, file, form)
+	got, err := download(c, api, query, file)
 	if err != nil {
 		return errors.Join(err, file.abort())
 	}
@@ -102,35 +116,54 @@ func runExport(c *cobra.Command, f exportFlags) error {
 	if err != nil {
 		return err
 	}
-	text := fmt.Sprintf("%s %s are in %s (%s)\n", console.Grouped(events), form.holds, console.Visible(f.out), mebibytes(size))
-	if form.proofs {
+	holds, isProof := "events", f.format.value == "bundle"
+	if isProof {
+		holds = "events with their evidence"
+	}
+	text := fmt.Sprintf("%s %s are in %s (%s)%s\n", console.Grouped(got.events.Load()), holds, console.Visible(f.out), mebibytes(size), got.cuts())
+	if isProof {
 		text += "Nothing in it was verified yet: audittrail verify " + console.Visible(f.out) + " --key K\n"
 	}
 	_, err = io.WriteString(c.ErrOrStderr(), text)
 	return err
 }
 
-// exportForm is how one form of export is told from a part of it.
-type exportForm struct {
-	copy   func(dst io.Writer, src io.Reader, each func()) error // fails where src is not whole, or not of that form
-	holds  string
-	proofs bool // there is something to verify
+// downloaded is how far an export has come.
+type downloaded struct{ events, bytes, continued atomic.Int64 }
+
+// cuts says how often it was cut; "" where it never was.
+func (d *downloaded) cuts() string {
+	n := d.continued.Load()
+	if n == 0 {
+		return ""
+	}
+	return "; cut off and continued " + console.Counted(n, "time", "times")
 }
 
-// download writes what the API streams, and answers how many events it holds.
-func download(c *cobra.Command, api *client.Client, query url.Values, to io.Writer, form exportForm) (int64, error) {
-	body, err := api.Open(c.Context(), "/v1/events/export", query)
-	if err != nil {
-		return 0, ended(c.Context(), err)
-	}
-	defer body.Close()
-	var events, bytes atomic.Int64
+// download writes what the API streams, and answers how much that was.
+func download(c *cobra.Command, api *client.Client, query url.Values, to io.Writer) (*downloaded, error) {
+	var (
+		d      downloaded
+		events atomic.Int64 // when it was cut last
+	)
+	events.Store(-1)
 	telling := console.StartProgress(c.ErrOrStderr(), func() string {
-		return fmt.Sprintf("%s events, %s", console.Grouped(events.Load()), mebibytes(bytes.Load()))
+		n := d.events.Load()
+		text := fmt.Sprintf("%s events, %s%s", console.Grouped(n), mebibytes(d.bytes.Load()), d.cuts())
+		if n == events.Load() {
+			text += ", waiting to go on"
+		}
+		return text
 	})
-	err = form.copy(counting{to, &bytes}, body, func() { events.Add(1) })
+	err := api.Export(c.Context(), query, counting{to, &d.bytes}, client.Watch{
+		Each: func() { d.events.Add(1) },
+		Again: func(error, time.Duration) {
+			d.continued.Add(1)
+			events.Store(d.events.Load())
+		},
+	})
 	telling.Stop()
-	return events.Load(), ended(c.Context(), err)
+	return &d, ended(c.Context(), err)
 }
 
 // ended tells an interrupted export from one that failed.

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"compress/gzip"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -17,6 +18,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"audittrail/modules/evidence"
 	"audittrail/platform/console"
 )
 
@@ -33,8 +35,11 @@ func exportAPI(t *testing.T, text string, cut bool) *[]url.Values {
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
-		if r.URL.Query().Get("format") == "ndjson" {
+		switch r.URL.Query().Get("format") {
+		case "ndjson":
 			w.Header().Set("Content-Type", "application/x-ndjson")
+		case "csv":
+			w.Header().Set("Content-Type", "text/csv; charset=utf-8; header=present")
 		}
 		_, _ = io.WriteString(w, text)
 		if cut {
@@ -109,6 +114,62 @@ func TestExportNDJSON(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, export, string(plain))
 	requireFiles(t, dir, "plain.ndjson", "small.ndjson.gz")
+}
+
+func TestExportCSV(t *testing.T) {
+	const rows = "eventId,payload.total\r\n0190d3f1-7c3a-7b1e-9c55-3f1f6f0c2a01,99.9\r\n"
+	trailer := fmt.Sprintf(`"# {""complete"":true,""count"":1,""sha256"":""%x"",""checkpoint"":""""}"`+"\r\n", sha256.Sum256([]byte(rows)))
+	queries := exportAPI(t, rows+trailer, false)
+	out, errs, status := call(t, "export", "--format", "csv", "--columns", "eventId,payload.total")
+	require.Equal(t, statusDone, status, errs)
+	require.Equal(t, rows+trailer, out, "standard output has it byte by byte")
+	require.Equal(t, url.Values{"format": {"csv"}, "order": {"asc"}, "columns": {"eventId,payload.total"}}, (*queries)[0])
+
+	file := filepath.Join(t.TempDir(), "orders.csv")
+	_, errs, status = call(t, "export", "--format", "csv", "--out", file)
+	require.Equal(t, statusDone, status, errs)
+	require.Contains(t, errs, "1 events are in ")
+	out, errs, status = call(t, "verify", file, "--key", vectors+"keys.txt")
+	require.Equal(t, statusDone, status, errs)
+	require.Contains(t, out, "orders.csv: complete\n  1 event is in it")
+	require.NotContains(t, out, "twice", "it is not looked at")
+	require.NoError(t, os.WriteFile(file, []byte(rows), 0o600))
+	out, _, status = call(t, "verify", file, "--key", vectors+"keys.txt")
+	require.Equal(t, statusTampering, status)
+	require.Contains(t, out, "NOT COMPLETE, OR CHANGED")
+	require.Contains(t, out, "cut behind row 1")
+}
+
+// An export that is cut goes on, and it is said.
+func TestExportGoesOn(t *testing.T) {
+	export := readEvidence(t, "export.ndjson")
+	lines := strings.SplitAfter(export, "\n")
+	asked := 0
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/x-ndjson")
+		w.Header().Set("Audittrail-Size", "9")
+		if asked++; asked == 1 {
+			_, _ = io.WriteString(w, lines[0]+lines[1]+lines[2][:10])
+			_ = http.NewResponseController(w).Flush()
+			panic(http.ErrAbortHandler)
+		}
+		assert.Equal(t, "9", r.URL.Query().Get("size"))
+		assert.Contains(t, lines[1], r.URL.Query().Get("after"))
+		trailer, err := evidence.ParseTrailer([]byte(lines[3]))
+		assert.NoError(t, err)
+		part, err := evidence.Trailer{Count: 1, Sum: sha256.Sum256([]byte(lines[2])), Checkpoint: trailer.Checkpoint}.Append(nil)
+		assert.NoError(t, err)
+		_, _ = io.WriteString(w, lines[2]+string(part))
+	}))
+	t.Cleanup(s.Close)
+	t.Setenv("AUDITTRAIL_CLIENT_URL", s.URL)
+	file := filepath.Join(t.TempDir(), "x.ndjson")
+	_, errs, status := call(t, "export", "--format", "ndjson", "--out", file)
+	require.Equal(t, statusDone, status, errs)
+	require.Contains(t, errs, "; cut off and continued 1 time\n")
+	got, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.Equal(t, export, string(got))
 }
 
 // requireFiles checks that a folder holds these files and nothing else.
@@ -281,14 +342,16 @@ func TestWrongUseOfExport(t *testing.T) {
 	require.NoError(t, err)
 	defer listener.Close()
 	for says, args := range map[string][]string{
-		"--event-type must not be empty": {"--event-type", ""},
-		"--out must not be empty":        {"--out", ""},
-		"--from must be RFC 3339":        {"--from", "yesterday"},
-		"--order must be asc or desc":    {"--order", "up"},
-		"must be one of bundle, ndjson":  {"--format", "csv"},
-		"is a folder":                    {"--out", t.TempDir()},
-		"a device or a pipe":             {"--out", socket},
-		"client.url must be":             {"--client.url", "localhost:8080"},
+		"--event-type must not be empty":     {"--event-type", ""},
+		"--out must not be empty":            {"--out", ""},
+		"--from must be RFC 3339":            {"--from", "yesterday"},
+		"--order must be asc or desc":        {"--order", "up"},
+		"must be one of bundle, ndjson, csv": {"--format", "xml"},
+		"--columns must not be empty":        {"--format", "csv", "--columns", ""},
+		"--columns needs --format csv":       {"--columns", "eventId"},
+		"is a folder":                        {"--out", t.TempDir()},
+		"a device or a pipe":                 {"--out", socket},
+		"client.url must be":                 {"--client.url", "localhost:8080"},
 	} {
 		t.Run(says, func(t *testing.T) {
 			out, errs, status := call(t, append([]string{"export"}, args...)...)

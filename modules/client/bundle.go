@@ -65,7 +65,7 @@ func explainBundle(err error, from *copying, entries int64) error {
 		return failure
 	}
 	if errors.Is(err, io.ErrUnexpectedEOF) {
-		return cutOff(where)
+		return cutOff(where, nil)
 	}
 	return fmt.Errorf("the API's answer is no evidence bundle: %w", err)
 }

@@ -68,7 +68,7 @@ func (c *Client) Get(ctx context.Context, path string, query url.Values) (jsonte
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("no answer from %s: %w", c.base, unwrapURL(err))
+		return nil, &noAnswerError{c.base.String(), unwrapURL(err)}
 	}
 	defer resp.Body.Close()
 	return c.read(resp)
@@ -87,7 +87,7 @@ func (c *Client) request(ctx context.Context, path string, query url.Values) (*h
 	if err != nil {
 		return nil, err
 	}
-	req.Header.Set("Accept", kindJSON+", "+kindNDJSON+", "+kindProblem)
+	req.Header.Set("Accept", kindJSON+", "+kindNDJSON+", "+kindCSV+", "+kindProblem)
 	if c.token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.token)
 	}
@@ -99,6 +99,7 @@ const (
 	kindJSON    = "application/json"
 	kindNDJSON  = "application/x-ndjson"
 	kindEvents  = "text/event-stream"
+	kindCSV     = "text/csv"
 	kindProblem = "application/problem+json"
 )
 
@@ -139,11 +140,21 @@ func (c *Client) refusal(resp *http.Response) error {
 	}
 	var p Problem
 	if kindOf(resp) != kindProblem || json.Unmarshal(body, &p) != nil {
-		return fmt.Errorf("%s answered %d (%s), which is not how audittrail answers; is client.url right?",
-			c.base, resp.StatusCode, http.StatusText(resp.StatusCode))
+		return &foreignError{c.base.String(), resp.StatusCode}
 	}
 	p.Status = resp.StatusCode
 	return &p
+}
+
+// foreignError is an answer that the API does not make: a proxy's, or that of another program.
+type foreignError struct {
+	base   string
+	status int
+}
+
+func (e *foreignError) Error() string {
+	return fmt.Sprintf("%s answered %d (%s), which is not how audittrail answers; is client.url right?",
+		e.base, e.status, http.StatusText(e.status))
 }
 
 // Problem is an answer that refuses (RFC 9457).

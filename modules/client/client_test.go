@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -176,43 +175,4 @@ func TestOpenTellsProblemsAndEndsWithItsContext(t *testing.T) {
 	_, err = body.Read(got)
 	require.ErrorIs(t, err, context.Canceled)
 	require.NoError(t, body.Close())
-}
-
-func TestCopyNDJSONWantsAWholeExport(t *testing.T) {
-	vector, err := os.ReadFile("../evidence/testdata/export.ndjson")
-	require.NoError(t, err)
-	whole := string(vector)
-	last := strings.LastIndex(whole, "\n{") + 1
-	for name, c := range map[string]struct{ text, says string }{
-		"whole":            {whole, ""},
-		"without trailer":  {whole[:last], "cut off behind event 3"},
-		"cut in a line":    {whole[:100], "cut off behind event 0"},
-		"cut in its end":   {whole[:len(whole)-1], "cut off behind event 3"},
-		"nothing":          {"", "cut off behind event 0"},
-		"a line less":      {whole[strings.Index(whole, "\n")+1:], "damaged on its way"},
-		"a byte other":     {strings.Replace(whole, "order", "0rder", 1), "damaged on its way"},
-		"something behind": {whole + "{}\n", "is no export: something follows"},
-		"another trailer":  {whole[:last] + `{"complete":true}` + "\n", "is no export: line 4 begins as the trailer"},
-		"a proxy's page":   {"<html>\n</html>\n", "cut off"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			c2 := serve(t, func(w http.ResponseWriter, r *http.Request) {
-				assert.Contains(t, r.Header.Get("Accept"), "application/x-ndjson")
-				answer(w, 200, "application/x-ndjson", c.text)
-			})
-			body, err := c2.Open(t.Context(), "/v1/events/export", nil)
-			require.NoError(t, err)
-			defer body.Close()
-			var got strings.Builder
-			events := 0
-			err = CopyNDJSON(&got, body, func() { events++ })
-			if c.says == "" {
-				require.NoError(t, err)
-				require.Equal(t, 3, events)
-			} else {
-				require.ErrorContains(t, err, c.says)
-			}
-			require.Equal(t, c.text, got.String(), "all that was read")
-		})
-	}
 }

@@ -35,12 +35,24 @@ func (c *copying) failure(where string) error {
 		return fmt.Errorf("the export can't be written: %w", c.unwritten)
 	case c.broken == nil:
 		return nil
-	case errors.Is(c.broken, io.ErrUnexpectedEOF):
-		return cutOff(where)
 	}
-	return fmt.Errorf("%w (%w)", cutOff(where), c.broken)
+	return cutOff(where, c.broken)
 }
 
-func cutOff(where string) error {
-	return fmt.Errorf("the API's answer was cut off %s; it is of no use", where)
+// cutError says that an answer ended before its end.
+type cutError struct {
+	where string
+	cause error // nil where the answer looked as if it were at its end
 }
+
+func cutOff(where string, cause error) error { return &cutError{where, cause} }
+
+func (e *cutError) Error() string {
+	text := "the API's answer was cut off " + e.where + "; it is of no use"
+	if e.cause == nil || errors.Is(e.cause, io.ErrUnexpectedEOF) {
+		return text
+	}
+	return text + " (" + e.cause.Error() + ")"
+}
+
+func (e *cutError) Unwrap() error { return e.cause }

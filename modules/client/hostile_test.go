@@ -117,7 +117,9 @@ func TestCopiesOfAnythingTakeBoundedMemory(t *testing.T) {
 		"an entry":          {CopyBundle, begin + `{"event":"`, "a"},
 		"lists in an entry": {CopyBundle, begin + `{"event":[[]`, ",[]"},
 		"spaces behind":     {CopyBundle, begin + "]}", " "},
-		"a line":            {CopyNDJSON, "", "a"},
+		"a line":            {copyNDJSON, "", "a"},
+		"a row":             {copyCSV, "eventId\r\n", `"a""`},
+		"a header":          {copyCSV, "", `"a""`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			read := int64(0)
@@ -191,7 +193,7 @@ func TestCopiesTellWhichSideFailed(t *testing.T) {
 	for name, c := range map[string]struct {
 		copy func(io.Writer, io.Reader, func()) error
 		text string
-	}{"bundle": {CopyBundle, bundleHead(t)}, "NDJSON": {CopyNDJSON, string(vector[:1000])}} {
+	}{"bundle": {CopyBundle, bundleHead(t)}, "NDJSON": {copyNDJSON, string(vector[:1000])}} {
 		t.Run(name, func(t *testing.T) {
 			reset := io.MultiReader(strings.NewReader(c.text), failing{syscall.ECONNRESET})
 			err := c.copy(io.Discard, reset, func() {})

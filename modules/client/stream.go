@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -22,11 +21,15 @@ var errStalled = errors.New("the API has sent nothing for two minutes")
 // it. An answer that the API cuts off ends in io.ErrUnexpectedEOF. The error is a *Problem where the API
 // refused.
 func (c *Client) Open(ctx context.Context, path string, query url.Values) (io.ReadCloser, error) {
-	return c.open(ctx, path, query, nil, kindJSON, kindNDJSON)
+	s, err := c.open(ctx, path, query, nil, kindJSON, kindNDJSON)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // open is Open for an answer of one of the kinds. Its headers stand in for those that every request has.
-func (c *Client) open(ctx context.Context, path string, query url.Values, headers map[string]string, kinds ...string) (io.ReadCloser, error) {
+func (c *Client) open(ctx context.Context, path string, query url.Values, headers map[string]string, kinds ...string) (*stream, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	req, err := c.request(ctx, path, query)
 	if err != nil {
@@ -43,9 +46,9 @@ func (c *Client) open(ctx context.Context, path string, query url.Values, header
 	resp, err := patient.Do(req) //nolint:bodyclose // whoever gets the stream closes it
 	if err != nil {
 		s.stop()
-		return nil, fmt.Errorf("no answer from %s: %w", c.base, unwrapURL(s.explain(err)))
+		return nil, &noAnswerError{c.base.String(), unwrapURL(s.explain(err))}
 	}
-	s.body = resp.Body
+	s.body, s.header = resp.Body, resp.Header
 	if resp.StatusCode == http.StatusOK && slices.Contains(kinds, kindOf(resp)) {
 		s.watch.Stop() // until the first Read
 		return s, nil
@@ -56,6 +59,7 @@ func (c *Client) open(ctx context.Context, path string, query url.Values, header
 // stream is the body of an answer that must go on arriving while it is read.
 type stream struct {
 	body   io.ReadCloser
+	header http.Header
 	watch  *time.Timer
 	cancel context.CancelCauseFunc
 	cause  func() error
@@ -92,3 +96,13 @@ func (s *stream) Close() error {
 	s.stop()
 	return s.body.Close()
 }
+
+// noAnswerError says that nothing came from the API, not even the head of an answer.
+type noAnswerError struct {
+	base  string
+	cause error
+}
+
+func (e *noAnswerError) Error() string { return "no answer from " + e.base + ": " + e.cause.Error() }
+
+func (e *noAnswerError) Unwrap() error { return e.cause }
