@@ -7,8 +7,8 @@ import (
 )
 
 const (
-	// maxExports is how many exports one process streams at once: each holds a page of events and some
-	// thousand hashes, about 30 MiB where events are large.
+	// maxExports is how many exports one process streams at once: each holds two pages of events and some
+	// thousand hashes, about 40 MiB where events are large.
 	maxExports = 8
 
 	// maxOwnExports is how many of them are one caller's: whoever reads slowly leaves the others room.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 	"slices"
+	"sync"
 
 	"audittrail/modules/event"
 )
@@ -17,28 +18,53 @@ const (
 	exportBytes = 8 << 20
 )
 
+// exportPage is what Export reads ahead.
+type exportPage struct {
+	items []event.Stored
+	err   error
+}
+
 // Export answers all events that fit and whose positions are below size, in pages. Events that were
 // committed before it began appear exactly once; so where size is of a checkpoint that was read before,
 // the export is the log as the checkpoint has it. There is no transaction around the pages: a reader that
 // takes them slowly holds no snapshot and no connection meanwhile. A page may be empty. An error ends it.
 //
-// It begins at the cursor, where there is one, and so goes on where another export of this size ended.
+// It begins at the cursor, where there is one, and so goes on where another export of this size ended. While a page
+// is used the next one is read, so that PostgreSQL and this process work at the same time.
 func (r *Reader) Export(ctx context.Context, f Filter, order Order, cursor string, size int64) iter.Seq2[[]event.Stored, error] {
 	return func(yield func([]event.Stored, error) bool) {
-		p := Page{Order: order, Cursor: cursor, Limit: exportFirst, bytes: exportBytes}
-		for {
-			page, err := r.Events(ctx, f, p)
-			if err != nil {
-				yield(nil, err)
+		ctx, cancel := context.WithCancel(ctx)
+		pages := make(chan exportPage)
+		var reading sync.WaitGroup
+		defer reading.Wait()
+		defer cancel()
+		reading.Go(func() {
+			defer close(pages)
+			r.exportPages(ctx, f, Page{Order: order, Cursor: cursor, Limit: exportFirst, bytes: exportBytes}, size, pages)
+		})
+		for page := range pages {
+			if !yield(page.items, page.err) {
 				return
 			}
-			p.Limit = exportLimit(page.Items, p.Limit)
-			items := slices.DeleteFunc(page.Items, func(e event.Stored) bool { return e.Position >= size })
-			if !yield(items, nil) || page.Next == "" {
-				return
-			}
-			p.Cursor = page.Next
 		}
+	}
+}
+
+// exportPages reads pages until the last one, the first error, or the context's end.
+func (r *Reader) exportPages(ctx context.Context, f Filter, p Page, size int64, to chan<- exportPage) {
+	for {
+		page, err := r.Events(ctx, f, p)
+		p.Limit = exportLimit(page.Items, p.Limit)
+		items := slices.DeleteFunc(page.Items, func(e event.Stored) bool { return e.Position >= size })
+		select {
+		case to <- exportPage{items, err}:
+		case <-ctx.Done():
+			return
+		}
+		if err != nil || page.Next == "" {
+			return
+		}
+		p.Cursor = page.Next
 	}
 }
 
