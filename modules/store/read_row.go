@@ -2,9 +2,11 @@ package store
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"audittrail/modules/event"
 )
@@ -56,9 +58,9 @@ func scanEvent(rows pgx.Rows) (row, error) {
 func scanRow(rows pgx.Rows, more ...any) (row, error) {
 	var (
 		r                 row
-		payload, metadata []byte
+		payload, metadata pgtype.DriverBytes // good until the next row
 	)
-	salt, err := r.scanColumns(rows, append([]any{&payload, &metadata}, more...))
+	salt, err := r.scanColumns(rows, append([]any{&payload, &metadata}, more...)...)
 	if err != nil {
 		return row{}, err
 	}
@@ -66,14 +68,14 @@ func scanRow(rows pgx.Rows, more ...any) (row, error) {
 }
 
 // scanColumns reads all columns but the documents, which targets are for, with what is behind them.
-func (r *row) scanColumns(rows pgx.Rows, targets []any) (salt []byte, err error) {
+func (r *row) scanColumns(rows pgx.Rows, targets ...any) (salt []byte, err error) {
 	var (
 		e  = &r.stored
 		id [16]byte
 	)
-	first := [...]any{&r.id, &e.Timestamp, &e.RecordedAt, &id, &e.Type, &e.AggregateType, &e.AggregateID, &e.Version,
-		&e.Kafka.Topic, &e.Kafka.Partition, &e.Kafka.Offset, &salt}
-	if err := rows.Scan(append(first[:], targets...)...); err != nil {
+	all := append(make([]any, 0, 16), &r.id, &e.Timestamp, &e.RecordedAt, &id, &e.Type, &e.AggregateType, &e.AggregateID, &e.Version,
+		&e.Kafka.Topic, &e.Kafka.Partition, &e.Kafka.Offset, &salt)
+	if err := rows.Scan(append(all, targets...)...); err != nil {
 		return nil, err
 	}
 	e.ID = event.ID(id)
@@ -88,10 +90,14 @@ func (r *row) fill(salt, payload, metadata []byte) (err error) {
 		return fmt.Errorf("event row %d: %w: its salt has %d bytes", r.id, errCorrupt, len(salt))
 	}
 	copy(e.Salt[:], salt)
-	if e.Payload, err = event.Canonicalize(nil, payload); err != nil {
+	// One piece of memory for both, since an export makes millions. A canonical form is hardly ever longer.
+	space := make([]byte, 0, len(payload)+len(metadata))
+	if e.Payload, err = event.Canonicalize(space, payload); err != nil {
 		return fmt.Errorf("event row %d: payload: %w: %w", r.id, errCorrupt, err)
 	}
-	if e.Metadata, err = event.Canonicalize(nil, metadata); err != nil {
+	rest := e.Payload[len(e.Payload):]
+	e.Payload = e.Payload[:len(e.Payload):len(e.Payload)]
+	if e.Metadata, err = event.Canonicalize(rest, metadata); err != nil {
 		return fmt.Errorf("event row %d: metadata: %w: %w", r.id, errCorrupt, err)
 	}
 	return nil
@@ -111,6 +117,9 @@ func (c *collector) add(r row) bool {
 	if len(c.rows) >= c.limit || len(c.rows) > 0 && r.size() > c.bytes {
 		c.full = true
 		return false
+	}
+	if n := len(c.rows); n == cap(c.rows) { // append copies large pages more often
+		c.rows = slices.Grow(c.rows, min(max(3*n, 16), c.limit-n))
 	}
 	c.rows = append(c.rows, r)
 	c.bytes -= r.size()

@@ -30,7 +30,7 @@ func ScanSentRow(rows pgx.Rows) (id int64, e event.Stored, err error) {
 		r                 row
 		payload, metadata []byte
 	)
-	salt, err := r.scanColumns(rows, []any{&payload, &metadata})
+	salt, err := r.scanColumns(rows, &payload, &metadata)
 	if err != nil {
 		return 0, event.Stored{}, err
 	}
