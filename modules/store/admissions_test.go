@@ -87,6 +87,34 @@ func TestACutIsRememberedUntilItIsAdmitted(t *testing.T) {
 	}
 }
 
+// An admission that was changed does not fit the accounting any more.
+func TestAChangedAdmissionIsNoticed(t *testing.T) {
+	t.Parallel()
+	for name, to := range map[string]int64{"forward": 70, "back": 10} {
+		for _, change := range []string{"to_offset = to_offset + 1", "from_offset = from_offset - 1", "partition = 7", "topic = 'payments'",
+			"topic_id = gen_random_uuid()", "from_log = gen_random_uuid()", "to_log = gen_random_uuid()"} {
+			t.Run(name+" "+change, func(t *testing.T) {
+				t.Parallel()
+				s := newStore(t)
+				s.begin(t, 1)
+				for _, offset := range []int64{60, to} {
+					_, err := s.admit(t, offset)
+					require.NoError(t, err)
+				}
+				s.balanced(t)
+				for _, sql := range []string{`ALTER TABLE ingest_admissions DISABLE TRIGGER ALL, DROP CONSTRAINT ingest_admissions_check`, `UPDATE ingest_admissions SET ` + change + ` WHERE number = 2`} {
+					_, err := s.owner.Exec(t.Context(), sql)
+					require.NoError(t, err)
+				}
+				r, err := audit.Reconcile(t.Context(), s.owner, nil)
+				require.NoError(t, err)
+				require.Len(t, r.Discrepancies, 1)
+				require.Equal(t, "admission", r.Discrepancies[0].Check)
+			})
+		}
+	}
+}
+
 // Records of the old log and of the new one have the same offsets, and both are accounted for.
 func TestALogThatWasCutIsAccountedForAnew(t *testing.T) {
 	t.Parallel()

@@ -46,6 +46,7 @@ func cells() map[string]string {
 		"ledger_signatures":  "true",
 		"ingest_ranges":      "batch = 2",
 		"ingest_offsets":     "true",
+		"ingest_admissions":  "true",
 		"dead_letters":       "true",
 		"dead_letter_outbox": "true",
 	}
@@ -75,6 +76,10 @@ func harmless() map[string]string {
 		"ingest_offsets.leader_epoch":                 state,
 		"ingest_offsets.cut_end":                      cut,
 		"ingest_offsets.cut_at":                       cut,
+		"ingest_admissions.number":                    "their order; there is one",
+		"ingest_admissions.admitted_at":               unsaid,
+		"ingest_admissions.admitted_by":               unsaid,
+		"ingest_admissions.reason":                    unsaid,
 		"dead_letters.received_at":                    deadLetter,
 		"dead_letters.topic":                          deadLetter,
 		"dead_letters.reason":                         deadLetter,
@@ -185,6 +190,10 @@ func defenceless(t *testing.T) *history {
 	}
 	h.cosign(t, 300)
 	h.reject(t)
+	admitted, err := h.append.Admit(t.Context(), store.Admission{Partition: partition(), To: h.next + 5, Reason: "retention was too short", By: "ana"})
+	require.NoError(t, err)
+	require.Equal(t, h.next, admitted.From)
+	h.next += 5
 	h.tamper(t, `DO $$
 		DECLARE c record;
 		BEGIN

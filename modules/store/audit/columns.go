@@ -10,8 +10,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// verifiedColumns are the columns that a verification reads, and their types as the migrations made them.
-// With another type, a statement would call other functions and operators, which may be anybody's.
+// verifiedColumns returns the columns that a verification reads, with the types that the migrations gave them. With
+// another type, a statement would call other functions and operators, which may be somebody else's.
 func verifiedColumns() map[string]map[string]string {
 	return map[string]map[string]string{
 		"events": {
@@ -28,20 +28,23 @@ func verifiedColumns() map[string]map[string]string {
 			"topic_id": "uuid", "partition": "int4", "stored": "int4", "from_offset": "int8", "to_offset": "int8", "duplicates": "int4",
 			"dead_lettered": "int4", "absent": "int8", "batch": "int8",
 		},
-		"ingest_offsets":     {"topic_id": "uuid", "partition": "int4", "first_offset": "int8", "next_offset": "int8", "topic": "text"},
+		"ingest_offsets": {"topic_id": "uuid", "partition": "int4", "first_offset": "int8", "next_offset": "int8", "topic": "text"},
+		"ingest_admissions": {
+			"topic_id": "uuid", "from_log": "uuid", "to_log": "uuid", "partition": "int4", "from_offset": "int8", "to_offset": "int8", "topic": "text",
+		},
 		"dead_letters":       {"id": "int8", "offset": "int8", "topic_id": "uuid", "partition": "int4", "topic": "text"},
 		"dead_letter_outbox": {"dead_letter_id": "int8"},
 	}
 }
 
-// By pg_attribute's index. 950 is the collation "C", which all our texts have.
+// 950 is the oid of the collation "C", which all our texts have.
 const columnsSQL = `SELECT c.relname::text, a.attname::text, t.typname::text, n.nspname::text, t.oid, a.attcollation IN (0::oid, 950::oid), a.attgenerated::text <> ''::text
 	FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid JOIN pg_namespace AS s ON s.oid = c.relnamespace
 		JOIN pg_type AS t ON t.oid = a.atttypid JOIN pg_namespace AS n ON n.oid = t.typnamespace
 	WHERE s.nspname = 'public' AND a.attnum > 0 AND NOT a.attisdropped ORDER BY 1, a.attnum`
 
-// oddColumns says which columns are not what the migrations made. Whether a column may be NULL is no
-// matter: everything that is read may be.
+// oddColumns says which columns are not what the migrations made. It does not check NOT NULL: every statement
+// expects NULL.
 func (v *View) oddColumns(ctx context.Context) (odd []string, err error) {
 	tables := verifiedColumns()
 	present := map[string]bool{}
@@ -62,17 +65,17 @@ func (v *View) oddColumns(ctx context.Context) (odd []string, err error) {
 		delete(tables[table], column)
 		switch name := table + "." + column; {
 		case kind != want || schema != "pg_catalog" || oid >= builtIn:
-			odd = append(odd, fmt.Sprintf("the column %s is of type %s.%s, not %s: what is read of it may be made by somebody's own functions", name, schema, kind, want))
+			odd = append(odd, fmt.Sprintf("the column %s is of type %s.%s, not %s: it may be read by somebody else's functions", name, schema, kind, want))
 		case !plain:
-			odd = append(odd, "the column "+name+" has another collation: what is equal to what, and in which order, may be anything")
+			odd = append(odd, "the column "+name+" has another collation: comparisons and order can't be believed")
 		case generated:
-			odd = append(odd, "the column "+name+" is generated: it holds what an expression gives, not what was stored")
+			odd = append(odd, "the column "+name+" is generated: it holds the result of an expression, not what was stored")
 		}
 		return nil
 	}, columnsSQL)
 	for _, table := range slices.Sorted(maps.Keys(tables)) {
 		if gone := slices.Sorted(maps.Keys(tables[table])); err == nil && present[table] && len(gone) > 0 {
-			odd = append(odd, "the table "+table+" has no column "+strings.Join(gone, ", ")+" any more")
+			odd = append(odd, "the table "+table+" has lost the column "+strings.Join(gone, ", "))
 		}
 	}
 	return odd, err

@@ -1,17 +1,17 @@
 package audit
 
-// The SQL of Reconcile. Each check answers only what is wrong, in these columns:
+// The SQL of Reconcile. Each check returns only what is wrong, in these columns:
 //
 //	check, topic, partition, from, to, batch, position, expected, found, detail
 //
-// They are set-based: each table is read once and in its own order, and what is sorted or hashed is a
-// row a range or a batch, not a row an event. Somebody may have written NULL, or numbers that no sum can
-// hold: a comparison that is not true is a discrepancy, and sums that may overflow are numeric.
+// Each table is read once, in its own order. Only one row per range or batch is sorted or hashed, not one per
+// event. Somebody may have written NULL, or numbers too large to sum. So a comparison that is not true is a
+// discrepancy, and sums that may overflow are numeric.
 
-// discrepanciesSQL is what comes before each of them: somebody may have written texts of many megabytes.
+// discrepanciesSQL wraps each of them. It cuts texts, since somebody may have written many megabytes.
 const discrepanciesSQL = `SELECT what, left(topic, 300), partition, first, next, batch, position, left(expected, 1000), left(found, 1000), left(detail, 1000) FROM `
 
-// accountSQL: by the primary key of ingest_ranges.
+// accountSQL uses the primary key of ingest_ranges.
 const accountSQL = `
 SELECT coalesce(o.topic_id, '00000000-0000-0000-0000-000000000000'), left(coalesce(o.topic, ''), 300), coalesce(o.partition, -1), coalesce(o.first_offset, 0), coalesce(o.next_offset, 0),
        coalesce(sum(r.stored), 0)::bigint, coalesce(sum(r.duplicates), 0)::bigint, coalesce(sum(r.dead_lettered), 0)::bigint,
@@ -29,12 +29,13 @@ func reconcileChecks() []reconcileCheck {
 		{"comparing events with ranges, batches and keys", eventsSQL},
 		{"comparing dead letters with ranges", deadLettersSQL},
 		{"checking that positions are dense", positionsSQL},
+		{"comparing admissions with offsets and ranges", admissionsSQL},
 	}
 }
 
-// coverageSQL compares where each range begins with where the ones before it ended, and the ends with
-// the partition's first and next offset. "Before" is the furthest end of all earlier ranges, so that a
-// short range inside a long one does not hide behind it.
+// coverageSQL compares the beginning of each range with the end of the ranges before it, and the outer ends with
+// the partition's first and next offset. The end before a range is the largest end of all earlier ranges, so a
+// short range inside a long one is found.
 const coverageSQL = `
 WITH walk AS (
     SELECT topic_id, partition, from_offset, to_offset,
@@ -70,7 +71,7 @@ FROM ends e LEFT JOIN public.ingest_offsets o USING (topic_id, partition)
 WHERE o.topic_id IS NULL
 ORDER BY 2, 3, 4`
 
-// rangeSumsSQL repeats the table's own constraint, which a superuser may have taken away.
+// rangeSumsSQL repeats the table's own constraint, which a superuser may have dropped.
 const rangeSumsSQL = `
 SELECT 'range_sum', o.topic, r.partition, r.from_offset, r.to_offset, r.batch, NULL::bigint,
        (r.to_offset::numeric - r.from_offset)::text, CASE WHEN least(r.stored, r.duplicates, r.dead_lettered, r.absent) < 0
@@ -82,9 +83,9 @@ WHERE (r.to_offset::numeric - r.from_offset = r.stored::numeric + r.duplicates +
        AND least(r.stored, r.duplicates, r.dead_lettered, r.absent) >= 0) IS NOT TRUE
 ORDER BY 2, 3, 4`
 
-// eventsSQL reads events and event_keys once each and compares them by batch with each other, with the
-// ranges and with the ledger. ids is the XOR of one hash a row over event id and timestamp: equal sets
-// have equal ones, and it needs no sorting.
+// eventsSQL reads events and event_keys once each. It compares them by batch with each other, with the ranges and
+// with the ledger. ids is the XOR of a hash of event id and timestamp over all rows: it is equal for equal sets,
+// and needs no sorting.
 const eventsSQL = `
 WITH event_parts AS MATERIALIZED (
     SELECT id >> 14 AS batch, kafka_topic AS topic, kafka_partition AS partition,
@@ -156,8 +157,8 @@ FROM in_ledger l JOIN in_events e USING (batch)
 WHERE (e.earliest >= l.earliest AND e.latest <= l.latest) IS NOT TRUE
 ORDER BY 6, 1, 2, 3`
 
-// deadLettersSQL counts the dead letters of each range by their unique (topic_id, partition, offset),
-// and looks for those that no range holds by the primary key of ingest_ranges.
+// deadLettersSQL counts the dead letters of each range, by the unique index (topic_id, partition, offset), and
+// finds those in no range, by the primary key of ingest_ranges.
 const deadLettersSQL = `
 SELECT 'range_dead_letters' AS "check", o.topic, r.partition, r.from_offset, r.to_offset, NULL::bigint, NULL::bigint,
        r.dead_lettered::text, d.n::text, 'a range''s dead letters are in dead_letters'
@@ -185,7 +186,7 @@ FROM public.dead_letters d LEFT JOIN public.dead_letter_outbox b ON b.dead_lette
 WHERE b.dead_letter_id IS NULL
 ORDER BY 2, 3, 4`
 
-// positionsSQL: by the primary key of ledger_batches.
+// positionsSQL uses the primary key of ledger_batches.
 const positionsSQL = `
 SELECT 'positions', NULL::text, NULL::integer, NULL::bigint, NULL::bigint, batch, first_position,
        expected::text, first_position::text, format('a batch''s first position follows the last of the batch before it; log %s', log)
@@ -196,3 +197,21 @@ FROM (
 ) b
 WHERE first_position IS DISTINCT FROM expected
 ORDER BY 7`
+
+// admissionsSQL compares each admission with the accounts of its partition: of the topic in Kafka (k), before
+// it (o) and after it (n). Forward, there is the range of absent offsets. Backward, the one account ends where
+// the other begins. Nothing tells an admission that was deleted, or who made it, when and why.
+const admissionsSQL = `
+SELECT 'admission', a.topic, a.partition, least(a.from_offset, a.to_offset), greatest(a.from_offset, a.to_offset), NULL::bigint, NULL::bigint,
+       'offsets and ranges as admitted', 'others', 'what was admitted is what the accounting did'
+FROM public.ingest_admissions a
+LEFT JOIN public.ingest_offsets k ON k.topic_id = a.topic_id AND k.partition = a.partition AND k.topic = a.topic
+LEFT JOIN public.ingest_offsets o ON o.topic_id = a.from_log AND o.partition = a.partition AND o.topic = a.topic
+LEFT JOIN public.ingest_offsets n ON n.topic_id = a.to_log AND n.partition = a.partition AND n.topic = a.topic
+WHERE (k.topic_id IS NOT NULL AND o.topic_id IS NOT NULL AND n.topic_id IS NOT NULL AND CASE
+    WHEN a.to_offset < a.from_offset THEN o.next_offset = a.from_offset AND n.first_offset = a.to_offset
+    WHEN a.from_log <> a.to_log OR n.next_offset < a.to_offset THEN false
+    WHEN a.to_offset > a.from_offset THEN EXISTS (SELECT FROM public.ingest_ranges r WHERE r.topic_id = a.to_log AND r.partition = a.partition
+        AND r.from_offset = a.from_offset AND r.to_offset = a.to_offset AND r.absent = a.to_offset - a.from_offset)
+    ELSE a.to_offset = a.from_offset END) IS NOT TRUE
+ORDER BY 2, 3, 4`
