@@ -63,5 +63,5 @@ func TestAnAuditorsCopy(t *testing.T) {
 	require.NoError(t, err, "%s", out)
 	require.Contains(t, string(out), "INTACT")
 	require.Contains(t, string(out), "11 events")
-	require.Contains(t, string(out), "Compared with what was kept elsewhere, too: kept-elsewhere.txt")
+	require.Contains(t, string(out), "Also compared with what was kept elsewhere: kept-elsewhere.txt")
 }

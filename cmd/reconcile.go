@@ -169,7 +169,7 @@ func printDiscrepancies(w io.Writer, r *audit.Reconciliation) error {
 	}
 	t := console.NewTable(w, "CHECK", "WHERE", "EXPECTED", "FOUND", "RULE")
 	for _, d := range r.Discrepancies {
-		if err := t.Add(d.Check, place(d), fmt.Sprint(d.Expected), fmt.Sprint(d.Found), d.Detail); err != nil {
+		if err := t.Add(d.Check, d.Place(), fmt.Sprint(d.Expected), fmt.Sprint(d.Found), d.Detail); err != nil {
 			return err
 		}
 	}
@@ -181,25 +181,4 @@ func printDiscrepancies(w io.Writer, r *audit.Reconciliation) error {
 	}
 	_, err := fmt.Fprintf(w, "and %s more\n", console.Grouped(r.Unlisted))
 	return err
-}
-
-// place says where a discrepancy is: topic/partition [from, to), batch, position.
-func place(d audit.Discrepancy) string {
-	text := d.Topic
-	if d.Partition != nil {
-		text = fmt.Sprintf("%s/%d", d.Topic, *d.Partition)
-	}
-	if d.From != nil && d.To != nil {
-		text += fmt.Sprintf(" [%d, %d)", *d.From, *d.To)
-	}
-	if d.Batch != nil {
-		text += fmt.Sprintf(" batch %d", *d.Batch)
-	}
-	if d.Position != nil {
-		text += fmt.Sprintf(" position %d", *d.Position)
-	}
-	if text != "" && text[0] == ' ' {
-		text = text[1:]
-	}
-	return text
 }

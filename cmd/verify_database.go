@@ -21,27 +21,27 @@ import (
 	"audittrail/platform/console"
 )
 
-// verifyDatabaseHelp is what verify's help says of --database.
-const verifyDatabaseHelp = `With --database it checks the event store at postgres.url instead of files: it computes the fingerprint
-of every row anew, and compares it with the ledger; the roots at all sizes that were ever signed with
-the signed ones; event keys, tiles and the accounting of offsets with the rows. It names every event
-that was altered, removed, inserted or moved. It may run while ingest does, and needs no more than the
-right to read. A replica that lacks what was signed is behind, or put back, and is not verified (exit
-status 1): wait, or verify the primary.
+// verifyDatabaseHelp is the part of verify's help about --database.
+const verifyDatabaseHelp = `With --database it verifies the event store at postgres.url instead of files. It computes the fingerprint
+of every row again and compares it with the ledger. It compares the root at each signed size with the
+signed one, and event keys, tiles and the accounting of offsets with the rows. It names every event that
+was altered, removed, inserted or moved. It needs only the right to read, and ingest may run meanwhile.
+A replica that lacks something that was signed is behind its primary or was restored. It is not
+verified (exit status 1): wait, or verify the primary.
 
-Only what is kept outside of the database can tell that the whole of it was put back to an earlier
-state: the notary's memory (notary.state_file) is compared too where it exists, and so is each signed
-checkpoint that --checkpoint names (as GET /v1/ledger/events/checkpoint gives it).
+The database alone can't show that the whole of it was restored to an earlier state. So the notary's
+state file (notary.state_file) is compared too if it exists, and so is each signed checkpoint that
+--checkpoint names (a file with the answer of GET /v1/ledger/events/checkpoint).
 
-A notary signs within seconds, and whoever removes the last checkpoints may rewrite what they covered.
-So it is a finding if the entries behind the last signature span more than --max-unsigned, from the
-oldest of them to the newest. A store without any checkpoint whose entries span less is not signed yet,
-which is exit status 1. Who rewrites entries can rewrite their times, too: only the notary's memory
-or a --checkpoint tells then.
+A notary signs within seconds. Somebody who deletes the last checkpoints may rewrite what they covered.
+So it is a finding if the entries after the last signature span more than --max-unsigned, from the
+oldest to the newest. If a store has no checkpoint and its entries span less, it is not signed yet (exit
+status 1). Whoever rewrites entries can rewrite their times too; then only the notary's state file or
+a --checkpoint shows it.
 
-Give all keys that the ledger ever had: what others alone have signed is a notice where a later
-checkpoint covers it, and a finding elsewhere. All checkpoints must be of one ledger: that of the
-notary's memory; else that of --checkpoint; else that of the keys.
+Give all keys that the ledger ever had. If only unknown keys have signed a checkpoint, that is a notice
+if a later checkpoint covers it, and a finding otherwise. All checkpoints must be of one ledger: that of
+the notary's state file; else that of --checkpoint; else that of the keys.
 
 With --output json, --database answers
   {"intact", "complete", "events", "workers", "seconds", "total", "counts": {KIND: N},
@@ -49,18 +49,18 @@ With --output json, --database answers
    "logs": [{"log", "size", "signed", "notYetSigned", "unsignedSince", "checkpoints", "complete"}],
    "findings": [{"kind", "log", "eventId", "position", "end", "detail"}],
    "notices": [{"log", "detail"}]}
-where "complete" is false if the verification had to end early (the connection was lost, or it was
-stopped; what was found until then is listed), "origin" is the ledger, "stateFile" what became of the
-notary's memory ("refused": no given key has signed it), "outsideCheckpoints" how many checkpoints from
-outside of the database were compared, the notary's included, "signed" is how many entries a good
-checkpoint covers, "unsignedSince" when the oldest other one was recorded, "eventId" is what the event's
-row says, or its key where the row is gone, "end" is behind the last position where a finding is of
-several, and KIND is one of log_rolled_back, log_altered, log_unsigned, ledger_gap, partition_gone,
-event_altered, event_moved, event_removed, event_inserted, event_unreadable, key_altered, key_missing,
-key_without_event, tile_altered, checkpoint_untrusted, checkpoint_gone, checkpoint_forked, accounting,
-schema_altered.`
+"complete" is false if the verification ended early, because the connection was lost or it was stopped;
+what was found until then is listed. "origin" is the ledger. "stateFile" says whether the notary's state
+file was compared ("refused": no given key has signed it). "outsideCheckpoints" is how many checkpoints
+from outside the database were compared, including the notary's. "signed" is how many entries a good
+checkpoint covers, and "unsignedSince" is when the oldest other entry was recorded. "eventId" is from
+the event's row, or from its key if the row is gone. "end" is the position after the last one, if a
+finding is about several. KIND is one of log_rolled_back, log_altered, log_unsigned, ledger_gap,
+partition_gone, event_altered, event_moved, event_removed, event_inserted, event_unreadable,
+key_altered, key_missing, key_without_event, tile_altered, checkpoint_untrusted, checkpoint_gone,
+checkpoint_forked, accounting, schema_altered.`
 
-// Flags of verify that --database alone has a use for.
+// Flags of verify that only --database uses.
 const (
 	workersFlag    = "workers"
 	findingsFlag   = "findings"
@@ -69,10 +69,10 @@ const (
 )
 
 func addVerifyDatabaseFlags(c *cobra.Command) {
-	c.Flags().Int(workersFlag, 0, "with --database: connections that read at once; 0 for as many as there are cores")
+	c.Flags().Int(workersFlag, 0, "with --database: number of connections that read at once; 0 means one per core")
 	c.Flags().Int(findingsFlag, 100, "with --database: how many findings of each kind are listed; all are counted")
-	c.Flags().Duration(unsignedFlag, verify.DefaultMaxUnsigned, "with --database: how much time the entries may span that are not signed yet")
-	c.Flags().StringArray(checkpointFlag, nil, "with --database: file with a signed checkpoint that was kept elsewhere; may be repeated")
+	c.Flags().Duration(unsignedFlag, verify.DefaultMaxUnsigned, "with --database: how much time the entries after the last signature may span")
+	c.Flags().StringArray(checkpointFlag, nil, "with --database: file with a signed checkpoint that was kept outside the database; may be repeated")
 }
 
 // runVerifyDatabase checks the event store at postgres.url against its checkpoints.
@@ -92,7 +92,8 @@ func runVerifyDatabase(c *cobra.Command, keys []string, output string) error {
 	if err := verifyFlags(c, &opts); err != nil {
 		return err
 	}
-	// Before the database is looked at: a running notary's file may be ahead of what was read before.
+	// The state file is read before the database: a notary that runs may sign meanwhile, so a file read later
+	// could be ahead of the snapshot.
 	memory, words, err := notaryMemory(cfg.Notary.StateFile, trusted, &opts)
 	if err != nil {
 		return err
@@ -131,12 +132,12 @@ func runVerifyDatabase(c *cobra.Command, keys []string, output string) error {
 	return alsoSaying(err, outcomeOfDatabase(report, failed))
 }
 
-// remembered says whether the notary's memory has anything to compare.
+// remembered reports whether the notary's state file has checkpoints to compare.
 func remembered(opts verify.Options) bool {
 	return slices.ContainsFunc(opts.Outside, func(o verify.Outside) bool { return o.Source == stateFileSource })
 }
 
-// outcomeOfDatabase is the exit status. What was found weighs more than that something failed.
+// outcomeOfDatabase returns the error that decides the exit status. Findings outweigh a failure.
 func outcomeOfDatabase(report *verify.Report, failed error) error {
 	switch {
 	case report.Total == 0 && failed == nil && report.NotSigned():
@@ -144,7 +145,7 @@ func outcomeOfDatabase(report *verify.Report, failed error) error {
 	case report.Total == 0:
 		return failed
 	case failed != nil:
-		return &statusError{statusTampering, fmt.Errorf("the event store is not what was signed: %s before the verification had to end: %w", countedFindings(report.Total), failed)}
+		return &statusError{statusTampering, fmt.Errorf("the event store is not what was signed: %s before the verification ended early: %w", countedFindings(report.Total), failed)}
 	}
 	return &statusError{statusTampering, fmt.Errorf("the event store is not what was signed: %s", countedFindings(report.Total))}
 }
@@ -190,7 +191,7 @@ func verifyFlags(c *cobra.Command, opts *verify.Options) (err error) {
 	return nil
 }
 
-// readCheckpointFile reads a signed note. Who gives another file has mistaken it, and nothing is found by it.
+// readCheckpointFile reads a signed checkpoint. A file that is none is wrong usage, and no finding.
 func readCheckpointFile(ctx context.Context, name string) ([]byte, error) {
 	f, err := console.OpenFile(ctx, name)
 	if err != nil {
@@ -203,12 +204,12 @@ func readCheckpointFile(ctx context.Context, name string) ([]byte, error) {
 	}
 	body, _, signed := bytes.Cut(text, []byte("\n\n"))
 	if _, err := ledger.ParseCheckpoint(string(body) + "\n"); err != nil || !signed {
-		return nil, fmt.Errorf("%s is no checkpoint as GET /v1/ledger/{log}/checkpoint answers it", name)
+		return nil, fmt.Errorf("%s is no checkpoint: save the answer of GET /v1/ledger/{log}/checkpoint", name)
 	}
 	return text, nil
 }
 
-// What became of the notary's memory.
+// Whether the notary's state file was compared.
 const (
 	memoryCompared = "compared"
 	memoryAbsent   = "absent"
@@ -216,12 +217,13 @@ const (
 	memoryRefused  = "refused"
 )
 
-// stateFileSource is the notary's memory in findings.
+// stateFileSource names the notary's state file in findings.
 const stateFileSource = "the notary's state file"
 
-// notaryMemory adds what the notary remembers, and says what became of that, also in words.
+// notaryMemory adds the checkpoints of the notary's state file to opts. It returns whether they are compared, and
+// a sentence about that.
 func notaryMemory(path string, keys ledger.Keys, opts *verify.Options) (what, words string, err error) {
-	const without = "so it can't be told from the database alone whether all of it was put back to an earlier state"
+	const without = "so this can't show whether the whole database was restored to an earlier state"
 	state, err := notary.ReadState(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if len(opts.Outside) > 0 {
@@ -236,7 +238,7 @@ func notaryMemory(path string, keys ledger.Keys, opts *verify.Options) (what, wo
 		return strings.HasPrefix(id, ledger.Events.Origin(state.Origin)+"+") || strings.HasPrefix(id, ledger.Access.Origin(state.Origin)+"+")
 	})
 	if !named {
-		return memoryOther, fmt.Sprintf("The notary's state file (%s) is that of %s, for which no key was given; it was left aside, %s.", path, state.Origin, without), nil
+		return memoryOther, fmt.Sprintf("The notary's state file (%s) is that of %s, for which no key was given. It was not compared, %s.", path, state.Origin, without), nil
 	}
 	opts.Origin = state.Origin
 	for _, l := range state.Logs {
@@ -258,30 +260,14 @@ func connecting(db *pgxpool.Pool) func(context.Context) (*pgx.Conn, error) {
 	}
 }
 
-// verifyWithProgress runs it and tells on stderr how far it has come.
+// verifyWithProgress runs a verification and shows its progress on stderr.
 func verifyWithProgress(c *cobra.Command, opts verify.Options) (*verify.Report, error) {
-	states := make(chan verify.Progress, 1)
-	opts.Progress = func(p verify.Progress) {
-		select {
-		case <-states: // one that nobody has seen is out of date
-		default:
-		}
-		select {
-		case states <- p:
-		default: // another worker was quicker
-		}
-	}
-	var state verify.Progress
+	began := time.Now()
+	opts.Progress = &verify.Progress{}
 	telling := console.StartProgress(c.ErrOrStderr(), func() string {
-		select {
-		case state = <-states:
-		default:
-		}
-		text := fmt.Sprintf("%3d %%  %s: %s events, %s a second", state.Percent, state.Phase, console.Grouped(state.Events), console.Grouped(int64(state.Rate)))
-		if state.Left > 0 {
-			text += fmt.Sprintf(", about %s left", state.Left.Round(time.Second))
-		}
-		return text
+		events := opts.Progress.Events.Load()
+		return fmt.Sprintf("%3d %%  verifying: %s events, %s a second", 100*opts.Progress.Done.Load()/max(1, opts.Progress.Tasks.Load()),
+			console.Grouped(events), console.Grouped(int64(float64(events)/time.Since(began).Seconds())))
 	})
 	defer telling.Stop()
 	return verify.Run(c.Context(), opts)

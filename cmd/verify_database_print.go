@@ -12,45 +12,45 @@ import (
 	"audittrail/platform/console"
 )
 
-// printVerification tells it to people who know nothing of trees and hashes.
+// printVerification prints a report for people who know nothing of trees and hashes.
 func printVerification(w io.Writer, r *verify.Report, memory string) error {
 	var b strings.Builder
 	if !r.Complete {
-		b.WriteString("NOT FINISHED: the verification had to end early, and says nothing of what it did not come to.\n\n")
+		b.WriteString("NOT FINISHED: the verification ended early. This report says nothing of what was not read.\n\n")
 	}
-	switch unsigned := unsignedEntries(r); {
-	case r.Intact && emptyStore(r):
-		b.WriteString("EMPTY: the event store has no entry, and nothing that was compared says that it ever had one. " +
-			"Give a checkpoint that was kept elsewhere, or the notary's state file, to prove that.\n\n")
-	case !r.Complete && r.Total == 0:
-		b.WriteString("Nothing was found until then.\n\n")
-	case r.Complete && r.Total == 0 && r.NotSigned():
-		b.WriteString("NOT SIGNED YET: nothing was found, and nothing is proven, since no entry is signed. " +
-			"A notary signs within seconds: verify again.\n\n")
-	case r.Intact && unsigned > 0:
+	switch size, signed := r.Totals(); {
+	case r.Intact && size == 0:
+		b.WriteString("EMPTY: the event store has no entry, and nothing that was compared shows that it ever had one. " +
+			"To be sure, give the notary's state file or a checkpoint that was kept elsewhere.\n\n")
+	case r.Intact && signed < size:
 		fmt.Fprintf(&b, "INTACT as far as it is signed: no event was altered, removed, inserted or moved. "+
-			"Nothing is proven of the last %s entries, which no signature covers.\n\n", console.Grouped(unsigned))
+			"Nothing is proven of the last %s entries, which no signature covers.\n\n", console.Grouped(size-signed))
 	case r.Intact:
 		b.WriteString("INTACT: no event was altered, removed, inserted or moved.\n\n")
-	default:
+	case r.Total > 0:
 		fmt.Fprintf(&b, "TAMPERING FOUND: %s.\n\n", findingCounts(r))
 		tellFindings(&b, r)
 		b.WriteByte('\n')
+	case !r.Complete:
+		b.WriteString("Nothing was found until then.\n\n")
+	default:
+		b.WriteString("NOT SIGNED YET: nothing was found, and nothing is proven, since no entry is signed. " +
+			"A notary signs within seconds: verify again.\n\n")
 	}
 	every := "every row was read, and its fingerprint"
 	if !r.Complete || r.Counts[verify.SchemaAltered]+r.Counts[verify.EventUnreadable] > 0 {
 		every = "so many rows were read, and their fingerprints"
 	}
-	fmt.Fprintf(&b, "%s %s: %s computed anew, in %s.\n", console.Grouped(r.Events), nouns(ledger.Events, r.Events), every,
+	fmt.Fprintf(&b, "%s %s: %s computed again, in %s.\n", console.Grouped(r.Events), nouns(ledger.Events, r.Events), every,
 		time.Duration(r.Seconds*float64(time.Second)).Round(10*time.Millisecond))
-	if r.Origin != "" && (r.Intact || slices.ContainsFunc(r.Logs, func(l verify.LogReport) bool { return l.Signed > 0 })) {
+	if _, signed := r.Totals(); r.Origin != "" && (r.Intact || signed > 0) {
 		fmt.Fprintf(&b, "The ledger is that of %s.\n", console.Visible(r.Origin))
 	}
 	for _, l := range r.Logs {
 		tellLog(&b, l)
 	}
 	if kept := slices.DeleteFunc(slices.Clone(r.Outside), func(source string) bool { return source == stateFileSource }); len(kept) > 0 {
-		fmt.Fprintf(&b, "Compared with what was kept elsewhere, too: %s.\n", console.Visible(strings.Join(kept, ", ")))
+		fmt.Fprintf(&b, "Also compared with what was kept elsewhere: %s.\n", console.Visible(strings.Join(kept, ", ")))
 	}
 	if memory != "" {
 		b.WriteString(console.Visible(memory) + "\n")
@@ -62,24 +62,11 @@ func printVerification(w io.Writer, r *verify.Report, memory string) error {
 	return err
 }
 
-// unsignedEntries are how many entries of all logs no good signature covers.
-func unsignedEntries(r *verify.Report) (n int64) {
-	for _, l := range r.Logs {
-		n += max(0, l.NotYetSigned)
-	}
-	return n
-}
-
-// emptyStore says whether nothing was there to be looked at.
-func emptyStore(r *verify.Report) bool {
-	return !slices.ContainsFunc(r.Logs, func(l verify.LogReport) bool { return l.Size > 0 })
-}
-
-// tellLog says how far one log is proven.
+// tellLog prints how far one log is proven.
 func tellLog(b *strings.Builder, l verify.LogReport) {
 	switch {
 	case !l.Complete:
-		fmt.Fprintf(b, "The %s log was not looked at to its end.\n", l.Log)
+		fmt.Fprintf(b, "The %s log was not read to its end.\n", l.Log)
 		return
 	case l.Size == 0:
 		fmt.Fprintf(b, "The %s log is empty.\n", l.Log)
@@ -98,7 +85,7 @@ func tellLog(b *strings.Builder, l verify.LogReport) {
 	}
 }
 
-// tellFindings names what was found, one a line.
+// tellFindings prints the findings, one per line.
 func tellFindings(b *strings.Builder, r *verify.Report) {
 	listed := map[verify.Kind]int64{}
 	for _, f := range r.Findings {
@@ -112,7 +99,7 @@ func tellFindings(b *strings.Builder, r *verify.Report) {
 	}
 }
 
-// findingCounts sums up: 2 times altered event, 1 time removed event.
+// findingCounts sums up the findings, as in "2 × altered event, 1 × removed event".
 func findingCounts(r *verify.Report) string {
 	var parts []string
 	for _, kind := range verify.Kinds() {
@@ -123,7 +110,7 @@ func findingCounts(r *verify.Report) string {
 	return strings.Join(parts, ", ")
 }
 
-// findingPlace says where a finding is: which event, which positions.
+// findingPlace returns the event and the positions of a finding.
 func findingPlace(f *verify.Finding) string {
 	var text string
 	if f.EventID != "" {
@@ -139,7 +126,7 @@ func findingPlace(f *verify.Finding) string {
 	return text
 }
 
-// inLog names the log that is not the one of events.
+// inLog names the log unless it is that of events.
 func inLog(log ledger.Log) string {
 	if log == ledger.Access {
 		return " in the access log"

@@ -9,31 +9,33 @@ import (
 
 	"audittrail/modules/event"
 	"audittrail/modules/ledger"
+	"audittrail/modules/store/audit"
 )
 
-// blockBits makes blocks of 1,024 positions: few, so that rows which were strewn over all positions that
-// there can be take no more memory than they take on disk.
+// blockBits makes a block of 1,024 positions. Blocks are that few so that rows spread over all possible
+// positions take no more memory than they take on disk.
 const blockBits = 10
 
-// blocks is what is remembered of all rows: sums for each 1,024 positions. It is about 100 bytes for a
-// thousand events, and grows with what is there, not with what the ledger claims. It is safe for concurrent
-// use.
+// blocks holds sums over all rows, keys and leaves, for each 1,024 positions. It takes about 100 bytes for a
+// thousand events, and grows with the rows that exist, not with what the ledger claims. It is safe for
+// concurrent use.
 type blocks struct {
-	seed maphash.Seed // new for each verification, so that nobody can make two sums equal
+	seed maphash.Seed // new in each verification, so that nobody can make two sums equal
 	mu   sync.Mutex
-	list map[int64]*block
+	list map[int64]*block // by position >> blockBits
 }
 
-// block has sums over the positions from its number times 1,024 on.
+// block is the sums of one block. Keys have no position, so they and their events count in the block where
+// their batch begins.
 type block struct {
-	leaves, rows tally // over the leaves that the log's root was computed from, and over those that rows give
-	events, keys tally // over rows and keys of the batches that begin here, by what they have in common
+	leaves, rows tally // leaves that the root was computed from, and leaves computed from rows
+	events, keys tally // what rows and keys have in common
 }
 
 func (b *block) leavesDiffer() bool { return b.leaves != b.rows }
 func (b *block) keysDiffer() bool   { return b.events != b.keys }
 
-// tally is a sum over a set that does not depend on the order.
+// tally is a sum over a set; it does not depend on the order.
 type tally struct {
 	count int64
 	sum   uint64
@@ -46,7 +48,7 @@ func (t *tally) add(sum uint64) {
 
 func newBlocks() *blocks { return &blocks{seed: maphash.MakeSeed(), list: map[int64]*block{}} }
 
-// keySum returns a number for what a row and its key have in common.
+// keySum returns the summand for what a row and its key have in common.
 func (b *blocks) keySum(id event.ID, batch int64, timestamp time.Time, digest []byte) uint64 {
 	var space [16 + 8 + 8 + event.DigestSize]byte
 	text := append(space[:0], id[:]...)
@@ -55,14 +57,14 @@ func (b *blocks) keySum(id event.ID, batch int64, timestamp time.Time, digest []
 	return maphash.Bytes(b.seed, append(text, digest...))
 }
 
-// leafSum returns a number for a leaf and its place.
+// leafSum returns the summand for a leaf at its position.
 func (b *blocks) leafSum(position int64, leaf ledger.Hash) uint64 {
 	var space [8 + ledger.HashSize]byte
 	text := binary.BigEndian.AppendUint64(space[:0], uint64(position))
 	return maphash.Bytes(b.seed, append(text, leaf[:]...))
 }
 
-// at returns the block of a position, which is made where there was none. The caller holds mu.
+// at returns the block of a position, and makes it if there is none. The caller holds mu.
 func (b *blocks) at(position int64) *block {
 	found := b.list[position>>blockBits]
 	if found == nil {
@@ -72,7 +74,7 @@ func (b *blocks) at(position int64) *block {
 	return found
 }
 
-// addLeaves notes leaves that follow on each other.
+// addLeaves counts leaves at consecutive positions.
 func (b *blocks) addLeaves(position int64, leaves []ledger.Hash) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -81,33 +83,27 @@ func (b *blocks) addLeaves(position int64, leaves []ledger.Hash) {
 	}
 }
 
-// placed is a row, or a key, and where it is counted.
-type placed struct {
-	position  int64 // of a row
-	first     int64 // of its batch
-	leaf, key uint64
-}
-
-func (b *blocks) addRows(rows []placed) {
+// addRow counts a row of a batch whose first position is first.
+func (b *blocks) addRow(position, first int64, row *audit.EventRow) {
+	leaf := b.leafSum(position, row.Leaf)
+	key := b.keySum(row.EventID, row.Batch(), row.Timestamp, row.Digest[:])
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for _, p := range rows {
-		b.at(p.position).rows.add(p.leaf)
-		b.at(p.first).events.add(p.key)
-	}
+	b.at(position).rows.add(leaf)
+	b.at(first).events.add(key)
 }
 
-func (b *blocks) addKeys(keys []placed) {
+// addKey counts a key of a batch whose first position is first.
+func (b *blocks) addKey(first int64, k *audit.Key) {
+	key := b.keySum(k.EventID, k.Batch, k.Timestamp, k.Digest)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for _, p := range keys {
-		b.at(p.first).keys.add(p.key)
-	}
+	b.at(first).keys.add(key)
 }
 
-// differing returns the numbers of the blocks that differ, sorted: those whose rows can be looked at one by
-// one, since they are no more than most all together, and the rest.
-func (b *blocks) differing(most int64, differs func(*block) bool) (few, rest []int64) {
+// differing returns the numbers of the blocks that differ, sorted: few are those with at most so many rows,
+// keys and leaves in all, and others the remaining ones.
+func (b *blocks) differing(most int64, differs func(*block) bool) (few, others []int64) {
 	var all []int64
 	for number, block := range b.list {
 		if differs(block) {
@@ -121,8 +117,8 @@ func (b *blocks) differing(most int64, differs func(*block) bool) (few, rest []i
 			most -= n
 			few = append(few, number)
 		} else {
-			rest = append(rest, number)
+			others = append(others, number)
 		}
 	}
-	return few, rest
+	return few, others
 }

@@ -5,23 +5,25 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 
 	"audittrail/modules/ledger"
 	"audittrail/modules/store"
 )
 
-// trusted is a checkpoint that a given key has signed, or, where unknown names them, other keys.
+// trusted is a checkpoint to compare with the log. A given key has signed it, unless unknown is set.
 type trusted struct {
 	size    int64
 	root    ledger.Hash
-	source  string // "" for those of the database
-	unknown string
+	source  string // "" if it is in the database
+	unknown string // the keys that signed it, if none of them was given
 }
 
-// outside is a trusted checkpoint from outside of the database.
+// outside is a trusted checkpoint from outside the database.
 type outside struct {
 	trusted
 	previous int64 // see Outside
@@ -30,7 +32,7 @@ type outside struct {
 // checkpointsAtATime is how many checkpoints are read and verified together.
 const checkpointsAtATime = 1000
 
-// openOutside verifies the checkpoints that were kept outside.
+// openOutside verifies the checkpoints from outside the database.
 func (r *run) openOutside() {
 	r.outside = map[ledger.Log][]outside{}
 	r.origin = r.opts.Origin
@@ -57,7 +59,7 @@ func (r *run) openOutside() {
 	}
 }
 
-// loadDue reads on until all checkpoints up to a size are due.
+// loadDue reads checkpoints until all up to a size are due.
 func (w *walk) loadDue(ctx context.Context, size int64) error {
 	for !w.all && w.last < size {
 		list, err := w.nextCheckpoints(ctx)
@@ -69,77 +71,145 @@ func (w *walk) loadDue(ctx context.Context, size int64) error {
 	for len(w.outside) > 0 && w.outside[0].size <= size {
 		w.due = append(w.due, w.outside[0].trusted)
 		w.outside = w.outside[1:]
-		w.head.trusted++
+		w.extent.trusted++
 	}
 	slices.SortStableFunc(w.due, func(a, b trusted) int { return cmp.Compare(a.size, b.size) })
 	return nil
 }
 
-// nextCheckpoints reads and verifies the next ones, and reports those that can't be trusted.
+// nextCheckpoints reads and verifies the next checkpoints. It returns those to compare, and reports the others.
 func (w *walk) nextCheckpoints(ctx context.Context) ([]trusted, error) {
 	rows, more, err := w.view.Checkpoints(ctx, w.log, w.last, checkpointsAtATime)
 	if err != nil {
-		w.all, w.head.unreadable = true, true
-		return nil, w.unread(err, Finding{Kind: CheckpointUntrusted, Detail: fmt.Sprintf("checkpoints of sizes above %d can't be read, so that none of them was compared", w.last)})
+		w.all, w.extent.unreadable = true, true
+		return nil, w.unread(err, Finding{Kind: CheckpointUntrusted, Detail: fmt.Sprintf("checkpoints of sizes above %d can't be read, so none of them was compared", w.last)})
 	}
 	if w.all = !more; len(rows) > 0 {
 		w.last = rows[len(rows)-1].Size
 	}
-	faults := w.run.verifySignatures(w.log, rows)
-	list := make([]trusted, 0, len(rows))
-	for i := range rows {
-		c := &rows[i]
-		if faults[i] == nil {
-			list = append(list, trusted{size: c.Size, root: c.Root})
-			w.head.trusted++
-			continue
-		}
-		unknown, ok, err := w.run.byUnknownKey(w.log, c, faults[i])
-		if ok {
-			list = append(list, unknown)
-			continue
-		}
+	w.extent.checkpoints += int64(len(rows))
+	list, faults := w.run.openAll(w.log, rows)
+	found := make([]trusted, 0, len(list))
+	for i, t := range list {
 		var other *otherLedgerError
-		if errors.As(err, &other) {
-			w.head.putAside(group{byOtherLedger, other.base}, sizes{1, c.Size, c.Size})
-			continue
+		switch {
+		case errors.As(faults[i], &other):
+			w.extent.sum(group{otherLedger, other.base}, t.size)
+		case faults[i] != nil:
+			w.report(Finding{Kind: CheckpointUntrusted, Detail: fmt.Sprintf("the checkpoint of size %d can't be trusted: %v", t.size, faults[i])})
+		default:
+			if t.unknown == "" {
+				w.extent.trusted++
+			}
+			found = append(found, t)
 		}
-		w.report(Finding{Kind: CheckpointUntrusted, Detail: fmt.Sprintf("the checkpoint of size %d can't be trusted: %v", c.Size, err)})
 	}
-	w.head.checkpoints += int64(len(rows))
-	return list, nil
+	return found, nil
 }
 
-// verifySignatures verifies checkpoints on all cores. A signature takes as long as hashing a hundred
-// events.
-func (r *run) verifySignatures(log ledger.Log, rows []store.Checkpoint) []error {
-	faults := make([]error, len(rows))
+// openAll opens checkpoints on all cores. Verifying a signature takes as long as hashing a hundred events.
+func (r *run) openAll(log ledger.Log, rows []store.Checkpoint) ([]trusted, []error) {
+	list, faults := make([]trusted, len(rows)), make([]error, len(rows))
 	var group sync.WaitGroup
 	workers := min(runtime.GOMAXPROCS(0), len(rows))
 	for n := range workers {
 		group.Go(func() {
 			for i := n; i < len(rows); i += workers {
-				faults[i] = r.judge(log, &rows[i])
+				list[i], faults[i] = r.open(log, &rows[i])
 			}
 		})
 	}
 	group.Wait()
-	return faults
+	return list, faults
 }
 
-var errOtherRow = errors.New("its row says another size or root than what was signed")
-
-// judge says why a kept checkpoint is not to be believed; nil where it is.
-func (r *run) judge(log ledger.Log, c *store.Checkpoint) error {
+// open verifies a checkpoint's signatures and that its row says what was signed. If only unknown keys have
+// signed it, its root is still to be compared.
+func (r *run) open(log ledger.Log, c *store.Checkpoint) (t trusted, err error) {
+	t = trusted{size: c.Size, root: c.Root}
 	signed, err := ledger.OpenCheckpoint([]byte(c.Note), r.opts.Keys)
+	var bad *ledger.CheckpointError
+	if errors.As(err, &bad) && bad.Kind == ledger.UnknownKey {
+		signed.Checkpoint, err = ledger.ParseCheckpoint(c.Note[:strings.LastIndex(c.Note, "\n\n")+1])
+		if err != nil {
+			return t, fmt.Errorf("the checkpoint %w", err)
+		}
+		own := slices.DeleteFunc(slices.Sorted(slices.Values(bad.Keys)), func(id string) bool { return !strings.HasPrefix(id, signed.Origin+"+") })
+		if t.unknown = strings.Join(own, " and "); t.unknown == "" { // only witnesses have signed it
+			return t, bad
+		}
+	}
 	if err != nil {
-		return err
+		return t, err
 	}
 	if err := r.checkOrigin(log, signed.Origin); err != nil {
-		return err
+		return t, err
 	}
 	if signed.Size != c.Size || signed.Root != c.Root {
-		return errOtherRow
+		return t, errors.New("its row says another size or root than what was signed")
 	}
-	return nil
+	return t, nil
+}
+
+// Some checkpoints are reported together, one finding or notice for each group. Those of an unknown key are
+// a group: keys are rotated, and an auditor may have only the new one. If their roots are the log's, and a
+// trusted checkpoint of a larger size covers them, history up to there is proven without them, and a notice
+// is enough. Those of another ledger are a group too: a database that was exchanged has no others.
+type group struct {
+	why  groupKind
+	name string // the keys, or the other ledger
+}
+
+type groupKind int
+
+const (
+	otherLedger groupKind = iota
+	wrongRoot             // signed by unknown keys, for another root than the log's
+	unknownKey            // signed by unknown keys, for the log's root
+)
+
+// sizes sums up the checkpoints of a group.
+type sizes struct{ count, first, last int64 }
+
+// groupsKept bounds how many groups are told apart.
+const groupsKept = 50
+
+// sum counts a checkpoint in a group. Sizes grow from call to call.
+func (e *extent) sum(g group, size int64) {
+	if e.groups[g] == nil && len(e.groups) >= groupsKept {
+		g.name = "others"
+	}
+	if e.groups[g] == nil {
+		e.groups[g] = &sizes{first: size}
+	}
+	e.groups[g].count++
+	e.groups[g].last = size
+}
+
+func (s *sizes) text(said string) string {
+	if s.count == 1 {
+		return fmt.Sprintf("one checkpoint, of size %d, is %s", s.last, said)
+	}
+	return fmt.Sprintf("%d checkpoints of sizes from %d to %d are %s", s.count, s.first, s.last, said)
+}
+
+// reportGroups reports each group of checkpoints.
+func (r *run) reportGroups(log ledger.Log, e *extent) {
+	untrusted := func(detail string) { r.findings.add(Finding{Kind: CheckpointUntrusted, Log: log, Detail: detail}) }
+	for _, g := range slices.SortedFunc(maps.Keys(e.groups), func(a, b group) int {
+		return cmp.Or(cmp.Compare(a.why, b.why), strings.Compare(a.name, b.name))
+	}) {
+		sum := e.groups[g]
+		by := sum.text(fmt.Sprintf("signed by %s only, which was not given", g.name))
+		switch {
+		case g.why == otherLedger:
+			untrusted(sum.text(fmt.Sprintf("signed for another ledger: %s, and not %s. Either this is another ledger's database, or they were put into this one", g.name, r.origin)))
+		case g.why == wrongRoot:
+			untrusted(by + ", and the root that each names is not this log's: it or the log was changed. Given with --key, the key shows which")
+		case sum.last <= e.proven:
+			r.notice(Notice{Log: log, Detail: by + ". The root that each names is this log's, and a later checkpoint by a given key covers it. Give the key with --key to have the signatures checked too"})
+		case e.done: // else a checkpoint that covers them may not have been reached
+			untrusted(by + fmt.Sprintf(": give it with --key. The root that each names is this log's, but no signature by a given key covers what is above %d entries", e.proven))
+		}
+	}
 }

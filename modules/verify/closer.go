@@ -16,28 +16,28 @@ import (
 // millions of keys.
 const comparedMost = 1 << 18
 
-// closer looks again at what lies where sums differ: it compares leaves with rows, and rows with keys, one by
-// one. mu is for the workers that read rows and keys for it.
+// closer examines the blocks whose sums differ. It compares leaves with rows and rows with keys, one by one.
+// Workers read rows and keys for it.
 type closer struct {
 	run     *run
 	mu      sync.Mutex
 	batches map[int64]audit.LedgerBatch
 	keyed   map[int64]bool        // batches whose rows and keys differ
 	leaves  map[int64]ledger.Hash // by position, where leaves and rows differ
-	told    map[int64]bool        // of these: a row gives the leaf, or the position has its finding
-	misfits []audit.EventRow      // rows of such positions that do not give the leaf, or give it again
-	keys    map[event.ID]*metKey  // of keyed batches
+	done    map[int64]bool        // positions whose leaf a row gives, or that have a finding
+	misfits []audit.EventRow      // rows that do not give the leaf of their position, or give it again
+	keys    map[event.ID]*metKey  // keys of keyed batches
 }
 
 type metKey struct {
 	audit.Key
-	met bool // its event has a row, or has its finding
+	met bool // a row of its batch has its event id, or its event has a finding
 }
 
 // lookCloser finds out which events the sums differ about.
 func (r *run) lookCloser(ctx context.Context) error {
 	c := &closer{run: r, batches: map[int64]audit.LedgerBatch{}, keyed: map[int64]bool{}, leaves: map[int64]ledger.Hash{},
-		told: map[int64]bool{}, keys: map[event.ID]*metKey{}}
+		done: map[int64]bool{}, keys: map[event.ID]*metKey{}}
 	leaves, moreLeaves := r.blocks.differing(comparedMost, (*block).leavesDiffer)
 	keys, moreKeys := r.blocks.differing(comparedMost, (*block).keysDiffer)
 	if r.blindKeys.Load() {
@@ -50,12 +50,12 @@ func (r *run) lookCloser(ctx context.Context) error {
 	}
 	c.name()
 	r.looked = true
-	r.tellBlocks(moreLeaves, moreKeys)
+	r.reportBlocks(moreLeaves, moreKeys)
 	return nil
 }
 
-// read reads all that differs: leaves by position, which is how the log's root was computed, then keys and
-// rows from their pages.
+// read reads everything in blocks that differ: leaves by position, as the root was computed, then the pages
+// with keys and rows. What can't be read has its finding from the first pass.
 func (c *closer) read(ctx context.Context, leaves, keys []int64) error {
 	r, v := c.run, c.run.snapshot.Views()[0]
 	for _, number := range leaves {
@@ -65,7 +65,7 @@ func (c *closer) read(ctx context.Context, leaves, keys []int64) error {
 			}
 			return nil
 		})
-		if err := passable(err); err != nil { // the walk has reported it
+		if err := passable(err); err != nil {
 			return err
 		}
 	}
@@ -85,18 +85,18 @@ func (c *closer) read(ctx context.Context, leaves, keys []int64) error {
 		}
 		return nil
 	})
-	if err := passable(err); err != nil { // the same
+	if err := passable(err); err != nil {
 		return err
 	}
 	batches := slices.Sorted(maps.Keys(c.batches))
-	if err := r.work(ctx, "reading the keys of what differs", c.tasks(r.keyPages, batches, c.readKeys)); err != nil {
+	if err := r.work(ctx, tasksFor(r.keyPages, batches, c.readKeys)); err != nil {
 		return err
 	}
-	return r.work(ctx, "reading the events of what differs", c.tasks(r.rowPages, batches, c.readRows))
+	return r.work(ctx, tasksFor(r.rowPages, batches, c.readRows))
 }
 
-// tasks returns the reading of those pages that have to do with some batches, sorted.
-func (c *closer) tasks(all []*pages, batches []int64, read func(context.Context, *audit.View, *pages) error) (list []task) {
+// tasksFor returns tasks that read those pages that may hold rows of the batches, which are sorted.
+func tasksFor(all []*pages, batches []int64, read func(context.Context, *audit.View, *pages) error) (list []task) {
 	for _, p := range all {
 		if i, _ := slices.BinarySearch(batches, p.low); i < len(batches) && batches[i] <= p.high {
 			list = append(list, func(ctx context.Context, v *audit.View) error { return read(ctx, v, p) })
@@ -123,49 +123,57 @@ func (c *closer) readRows(ctx context.Context, v *audit.View, p *pages) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for i := range rows {
-		c.look(&rows[i])
+		c.compare(&rows[i])
 	}
 	return err
 }
 
-// look compares a row with its leaf, and with its key if it gives the leaf.
-func (c *closer) look(row *audit.EventRow) {
-	b, ok := c.batches[row.Batch()]
-	position, ok := placeOf(b, row, ok)
-	if !ok {
+// compare compares a row with its leaf, and with its key if the leaf fits.
+func (c *closer) compare(row *audit.EventRow) {
+	b, known := c.batches[row.Batch()]
+	position, placed := positionOf(b, row, known)
+	if !placed {
 		return
 	}
-	key := c.keys[row.EventID]
-	if key != nil && key.Batch == b.Batch {
+	key := c.keyOf(row, b.Batch)
+	if key != nil {
 		key.met = true
 	}
 	leaf, compared := c.leaves[position]
-	if row.Corrupt != nil || compared && (leaf != row.Leaf || c.told[position]) {
+	if row.Corrupt != nil || compared && (leaf != row.Leaf || c.done[position]) {
 		c.misfits = append(c.misfits, *row)
 		return
 	}
 	if compared {
-		c.told[position] = true
+		c.done[position] = true
 	} else if c.run.blocks.list[position>>blockBits].leavesDiffer() {
-		return // it was compared with nothing
+		return // its leaf could not be read
 	}
 	id := row.EventID.String()
 	switch {
 	case !c.keyed[b.Batch] || c.run.unreadKeys[row.EventID]:
-	case key == nil:
-		c.run.findings.add(eventFinding(KeyMissing, id, "event_keys does not have it in its batch, so that it could be stored a second time").at(position))
-	case key.Batch == b.Batch && key.Timestamp.Equal(row.Timestamp) && bytes.Equal(key.Digest, row.Digest[:]):
-	case position < c.run.heads[ledger.Events].proven:
-		key.met = true
+	case c.keys[row.EventID] == nil:
+		c.run.findings.add(eventFinding(KeyMissing, id, "event_keys does not have it in its batch, so it could be stored a second time").at(position))
+	case key != nil && key.Timestamp.Equal(row.Timestamp) && bytes.Equal(key.Digest, row.Digest[:]):
+	case position < c.run.extents[ledger.Events].proven:
+		c.keys[row.EventID].met = true
 		c.run.findings.add(eventFinding(KeyAltered, id, "the event is what was signed; its row in event_keys is not").at(position))
 	default:
-		key.met = true
+		c.keys[row.EventID].met = true
 		c.run.findings.add(eventFinding(EventAltered, id, "it differs from its key in event_keys, though its leaf hash fits: event and leaf were changed together, or the key was").at(position))
 	}
 }
 
-// tellBlocks reports blocks of which nothing closer is known.
-func (r *run) tellBlocks(leaves, keys []int64) {
+// keyOf returns the key of a row's event in a batch, or nil if there is none.
+func (c *closer) keyOf(row *audit.EventRow, batch int64) *metKey {
+	if key := c.keys[row.EventID]; key != nil && key.Batch == batch {
+		return key
+	}
+	return nil
+}
+
+// reportBlocks reports blocks that differ, without naming events.
+func (r *run) reportBlocks(leaves, keys []int64) {
 	const tooMany = "; too many differ for each to be named"
 	for _, number := range leaves {
 		kind, n := EventAltered, r.blocks.list[number].leaves.count-r.blocks.list[number].rows.count
@@ -178,7 +186,7 @@ func (r *run) tellBlocks(leaves, keys []int64) {
 		r.findings.count(kind, n-1)
 	}
 	for _, number := range keys {
-		r.findings.add(blockFinding(KeyAltered, number, "events and their keys do not agree among these positions"+tooMany))
+		r.findings.add(blockFinding(KeyAltered, number, "events and their keys do not agree at these positions"+tooMany))
 	}
 }
 
@@ -186,20 +194,18 @@ func blockFinding(kind Kind, number int64, detail string) Finding {
 	return Finding{Kind: kind, Log: ledger.Events, Detail: detail}.within(number<<blockBits, (number+1)<<blockBits)
 }
 
-// tellUnlooked reports what differs, where nobody could look closer.
-func (r *run) tellUnlooked() {
+// reportUnexamined reports what differs when the verification ended before lookCloser.
+func (r *run) reportUnexamined() {
 	if r.scanned {
 		leaves, _ := r.blocks.differing(0, (*block).leavesDiffer)
 		keys, _ := r.blocks.differing(0, (*block).keysDiffer)
-		r.tellBlocks(leaves, keys)
+		r.reportBlocks(leaves, keys)
 	}
-	r.tellLoose()
-}
-
-// tellLoose reports rows that the ledger has no place for.
-func (r *run) tellLoose() {
 	for i := range r.loose {
 		r.findings.add(inserted(&r.loose[i]))
 	}
-	r.findings.count(EventInserted, r.looseCount-int64(len(r.loose)))
+	r.countLoose()
 }
+
+// countLoose counts the rows without a position that were not kept.
+func (r *run) countLoose() { r.findings.count(EventInserted, r.looseCount-int64(len(r.loose))) }

@@ -3,6 +3,7 @@ package verify
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 
 	"audittrail/modules/event"
@@ -10,89 +11,85 @@ import (
 	"audittrail/modules/store/audit"
 )
 
-// A row names its event itself. A position without a row is named by the key of its batch that has no row,
-// where there are as many of the one as of the other; so is a row whose event id is none of its batch's keys.
+// A finding has the event id that the row has. A removed event has no row, so its id comes from event_keys:
+// the keys of its batch that have no row, if they are as many as the missing positions.
 
-// name gives each row that does not fit, and each position without a row, its finding.
+// name adds a finding for each row that does not fit, each position without a row and each key without one.
 func (c *closer) name() {
 	rows := append(c.misfits, c.run.loose...)
 	slices.SortFunc(rows, func(a, b audit.EventRow) int {
 		return cmp.Or(cmp.Compare(a.ID, b.ID), slices.Compare(a.EventID[:], b.EventID[:]))
 	})
-	free := map[ledger.Hash]int64{} // positions whose leaf no row gives in its place
+	free := map[ledger.Hash]int64{} // positions whose leaf no row gives, by leaf
 	for position, leaf := range c.leaves {
-		if !c.told[position] {
+		if !c.done[position] {
 			free[leaf] = position
 		}
 	}
-	altered := map[int64][]*audit.EventRow{} // by position
+	altered := map[int64]bool{}   // positions
+	strangers := map[int64]bool{} // batches with an altered row whose event id is none of the batch's
 	for i := range rows {
-		row := &rows[i]
-		if f, position := c.nameRow(row, free); position >= 0 {
-			altered[position] = append(altered[position], row)
-		} else {
-			c.run.findings.add(f)
+		f := c.nameRow(&rows[i], free)
+		c.run.findings.add(f)
+		if batch := rows[i].Batch(); f.Kind == EventAltered {
+			altered[*f.Position] = true
+			strangers[batch] = strangers[batch] || !c.run.unreadKeys[rows[i].EventID] && c.keyOf(&rows[i], batch) == nil
 		}
 	}
-	c.run.findings.count(EventInserted, c.run.looseCount-int64(len(c.run.loose)))
+	c.run.countLoose()
 	orphans := c.orphans()
-	batches := slices.Collect(func(yield func(audit.LedgerBatch) bool) {
-		for _, b := range c.batches {
-			yield(b)
+	for _, b := range slices.SortedFunc(maps.Values(c.batches), func(a, b audit.LedgerBatch) int { return cmp.Compare(a.First, b.First) }) {
+		var missing []int64
+		for position := b.First; position < b.End(); position++ {
+			if _, compared := c.leaves[position]; compared && !c.done[position] && !altered[position] {
+				missing = append(missing, position)
+			}
 		}
-	})
-	slices.SortFunc(batches, func(a, b audit.LedgerBatch) int { return cmp.Compare(a.First, b.First) })
-	for _, b := range batches {
-		c.nameBatch(b, altered, orphans[b.Batch])
+		c.nameMissing(b, missing, orphans[b.Batch], len(missing) == len(orphans[b.Batch]) && !strangers[b.Batch])
 	}
 }
 
-// nameRow returns the finding of a row that does not fit, or the position of the event that it was altered
-// from, which nameBatch names; else the position is -1.
-func (c *closer) nameRow(row *audit.EventRow, free map[ledger.Hash]int64) (f Finding, altered int64) {
+// nameRow returns the finding of a row that does not fit.
+func (c *closer) nameRow(row *audit.EventRow, free map[ledger.Hash]int64) Finding {
 	b, known := c.batches[row.Batch()]
-	position, placed := placeOf(b, row, known)
+	position, placed := positionOf(b, row, known)
 	id := row.EventID.String()
 	from, moved := free[row.Leaf]
 	switch {
 	case row.Corrupt != nil:
-		f = eventFinding(EventUnreadable, id, "its row holds what no event does: "+row.Corrupt.Error())
+		f := eventFinding(EventUnreadable, id, "its row holds what no event does: "+row.Corrupt.Error())
 		if placed {
+			c.done[position] = true
 			f = f.at(position)
-			c.settle(position, row.EventID)
 		}
+		return f
 	case moved:
 		delete(free, row.Leaf)
-		c.settle(from, row.EventID)
+		c.done[from] = true
+		if key := c.keys[row.EventID]; key != nil {
+			key.met = true
+		}
 		to := "where the ledger has no position"
 		if placed {
 			to = fmt.Sprintf("at position %d", position)
 		}
-		f = eventFinding(EventMoved, id, "its row is as it was stored at this position, but stands "+to+" now").at(from)
+		return eventFinding(EventMoved, id, "its row is as it was stored at this position, but is now "+to).at(from)
 	case !placed:
-		f = inserted(row)
-	case c.told[position]:
-		f = eventFinding(EventInserted, id, "a row was put beside the event of this position, or in its place").at(position)
-	default:
-		return Finding{}, position
+		return inserted(row)
+	case c.done[position]:
+		return eventFinding(EventInserted, id, "a row was added at the position of another event").at(position)
+	case position >= c.run.extents[ledger.Events].proven: // only a signed leaf is known to be the right one
+		return eventFinding(EventAltered, id, "its row and its leaf hash in ledger_batches do not fit each other: one of them was changed").at(position)
 	}
-	return f, -1
+	return eventFinding(EventAltered, id, "its row is not what was stored").at(position)
 }
 
-// inserted returns the finding of a row that the ledger has no place for.
+// inserted returns the finding of a row that the ledger has no position for.
 func inserted(row *audit.EventRow) Finding {
-	return eventFinding(EventInserted, row.EventID.String(), "the ledger has no place for its row")
+	return eventFinding(EventInserted, row.EventID.String(), "the ledger has no position for its row")
 }
 
-// settle notes that an event has its finding.
-func (c *closer) settle(position int64, id event.ID) {
-	c.told[position] = true
-	if key := c.keys[id]; key != nil {
-		key.met = true
-	}
-}
-
-// orphans returns the keys that have no row, by their batches.
+// orphans returns the event ids of keys that have no row, sorted, by batch.
 func (c *closer) orphans() map[int64][]event.ID {
 	orphans := map[int64][]event.ID{}
 	for id, key := range c.keys {
@@ -106,67 +103,27 @@ func (c *closer) orphans() map[int64][]event.ID {
 	return orphans
 }
 
-// nameBatch gives the altered rows of a batch their findings, its positions without a row, and its keys without
-// one.
-func (c *closer) nameBatch(b audit.LedgerBatch, altered map[int64][]*audit.EventRow, orphans []event.ID) {
-	var missing []int64
-	var strangers []Finding // of altered rows whose event id is none of the batch's keys
-	for position := b.First; position < b.End(); position++ {
-		_, compared := c.leaves[position]
-		if rows := altered[position]; len(rows) == 0 && compared && !c.told[position] {
-			missing = append(missing, position)
-		}
-		for _, row := range altered[position] {
-			f := c.altered(row, position)
-			if key := c.keys[row.EventID]; c.keyed[b.Batch] && !c.run.unreadKeys[row.EventID] && (key == nil || key.Batch != b.Batch) {
-				strangers = append(strangers, f)
-			} else {
-				c.run.findings.add(f)
-			}
-		}
+// nameMissing adds a finding for each position of a batch without a row. If the missing events are exactly
+// those of the orphaned keys, each finding names one of them. Otherwise each key gets a finding of its own.
+func (c *closer) nameMissing(b audit.LedgerBatch, missing []int64, orphans []event.ID, same bool) {
+	detail := "its row is gone"
+	if c.run.blind.Load() {
+		detail += ", or is among those that could not be examined"
 	}
-	removed := c.removed(missing)
-	switch {
-	case len(strangers) == 1 && len(orphans) == 1 && len(missing) == 0:
-		strangers[0].Detail = "its event id was changed to " + strangers[0].EventID + ": by its key in event_keys it was this event"
-		strangers[0].EventID, orphans = orphans[0].String(), nil
-	case len(missing) > 0 && len(orphans) == len(missing) && len(strangers) == 0:
-		first, end := missing[0], missing[len(missing)-1]+1
-		for i, id := range orphans {
-			removed[i].EventID = id.String()
-			if len(missing) > 1 {
-				removed[i].Detail += fmt.Sprintf("; it is one of %d that are missing at these positions", len(missing))
-			}
-			removed[i] = removed[i].within(first, end)
+	for i, position := range missing {
+		f := eventFinding(EventRemoved, "", detail).at(position)
+		if same {
+			f = f.within(missing[0], missing[len(missing)-1]+1)
+			f.EventID = orphans[i].String()
 		}
-		orphans = nil
-	}
-	for _, f := range append(strangers, removed...) {
+		if same && len(missing) > 1 {
+			f.Detail += fmt.Sprintf("; it is one of %d that are missing at these positions", len(missing))
+		}
 		c.run.findings.add(f)
 	}
 	for _, id := range orphans {
-		c.run.findings.add(eventFinding(KeyWithoutEvent, id.String(), "event_keys has it, but no row of its batch is this event: it was removed, or its event id was changed, or the key was added"))
+		if !same {
+			c.run.findings.add(eventFinding(KeyWithoutEvent, id.String(), "event_keys has it, but no row of its batch is this event: the event was removed, its id was changed, or the key was added").within(b.First, b.End()))
+		}
 	}
-}
-
-// altered returns the finding of a row that does not give its leaf. Only a leaf that a signature covers is
-// known to be the right one.
-func (c *closer) altered(row *audit.EventRow, position int64) Finding {
-	detail := "its row is not what was stored"
-	if position >= c.run.heads[ledger.Events].proven {
-		detail = "its row and its leaf hash in ledger_batches do not fit each other: one of them was changed"
-	}
-	return eventFinding(EventAltered, row.EventID.String(), detail).at(position)
-}
-
-// removed returns a finding for each position without a row.
-func (c *closer) removed(missing []int64) (list []Finding) {
-	detail := "its row is gone"
-	if c.run.blind.Load() {
-		detail += ", or among those that could not be looked at"
-	}
-	for _, position := range missing {
-		list = append(list, eventFinding(EventRemoved, "", detail).at(position))
-	}
-	return list
 }

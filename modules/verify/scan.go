@@ -10,7 +10,7 @@ import (
 	"audittrail/modules/store/audit"
 )
 
-// readRows returns the rows of pages, hashed. Those that can't be read are corrupt.
+// readRows returns the rows of pages, hashed. Rows that can't be read are among them, as corrupt ones.
 func (r *run) readRows(ctx context.Context, v *audit.View, p *pages) (rows []audit.EventRow, err error) {
 	err = r.readable(ctx, v, p, EventUnreadable, func(some audit.Pages) error {
 		rows = rows[:0]
@@ -20,12 +20,12 @@ func (r *run) readRows(ctx context.Context, v *audit.View, p *pages) (rows []aud
 		})
 	})
 	for _, line := range p.bad {
-		rows = append(rows, line.Named())
+		rows = append(rows, audit.EventRow{ID: line.ID, EventID: line.EventID, Corrupt: line.Why})
 	}
 	return rows, err
 }
 
-// scanRows hashes the rows of pages, and counts each by its place.
+// scanRows hashes the rows of pages and counts each by its position.
 func (r *run) scanRows(ctx context.Context, v *audit.View, p *pages) error {
 	rows, err := r.readRows(ctx, v, p)
 	if err != nil {
@@ -35,37 +35,37 @@ func (r *run) scanRows(ctx context.Context, v *audit.View, p *pages) error {
 	for i := range rows {
 		numbers[rows[i].Batch()] = true
 	}
-	batches, known, err := r.numbered(ctx, v, numbers)
-	if err != nil || !known {
+	batches, err := r.numbered(ctx, v, numbers)
+	if err != nil || batches == nil {
 		r.blind.Store(true)
 		return err
 	}
-	places := make([]placed, 0, len(rows))
 	for i := range rows {
 		row := &rows[i]
-		b, ok := batches[row.Batch()]
-		position, ok := placeOf(b, row, ok)
-		if !ok {
+		b, known := batches[row.Batch()]
+		position, placed := positionOf(b, row, known)
+		if !placed {
 			r.addLoose(row)
 			continue
 		}
 		p.cover(b.Batch)
-		if !p.Holds(row.Timestamp) && row.Corrupt == nil {
-			r.findings.add(eventFinding(EventMoved, row.EventID.String(), "its row stands in "+p.Table()+", a partition of other times, where nothing that asks for its own finds it").at(position))
+		if row.Corrupt == nil && !p.Holds(row.Timestamp) {
+			r.findings.add(eventFinding(EventMoved, row.EventID.String(), "its row is in "+p.Table()+
+				", a partition of other times, where no query by time finds it").at(position))
 		}
-		places = append(places, placed{position, b.First, r.blocks.leafSum(position, row.Leaf), r.blocks.keySum(row.EventID, b.Batch, row.Timestamp, row.Digest[:])})
+		r.blocks.addRow(position, b.First, row)
 	}
-	r.blocks.addRows(places)
-	r.progress.rows.Add(int64(len(rows)))
+	r.progress.Events.Add(int64(len(rows)))
 	return nil
 }
 
-// placeOf returns the position of a row of a batch; ok is false where the ledger has none for it.
-func placeOf(b audit.LedgerBatch, row *audit.EventRow, known bool) (position int64, ok bool) {
-	return b.First + int64(row.Index()), known && b.Placed() && int64(row.Index()) < b.Count
+// positionOf returns the position of a row of a batch; ok is false if the ledger has no position for it.
+func positionOf(b audit.LedgerBatch, row *audit.EventRow, known bool) (position int64, ok bool) {
+	index := int64(row.Index())
+	return b.First + index, known && b.Placed() && index < b.Count
 }
 
-// cover notes that a row is of a batch.
+// cover notes that the pages have a row of a batch.
 func (p *pages) cover(batch int64) {
 	if p.high == 0 || batch < p.low {
 		p.low = batch
@@ -73,10 +73,10 @@ func (p *pages) cover(batch int64) {
 	p.high = max(p.high, batch)
 }
 
-// looseKept bounds how many rows without a place are remembered; all are counted.
+// looseKept bounds how many rows without a position are kept; all are counted.
 const looseKept = 20_000
 
-// addLoose notes a row that the ledger has no place for.
+// addLoose notes a row that the ledger has no position for.
 func (r *run) addLoose(row *audit.EventRow) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -85,16 +85,16 @@ func (r *run) addLoose(row *audit.EventRow) {
 	}
 }
 
-// numbered reads batches of events by their numbers. known is false where they can't be read.
-func (r *run) numbered(ctx context.Context, v *audit.View, numbers map[int64]bool) (batches map[int64]audit.LedgerBatch, known bool, err error) {
-	batches, err = v.NumberedBatches(ctx, slices.Collect(maps.Keys(numbers)))
+// numbered returns batches of events by their numbers, or nil if they can't be read.
+func (r *run) numbered(ctx context.Context, v *audit.View, numbers map[int64]bool) (map[int64]audit.LedgerBatch, error) {
+	batches, err := v.NumberedBatches(ctx, slices.Collect(maps.Keys(numbers)))
 	if err == nil {
-		return batches, true, nil
+		return batches, nil
 	}
-	return nil, false, r.unread(err, Finding{Kind: LedgerGap, Log: ledger.Events, Detail: "batches can't be read by their numbers, so that rows and keys of them were not looked at"})
+	return nil, r.unread(err, Finding{Kind: LedgerGap, Log: ledger.Events, Detail: "batches can't be read by number, so their rows and keys were not compared"})
 }
 
-// scanKeys counts the keys of pages by the place of their batch, and those of events that lie in no partition.
+// scanKeys counts the keys of pages by the position of their batch, and those whose times no partition holds.
 func (r *run) scanKeys(ctx context.Context, v *audit.View, p *pages) error {
 	var keys []audit.Key
 	err := r.readable(ctx, v, p, KeyAltered, func(some audit.Pages) error {
@@ -104,42 +104,40 @@ func (r *run) scanKeys(ctx context.Context, v *audit.View, p *pages) error {
 			return nil
 		})
 	})
+	r.mu.Lock()
 	for _, line := range p.bad {
 		r.findings.add(eventFinding(KeyAltered, line.EventID.String(), "its row in event_keys can't be read: "+line.Why.Error()))
-		r.mu.Lock()
 		r.unreadKeys[line.EventID] = true
-		r.mu.Unlock()
 	}
+	r.mu.Unlock()
 	if err != nil {
 		return err
 	}
 	numbers := map[int64]bool{}
-	for i := range keys {
-		numbers[keys[i].Batch] = true
-	}
-	batches, known, err := r.numbered(ctx, v, numbers)
-	if err != nil || !known {
-		r.blindKeys.Store(true)
-		return err
-	}
-	places := make([]placed, 0, len(keys))
 	lost := make([]int64, len(r.uncovered))
 	for i := range keys {
-		k := &keys[i]
+		numbers[keys[i].Batch] = true
 		for j, gap := range r.uncovered {
-			if gap.Holds(k.Timestamp) {
+			if gap.Holds(keys[i].Timestamp) {
 				lost[j]++
 			}
 		}
+	}
+	batches, err := r.numbered(ctx, v, numbers)
+	if err != nil || batches == nil {
+		r.blindKeys.Store(true)
+		return err
+	}
+	for i := range keys {
+		k := &keys[i]
 		b, ok := batches[k.Batch]
 		if !ok || !b.Placed() {
 			r.findings.add(eventFinding(KeyWithoutEvent, k.EventID.String(), "event_keys names a batch for it that the ledger does not have"))
 			continue
 		}
 		p.cover(b.Batch)
-		places = append(places, placed{first: b.First, key: r.blocks.keySum(k.EventID, k.Batch, k.Timestamp, k.Digest)})
+		r.blocks.addKey(b.First, k)
 	}
-	r.blocks.addKeys(places)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for i, n := range lost {
@@ -148,12 +146,12 @@ func (r *run) scanKeys(ctx context.Context, v *audit.View, p *pages) error {
 	return nil
 }
 
-// lostPartitions reports times that no partition holds, though events lie in them.
-func (r *run) lostPartitions() {
+// reportLostPartitions reports times of events that no partition holds.
+func (r *run) reportLostPartitions() {
 	for i, gap := range r.uncovered {
 		if r.scanned && r.lostTimes[i] > 0 {
 			r.findings.add(Finding{Kind: PartitionGone, Log: ledger.Events, Detail: fmt.Sprintf(
-				"no partition of events holds the time %s, in which %d events lie: it was dropped or detached", gap, r.lostTimes[i])})
+				"no partition of events holds the time %s, but %d events have such a time: the partition was dropped or detached", gap, r.lostTimes[i])})
 		}
 	}
 }

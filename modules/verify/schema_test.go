@@ -62,7 +62,7 @@ func TestAViewInATablesPlace(t *testing.T) {
 			report, err := verify.Run(t.Context(), verify.Options{Keys: h.keys, Workers: 2, Outside: []verify.Outside{{Source: "my drawer", Note: known, Previous: 630}}, Connect: func(ctx context.Context) (*pgx.Conn, error) {
 				return pgx.Connect(ctx, migratetest.AsRole(t, h.url, "audittrail_maintain"))
 			}})
-			require.ErrorContains(t, err, "something else stands in the place of a table")
+			require.ErrorContains(t, err, "something else is in the place of a table")
 			require.False(t, report.Complete)
 			require.Contains(t, show(report), table+" is not the table that it was made as, but a view")
 		})

@@ -81,11 +81,10 @@ func viewStatements(t *testing.T, h *history) []string {
 			return v.TilePartsBeyond(ctx, ledger.Events, 1, 1, func(audit.TilePart) error { return nil })
 		},
 		"Reconcile": func() error { return only(v.Reconcile(ctx)) },
-		"Replica":   func() error { return only(v.Replica(ctx)) },
-		"Sizes":     func() error { _, _, err := v.Sizes(ctx, ledger.Events); return err },
+		"Standing":  func() error { _, _, _, err := v.Standing(ctx, ledger.Events); return err },
 		"Strays": func() error {
 			for _, table := range []string{"ledger_batches", "ledger_tiles", "ledger_checkpoints", "ledger_signatures"} {
-				if err := v.Strays(ctx, table, func(audit.Stray) error { return nil }); err != nil {
+				if err := v.Strays(ctx, table, func(string, string) {}); err != nil {
 					return err
 				}
 			}

@@ -143,15 +143,21 @@ func TestSwappedRows(t *testing.T) {
 			h := standard(t)
 			h.tamper(t, fmt.Sprintf(`UPDATE events SET event_id = CASE WHEN event_id = '%s' THEN '%s'::uuid ELSE '%[1]s'::uuid END WHERE event_id IN ('%[1]s', '%[2]s')`, id(pair[0]), id(pair[1])))
 			report := h.verify(t)
-			if name == "of two batches" { // by the keys of each
-				names(t, report, verify.EventAltered, pair[0])
-				names(t, report, verify.EventAltered, pair[1])
-			} else { // a row of the batch has each key: rows are named by the id that they have
-				namesAs(t, report, verify.EventAltered, id(pair[1]), pair[0])
-				namesAs(t, report, verify.EventAltered, id(pair[0]), pair[1])
-			}
+			// Rows are named by the ids that they have.
+			namesAs(t, report, verify.EventAltered, id(pair[1]), pair[0])
+			namesAs(t, report, verify.EventAltered, id(pair[0]), pair[1])
 			require.EqualValues(t, 2, report.Counts[verify.EventAltered], show(report))
-			require.Zero(t, report.Counts[verify.KeyAltered]+report.Counts[verify.KeyWithoutEvent]+report.Counts[verify.KeyMissing], show(report))
+			require.Zero(t, report.Counts[verify.KeyAltered]+report.Counts[verify.KeyMissing], show(report))
+			orphans := found(report, verify.KeyWithoutEvent)
+			if name != "of two batches" {
+				require.Empty(t, orphans, show(report))
+				return
+			}
+			require.Len(t, orphans, 2, show(report))
+			for i, batch := range [][]int64{{0, 100}, {300, 630}} {
+				require.Equal(t, id(pair[i]), orphans[i].EventID)
+				require.Equal(t, batch, []int64{*orphans[i].Position, *orphans[i].End})
+			}
 		})
 	}
 }
@@ -165,36 +171,32 @@ func rename(n int64, to string) string {
 
 func remove(n int64) string { return fmt.Sprintf(`DELETE FROM events WHERE event_id = '%s'`, id(n)) }
 
-// TestAnEventUnderAnotherID is named by what it was where only one key of its batch has no row. Else the row is
-// named by the id that it has, at its position, and so is each key without a row.
+// TestAnEventUnderAnotherID: the row is named by the id that it has, at its position. The event's own id is
+// that of a key without a row.
 func TestAnEventUnderAnotherID(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		also  []string
-		to    string
-		named bool
-		keys  int64 // findings of keys without a row
+		also []string
+		to   string
+		keys int64 // findings of keys without a row
 	}{
-		"fresh":                               {nil, freshID, true, 0},
-		"of the batch before":                 {nil, id(40), true, 0},
-		"of the batch behind":                 {nil, id(400), true, 0},
-		"of a neighbour":                      {nil, id(218), false, 1},
-		"another was removed":                 {[]string{remove(230)}, freshID, false, 2},
-		"another was removed with its key":    {[]string{remove(230), `DELETE FROM event_keys WHERE event_id = '` + id(230) + `'`}, freshID, false, 1},
-		"one of another batch was removed":    {[]string{remove(330)}, freshID, true, 0},
-		"another was altered without its key": {[]string{`UPDATE events SET version = 9 WHERE event_id = '` + id(220) + `'`, `DELETE FROM event_keys WHERE event_id = '` + id(220) + `'`}, freshID, false, 1},
+		"fresh":                               {nil, freshID, 1},
+		"of the batch before":                 {nil, id(40), 1},
+		"of the batch behind":                 {nil, id(400), 1},
+		"of a neighbour":                      {nil, id(218), 1},
+		"another was removed":                 {[]string{remove(230)}, freshID, 2},
+		"another was removed with its key":    {[]string{remove(230), `DELETE FROM event_keys WHERE event_id = '` + id(230) + `'`}, freshID, 1},
+		"one of another batch was removed":    {[]string{remove(330)}, freshID, 1},
+		"another was altered without its key": {[]string{`UPDATE events SET version = 9 WHERE event_id = '` + id(220) + `'`, `DELETE FROM event_keys WHERE event_id = '` + id(220) + `'`}, freshID, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := standard(t)
 			h.tamper(t, append([]string{rename(217, test.to)}, test.also...)...)
 			report := h.verify(t)
-			if test.named {
-				names(t, report, verify.EventAltered, 217)
-			} else {
-				namesAs(t, report, verify.EventAltered, test.to, 217)
-			}
+			namesAs(t, report, verify.EventAltered, test.to, 217)
 			require.Equal(t, test.keys, report.Counts[verify.KeyWithoutEvent], show(report))
+			require.Equal(t, id(217), found(report, verify.KeyWithoutEvent)[0].EventID)
 			require.Zero(t, report.Counts[verify.KeyAltered]+report.Counts[verify.KeyMissing], show(report))
 		})
 	}
@@ -462,7 +464,8 @@ func TestCheckpointsOfUnknownKeys(t *testing.T) {
 	first.tamper(t, `UPDATE ledger_checkpoints SET note = (SELECT note FROM ledger_checkpoints WHERE size = 6) WHERE size = 8`)
 	report = first.verify(t)
 	require.EqualValues(t, 2, report.Counts[verify.CheckpointUntrusted], "what is not covered, and what was changed: "+show(report))
-	require.Contains(t, show(report), "one checkpoint, of size 44, is signed by "+id)
+	require.Contains(t, show(report), "20 checkpoints of sizes from 2 to 44 are signed by "+id)
+	require.Contains(t, show(report), "covers what is above 42 entries")
 	require.Contains(t, show(report), "the checkpoint of size 8 can't be trusted: its row says another size or root")
 
 	// Signed by that key for another history.

@@ -8,28 +8,27 @@ import (
 	"audittrail/modules/store/audit"
 )
 
-// topLevel is the highest level that is compared: levels above it would need 2^64 entries.
+// topLevel is the highest level that is compared: a level above it would need 2^64 entries.
 const topLevel = 7
 
-// tiles compares the stored tiles of levels 1 and up with those that the leaves give.
+// tiles compares the stored tiles of levels 1 and up with those computed from the leaves.
 type tiles struct {
 	walk *walk
-	edge [topLevel + 1][]ledger.Hash // the tile of each level that is not full yet
+	edge [topLevel + 1][]ledger.Hash // the incomplete tile of each level
 	full []*madeTile
-	// gap is, of each level, the first hash that is not stored, where known says so, and stored is behind the
-	// last one that is.
+	// gap is the first hash of each level that is not stored, if known says so. stored is the end of what is stored.
 	gap, stored [topLevel + 1]int64
 	known       [topLevel + 1]bool
 }
 
-// madeTile is a tile as the leaves give it.
+// madeTile is a tile computed from the leaves.
 type madeTile struct {
 	ledger.TileID
 	hashes []ledger.Hash
-	stored int // hashes of it that are stored, from the first on
+	stored int // how many hashes, from the first on, are stored
 }
 
-// made gets each node that the tree completes.
+// made takes each node that the tree completes.
 func (t *tiles) made(height int, index int64, hash ledger.Hash) {
 	level := height / ledger.TileHeight
 	if height%ledger.TileHeight != 0 || level < 1 || level > topLevel {
@@ -46,7 +45,7 @@ func (t *tiles) cut(level int, index int64) {
 	t.edge[level] = nil
 }
 
-// compare compares the full tiles, and with all also those that are not.
+// compare compares the full tiles, and if all is set, also the incomplete ones.
 func (t *tiles) compare(ctx context.Context, all bool) error {
 	for level := 1; all && level <= topLevel; level++ {
 		if len(t.edge[level]) > 0 {
@@ -71,10 +70,10 @@ func (t *tiles) compare(ctx context.Context, all bool) error {
 		}
 	}
 	t.full = nil
-	return t.walk.unread(err, Finding{Kind: TileAltered, Detail: "the tiles over the positions up to this one can't be read"}.at(t.walk.tree.size))
+	return t.walk.unread(err, Finding{Kind: TileAltered, Detail: "the tiles over the positions before this one can't be read"}.at(t.walk.tree.size))
 }
 
-// comparePart compares a part of a tile; parts come in order.
+// comparePart compares a part of a tile. Parts come in order.
 func (t *tiles) comparePart(made *madeTile, p audit.TilePart) {
 	end := p.First + len(p.Hashes)
 	if p.First <= made.stored {
@@ -89,30 +88,30 @@ func (t *tiles) comparePart(made *madeTile, p audit.TilePart) {
 	}
 }
 
-// finish compares what is left, and reports what lies where there should be nothing, or does not lie where
-// there should be something: the notary writes tiles in order, and before it signs.
+// finish compares the incomplete tiles, and reports tiles that are missing and tiles behind the log's end. The
+// notary writes tiles in order, and before it signs.
 func (t *tiles) finish(ctx context.Context) error {
 	if err := t.compare(ctx, true); err != nil {
 		return err
 	}
 	for level := 1; level <= topLevel; level++ {
-		end := max(t.stored[level], t.walk.head.proven>>(ledger.TileHeight*level))
+		end := max(t.stored[level], t.walk.extent.proven>>(ledger.TileHeight*level))
 		if t.known[level] && t.gap[level] < end {
 			t.report(level, t.gap[level], end, fmt.Sprintf("tiles of level %d from %d/%d on are gone, or a part of them", level, level, t.gap[level]/ledger.TileWidth))
 		}
 	}
-	err := t.walk.view.TilePartsBeyond(ctx, t.walk.log, t.walk.head.total, beyondKept, func(p audit.TilePart) error {
+	err := t.walk.view.TilePartsBeyond(ctx, t.walk.log, t.walk.extent.total, beyondKept, func(p audit.TilePart) error {
 		t.walk.report(Finding{Kind: TileAltered, Detail: fmt.Sprintf(
-			"tile %d/%d: the log is too short for it: there were more entries once, or somebody added to it", p.Level, p.Index)})
+			"tile %d/%d: the log is too short for it: entries were removed, or the tile was added", p.Level, p.Index)})
 		return nil
 	})
 	return t.walk.unread(err, Finding{Kind: TileAltered, Detail: "the tiles behind the log's end can't be read"})
 }
 
-// beyondKept bounds how many tiles are named that the log is too short for.
+// beyondKept bounds how many tiles behind the log's end are named.
 const beyondKept = 100
 
-// report tells of hashes of a level, and which positions they are over.
+// report reports the hashes [from, to) of a level, by the positions that they cover.
 func (t *tiles) report(level int, from, to int64, what string) {
 	span := int64(1) << (ledger.TileHeight * level)
 	t.walk.report(Finding{Kind: TileAltered, Detail: what}.within(from*span, to*span))

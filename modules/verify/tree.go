@@ -2,15 +2,14 @@ package verify
 
 import "audittrail/modules/ledger"
 
-// tree computes an RFC 6962 tree from the left: it holds the roots of the whole subtrees so far, one for
-// each bit of the size. It is not the code that proofs and tiles are made with, so that a mistake there
-// does not hide here.
+// tree computes an RFC 6962 tree leaf by leaf. It holds the roots of the complete subtrees so far, one for
+// each bit of the size. It shares no code with proofs and tiles, so a mistake there does not hide here.
 type tree struct {
 	size  int64
-	roots [64]ledger.Hash // [h] is over 2^h leaves, where size has the bit
+	roots [64]ledger.Hash // [h] is over 2^h leaves, if size has that bit
 }
 
-// add appends a leaf. made, if not nil, gets each node that is complete with it: height 0 is the leaf.
+// add appends a leaf. It calls made for each inner node that the leaf completes.
 func (t *tree) add(leaf ledger.Hash, made func(height int, index int64, hash ledger.Hash)) {
 	hash, height := leaf, 0
 	for ; t.size>>height&1 == 1; height++ {
@@ -21,7 +20,7 @@ func (t *tree) add(leaf ledger.Hash, made func(height int, index int64, hash led
 	t.size++
 }
 
-// root is the root at the present size.
+// root returns the root at the present size.
 func (t *tree) root() ledger.Hash {
 	if t.size == 0 {
 		return ledger.EmptyRoot()

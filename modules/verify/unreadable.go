@@ -10,13 +10,13 @@ import (
 )
 
 // What can't be read is a finding like any other, and must not hide another one. If pages can't be read,
-// their rows are tried one by one, until too many have failed.
+// their rows are read one by one, until too many have failed.
 
-// failuresMost bounds how many rows are tried in vain, of the whole store: a row that PostgreSQL can't write
-// out may take it a second.
+// failuresMost bounds how many rows of the whole store may fail before rows are no longer read one by one:
+// PostgreSQL may take a second for a row that it can't write out.
 const failuresMost = 200
 
-// unread turns what can't be read into a finding; any other error ends the verification.
+// unread reports what can't be read as a finding. It returns any other error, which ends the verification.
 func (r *run) unread(err error, f Finding) error {
 	var bad *audit.UnreadableError
 	if !errors.As(err, &bad) {
@@ -27,7 +27,7 @@ func (r *run) unread(err error, f Finding) error {
 	return nil
 }
 
-// passable lets what can't be read pass, for what has its finding elsewhere.
+// passable returns err, or nil if it only says that something can't be read, which is reported elsewhere.
 func passable(err error) error {
 	var bad *audit.UnreadableError
 	if errors.As(err, &bad) {
@@ -36,15 +36,15 @@ func passable(err error) error {
 	return err
 }
 
-// pages is a piece of work: a run of pages of one table.
+// pages is a run of pages of one table.
 type pages struct {
 	audit.Pages
 	bad       []audit.Line // rows that can't be read
-	low, high int64        // batches that its rows are of, from low to high
+	low, high int64        // the lowest and the highest batch of its rows
 }
 
-// readable calls read for pages until it can read them: rows that can't be read are put aside. What is not
-// looked at is a finding of the kind.
+// readable calls read for pages, and again without the rows that can't be read, which it adds to p.bad. Rows
+// that were not read at all are a finding of the kind.
 func (r *run) readable(ctx context.Context, v *audit.View, p *pages, kind Kind, read func(audit.Pages) error) error {
 	err := read(p.But(p.bad))
 	if err == nil || passable(err) != nil {
@@ -58,13 +58,11 @@ func (r *run) readable(ctx context.Context, v *audit.View, p *pages, kind Kind, 
 		if r.failed.Load() >= failuresMost {
 			break
 		}
-		bad := read(line.Pages)
-		if passable(bad) != nil {
-			return bad
+		if line.Why = read(line.Pages); passable(line.Why) != nil {
+			return line.Why
 		}
-		if bad != nil {
+		if line.Why != nil {
 			r.failed.Add(1)
-			line.Why = bad
 			p.bad = append(p.bad, line)
 		}
 	}

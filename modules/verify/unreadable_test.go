@@ -78,7 +78,7 @@ func TestManyRowsThatCantBeRead(t *testing.T) {
 	require.Equal(t, 200, named, show(report))
 	require.Positive(t, report.Counts[verify.EventRemoved], show(report))
 	for _, f := range found(report, verify.EventRemoved) {
-		require.Contains(t, f.Detail, "or among those that could not be looked at")
+		require.Contains(t, f.Detail, "or is among those that could not be examined")
 	}
 	require.EqualValues(t, 650, int64(named)+report.Counts[verify.EventRemoved]+h.fitting(t, report), "each row was looked at, or is told not to have been")
 	require.Zero(t, report.Counts[verify.KeyAltered]+report.Counts[verify.KeyWithoutEvent]+report.Counts[verify.EventAltered], show(report))

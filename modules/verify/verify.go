@@ -1,14 +1,13 @@
-// Package verify recomputes the whole ledger from the rows of the event store, and names what does not
-// fit: events that were altered, removed, inserted or moved, keys, leaves, tiles and checkpoints that
-// were edited, a history that was exchanged for another. It stands behind `audittrail verify --database`.
+// Package verify recomputes the whole ledger from the rows of the event store and reports what does not
+// fit: events that were altered, removed, inserted or moved; keys, leaves, tiles and checkpoints that were
+// edited; a history that was replaced by another one. It implements `audittrail verify --database`.
 //
-// It trusts nothing that the tables hold but what a given key has signed; that the server reads them by
-// PostgreSQL's own functions it does trust, and reports what in the catalogue stands against it. A leaf is
-// computed from its row; the root at every signed size from the leaves; the keys of events and the
-// accounting, which no signature covers, are compared with the rows. Where something does not fit, other
-// places of the database mostly still tell which event it was (naming.go).
+// It trusts only what a given key has signed. It also relies on the server to read tables with
+// PostgreSQL's own functions, and reports what the catalogue says against that. The leaf of each event is
+// computed from its row, and the root at each signed size from the leaves. No signature covers event keys
+// and the accounting, so they are compared with the rows.
 //
-// It only reads, through package store, in one snapshot that several workers share. SQL belongs there.
+// It only reads, through package audit, in one snapshot that several workers share. All SQL belongs there.
 package verify
 
 import (
@@ -27,37 +26,41 @@ import (
 	"audittrail/modules/store/audit"
 )
 
-// Options are what a verification needs.
+// Options configure a verification.
 type Options struct {
-	// Connect opens a connection that may read all tables, to a database whose schema is ours.
+	// Connect opens a connection that may read all tables of a database with the current schema.
 	Connect func(context.Context) (*pgx.Conn, error)
-	// Keys are whose signatures count. For rotated keys, give all: one good signature of a checkpoint is
-	// enough.
+	// Keys are the keys to trust. After a rotation, give old and new ones: one valid signature makes a
+	// checkpoint trusted.
 	Keys ledger.Keys
-	// Outside are checkpoints that were kept outside of the database. Only they tell that the whole
-	// database was put back to an earlier state.
+	// Outside are checkpoints that were kept outside the database. Only they show that the whole database
+	// was restored to an earlier state.
 	Outside []Outside
-	// Origin is the ledger's own name (ledger.origin), as the notary remembers it outside of the database;
-	// "" where that is not known.
+	// Origin is the ledger's name (ledger.origin) as the notary's state file has it, or "" if that is unknown.
 	Origin string
-	// MaxUnsigned is how much time the entries that are not signed yet may span; DefaultMaxUnsigned where it is 0.
+	// MaxUnsigned is how much time the unsigned entries may span; 0 means DefaultMaxUnsigned.
 	MaxUnsigned time.Duration
-	// Workers is how many connections read at once; as many as there are cores where it is 0. Each is one
-	// of ours and one of the server's.
+	// Workers is how many connections read at once; 0 means one per core.
 	Workers int
-	// Findings is how many findings are listed of each kind; 100 where it is 0. All are counted.
+	// Findings is how many findings of each kind are listed; 0 means 100. All are counted.
 	Findings int
-	// Progress, if not nil, is told what is being done. It is called by several goroutines.
-	Progress func(Progress)
+	// Progress, if not nil, is updated while the verification runs.
+	Progress *Progress
 }
 
-// Outside is a checkpoint that was kept outside of the database.
+// Progress counts what a verification has done so far. It may be read at any time.
+type Progress struct {
+	Events      atomic.Int64 // rows read and hashed
+	Done, Tasks atomic.Int64 // pieces of work, most of them of one size; Tasks grows if differences are found
+}
+
+// Outside is a checkpoint that was kept outside the database.
 type Outside struct {
-	Source string // for people, as "the notary's state file"
+	Source string // for people, for example "the notary's state file"
 	Note   []byte // signed
 
-	// Previous is the size of the checkpoint before it, which the database kept by then; 0 where there is none,
-	// or it is not known.
+	// Previous is the size of the checkpoint before it, which was in the database at that time. It is 0 if
+	// there was none, or if it is unknown.
 	Previous int64
 }
 
@@ -65,33 +68,33 @@ type Outside struct {
 type run struct {
 	opts     Options
 	snapshot *audit.Snapshot
-	origin   string // the ledger that the database has to be of; "" where nothing tells
+	origin   string // the ledger that the database must belong to; "" if unknown
 	outside  map[ledger.Log][]outside
 	blocks   *blocks
 	findings *findings
-	progress progress
+	progress *Progress
 
-	uncovered []audit.Stretch // of time, that no partition holds
+	uncovered []audit.Stretch // times that no partition holds
 
 	rowPages, keyPages []*pages
 
-	failed           atomic.Int64 // rows that can't be read
-	blind, blindKeys atomic.Bool  // some rows, some keys could not be looked at
-	scanned, looked  bool         // all rows and keys were counted; what differs was looked at closer
+	failed           atomic.Int64 // rows that could not be read
+	blind, blindKeys atomic.Bool  // some rows, or some keys, could not be examined
+	scanned, looked  bool         // all rows and keys were summed; the differences were examined
 
 	mu         sync.Mutex
-	loose      []audit.EventRow // rows that the ledger has no place for; looseKept at most
+	loose      []audit.EventRow // rows without a position in the ledger; at most looseKept
 	looseCount int64
-	lostTimes  []int64           // of uncovered[i]: how many keys' events lie in it
-	unreadKeys map[event.ID]bool // of keys that can't be read
+	lostTimes  []int64           // for each of uncovered: how many keys have such a time
+	unreadKeys map[event.ID]bool // events whose keys can't be read
 	accounting *audit.Reconciliation
-	heads      map[ledger.Log]*head
+	extents    map[ledger.Log]*extent
 	notices    []Notice
 }
 
-// Run verifies. What it finds is in the Report. It returns an error only where it could not go on, as when
-// the connection is lost or ctx ends: the Report then has what was found so far, or is nil where nothing
-// was looked at yet. What the database holds is never an error.
+// Run verifies an event store. What it finds is in the Report, and never an error. Run returns an error only
+// if it could not finish, for example because the connection was lost or ctx ended. The Report then holds
+// what was found until then, or is nil if nothing was examined yet.
 func Run(ctx context.Context, opts Options) (*Report, error) {
 	if opts.Workers <= 0 {
 		opts.Workers = runtime.GOMAXPROCS(0)
@@ -102,13 +105,15 @@ func Run(ctx context.Context, opts Options) (*Report, error) {
 	if opts.MaxUnsigned <= 0 {
 		opts.MaxUnsigned = DefaultMaxUnsigned
 	}
-	began := time.Now()
-	r := &run{opts: opts, blocks: newBlocks(), findings: newFindings(opts.Findings), heads: map[ledger.Log]*head{}, unreadKeys: map[event.ID]bool{}}
-	for _, log := range ledger.Logs() {
-		r.heads[log] = newHead()
+	if opts.Progress == nil {
+		opts.Progress = &Progress{}
 	}
-	r.progress.tell = opts.Progress
-	r.progress.began = began
+	began := time.Now()
+	r := &run{opts: opts, progress: opts.Progress, blocks: newBlocks(), findings: newFindings(opts.Findings),
+		extents: map[ledger.Log]*extent{}, unreadKeys: map[event.ID]bool{}}
+	for _, log := range ledger.Logs() {
+		r.extents[log] = &extent{groups: map[group]*sizes{}}
+	}
 	r.openOutside()
 	if err := r.decideOrigin(); err != nil {
 		return nil, err
@@ -121,9 +126,9 @@ func Run(ctx context.Context, opts Options) (*Report, error) {
 	err = r.run(ctx)
 	_ = snapshot.Close() // nothing was written
 	if !r.looked {
-		r.tellUnlooked()
+		r.reportUnexamined()
 	}
-	r.tellRest()
+	r.reportCollected()
 	report := r.report(err == nil)
 	report.Seconds = time.Since(began).Seconds()
 	return report, err
@@ -134,17 +139,17 @@ func (r *run) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := r.work(ctx, "recomputing the log", tasks); err != nil {
+	if err := r.work(ctx, tasks); err != nil {
 		return err
 	}
 	r.scanned = true
 	return r.lookCloser(ctx)
 }
 
-// task is a piece of work for whichever worker is free.
+// task is a piece of work for any free worker.
 type task func(context.Context, *audit.View) error
 
-// plan lists the work: what can't be divided first, so that nobody waits for it in the end.
+// plan returns all tasks. Those that can't be divided come first, so that no worker waits for them at the end.
 func (r *run) plan(ctx context.Context) ([]task, error) {
 	view := r.snapshot.Views()[0]
 	tables, err := r.schema(ctx, view)
@@ -157,7 +162,7 @@ func (r *run) plan(ctx context.Context) ([]task, error) {
 	var tasks []task
 	for _, log := range ledger.Logs() {
 		tasks = append(tasks, func(ctx context.Context, v *audit.View) error {
-			return r.walk(ctx, v, log, r.heads[log])
+			return r.walk(ctx, v, log, r.extents[log])
 		})
 	}
 	tasks = append(tasks, r.strays)
@@ -171,24 +176,22 @@ func (r *run) plan(ctx context.Context) ([]task, error) {
 	}
 	r.uncovered = audit.Uncovered(tables)
 	r.lostTimes = make([]int64, len(r.uncovered))
-	for _, p := range audit.EventPages(tables) {
-		r.rowPages = append(r.rowPages, &pages{Pages: p})
+	add := func(list []audit.Pages, scan func(context.Context, *audit.View, *pages) error) (all []*pages) {
+		for _, p := range list {
+			some := &pages{Pages: p}
+			all = append(all, some)
+			tasks = append(tasks, func(ctx context.Context, v *audit.View) error { return scan(ctx, v, some) })
+		}
+		return all
 	}
-	for _, p := range keys {
-		r.keyPages = append(r.keyPages, &pages{Pages: p})
-	}
-	for _, p := range r.rowPages {
-		tasks = append(tasks, func(ctx context.Context, v *audit.View) error { return r.scanRows(ctx, v, p) })
-	}
-	for _, p := range r.keyPages {
-		tasks = append(tasks, func(ctx context.Context, v *audit.View) error { return r.scanKeys(ctx, v, p) })
-	}
+	r.rowPages = add(audit.EventPages(tables), r.scanRows)
+	r.keyPages = add(keys, r.scanKeys)
 	return tasks, nil
 }
 
-// work does the tasks with one worker for each view, until all are done or one failed.
-func (r *run) work(ctx context.Context, phase string, tasks []task) error {
-	r.progress.begin(phase, int64(len(tasks)))
+// work runs the tasks, with one worker per view, until all are done or one has failed.
+func (r *run) work(ctx context.Context, tasks []task) error {
+	r.progress.Tasks.Add(int64(len(tasks)))
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	queue := make(chan task, len(tasks))
@@ -207,7 +210,7 @@ func (r *run) work(ctx context.Context, phase string, tasks []task) error {
 					cancel(err)
 					return
 				}
-				r.progress.taskDone()
+				r.progress.Done.Add(1)
 			}
 		})
 	}
@@ -218,11 +221,11 @@ func (r *run) work(ctx context.Context, phase string, tasks []task) error {
 	return nil
 }
 
-// tellRest reports what needs no look at the database.
-func (r *run) tellRest() {
-	r.lostPartitions()
+// reportCollected reports what the tasks have collected.
+func (r *run) reportCollected() {
+	r.reportLostPartitions()
 	for _, log := range ledger.Logs() {
-		r.tellHead(log, r.heads[log])
+		r.reportExtent(log, r.extents[log])
 	}
 	if r.accounting == nil {
 		return
@@ -233,9 +236,9 @@ func (r *run) tellRest() {
 	r.findings.count(Accounting, r.accounting.Unlisted)
 }
 
-// report puts together what was found.
+// report returns the Report of all that was found.
 func (r *run) report(complete bool) *Report {
-	report := &Report{Complete: complete, Origin: r.origin, Events: r.progress.rows.Load(), Workers: r.opts.Workers, Notices: r.notices}
+	report := &Report{Complete: complete, Origin: r.origin, Events: r.progress.Events.Load(), Workers: r.opts.Workers, Notices: r.notices}
 	for _, log := range ledger.Logs() {
 		report.OutsideCheckpoints += len(r.outside[log])
 		for _, o := range r.outside[log] {
@@ -243,10 +246,10 @@ func (r *run) report(complete bool) *Report {
 				report.Outside = append(report.Outside, o.source)
 			}
 		}
-		h := r.heads[log]
-		l := LogReport{Log: log, Size: h.total, Signed: h.proven, NotYetSigned: h.total - h.proven, Checkpoints: h.checkpoints, Complete: h.done}
-		if !h.unsignedSince.IsZero() {
-			l.UnsignedSince = event.FormatTime(h.unsignedSince)
+		e := r.extents[log]
+		l := LogReport{Log: log, Size: e.total, Signed: e.proven, NotYetSigned: e.total - e.proven, Checkpoints: e.checkpoints, Complete: e.done}
+		if !e.unsignedSince.IsZero() {
+			l.UnsignedSince = event.FormatTime(e.unsignedSince)
 		}
 		report.Logs = append(report.Logs, l)
 	}

@@ -9,24 +9,23 @@ import (
 	"audittrail/modules/store/audit"
 )
 
-// head is how far one log is what was signed.
-type head struct {
-	done        bool  // the whole log was looked at
-	total       int64 // behind the last batch
+// extent says how far one log is what was signed.
+type extent struct {
+	done        bool  // the whole log was read
+	total       int64 // the log's size: the end of its last batch
 	checkpoints int64
 	unreadable  bool  // some checkpoints could not be read
-	trusted     int64 // of them, and of those from outside: signed by a given key
-	proven      int64 // the largest size whose signed root the leaves give
+	trusted     int64 // checkpoints, also from outside, that a given key has signed
+	proven      int64 // the largest size at which the leaves give a trusted root
 
-	unsignedSince time.Time // when the oldest batch behind proven was recorded; zero where there is none
-	unsignedUntil time.Time // the newest of them
-	aside         map[group]*sizes
+	unsignedSince time.Time // when the oldest batch after proven was recorded; zero if there is none
+	unsignedUntil time.Time // when the newest one was
 
-	wrong      []unfit // trusted checkpoints that do not fit, in order; wrongKept at most
+	groups map[group]*sizes // checkpoints that are reported together
+
+	wrong      []unfit // trusted checkpoints that do not fit, in order; at most wrongKept
 	wrongCount int64
 }
-
-func newHead() *head { return &head{aside: map[group]*sizes{}} }
 
 // unfit is a trusted checkpoint that does not fit.
 type unfit struct {
@@ -37,33 +36,33 @@ type unfit struct {
 
 const wrongKept = 1000
 
-// stretch is positions from one up to another, without it.
+// stretch is the positions from, from+1, …, end-1.
 type stretch struct{ from, end int64 }
 
 // stepLeaves is how many leaves are read at a time: 2 MiB.
 const stepLeaves = 1 << 16
 
-// walk is one pass over the leaves of a log, from the left: at each signed size it compares the root, at
-// each whole tile the tile. Memory does not grow with the log or with the number of checkpoints.
+// walk is one pass over the leaves of a log, in order. It compares the root at each signed size, and each
+// whole tile. Its memory does not grow with the log or with the number of checkpoints.
 type walk struct {
-	run   *run
-	view  *audit.View
-	log   ledger.Log
-	tree  tree
-	head  *head
-	tiles tiles
+	run    *run
+	view   *audit.View
+	log    ledger.Log
+	tree   tree
+	extent *extent
+	tiles  tiles
 
-	stretches []stretch // of positions that follow on each other: one, in an untouched log
+	stretches []stretch // runs of consecutive positions: one, in an untouched log
 
 	due     []trusted // checkpoints to compare, in order
-	last    int64     // size of the last one read
-	all     bool      // there are no more
-	outside []outside // in order of size; those not due yet
+	last    int64     // size of the last checkpoint that was read
+	all     bool      // all checkpoints were read
+	outside []outside // checkpoints from outside that are not due yet, by size
 }
 
-// walk walks over a log, and keeps in h how far it is what was signed.
-func (r *run) walk(ctx context.Context, v *audit.View, log ledger.Log, h *head) error {
-	w := &walk{run: r, view: v, log: log, head: h, last: -1, outside: r.outside[log]}
+// walk reads a log from its beginning to its end and notes in e how far it is what was signed.
+func (r *run) walk(ctx context.Context, v *audit.View, log ledger.Log, e *extent) error {
+	w := &walk{run: r, view: v, log: log, extent: e, last: -1, outside: r.outside[log]}
 	w.tiles.walk = w
 	if err := w.measure(ctx); err != nil {
 		return err
@@ -78,11 +77,11 @@ func (r *run) walk(ctx context.Context, v *audit.View, log ledger.Log, h *head) 
 	if err := w.finish(ctx); err != nil {
 		return err
 	}
-	h.done = true
+	e.done = true
 	return nil
 }
 
-// measure walks over the batches for the log's size, and reports where they do not follow on each other.
+// measure reads all batches for the log's size, and reports those that do not follow on each other.
 func (w *walk) measure(ctx context.Context) error {
 	next := int64(0)
 	err := w.view.Batches(ctx, w.log, func(b audit.LedgerBatch) error {
@@ -98,7 +97,7 @@ func (w *walk) measure(ctx context.Context) error {
 		}
 		switch {
 		case b.First > next:
-			w.report(Finding{Kind: LedgerGap, Detail: "no batch of the ledger has these positions: its row in ledger_batches is gone, or says something else"}.within(next, b.First))
+			w.report(Finding{Kind: LedgerGap, Detail: "no batch of the ledger has these positions: its row in ledger_batches is gone or was changed"}.within(next, b.First))
 		case b.First < next:
 			w.report(Finding{Kind: LedgerGap, Detail: fmt.Sprintf("batch %d claims positions that another batch has", b.Batch)}.within(b.First, b.End()))
 		}
@@ -108,13 +107,13 @@ func (w *walk) measure(ctx context.Context) error {
 			w.stretches[n-1].end = max(w.stretches[n-1].end, b.End())
 		}
 		next = max(next, b.End())
-		w.head.total = next
+		w.extent.total = next
 		return nil
 	})
 	return w.unread(err, Finding{Kind: LedgerGap, Detail: "the batches from this position on can't be read"}.at(next))
 }
 
-// unread reports what can't be read.
+// unread reports what can't be read. It returns any other error.
 func (w *walk) unread(err error, f Finding) error {
 	f.Log = w.log
 	return w.run.unread(err, f)
@@ -125,9 +124,9 @@ func (w *walk) report(f Finding) {
 	w.run.findings.add(f)
 }
 
-// step adds the leaves from one position up to another, without it, and compares the roots that are due.
+// step adds the leaves at [from, end) to the tree and compares the roots that are due.
 func (w *walk) step(ctx context.Context, from, end int64) error {
-	if w.tree.size == from { // else a gap lies before, and finish tells what is behind it
+	if w.tree.size == from { // else there is a gap before from, and finish reports the checkpoints behind it
 		if err := w.loadDue(ctx, end); err != nil {
 			return err
 		}
@@ -138,7 +137,7 @@ func (w *walk) step(ctx context.Context, from, end int64) error {
 			w.run.blocks.addLeaves(position, leaves)
 		}
 		if position != w.tree.size {
-			return nil // a gap, which measure has reported
+			return nil // behind a gap, which measure has reported
 		}
 		for _, leaf := range leaves {
 			w.tree.add(leaf, w.tiles.made)
@@ -161,33 +160,34 @@ func (w *walk) compareDue() {
 		case !fits:
 			w.wrong(c)
 		case c.unknown != "":
-			w.head.noteUnknown(c, true)
+			w.extent.sum(group{unknownKey, c.unknown}, c.size)
 		default:
-			w.head.prove(c.size)
+			w.extent.proven = max(w.extent.proven, c.size)
 		}
 	}
 }
 
+// wrong notes a checkpoint that does not fit.
 func (w *walk) wrong(c trusted) {
 	if c.unknown != "" {
-		w.head.noteUnknown(c, false)
+		w.extent.sum(group{wrongRoot, c.unknown}, c.size)
 		return
 	}
-	w.head.wrongCount++
-	if len(w.head.wrong) < wrongKept {
-		w.head.wrong = append(w.head.wrong, unfit{size: c.size, after: w.head.proven, source: c.source})
+	w.extent.wrongCount++
+	if len(w.extent.wrong) < wrongKept {
+		w.extent.wrong = append(w.extent.wrong, unfit{size: c.size, after: w.extent.proven, source: c.source})
 	}
 }
 
-// finish looks at what lies behind the end: nothing does in an untouched log.
+// finish handles what is left at the log's end: checkpoints of larger sizes, and incomplete tiles.
 func (w *walk) finish(ctx context.Context) error {
-	if w.head.total == 0 {
+	if w.extent.total == 0 {
 		if err := w.loadDue(ctx, 0); err != nil {
 			return err
 		}
 	}
 	w.compareDue()
-	for { // what is due lies behind a gap
+	for { // checkpoints behind a gap, or behind the end
 		for _, c := range w.due {
 			w.wrong(c)
 		}
@@ -200,53 +200,53 @@ func (w *walk) finish(ctx context.Context) error {
 		}
 	}
 	for _, c := range w.outside {
-		w.head.trusted++
+		w.extent.trusted++
 		w.wrong(c.trusted)
 	}
-	w.lost()
+	w.reportDeleted()
 	if err := w.tiles.finish(ctx); err != nil {
 		return err
 	}
 	return w.findUnsigned(ctx)
 }
 
-// lost reports that the last checkpoints are gone, as far as somebody outside remembers that they were kept,
-// and all that are there could be read. Nobody can tell that one in the middle is gone, and nothing hangs on it.
-func (w *walk) lost() {
-	if w.head.unreadable {
+// reportDeleted reports that the last checkpoints were deleted, if a checkpoint from outside shows it. A
+// missing one in the middle is not noticed; the later ones prove what it proved.
+func (w *walk) reportDeleted() {
+	if w.extent.unreadable {
 		return
 	}
 	for _, o := range w.run.outside[w.log] {
-		if last := max(w.last, 0); last < o.previous && o.previous <= w.head.total {
+		if last := max(w.last, 0); last < o.previous && o.previous <= w.extent.total {
 			w.report(Finding{Kind: CheckpointGone, Detail: fmt.Sprintf("%s remembers checkpoints of %d and %d entries, but the database keeps none above %d: they were deleted",
 				o.source, o.previous, o.size, last)})
 		}
 	}
 }
 
-// tellHead reports how a log differs from what was signed.
-func (r *run) tellHead(log ledger.Log, h *head) {
-	r.tellUnsigned(log, h)
-	r.tellAside(log, h)
+// reportExtent reports how a log differs from what was signed.
+func (r *run) reportExtent(log ledger.Log, e *extent) {
+	r.reportUnsigned(log, e)
+	r.reportGroups(log, e)
 	var behind, altered int64
-	for _, c := range h.wrong {
+	for _, c := range e.wrong {
 		name := "the checkpoint"
 		if c.source != "" {
 			name = "the checkpoint in " + c.source
 		}
 		switch {
-		case c.size > h.total:
+		case c.size > e.total:
 			if behind++; behind == 1 || c.source != "" {
 				r.findings.add(Finding{Kind: LogRolledBack, Log: log, Detail: fmt.Sprintf(
-					"%s signed %d entries, the log has %d: the last ones were deleted, or the database was put back to an earlier state", name, c.size, h.total)}.within(h.total, c.size))
+					"%s signed %d entries, the log has %d: the last ones were deleted, or the database was put back to an earlier state", name, c.size, e.total)}.within(e.total, c.size))
 			}
-		case c.size < h.proven:
+		case c.size < e.proven:
 			r.findings.add(Finding{Kind: CheckpointForked, Log: log, Detail: fmt.Sprintf(
-				"%s of size %d was signed for another history, though one of size %d fits this one: the signing key signed two histories", name, c.size, h.proven)})
+				"%s of size %d was signed for another history, though one of size %d fits this one: the signing key signed two histories", name, c.size, e.proven)})
 		default:
 			if altered++; altered == 1 || c.source != "" {
 				r.findings.add(Finding{Kind: LogAltered, Log: log, Detail: fmt.Sprintf(
-					"%s signed at size %d is not the log as it stands: what lies at these positions was changed after it was signed", name, c.size)}.within(c.after, c.size))
+					"%s of size %d is not of the log as it is now: entries at these positions were changed after it was signed", name, c.size)}.within(c.after, c.size))
 			}
 		}
 	}

@@ -13,8 +13,7 @@ import (
 	"audittrail/modules/store"
 )
 
-// LedgerBatch is a row of ledger_batches, without its leaves. What is NULL there is -1 here, and no time
-// is year 1.
+// LedgerBatch is a row of ledger_batches, without its leaves. NULL is -1 here, or year 1 for the time.
 type LedgerBatch struct {
 	First      int64 // position of its first entry
 	Batch      int64
@@ -23,18 +22,18 @@ type LedgerBatch struct {
 	RecordedAt time.Time
 }
 
-// End is the position behind the batch's last entry. The batch MUST be Placed.
+// End returns the position after the batch's last entry. The batch MUST be Placed.
 func (b LedgerBatch) End() int64 { return b.First + b.Count }
 
-// Placed says whether the batch has a number and positions that one can have. Others have none.
+// Placed reports whether the batch's number, first position and count are possible ones.
 func (b LedgerBatch) Placed() bool {
 	return b.Batch >= 1 && b.Batch <= store.MaxBatch && b.First >= 0 && b.First <= math.MaxInt64-store.MaxBatchEvents && b.Count >= 1 && b.Count <= store.MaxBatchEvents
 }
 
-// Timeless says whether the batch was recorded at no time.
+// Timeless reports whether the batch has no valid time of recording.
 func (b LedgerBatch) Timeless() bool { return b.RecordedAt.Year() == 1 }
 
-// Fault says what is wrong with a batch's row in itself, for people; "" where nothing is.
+// Fault says what is wrong with the batch's row by itself, or "".
 func (b LedgerBatch) Fault() string {
 	switch {
 	case b.Batch < 1 || b.Batch > store.MaxBatch:
@@ -51,23 +50,23 @@ func (b LedgerBatch) Fault() string {
 	return ""
 }
 
-// The lengths are read without the leaves.
+// It reads the leaves' length, not the leaves.
 const batchColumns = `coalesce(b.first_position, -1), coalesce(b.batch, -1), coalesce(b.count, -1), coalesce(octet_length(b.leaves), -1),
 	CASE WHEN isfinite(b.recorded_at) THEN b.recorded_at ELSE '0001-01-01Z' END`
 
-// By ledger_batches' primary key.
+// It uses the primary key of ledger_batches.
 const ledgerBatchesSQL = `SELECT ` + batchColumns + ` FROM public.ledger_batches AS b WHERE log = $1::text ORDER BY first_position`
 
-// By ledger_batches' unique (log, batch).
+// It uses the unique index (log, batch).
 const numberedBatchesSQL = `SELECT ` + batchColumns + ` FROM public.ledger_batches AS b WHERE log = 'events' AND batch = ANY ($1::bigint[])`
 
-// Batches reads all batches of a log, in the order of positions.
+// Batches calls read for each batch of a log, in order of positions.
 func (v *View) Batches(ctx context.Context, log ledger.Log, read func(LedgerBatch) error) error {
 	return v.batches(ctx, read, ledgerBatchesSQL, string(log))
 }
 
-// NumberedBatches returns batches of events by their numbers. Those that are unknown are left out. If somebody
-// made a second batch of a number, the first counts (Strays reports the others).
+// NumberedBatches returns batches of events by their numbers. Unknown numbers are left out. If somebody added a
+// second batch with a number, the first one counts (Strays reports the others).
 func (v *View) NumberedBatches(ctx context.Context, numbers []int64) (map[int64]LedgerBatch, error) {
 	found := make(map[int64]LedgerBatch, len(numbers))
 	err := v.batches(ctx, func(b LedgerBatch) error {
@@ -90,8 +89,8 @@ func (v *View) batches(ctx context.Context, read func(LedgerBatch) error, sql st
 	}, sql, args...)
 }
 
-// Leaves reads the leaf hashes of positions from up to to, without to: those that there are, each batch's
-// with the position of its first. Their sum is 2 MiB for each 65,536 positions.
+// Leaves calls read for the leaf hashes of the positions [from, to) that exist, batch by batch, with the position
+// of the first. 65,536 hashes take 2 MiB.
 func (v *View) Leaves(ctx context.Context, log ledger.Log, from, to int64, read func(position int64, leaves []ledger.Hash) error) error {
 	return v.each(ctx, "read leaves", func(rows pgx.Rows) error {
 		var (
@@ -105,8 +104,8 @@ func (v *View) Leaves(ctx context.Context, log ledger.Log, from, to int64, read 
 	}, verifyLeavesSQL, string(log), from, to)
 }
 
-// By ledger_batches' primary key, from the batch that from lies in. Batches that can't be are left out
-// before anything is computed with them, and no sum is one that could overflow.
+// It uses the primary key of ledger_batches, from the batch that holds from. Impossible batches are left out before
+// anything is computed from them, and no sum can overflow.
 const verifyLeavesSQL = `SELECT first_position, substring(leaves
 		FROM 1 + 32 * (greatest(first_position, $2::bigint) - first_position)::int
 		FOR 32 * (least(count, $3::bigint - first_position) - (greatest(first_position, $2::bigint) - first_position))::int)
@@ -117,17 +116,17 @@ const verifyLeavesSQL = `SELECT first_position, substring(leaves
 			ORDER BY first_position DESC LIMIT 1), $2::bigint)
 	ORDER BY first_position`
 
-// wholeHashes are those that a column holds in whole: what somebody cut off is missing then.
+// wholeHashes returns the complete hashes of a column. A last one that was cut is left out.
 func wholeHashes(b []byte) []ledger.Hash {
 	hashes, _ := ledger.SplitHashes(b[:len(b)/ledger.HashSize*ledger.HashSize])
 	return hashes
 }
 
-// notesBytes bounds how much text of notes is held: a hundred times what a thousand of them take.
+// notesBytes bounds the memory for notes: a hundred times what a thousand honest ones take.
 const notesBytes = 16 << 20
 
-// Checkpoints reads the checkpoints of a log of a size above after, in order, at most limit; more says
-// that there may be others. Texts are cut behind what a note can be, and a root of another length is none.
+// Checkpoints returns at most limit checkpoints of a log with sizes above after, in order. more says that there may
+// be others. Notes are cut at the length that a note may have, and a root of a wrong length is zero.
 func (v *View) Checkpoints(ctx context.Context, log ledger.Log, after int64, limit int) (list []store.Checkpoint, more bool, err error) {
 	bytes := 0
 	err = v.each(ctx, "read checkpoints", func(rows pgx.Rows) error {
@@ -166,7 +165,7 @@ type TilePart struct {
 	Hashes []ledger.Hash
 }
 
-// TileParts reads the parts of some tiles, in order. By ledger_tiles' primary key.
+// TileParts calls read for each part of some tiles, in order. It uses the primary key of ledger_tiles.
 func (v *View) TileParts(ctx context.Context, log ledger.Log, ids []ledger.TileID, read func(TilePart) error) error {
 	levels, tiles := make([]int16, len(ids)), make([]int64, len(ids))
 	for i, id := range ids {
@@ -178,8 +177,8 @@ func (v *View) TileParts(ctx context.Context, log ledger.Log, ids []ledger.TileI
 		ORDER BY t.level, t.tile, t.first`, string(log), levels, tiles)
 }
 
-// TilePartsBeyond reads which parts of tiles have hashes that a log of this size does not have, at most
-// limit of them. It walks over all tiles.
+// TilePartsBeyond calls read for each part of a tile with hashes that a log of this size does not have, at most
+// limit times. It reads all tiles.
 func (v *View) TilePartsBeyond(ctx context.Context, log ledger.Log, size int64, limit int, read func(TilePart) error) error {
 	return v.tileParts(ctx, read, `SELECT level, tile, first, NULL::bytea FROM public.ledger_tiles
 		WHERE log = $1::text AND level BETWEEN 1 AND 7 AND tile IS NOT NULL AND first IS NOT NULL

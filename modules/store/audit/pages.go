@@ -12,17 +12,17 @@ import (
 	"audittrail/modules/event"
 )
 
-// Pages is a run of neighbouring pages of one partition of events, or of event_keys: a piece of work
-// that one View reads at a time. If that fails, Lines gives its rows one by one.
+// Pages is a run of consecutive pages of a partition of events, or of event_keys. One statement reads it. If that
+// fails, Lines returns its rows, to be read one by one.
 type Pages struct {
-	from, to tid // without to
+	from, to tid // [from, to)
 	table    string
-	relation string  // table in SQL
-	within   Stretch // the partition's; zero for event_keys
-	but      string  // lines that are left out, in SQL
+	relation string  // the table in SQL
+	within   Stretch // times of the partition; zero for event_keys
+	but      string  // condition that leaves out some lines, in SQL
 }
 
-// But returns the pages without some lines of them.
+// But returns the pages without some of their lines.
 func (p Pages) But(lines []Line) Pages {
 	if len(lines) > 0 {
 		tids := make([]string, len(lines))
@@ -34,25 +34,25 @@ func (p Pages) But(lines []Line) Pages {
 	return p
 }
 
-// tid is a place in a table: its page, and the line there.
+// tid is the place of a row in a table: a page, and a line of it.
 type tid int64
 
-// lineBits is room for more lines than a page has.
+// lineBits is enough bits for the number of a line in a page.
 const lineBits = 12
 
 func (t tid) String() string { return fmt.Sprintf("(%d,%d)", t>>lineBits, t&(1<<lineBits-1)) }
 
-// source is the pages in SQL, behind FROM and WHERE: a Tid Range Scan, or of a small table a Seq Scan. The
-// table is read itself, and no condition is on a column, so that no index can answer: what one does not
-// know is read too, and so is what lies outside the partition's bounds.
+// source returns the pages in SQL, for FROM and WHERE. It is a Tid Range Scan, or a Seq Scan of a small table. The
+// table itself is read, and no condition is on a column, so no index can answer. Rows that an index lacks are
+// read too, and so are rows outside the partition's bounds.
 func (p Pages) source() (from, where string) {
 	return "ONLY " + p.relation, fmt.Sprintf("ctid >= '%s' AND ctid < '%s'%s", p.from, p.to, p.but)
 }
 
-// Holds says whether an event of this time belongs where the pages are.
+// Holds reports whether an event of this time belongs into the table of the pages.
 func (p Pages) Holds(t time.Time) bool { return p.within.Holds(t) }
 
-// Table is the name of the table that the pages are of.
+// Table returns the name of the table of the pages.
 func (p Pages) Table() string { return p.table }
 
 // Place names the pages for people.
@@ -63,15 +63,15 @@ func (p Pages) Place() string {
 	return fmt.Sprintf("pages %d to %d of %s", p.from>>lineBits, p.to>>lineBits-1, p.table)
 }
 
-// Line is a row of a page, as far as its id and its event's can be read: -1 and zeros where they can't.
+// Line is one row of a page, with its id and event id: -1 and zeros if they are NULL.
 type Line struct {
 	Pages
 	ID      int64
 	EventID event.ID
-	Why     error // it can't be read
+	Why     error // why it can't be read
 }
 
-// Lines returns the rows of pages that can't be read in one go.
+// Lines returns the rows of pages, by their places and ids only.
 func (v *View) Lines(ctx context.Context, p Pages) ([]Line, error) {
 	id := "coalesce(id, -1)"
 	if p.table == keysTable {
@@ -94,21 +94,21 @@ func (v *View) Lines(ctx context.Context, p Pages) ([]Line, error) {
 	return lines, err
 }
 
-// pagesAtATime makes pieces of 4 MiB of table: long enough that asking for one costs nothing, short
-// enough that workers end together.
+// pagesAtATime is 4 MiB of a table: enough for statements to cost little, and little enough for workers to
+// finish at about the same time.
 const pagesAtATime = 512
 
-// EventTable is a child of events, as the catalogue has it.
+// EventTable is a child table of events, by the catalogue.
 type EventTable struct {
 	Name string
-	Odd  string // why its rows can't be read as those of a partition of ours; "" where they can
+	Odd  string // why it is no partition as we make them, so that its rows are not read; "" if it is one
 
 	relation string // in SQL
 	within   Stretch
 	size     int64 // pages
 }
 
-// By pg_inherits' indexes. A partition of ours is a table, and its bounds are two times.
+// It uses the indexes of pg_inherits. A partition of ours is a plain table, and its bounds are two times.
 const partitionPagesSQL = `
 	SELECT name, schema, kind, parted, hides, bound ~ $r$^FOR VALUES FROM \(('[^']*'|MINVALUE)\) TO \(('[^']*'|MAXVALUE)\)$$r$,
 	       substring(bound FROM $$FROM \('([^']*)'\)$$)::timestamptz,
@@ -121,7 +121,7 @@ const partitionPagesSQL = `
 	      WHERE i.inhparent = 'public.events'::regclass AND NOT i.inhdetachpending) AS partitions
 	ORDER BY 7 NULLS FIRST`
 
-// EventTables are all children of events.
+// EventTables returns all child tables of events.
 func (v *View) EventTables(ctx context.Context) ([]EventTable, error) {
 	var list []EventTable
 	err := v.each(ctx, "read partitions", func(rows pgx.Rows) error {
@@ -152,10 +152,10 @@ func (v *View) EventTables(ctx context.Context) ([]EventTable, error) {
 	return list, err
 }
 
-// inYears says whether a bound can be written as our times are; zero, an open one, can.
+// inYears reports whether a bound is a time that our format can express. Zero, an open bound, is one.
 func inYears(t time.Time) bool { return t.IsZero() || spellable(t).Equal(t) }
 
-// EventPages are all pages of the tables. Rows of the snapshot can't lie behind them. Odd ones have none.
+// EventPages returns all pages of the tables, except odd ones. Rows of the snapshot can't be on later pages.
 func EventPages(tables []EventTable) []Pages {
 	var list []Pages
 	for _, p := range tables {
@@ -168,7 +168,7 @@ func EventPages(tables []EventTable) []Pages {
 
 const keysTable = "event_keys"
 
-// KeyPages are all pages of event_keys.
+// KeyPages returns all pages of event_keys.
 func (v *View) KeyPages(ctx context.Context) (list []Pages, err error) {
 	err = v.each(ctx, "read the size of event_keys", func(rows pgx.Rows) error {
 		var pages int64
@@ -187,9 +187,8 @@ func appendPages(list []Pages, of Pages, pages int64) []Pages {
 	return list
 }
 
-// Uncovered are the stretches of time that no partition of events holds: what happened there was
-// archived, or is gone. Those that an odd partition holds count too, since nobody looks into it. A zero
-// bound is open. It is sorted.
+// Uncovered returns the stretches of time that no partition of events holds, sorted. Odd partitions do not count,
+// since their rows are not read. A zero bound is open.
 func Uncovered(tables []EventTable) (gaps []Stretch) {
 	var end time.Time // of the partitions so far
 	for _, p := range tables {
@@ -206,7 +205,7 @@ func Uncovered(tables []EventTable) (gaps []Stretch) {
 	return append(gaps, Stretch{From: end})
 }
 
-// bound returns a partition's bound; zero for MINVALUE, MAXVALUE and the infinities.
+// bound returns a partition's bound, or zero for MINVALUE, MAXVALUE and infinity.
 func bound(t pgtype.Timestamptz) time.Time {
 	if !t.Valid || t.InfinityModifier != pgtype.Finite {
 		return time.Time{}
@@ -214,7 +213,7 @@ func bound(t pgtype.Timestamptz) time.Time {
 	return t.Time.UTC()
 }
 
-// Stretch is a part of the time axis, from From up to To without To. A zero bound is open.
+// Stretch is the times [From, To). A zero bound is open.
 type Stretch struct{ From, To time.Time }
 
 func (s Stretch) String() string {

@@ -4,14 +4,14 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
 	"audittrail/modules/event"
 )
 
-// Reconciliation is the outcome of Reconcile: what the accounting says, and where it contradicts
-// itself.
+// Reconciliation is the result of Reconcile: the accounting, and where it contradicts itself.
 type Reconciliation struct {
 	Partitions    []PartitionAccount `json:"partitions"`
 	Total         Account            `json:"total"`
@@ -27,10 +27,10 @@ type Reconciliation struct {
 	kafkaFound int             // discrepancies with Kafka
 }
 
-// Balanced says that every offset is accounted for and no table contradicts another.
+// Balanced reports whether every offset is accounted for and no table contradicts another.
 func (r *Reconciliation) Balanced() bool { return len(r.Discrepancies) == 0 }
 
-// Account is what became of a span of offsets.
+// Account counts what became of a range of offsets.
 type Account struct {
 	Offsets      int64 `json:"offsets"` // next offset minus first offset
 	Stored       int64 `json:"stored"`
@@ -46,8 +46,7 @@ type PartitionAccount struct {
 	FirstOffset int64  `json:"firstOffset"`
 	NextOffset  int64  `json:"nextOffset"`
 
-	// What Kafka says, and what is still to be read of it; nil where it was not asked, or does not have the log
-	// any more.
+	// What Kafka has, and how much of it is still to be read; nil if Kafka was not asked or has the log no more.
 	KafkaFirst *int64 `json:"kafkaFirst"`
 	KafkaEnd   *int64 `json:"kafkaEnd"` // exclusive
 	ToRead     *int64 `json:"toRead"`
@@ -55,10 +54,10 @@ type PartitionAccount struct {
 	Account
 }
 
-// Discrepancy is one thing that does not add up.
+// Discrepancy is one contradiction.
 type Discrepancy struct {
-	Check     string `json:"check"`               // stable name of the rule that is broken
-	Topic     string `json:"topic,omitempty"`     // empty where it concerns no topic
+	Check     string `json:"check"`               // stable name of the broken rule
+	Topic     string `json:"topic,omitempty"`     // empty if it is about no topic
 	Partition *int32 `json:"partition,omitempty"` // of Topic
 	From      *int64 `json:"from,omitempty"`      // offsets [From, To)
 	To        *int64 `json:"to,omitempty"`
@@ -66,13 +65,31 @@ type Discrepancy struct {
 	Position  *int64 `json:"position,omitempty"` // in the ledger
 	Expected  any    `json:"expected"`           // int64, or string
 	Found     any    `json:"found"`
-	Detail    string `json:"detail"` // what is compared
+	Detail    string `json:"detail"` // the rule
 }
 
-// maxDiscrepancies bounds the memory of a Reconcile over tables that were torn to pieces.
+// Place says where the discrepancy is: topic/partition [from, to), batch, position.
+func (d *Discrepancy) Place() string {
+	text := d.Topic
+	if d.Partition != nil {
+		text = fmt.Sprintf("%s/%d", d.Topic, *d.Partition)
+	}
+	if d.From != nil && d.To != nil {
+		text += fmt.Sprintf(" [%d, %d)", *d.From, *d.To)
+	}
+	if d.Batch != nil {
+		text += fmt.Sprintf(" batch %d", *d.Batch)
+	}
+	if d.Position != nil {
+		text += fmt.Sprintf(" position %d", *d.Position)
+	}
+	return strings.TrimPrefix(text, " ")
+}
+
+// maxDiscrepancies bounds the memory of a Reconcile over badly damaged tables.
 const maxDiscrepancies = 1000
 
-// maxPartitions is more than Kafka has. Somebody may have filled ingest_offsets.
+// maxPartitions is more than Kafka has. It bounds the memory if somebody filled ingest_offsets.
 const maxPartitions = 1 << 20
 
 // TransactionStarter begins transactions: a *pgx.Conn or a *pgxpool.Pool.
@@ -80,14 +97,13 @@ type TransactionStarter interface {
 	BeginTx(ctx context.Context, opts pgx.TxOptions) (pgx.Tx, error)
 }
 
-// Reconcile checks that every offset between a partition's first and next one is accounted for, and
-// that ingest_ranges, events, event_keys, ledger_batches and dead_letters agree with each other. All
-// of it reads one snapshot, so that it holds while ingest goes on; it takes no locks that ingest would
-// wait for. progress, which may be nil, is told before each of the steps what comes.
+// Reconcile checks that every offset from a partition's first to its next one is accounted for, and that
+// ingest_ranges, ingest_admissions, events, event_keys, ledger_batches and dead_letters agree with each other. It
+// reads one snapshot, so ingest may go on, and takes no lock that ingest waits for. progress, which may be nil,
+// is called before each step.
 //
-// It reads the events once and in whole: about 2 s a million. It detects mistakes, and tampering by
-// somebody who does not keep the books; it is no proof, since whoever can change one table can change
-// all of them.
+// It reads all events once, about 2 s per million. It detects mistakes, and tampering that leaves the accounting
+// as it was. It is no proof, since somebody who can change one table can change all of them.
 func Reconcile(ctx context.Context, db TransactionStarter, progress func(step, of int, what string)) (*Reconciliation, error) {
 	if progress == nil {
 		progress = func(int, int, string) {}
@@ -97,7 +113,7 @@ func Reconcile(ctx context.Context, db TransactionStarter, progress func(step, o
 		return nil, fmt.Errorf("reconcile: %w", err)
 	}
 	defer tx.Rollback(context.WithoutCancel(ctx))
-	// Groups are one a batch, so hashes of them fit; and the role's timeout is for short queries.
+	// There is one group per batch, so their hashes fit. The role's own timeout is for short queries.
 	if _, err := tx.Exec(ctx, `SET LOCAL work_mem = '64MB'; SET LOCAL statement_timeout = 0`); err != nil {
 		return nil, fmt.Errorf("reconcile: %w", err)
 	}
@@ -117,8 +133,8 @@ func Reconcile(ctx context.Context, db TransactionStarter, progress func(step, o
 	return r, nil
 }
 
-// try runs a check in a savepoint of its own. Where it fails on what the tables hold, that is a discrepancy,
-// and the others are made all the same.
+// try runs a check in a savepoint. If the check fails on what the tables hold, that is a discrepancy, and the other
+// checks still run.
 func (r *Reconciliation) try(ctx context.Context, tx pgx.Tx, what string, check func(context.Context, pgx.Tx) error) error {
 	within, err := tx.Begin(ctx)
 	if err != nil {
@@ -131,13 +147,13 @@ func (r *Reconciliation) try(ctx context.Context, tx pgx.Tx, what string, check 
 	} else if err != nil {
 		return fmt.Errorf("reconcile: %s: %w", what, err)
 	}
-	if err := within.Rollback(ctx); err != nil { // it only read
+	if err := within.Rollback(ctx); err != nil { // nothing was written
 		return fmt.Errorf("reconcile: %w", err)
 	}
 	return nil
 }
 
-// account adds up the ranges of each partition.
+// account sums the ranges of each partition.
 func (r *Reconciliation) account(ctx context.Context, tx pgx.Tx) error {
 	rows, err := tx.Query(ctx, accountSQL)
 	if err != nil {
@@ -170,7 +186,7 @@ func (a *Account) add(b Account) {
 	a.Absent += b.Absent
 }
 
-// run lists what one check finds; all checks answer with the same columns.
+// run adds what one check finds. All checks have the same columns.
 func (r *Reconciliation) run(ctx context.Context, tx pgx.Tx, sql string) error {
 	rows, err := tx.Query(ctx, discrepanciesSQL+`(`+sql+`) AS found (what, topic, partition, first, next, batch, position, expected, found, detail)`)
 	if err != nil {
@@ -203,7 +219,7 @@ func (r *Reconciliation) run(ctx context.Context, tx pgx.Tx, sql string) error {
 	return rows.Err()
 }
 
-// number turns a column's text into an int64 where it is one; NULL is "nothing".
+// number returns a column's text as an int64 if it is one, and "nothing" for NULL.
 func number(text *string) any {
 	if text == nil {
 		return "nothing"

@@ -5,17 +5,18 @@ import (
 	"audittrail/modules/store"
 )
 
-// KafkaLog is a partition's log as Kafka has it: the offsets [First, End) may hold records.
+// KafkaLog is a partition's log in Kafka. It may have records at the offsets [First, End).
 type KafkaLog struct {
 	store.Partition // TopicID is the topic's present id in Kafka
 	First           int64
 	End             int64
 }
 
-// CompareKafka adds Kafka's offsets to the partitions' accounts, and what does not fit to the discrepancies.
+// CompareKafka adds Kafka's offsets to the accounts, and what contradicts them to the discrepancies. Records that
+// are still to be read are no discrepancy.
 //
-// First MUST have been read before the accounting and End after it: both only grow, so that what ingest does
-// meanwhile is no discrepancy. Records that wait to be read are none.
+// The caller MUST have read First before the accounting and End after it. Both only grow, so what ingest does
+// meanwhile is no discrepancy.
 func (r *Reconciliation) CompareKafka(positions store.Positions, logs []KafkaLog) {
 	accounts := map[store.Partition]*PartitionAccount{}
 	for i := range r.Partitions {
@@ -48,7 +49,7 @@ func (r *Reconciliation) CompareKafka(positions store.Positions, logs []KafkaLog
 	}
 }
 
-// compareLog compares the log with how far it was read.
+// compareLog compares a log with how far ingest has read it.
 func (r *Reconciliation) compareLog(log KafkaLog, account *PartitionAccount) {
 	next := account.NextOffset
 	toRead := max(0, log.End-max(next, log.First))
@@ -62,7 +63,7 @@ func (r *Reconciliation) compareLog(log KafkaLog, account *PartitionAccount) {
 	}
 }
 
-// kafka notes a discrepancy between Kafka and the accounting.
+// kafka adds a discrepancy between Kafka and the accounting.
 func (r *Reconciliation) kafka(log KafkaLog, check string, from, to *int64, expected, found any, rule string) {
 	if r.kafkaFound++; r.kafkaFound > maxDiscrepancies {
 		r.Unlisted++
@@ -75,7 +76,7 @@ func (r *Reconciliation) kafka(log KafkaLog, check string, from, to *int64, expe
 	r.Discrepancies = append(r.Discrepancies, d)
 }
 
-// TopicGone notes that Kafka does not have a topic that is to be read.
+// TopicGone adds that Kafka does not have a topic that is to be read.
 func (r *Reconciliation) TopicGone(topic string, id event.TopicID) {
 	r.kafka(KafkaLog{Partition: store.Partition{Topic: topic}}, "kafka_topic_id", nil, nil, event.ID(id).String(), "nothing",
 		"a topic that is to be read is in Kafka, and was not deleted")

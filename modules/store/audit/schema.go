@@ -9,17 +9,16 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// By pg_class' indexes.
+// It reads pg_class.
 const oddTablesSQL = `SELECT c.relname::text, c.relkind::text, c.relrowsecurity OR c.relforcerowsecurity, c.relhasrules,
 		c.relkind = 'r' AND EXISTS (SELECT FROM pg_inherits AS i WHERE i.inhparent = c.oid)
 	FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
 	WHERE n.nspname = 'public' ORDER BY 1`
 
-// OddTables says of which tables what is read is not all that is there, or not what is there: another
-// relation stands in their place, columns are others than the migrations made, or row security may hide
-// rows from the role that reads. It believes the catalogue: whoever changes the server itself can make it
-// answer anything. Where another relation stands in a table's place, replaced says so: a view may answer
-// anything, for ever.
+// OddTables says which tables may show something else than their rows: another relation is in their place, their
+// columns are not those that the migrations made, or row security may hide rows from the role that reads. It
+// believes the catalogue. replaced is true if another relation is in a table's place: reading a view may never
+// end.
 func (v *View) OddTables(ctx context.Context) (odd []string, replaced bool, err error) {
 	missing := verifiedColumns()
 	err = v.each(ctx, "read the catalogue", func(rows pgx.Rows) error {
@@ -43,10 +42,10 @@ func (v *View) OddTables(ctx context.Context) (odd []string, replaced bool, err 
 			odd = append(odd, fmt.Sprintf("%s is not the table that it was made as, but %s", name, relationKind(kind)))
 		}
 		if secured {
-			odd = append(odd, "the table "+name+" has row security: a policy may hide rows from whoever reads")
+			odd = append(odd, "the table "+name+" has row security: a policy may hide rows")
 		}
 		if ruled && kind == want {
-			odd = append(odd, "the table "+name+" has a rule: something else may be read in its place")
+			odd = append(odd, "the table "+name+" has a rule: something else may be read instead")
 		}
 		if parental {
 			odd = append(odd, "other tables inherit from "+name+": their rows pass for its own")
@@ -63,7 +62,7 @@ func (v *View) OddTables(ctx context.Context) (odd []string, replaced bool, err 
 	return append(odd, columns...), replaced, err
 }
 
-// relationKind is pg_class.relkind in words.
+// relationKind returns pg_class.relkind in words.
 func relationKind(kind string) string {
 	switch kind {
 	case "r":
@@ -80,19 +79,11 @@ func relationKind(kind string) string {
 	return "a relation of kind " + kind
 }
 
-// Stray is a row, or several, that no walk over a log meets, since its log, place or shape is none that a
-// row has.
-type Stray struct {
-	Table  string // ledger_batches, ledger_tiles, ledger_checkpoints or ledger_signatures
-	Log    string // as the row has it
-	Detail string // which, and what is wrong with it
-}
-
-// strayKept bounds how many strays of one table are told of.
+// strayKept bounds how many strays of one table are reported.
 const strayKept = 100
 
-// Each walks over its table once. Keys and checks are looked at too, since somebody may have dropped the
-// constraints.
+// Each reads its table once. They also check what the tables' constraints say, since somebody may have dropped
+// those.
 const (
 	strayBatchesSQL = `
 		SELECT left(coalesce(log, ''), 100), format('batch %s of log %s: no log is named so', batch, left(log, 100))
@@ -127,15 +118,17 @@ const (
 		LIMIT $1`
 )
 
-// Strays reads what walks over batches, tiles and checkpoints with their signatures pass by: at most 100 of a table.
-func (v *View) Strays(ctx context.Context, table string, read func(Stray) error) error {
+// Strays reads the rows of a ledger table that no walk over a log comes across, at most strayKept: rows whose
+// log, place or shape is one that no row has. It calls read with the row's log, and what is wrong with the row.
+func (v *View) Strays(ctx context.Context, table string, read func(log, what string)) error {
 	sql := map[string]string{"ledger_batches": strayBatchesSQL, "ledger_tiles": strayTilesSQL,
 		"ledger_checkpoints": strayCheckpointsSQL, "ledger_signatures": straySignaturesSQL}[table]
 	return v.each(ctx, "read "+table, func(rows pgx.Rows) error {
-		s := Stray{Table: table}
-		if err := rows.Scan(&s.Log, &s.Detail); err != nil {
+		var log, what string
+		if err := rows.Scan(&log, &what); err != nil {
 			return err
 		}
-		return read(s)
+		read(log, what)
+		return nil
 	}, sql, strayKept)
 }

@@ -1,6 +1,6 @@
-// Package audit reads the whole event store again, to verify it: one state of the database, page by page, by
-// statements that trust neither its settings nor what users have put into its catalogue. What it all means
-// is package verify's to say.
+// Package audit reads the whole event store for a verification: one snapshot of the database, page by page.
+// Its statements trust neither the database's settings nor what users have added to its catalogue. Package
+// verify decides what the rows mean. The package also reconciles the accounting of offsets.
 package audit
 
 import (
@@ -16,29 +16,30 @@ import (
 	"audittrail/modules/ledger"
 )
 
-// Snapshot is one state of the database, seen by several connections at once, so that workers read a
-// history that stands still while ingest goes on. The connections' transactions are read-only and take
-// no lock that an append would wait for. But for as long as they last, VACUUM leaves old rows of the
-// state tables standing.
+// Snapshot is one snapshot of the database that several connections share. Workers so read the same history
+// while ingest goes on. The transactions are read-only and take no lock that an append waits for. While they
+// last, VACUUM can't remove old rows of the state tables.
 type Snapshot struct {
 	views []*View
 }
 
-// View is one connection's sight of a Snapshot. It MUST NOT be used by two goroutines at once.
+// View reads a Snapshot through one connection. Two goroutines MUST NOT use it at once.
 type View struct {
 	conn *pgx.Conn
 	tx   pgx.Tx
 }
 
-// Whoever may alter a role or a database may give its sessions other settings, so that names mean other
-// tables, texts other times, or an error ends the connection: what makes a difference to an answer is set
-// here. Names are looked up in the catalogue alone: a function of another schema that takes exactly what a
-// statement gives it would win over one of the catalogue's that takes more. So the statements of views
-// name our tables with their schema, public (Untrusted looks at the catalogue itself). Row security stays
-// on: where it hides rows, that is reported, and an error instead would hide all of them.
+// Somebody who may alter a role or a database can give its sessions other settings. Then a name may mean
+// another table, a text another time, or an error may end the connection. So every setting that could change
+// an answer is set here.
 //
-// And the planner is kept to the plans that a walk over everything wants: workers are ours, not the
-// server's, compiling a statement takes longer than any of ours, and no check constraint is believed.
+// Names are looked up in pg_catalog only. A function in another schema could otherwise win over the one in
+// pg_catalog if its argument types fit better. So statements write our tables with their schema, public.
+// (Untrusted checks pg_catalog itself.) Row security stays on: a table that has it is reported, and switching
+// it off would turn each statement on such a table into an error.
+//
+// The planner's settings suit a scan of everything: the workers are ours and not the server's, JIT
+// compilation takes longer than any statement, and no check constraint is believed.
 const viewSettingsSQL = `SET LOCAL search_path = pg_catalog, pg_temp;
 	SET LOCAL exit_on_error = off;
 	SET LOCAL client_encoding = 'UTF8';
@@ -48,7 +49,7 @@ const viewSettingsSQL = `SET LOCAL search_path = pg_catalog, pg_temp;
 	SET LOCAL standard_conforming_strings = on;
 	SET LOCAL transform_null_equals = off;
 	SET LOCAL row_security = on;
-	SET LOCAL lock_timeout = '60s'; -- whoever holds a table for longer is named by the error's class, and not waited for
+	SET LOCAL lock_timeout = '60s'; -- do not wait longer for somebody who locks a table
 	SET LOCAL statement_timeout = 0;
 	SET LOCAL idle_in_transaction_session_timeout = 0;
 	SET LOCAL quote_all_identifiers = off;
@@ -76,14 +77,14 @@ const viewSettingsSQL = `SET LOCAL search_path = pg_catalog, pg_temp;
 // From PostgreSQL 17 on.
 const transactionTimeoutSQL = `SET LOCAL transaction_timeout = 0`
 
-// Behind it lies all that a view reads, so that a statement that failed is undone without the snapshot.
-// It is made once, and a statement costs nothing for it.
+// A view reads everything after this savepoint. A failed statement is rolled back to it, which keeps the
+// snapshot. It is made once, so statements pay nothing for it.
 const markSQL = `SAVEPOINT statement`
 
 const toMarkSQL = `ROLLBACK TO SAVEPOINT statement`
 
-// OpenSnapshot opens n connections, at least one, that see one state of the database. Whoever connects
-// reads all tables and needs no other right. Close ends them.
+// OpenSnapshot opens n connections, at least one, that share a snapshot. Their role needs the right to read all
+// tables, and no other. The caller MUST call Close.
 func OpenSnapshot(ctx context.Context, n int, connect func(context.Context) (*pgx.Conn, error)) (*Snapshot, error) {
 	s := &Snapshot{}
 	var id string
@@ -129,7 +130,8 @@ func openView(ctx context.Context, connect func(context.Context) (*pgx.Conn, err
 	return v, nil
 }
 
-// atLeast17 goes by what the server said as it was connected to: no function is asked.
+// atLeast17 reports whether the server is PostgreSQL 17 or later, by what it said when connecting. No function is
+// called.
 func atLeast17(conn *pgx.Conn) bool {
 	version := conn.PgConn().ParameterStatus("server_version") // 16.4, 17beta1, 18.0 (Debian …)
 	digits := len(version) - len(strings.TrimLeft(version, "0123456789"))
@@ -137,10 +139,10 @@ func atLeast17(conn *pgx.Conn) bool {
 	return err == nil && major >= 17
 }
 
-// Views are the connections.
+// Views returns one View for each connection.
 func (s *Snapshot) Views() []*View { return s.views }
 
-// Close ends all connections. Nothing was written, so nothing is lost if one of them is gone.
+// Close closes all connections. Its error may be ignored, since nothing was written.
 func (s *Snapshot) Close() error {
 	var group sync.WaitGroup
 	errs := make([]error, len(s.views))
@@ -151,34 +153,31 @@ func (s *Snapshot) Close() error {
 	return errors.Join(errs...)
 }
 
-// close closes the connection, which ends its transaction. It goes on where the caller was stopped.
+// close closes the connection, which ends its transaction. It does so even if the caller's context has ended.
 func (v *View) close() error { return v.conn.Close(context.Background()) }
 
-// BeginTx implements TransactionStarter within the snapshot: what Reconcile begins is a savepoint.
+// BeginTx implements TransactionStarter: Reconcile's transaction is a savepoint in the snapshot.
 func (v *View) BeginTx(ctx context.Context, _ pgx.TxOptions) (pgx.Tx, error) { return v.tx.Begin(ctx) }
 
-// Replica says whether the server is one, which may be behind its primary.
-func (v *View) Replica(ctx context.Context) (is bool, err error) {
-	err = v.each(ctx, "ask for the server's state", func(rows pgx.Rows) error { return rows.Scan(&is) }, `SELECT pg_is_in_recovery()`)
-	return is, err
-}
-
-// Sizes are how many entries a log has, and the size of its last checkpoint.
-func (v *View) Sizes(ctx context.Context, log ledger.Log) (entries, kept int64, err error) {
-	err = v.each(ctx, "read the size of the log", func(rows pgx.Rows) error { return rows.Scan(&entries, &kept) },
-		`SELECT coalesce((SELECT first_position + count FROM public.ledger_batches WHERE log = $1::text ORDER BY first_position DESC LIMIT 1), 0),
+// Standing reports whether the server is a replica, which may be behind its primary, how many entries a log
+// has, and the size of its last checkpoint.
+func (v *View) Standing(ctx context.Context, log ledger.Log) (replica bool, entries, kept int64, err error) {
+	err = v.each(ctx, "read the size of the log", func(rows pgx.Rows) error { return rows.Scan(&replica, &entries, &kept) },
+		`SELECT pg_is_in_recovery(),
+			coalesce((SELECT first_position + count FROM public.ledger_batches WHERE log = $1::text ORDER BY first_position DESC LIMIT 1), 0),
 			coalesce((SELECT size FROM public.ledger_checkpoints WHERE log = $1::text ORDER BY size DESC LIMIT 1), 0)`, string(log))
-	return entries, kept, err
+	return replica, entries, kept, err
 }
 
-// Reconcile is the accounting, as the snapshot has it.
+// Reconcile reconciles the accounting in the snapshot.
 func (v *View) Reconcile(ctx context.Context) (*Reconciliation, error) {
 	return Reconcile(ctx, v, nil)
 }
 
-// each reads the rows of a statement with at most a row in memory. Parameters are cast in the statement, so
-// that it is PostgreSQL that refuses to compare them with a column of another type. A *UnreadableError says
-// that it failed on what it read; read may have been called before, and the view is as good as it was.
+// each calls read for each row of a statement. It holds one row in memory at a time. Statements cast their
+// parameters, so that PostgreSQL refuses to compare them with a column of another type. An *UnreadableError
+// says that the statement failed on what the tables hold. read may have been called before that. The view can
+// be used on.
 func (v *View) each(ctx context.Context, what string, read func(pgx.Rows) error, sql string, args ...any) error {
 	err := v.query(ctx, read, sql, args...)
 	if err == nil {

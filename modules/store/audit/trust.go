@@ -11,21 +11,20 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// What a statement reads is made by functions: those that it calls, those behind its operators and casts,
-// and those that send a type's values. PostgreSQL finds all of them in its catalogue. Whoever may write there
-// can put others in their place: a cast of jsonb to text of one's own shows the event as it was, while
-// everybody else reads it as it is.
+// A statement reads values through functions: those that it calls, those of its operators and casts, and those
+// that send a type's values. PostgreSQL looks all of them up in its catalogue. Somebody who may write there can
+// replace them. For example, a forged cast from jsonb to text can show an altered event as it was.
 //
-// So before anything else is read, the catalogue is searched for what PostgreSQL does not come with and
-// statements would still be led to. That is done here and not by the server: catalogues are read as they
-// are. What is left to trust is the server's program, and that rows of the catalogue with PostgreSQL's own
-// oids lead to PostgreSQL's own functions of the same purpose. Nobody who asks this server finds out that
-// those rows, or the program, were edited (docs/OPERATIONS.md has the way without it).
+// So the catalogue is read first, and searched for objects that do not come with PostgreSQL but that our
+// statements would use. The comparison is done here, not by the server. Two things are still trusted: the
+// server's program, and that rows of the catalogue with PostgreSQL's own oids lead to PostgreSQL's own functions
+// of the same purpose. Somebody who edits those can't be found out through this server. docs/OPERATIONS.md has
+// a way that does not need it.
 
 const (
-	// builtIn is below the oids of all that users make.
+	// builtIn is the lowest oid of objects that users make.
 	builtIn = 16384
-	// bootstrapped is below the oids that PostgreSQL's program knows its own functions by.
+	// bootstrapped is above all oids that are fixed in PostgreSQL's program.
 	bootstrapped = 10000
 
 	catalogNamespace = 11
@@ -36,8 +35,8 @@ const (
 	hashMethod       = 405
 )
 
-// calledFunctions are what statements of a View call, by operators and aggregates too. The program runs its
-// own functions whatever the catalogue says of them, but for those that the catalogue has as SQL: they are
+// calledFunctions are the functions that statements of a View call, also through operators and aggregates. The
+// program runs its own code for them whatever the catalogue says, except for functions in SQL, whose text is
 // put into the statement.
 const calledFunctions = `
 	bit_xor chareq count current_setting format int24ge int24gt int24le int2eq int2lt int4 int42mi int42mul
@@ -51,8 +50,8 @@ const calledFunctions = `
 	timestamptz_le timestamptz_lt timestamptz_ne timestamptz_smaller timezone to_char to_hex unnest uuid_eq
 	uuid_hash_extended uuid_lt uuid_ne`
 
-// FunctionsCalled tells of each name in calledFunctions whether PostgreSQL comes with one that is SQL, too: for
-// other arguments than our statements give.
+// FunctionsCalled returns the names in calledFunctions. The value is true if PostgreSQL also comes with an SQL
+// function of that name, for other arguments than ours.
 func FunctionsCalled() map[string]bool {
 	called := map[string]bool{}
 	for _, name := range strings.Fields(calledFunctions) {
@@ -61,10 +60,10 @@ func FunctionsCalled() map[string]bool {
 	return called
 }
 
-// oddKept bounds how much is told of.
+// oddKept bounds how many odd rows are reported.
 const oddKept = 100
 
-// catalogue gathers what is odd in the catalogue.
+// catalogue collects what is odd in the catalogue.
 type catalogue struct {
 	view  *View
 	types map[uint32]string // names of PostgreSQL's own
@@ -77,46 +76,45 @@ func (c *catalogue) say(format string, args ...any) {
 	}
 }
 
-// intrusion is a rule for one catalogue: a row is odd if it concerns PostgreSQL's own objects only, and
-// itself or what it leads to is none of PostgreSQL's own.
+// intrusion is a rule for one table of the catalogue. A row is odd if it is about PostgreSQL's own objects only,
+// but the row itself, or an object that it leads to, is not PostgreSQL's own.
 type intrusion struct {
 	table string
 	oid   uint32 // of the table itself
 	// concerns and leads are columns with oids. The first of concerns MUST be of type oid.
 	concerns, leads []string
-	of              string   // a column with an oid: only rows with one of these values count; "" for all rows
-	values          []uint32 // of the column of
-	flag            string   // a boolean column: only rows count that have it; "" for all rows
-	name            string   // the column that names a row; "" for the names of the types in concerns
-	says            string   // what is odd about NAME
+	of              string // a column with an oid: only rows with one of values count; "" for all rows
+	values          []uint32
+	flag            string // a boolean column: only rows with true count; "" for all rows
+	name            string // the column that names a row; "" for the names of the types in concerns
+	says            string // what is odd about NAME
 }
 
 func intrusions() []intrusion {
 	const (
-		compared = ": what is sorted and compared can't be believed"
+		compared = ": sorting and comparing can't be believed"
 		ordered  = "how values of NAME are ordered or hashed was changed in the catalogue" + compared
 	)
 	return []intrusion{
 		{table: "pg_type", oid: 1247, concerns: []string{"oid"}, leads: []string{"typinput", "typoutput", "typreceive", "typsend"}, name: "typname",
-			says: "values of NAME are read and written by a function that PostgreSQL does not come with: they are what it says, not what is stored"},
+			says: "values of NAME are read and written by a function that does not come with PostgreSQL: it may show something else than what is stored"},
 		{table: "pg_cast", oid: 2605, concerns: []string{"castsource", "casttarget"}, leads: []string{"oid", "castfunc"},
-			says: "the cast of NAME is none of PostgreSQL's own: whatever is read by it is what its function says, not what is stored"},
+			says: "the cast of NAME is not PostgreSQL's own: it may show something else than what is stored"},
 		{table: "pg_operator", oid: 2617, concerns: []string{"oprleft", "oprright"}, leads: []string{"oid", "oprcode"},
 			of: "oprnamespace", values: []uint32{catalogNamespace}, name: "oprname",
-			says: "an operator NAME of PostgreSQL's own types that it does not come with is in its catalogue: nothing that is compared by it can be believed"},
+			says: "an operator NAME for PostgreSQL's own types is in the catalogue that does not come with PostgreSQL: comparing with it can't be believed"},
 		{table: "pg_aggregate", oid: 2600, concerns: []string{"aggtranstype", "aggfnoid"}, leads: []string{"aggtransfn", "aggfinalfn"},
-			says: "an aggregate of PostgreSQL's own over NAME was replaced in its catalogue: what is counted and summed can't be believed"},
+			says: "an aggregate of PostgreSQL over NAME was replaced in the catalogue: counts and sums can't be believed"},
 		{table: "pg_amop", oid: 2602, concerns: []string{"amopfamily", "amoplefttype", "amoprighttype"}, leads: []string{"oid", "amopopr"}, says: ordered},
 		{table: "pg_amproc", oid: 2603, concerns: []string{"amprocfamily", "amproclefttype", "amprocrighttype"}, leads: []string{"oid", "amproc"}, says: ordered},
 		{table: "pg_opclass", oid: 2616, concerns: []string{"opcintype"}, leads: []string{"oid", "opcfamily"},
 			of: "opcmethod", values: []uint32{btreeMethod, hashMethod}, flag: "opcdefault",
-			says: "values of NAME are ordered or hashed by an operator class that PostgreSQL does not come with" + compared},
+			says: "values of NAME are ordered or hashed by an operator class that does not come with PostgreSQL" + compared},
 	}
 }
 
-// Untrusted returns what in the catalogue may make statements read something else than what is stored. Only
-// what reaches our statements counts: what extensions and users have made elsewhere, or for types of their
-// own, does not.
+// Untrusted returns what in the catalogue may make our statements read something else than what is stored. Objects
+// that our statements can't reach do not count: those in other schemas, or for types of extensions and users.
 func (v *View) Untrusted(ctx context.Context) ([]string, error) {
 	c := catalogue{view: v, types: map[uint32]string{}}
 	for _, rule := range intrusions() { // pg_type first: it has the types' names
@@ -127,7 +125,7 @@ func (v *View) Untrusted(ctx context.Context) ([]string, error) {
 	return c.odd, c.readFunctions(ctx)
 }
 
-// apply looks for rows of a catalogue that a rule is about.
+// apply looks for the odd rows of a rule.
 func (c *catalogue) apply(ctx context.Context, rule intrusion) error {
 	columns := []string{rule.concerns[0]} // the casts to oid call no function
 	for _, column := range slices.Concat(rule.concerns[1:], rule.leads) {
@@ -163,7 +161,7 @@ func (c *catalogue) apply(ctx context.Context, rule intrusion) error {
 	})
 }
 
-// typeNames returns the names of the types among what a row concerns.
+// typeNames returns the names of the types that a row is about.
 func (c *catalogue) typeNames(rule intrusion, oids []uint32) string {
 	var names []string
 	for i, column := range rule.concerns {
@@ -174,20 +172,20 @@ func (c *catalogue) typeNames(rule intrusion, oids []uint32) string {
 	return strings.Join(names, " to ")
 }
 
-// read reads a whole catalogue, whose first column MUST be one of the table with that oid, itself.
+// read reads a whole table of the catalogue. The first column MUST be a plain column of the table with that oid.
 func (c *catalogue) read(ctx context.Context, table string, oid uint32, columns string, read func(pgx.Rows) error) error {
 	checked := false
 	return c.view.each(ctx, "read "+table, func(rows pgx.Rows) error {
 		if from := rows.FieldDescriptions()[0].TableOID; !checked && from != oid {
-			c.say("%s is not PostgreSQL's own catalogue but another relation, with oid %d: nothing that it says can be believed", table, from)
+			c.say("%s is not PostgreSQL's own table but another relation, with oid %d: nothing in it can be believed", table, from)
 		}
 		checked = true
 		return read(rows)
 	}, `SELECT `+columns+` FROM pg_catalog.`+table)
 }
 
-// readFunctions looks for functions that may be called in place of PostgreSQL's own of the same name, and
-// for own ones that were replaced.
+// readFunctions looks for added functions that may be called in place of PostgreSQL's own of the same name, and
+// for PostgreSQL's own that were replaced.
 func (c *catalogue) readFunctions(ctx context.Context) error {
 	called := FunctionsCalled()
 	own, others := map[string]bool{}, map[string]bool{}
@@ -212,13 +210,13 @@ func (c *catalogue) readFunctions(ctx context.Context) error {
 		shipped, relied := called[name]
 		asShipped := language == internalLanguage || language == cLanguage && !relied || language == sqlLanguage && (!relied || shipped)
 		if oid < bootstrapped && !asShipped {
-			c.say("PostgreSQL's own function %s was replaced in its catalogue: what is read by it is what somebody else's says", name)
+			c.say("PostgreSQL's own function %s was replaced in the catalogue: it may show something else than what is stored", name)
 		}
 		return nil
 	})
 	for _, name := range slices.Sorted(maps.Keys(others)) {
 		if others[name] && own[name] {
-			c.say("a function %s that PostgreSQL does not come with is in its catalogue: it may be called in place of the one that is meant, and what is read is what it says then", name)
+			c.say("a function %s is in the catalogue that does not come with PostgreSQL: it may be called in place of PostgreSQL's own, and show something else than what is stored", name)
 		}
 	}
 	return err

@@ -8,10 +8,10 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// UnreadableError is a statement that failed on what the tables hold: whoever may change everything may
-// write values, types and pages that no statement of ours can read. The database itself answers.
+// UnreadableError says that a statement failed on what the tables hold: somebody may have written values, types or
+// pages that our statements can't read. The database itself still answers.
 type UnreadableError struct {
-	What string // was to be read
+	What string // what was to be read
 	err  error
 }
 
@@ -19,7 +19,7 @@ func (e *UnreadableError) Error() string { return e.What + ": " + e.Reason() }
 
 func (e *UnreadableError) Unwrap() error { return e.err }
 
-// Reason is what PostgreSQL or its driver says of it.
+// Reason returns what PostgreSQL or its driver said.
 func (e *UnreadableError) Reason() string {
 	var refused *pgconn.PgError
 	if errors.As(e.err, &refused) {
@@ -28,7 +28,7 @@ func (e *UnreadableError) Reason() string {
 	return e.err.Error()
 }
 
-// Unreadable returns an *UnreadableError for an error about what a statement met, and any other as it is.
+// Unreadable returns an *UnreadableError for an error about what the tables hold, and any other error unchanged.
 func Unreadable(what string, err error) error {
 	if unreadable(err) {
 		return &UnreadableError{What: what, err: err}
@@ -36,8 +36,8 @@ func Unreadable(what string, err error) error {
 	return err
 }
 
-// unreadable tells an error about what a statement met from one that any statement would have ended with:
-// the connection is gone, somebody stopped it, a right or the server's means do not suffice.
+// unreadable reports whether an error is about what the tables hold. It is not if any statement would have failed:
+// the connection is lost, the statement was canceled, or a right, memory or disk space is missing.
 func unreadable(err error) bool {
 	var scan pgx.ScanArgError
 	if errors.As(err, &scan) {
@@ -53,7 +53,7 @@ func unreadable(err error) bool {
 	case "58P01": // undefined_file: a table's file is gone
 		return true
 	}
-	// 26 and 72: a pooler that mixes sessions, and a snapshot that the server gave up.
+	// 26: a pooler that mixes sessions. 72: a snapshot that the server gave up.
 	for _, class := range []string{"08", "25", "26", "40", "53", "57", "58", "72"} {
 		if strings.HasPrefix(refused.Code, class) {
 			return false
