@@ -17,7 +17,7 @@ func BenchmarkRound(b *testing.B) {
 		for b.Loop() {
 			b.StopTimer()
 			d.grow(ledger.Events, 1, 1000)
-			t.led[0].began = t.led[0].head.signedAt
+			t.terms[0].began = t.terms[0].head.signedAt
 			b.StartTimer()
 			require.NoError(b, t.round(b.Context()))
 		}
@@ -33,7 +33,7 @@ func BenchmarkRound(b *testing.B) {
 // BenchmarkPatrol is one step of a patrol: 16,384 leaves.
 func BenchmarkPatrol(b *testing.B) {
 	t, _ := leading(b, 61)
-	l := t.led[0]
+	l := t.terms[0]
 	for b.Loop() {
 		_, err := l.patrol.step(b.Context(), l.watched, t.role.now(), 0)
 		require.NoError(b, err)

@@ -13,10 +13,10 @@ import (
 	"audittrail/modules/store"
 )
 
-// maxSize stands above every log's size.
+// maxSize is above every log's size.
 const maxSize = math.MaxInt64
 
-// session is the lead: while it stands nobody else signs. See store.Notary.
+// session holds the lead: while it lasts, no other process signs. See store.Notary.
 type session interface {
 	Ledger(log ledger.Log) rows
 	NumberPending(ctx context.Context) (int, error)
@@ -25,7 +25,7 @@ type session interface {
 	Close(ctx context.Context)
 }
 
-// reader is one log in the database, as far as all notaries may use it. See store.Ledger.
+// reader reads one log in the database, as every notary may. See store.Ledger.
 type reader interface {
 	ledger.Reader
 	Size(ctx context.Context) (int64, error)
@@ -33,7 +33,7 @@ type reader interface {
 	Checkpoints(ctx context.Context, after int64, limit int) ([]store.Checkpoint, error)
 }
 
-// rows is one log in the hands of the one that leads.
+// rows reads and writes one log, as only the process that leads may.
 type rows interface {
 	reader
 	Built(ctx context.Context) (int64, error)
@@ -42,7 +42,7 @@ type rows interface {
 	AddSignatures(ctx context.Context, size int64, added []store.Signature, at time.Time) error
 }
 
-// storeSession fits store.Notary to session.
+// storeSession adapts store.Notary to session.
 type storeSession struct{ *store.Notary }
 
 func (s storeSession) Ledger(log ledger.Log) rows { return s.Notary.Ledger(log) }
@@ -55,10 +55,10 @@ func leadStore(ctx context.Context, pool *pgxpool.Pool) (session, bool, error) {
 	return storeSession{lead}, true, nil
 }
 
-// uniqueViolation is the SQLSTATE of a row that can't be written because another one is in its place.
+// uniqueViolation is the SQLSTATE of an INSERT whose key exists already.
 const uniqueViolation = "23505"
 
-// sqlState is PostgreSQL's code for the error; "00000" where it is none of PostgreSQL's.
+// sqlState returns PostgreSQL's code for the error, or "00000" if it is not from PostgreSQL.
 func sqlState(err error) string {
 	var failed *pgconn.PgError
 	if errors.As(err, &failed) && len(failed.Code) == len("00000") {

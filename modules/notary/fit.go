@@ -11,16 +11,16 @@ import (
 	"audittrail/modules/store"
 )
 
-// page is how many checkpoints are read at a time: of hostile ones each takes 256 KiB.
+// page is how many checkpoints are read at a time. A hostile one may have 256 KiB.
 const page = 100
 
 const (
 	saveEvery = time.Second      // while catching up
-	tellEvery = 10 * time.Second // how far it has come
+	tellEvery = 10 * time.Second // how often the progress is logged
 )
 
-// look proves that a log is still what was signed, and catches up with checkpoints that another notary
-// has signed with our keys meanwhile. It reads what is new, and the edge of the tree that it grows from.
+// look proves that a log is still an extension of what was signed, and catches up with checkpoints that another
+// notary has signed with our keys. It reads what is new, and the right edge of the tree at the head.
 func (w *watch) look(ctx context.Context, l *watched) error {
 	l.kept, l.unkept, l.front = ledger.Signed{}, head{}, nil
 	if err := l.measure(ctx); err != nil {
@@ -47,17 +47,16 @@ func (w *watch) look(ctx context.Context, l *watched) error {
 	return nil
 }
 
-// measure reads the log's size. In a waiting process it is read after the memory, which others may have
-// written meanwhile: only so can't it be behind what is remembered of an honest log.
+// measure reads the log's size. A waiting process MUST read it after the memory, which others may write: only then
+// is the size of an honest log at least that of its head.
 func (l *watched) measure(ctx context.Context) (err error) {
 	l.size, err = l.rows.Size(ctx)
 	return err
 }
 
-// compare looks whether the checkpoint that is remembered is kept as it was signed. It may be missing,
-// since it is remembered first (see sign); but the one before it was kept by then. If that is missing as
-// well, somebody has removed them. (Between the two there may be one of another notary that was stopped in
-// the middle.)
+// compare compares the head with its row in the database. The row may be missing, since the head is remembered
+// first (see sign). But the checkpoint before it was in the database by then. If that is missing too, somebody
+// has removed them. (Between the two there may be a checkpoint of another notary that was stopped meanwhile.)
 func (w *watch) compare(ctx context.Context, l *watched) error {
 	if l.head.Size == 0 {
 		return nil
@@ -69,7 +68,7 @@ func (w *watch) compare(ctx context.Context, l *watched) error {
 	case ok && kept.Size == l.head.Size:
 		return w.compareKept(ctx, l, kept)
 	case l.seen == l.head.Size:
-		return refuse(l.log, checkpoints, "the checkpoint of %d entries was kept, and the database has it no more", l.head.Size)
+		return refuse(l.log, checkpoints, "the checkpoint of %d entries was in the database, and is not there any more", l.head.Size)
 	case kept.Size < l.head.previous: // 0 where there is none
 		return refuse(l.log, checkpoints, "checkpoints of %d and %d entries were signed, but the database keeps none after %d", l.head.previous, l.head.Size, kept.Size)
 	}
@@ -77,15 +76,15 @@ func (w *watch) compare(ctx context.Context, l *watched) error {
 	return nil
 }
 
-// compareKept compares the note as well, and remembers the signatures that were added to it: a new key's
-// over a log that does not grow.
+// compareKept compares the note too, and remembers signatures that were added to it: those of a new key, while
+// the log does not grow.
 func (w *watch) compareKept(ctx context.Context, l *watched, kept store.Checkpoint) error {
 	signed, err := l.open([]byte(kept.Note))
 	switch {
 	case err != nil:
-		return refuse(l.log, checkpoints, "the checkpoint that is kept of %d entries is not the one that was signed: %v", kept.Size, err)
+		return refuse(l.log, checkpoints, "the checkpoint of %d entries in the database is not the one that was signed: %v", kept.Size, err)
 	case kept.Root != l.head.Root || signed.Text() != l.head.Text():
-		return refuse(l.log, checkpoints, "the checkpoint that is kept of %d entries says something else than the one that was signed", kept.Size)
+		return refuse(l.log, checkpoints, "the checkpoint of %d entries in the database says something else than the one that was signed", kept.Size)
 	}
 	l.kept, l.seen = signed, kept.Size
 	if !slices.ContainsFunc(signed.Keys, func(id string) bool { return !slices.Contains(l.head.Keys, id) }) {
@@ -95,7 +94,7 @@ func (w *watch) compareKept(ctx context.Context, l *watched, kept store.Checkpoi
 	return w.remember(ctx)
 }
 
-// frontier reads the frontier at the last checkpoint, and proves that it is the one that was signed.
+// frontier reads the frontier at the head, and proves that it has the signed root.
 func (l *watched) frontier(ctx context.Context) (*frontier, error) {
 	f, err := storedFrontier(ctx, l.rows, l.head.Size)
 	if err != nil {
@@ -107,9 +106,9 @@ func (l *watched) frontier(ctx context.Context) (*frontier, error) {
 	return f, nil
 }
 
-// catchUp takes over the checkpoints that are kept beyond the last one that is remembered: each MUST be
-// signed by one of our keys, and its root is recomputed from the leaves in between. Those of other keys
-// (of a time before a rotation) are recomputed, too, but the newest one MUST be ours.
+// catchUp adopts the checkpoints in the database that are larger than the head. The root of each is recomputed from
+// the leaves. The newest one MUST be signed by one of our keys; earlier ones may be of other keys, from before a
+// rotation.
 func (w *watch) catchUp(ctx context.Context, l *watched) error {
 	f := l.front
 	strange, caught, unsaved := "", 0, false
@@ -129,12 +128,12 @@ func (w *watch) catchUp(ctx context.Context, l *watched) error {
 		}
 		if strange, err = l.adopt(ctx, f, list, after); err != nil {
 			if l.head.Size > after && refused(err) {
-				err = errors.Join(err, w.remember(ctx)) // what is proven before it stays so
+				err = errors.Join(err, w.remember(ctx)) // the checkpoints before it are proven
 			}
 			return err
 		}
 		after, caught = list[len(list)-1].Size, caught+len(list)
-		if unsaved = l.head.Size > 0; unsaved && save.due(w.role.now()) { // so that the next start goes on from here
+		if unsaved = l.head.Size > 0; unsaved && save.due(w.role.now()) { // the next start goes on from here
 			if err := w.remember(ctx); err != nil {
 				return err
 			}
@@ -152,7 +151,7 @@ func (w *watch) catchUp(ctx context.Context, l *watched) error {
 	}
 	if strange != "" {
 		return refuse(l.log, checkpoints, "its newest checkpoint is signed by none of the keys in ledger.signing_key, but by %s: "+
-			"while keys are rotated every notary needs the old one as well; of a key that was lost, name the verifier key in ledger.retired_keys", strange)
+			"during a rotation every notary needs the old key too; if that key was lost, put its verifier key into ledger.retired_keys", strange)
 	}
 	if caught > 0 {
 		l.front = f
@@ -161,8 +160,8 @@ func (w *watch) catchUp(ctx context.Context, l *watched) error {
 	return nil
 }
 
-// adopt proves checkpoints that are kept, in order, and remembers the last of them that is ours; it tells who
-// signed the very last one, if nobody of us did.
+// adopt proves checkpoints of the database, in order, and makes the last one of ours the head. strange names the
+// keys of the very last one, if it is not ours.
 func (l *watched) adopt(ctx context.Context, f *frontier, list []store.Checkpoint, before int64) (strange string, err error) {
 	leaves := &readAhead{Reader: l.rows, to: min(list[len(list)-1].Size, l.size)}
 	for _, c := range list {
@@ -175,7 +174,7 @@ func (l *watched) adopt(ctx context.Context, f *frontier, list []store.Checkpoin
 }
 
 func (l *watched) adoptOne(ctx context.Context, f *frontier, leaves ledger.Reader, c store.Checkpoint, before int64) (strange string, err error) {
-	if c.Size > l.size { // it was signed since we looked, or the log is shorter
+	if c.Size > l.size { // it was signed since the size was read, or the log is shorter
 		if err := l.measure(ctx); err != nil {
 			return "", err
 		}
@@ -187,7 +186,7 @@ func (l *watched) adoptOne(ctx context.Context, f *frontier, leaves ledger.Reade
 		return "", err
 	}
 	if root := f.root(); root != c.Root {
-		return "", refuse(l.log, forked, "at %d entries it has the root %s, but the checkpoint that is kept says %s", c.Size, root, c.Root)
+		return "", refuse(l.log, forked, "at %d entries it has the root %s, but the checkpoint in the database says %s", c.Size, root, c.Root)
 	}
 	signed, err := l.open([]byte(c.Note))
 	var bad *ledger.CheckpointError
@@ -195,16 +194,16 @@ func (l *watched) adoptOne(ctx context.Context, f *frontier, leaves ledger.Reade
 	case errors.As(err, &bad) && bad.Kind == ledger.UnknownKey:
 		return strings.Join(bad.Keys, " and "), nil
 	case err != nil:
-		return "", refuse(l.log, checkpoints, "the checkpoint that is kept of %d entries is not one: %v", c.Size, err)
+		return "", refuse(l.log, checkpoints, "the checkpoint of %d entries in the database is not valid: %v", c.Size, err)
 	case signed.Size != c.Size || signed.Root != c.Root:
-		return "", refuse(l.log, checkpoints, "the checkpoint that is kept of %d entries says something else", c.Size)
+		return "", refuse(l.log, checkpoints, "the checkpoint of %d entries in the database is not what its row says", c.Size)
 	}
 	l.head = head{Signed: signed, previous: before, signedAt: c.SignedAt}
 	l.kept, l.seen = signed, c.Size
 	return "", nil
 }
 
-// every says once in a while that it is time.
+// every is due once per pace.
 type every struct {
 	pace time.Duration
 	last time.Time

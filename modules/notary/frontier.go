@@ -8,17 +8,16 @@ import (
 	"audittrail/modules/ledger"
 )
 
-// frontier is what a log's root is computed from and grows by: the roots of its largest whole subtrees,
-// from the left, one for each bit of its size. Whoever holds a frontier with the right root needs nothing
-// else of the past, since nobody can make other hashes of the same root: appending to it is a proof of
-// consistency by itself.
+// frontier holds the roots of a log's largest complete subtrees, from the left, one for each bit of its size. The
+// log's root is computed from it. Nobody can make other hashes with the same root. So appending to a frontier with
+// the signed root proves consistency, without anything else of the past.
 type frontier struct {
 	size  int64
 	nodes []ledger.Hash
 }
 
-// append adds a leaf. visit, which may be nil, is told each hash of level 1 and up of the tiles that
-// became known by it, with its index within the level.
+// append adds a leaf. It calls visit, which may be nil, for each hash of tile level 1 and up that the leaf completes,
+// with the hash's index in the level.
 func (f *frontier) append(leaf ledger.Hash, visit func(level int, index int64, h ledger.Hash)) {
 	height := 0
 	for s := f.size; s&1 == 1; s >>= 1 {
@@ -46,8 +45,8 @@ func (f *frontier) root() ledger.Hash {
 	return root
 }
 
-// storedFrontier reads the frontier at size from the stored tiles and leaves. It is worth as much as its
-// root, which the caller MUST compare with one that was signed.
+// storedFrontier reads the frontier at size from the stored tiles and leaves. The caller MUST compare its root with
+// a signed one.
 func storedFrontier(ctx context.Context, r ledger.Reader, size int64) (*frontier, error) {
 	f := &frontier{size: size}
 	for level := (bits.Len64(uint64(size)) - 1) / ledger.TileHeight; level >= 0 && size > 0; level-- {
@@ -60,7 +59,7 @@ func storedFrontier(ctx context.Context, r ledger.Reader, size int64) (*frontier
 		if err != nil {
 			return nil, err
 		}
-		var part frontier // of the tile's own hashes: its subtrees are the log's
+		var part frontier // over the tile's hashes: its subtrees are the log's
 		for _, h := range hashes {
 			part.append(h, nil)
 		}
@@ -69,8 +68,7 @@ func storedFrontier(ctx context.Context, r ledger.Reader, size int64) (*frontier
 	return f, nil
 }
 
-// extend appends the stored leaves up to a size, at most ledger.MaxLeaves at a time, so that memory stays
-// bounded however far the log has grown.
+// extend appends the stored leaves up to a size. It reads at most ledger.MaxLeaves at a time, which bounds memory.
 func (f *frontier) extend(ctx context.Context, r ledger.Reader, to int64, visit func(level int, index int64, h ledger.Hash)) error {
 	for f.size < to {
 		step := ledger.Range{From: f.size, To: min(to, f.size+ledger.MaxLeaves)}
@@ -88,7 +86,7 @@ func (f *frontier) extend(ctx context.Context, r ledger.Reader, to int64, visit 
 	return nil
 }
 
-// readAhead reads leaves for who walks on by small steps: more than is asked for, up to a size.
+// readAhead reads more leaves than it is asked for, up to a size, for a caller that reads in small steps.
 type readAhead struct {
 	ledger.Reader
 	to     int64
@@ -108,7 +106,7 @@ func (r *readAhead) Leaves(ctx context.Context, ranges []ledger.Range) ([][]ledg
 		if err != nil {
 			return nil, err
 		}
-		if len(list) != 1 || int64(len(list[0])) != more.To-more.From { // some are missing: not those, perhaps
+		if len(list) != 1 || int64(len(list[0])) != more.To-more.From { // some are missing, but perhaps not the wanted ones
 			return r.Reader.Leaves(ctx, ranges)
 		}
 		r.from, r.leaves = more.From, list[0]

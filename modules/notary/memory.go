@@ -9,8 +9,8 @@ import (
 	"audittrail/modules/ledger"
 )
 
-// recall reads the memory and verifies that these keys have signed it; found is false where there is none.
-// What this process has read or saved before is not forgotten where the file is lost, or put back.
+// recall reads the memory and verifies that our keys have signed it; found is false if there is none. It adds what
+// this process has read or saved before, in case the file was removed or replaced by an older one.
 func (r *Role) recall() (heads map[ledger.Log]head, found bool, err error) {
 	s, err := r.memory.Load()
 	if errors.Is(err, fs.ErrNotExist) {
@@ -25,7 +25,7 @@ func (r *Role) recall() (heads map[ledger.Log]head, found bool, err error) {
 		return nil, false, fmt.Errorf("notary.state_file: %w", err)
 	}
 	if s, err = s.merge(r.known); err != nil {
-		return nil, false, fmt.Errorf("notary.state_file: not what this process remembers: %w", err)
+		return nil, false, fmt.Errorf("notary.state_file: it contradicts what this process remembers: %w", err)
 	}
 	r.known = s
 	heads, err = r.verify(s)
@@ -42,7 +42,7 @@ func (r *Role) verify(s State) (map[ledger.Log]head, error) {
 		signed, err := r.signers[l.Log].open([]byte(l.Checkpoint))
 		var bad *ledger.CheckpointError
 		if errors.As(err, &bad) && bad.Kind == ledger.UnknownKey {
-			err = fmt.Errorf("%w; while keys are rotated ledger.signing_key names the old one behind the new one; if it was lost, ledger.retired_keys its verifier key", err)
+			err = fmt.Errorf("%w; during a rotation put the old key after the new one in ledger.signing_key; if the old key was lost, put its verifier key into ledger.retired_keys", err)
 		}
 		if err != nil {
 			return nil, err
@@ -52,8 +52,8 @@ func (r *Role) verify(s State) (map[ledger.Log]head, error) {
 	return heads, nil
 }
 
-// save writes what is remembered of all logs. ahead tells that another process has put more into the file
-// than this one knew of; nothing is written then.
+// save writes the heads of all logs to the memory. If another process has written more than this one knew, ahead
+// is true and nothing is written.
 func (w *watch) save(ctx context.Context) (ahead bool, err error) {
 	s := State{Format: stateFormat, Origin: w.role.origin, Logs: []LogState{}}
 	for _, l := range w.logs {
@@ -67,7 +67,7 @@ func (w *watch) save(ctx context.Context) (ahead bool, err error) {
 	return ahead, err
 }
 
-// begin tells, when a process first looks, that it remembers nothing of a log whose checkpoints are there.
+// begin reports, at the first look of a process, each log that has checkpoints but no head in the memory.
 func (w *watch) begin(ctx context.Context) error {
 	for _, l := range w.logs {
 		if l.head.Size > 0 {
@@ -79,8 +79,8 @@ func (w *watch) begin(ctx context.Context) error {
 		}
 		if ok {
 			w.role.metrics.forgot.Set(1)
-			w.role.log.WarnContext(ctx, "the notary has no memory of its own of this log, so it begins with the checkpoints in the database; "+
-				"it can't tell whether that was rolled back", "log", l.log, "stateFile", w.role.path)
+			w.role.log.WarnContext(ctx, "the notary has no state of this log, so it begins with the checkpoints in the database; "+
+				"it can't tell whether the database was rolled back", "log", l.log, "stateFile", w.role.path)
 		}
 	}
 	return nil

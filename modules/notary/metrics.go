@@ -19,28 +19,28 @@ type metrics struct {
 	forgot   prometheus.Gauge
 
 	now     func() time.Time
-	covered map[ledger.Log]*atomic.Int64 // nanoseconds: when a checkpoint was last known to cover the whole log
+	covered map[ledger.Log]*atomic.Int64 // when a checkpoint last covered the whole log, in nanoseconds
 }
 
 func newMetrics(registry prometheus.Registerer, now func() time.Time) (metrics, error) {
 	m := metrics{
 		size: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "audittrail_ledger_size", Help: "Entries of the log, as the notary last saw it.",
+			Name: "audittrail_ledger_size", Help: "Entries of the log when the notary last read its size.",
 		}, []string{"log"}),
 		signed: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "audittrail_notary_checkpoints_total", Help: "Checkpoints that were signed and kept.",
+			Name: "audittrail_notary_checkpoints_total", Help: "Checkpoints that were signed and stored.",
 		}, []string{"log"}),
 		refusals: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "audittrail_notary_refusals_total", Help: "Rounds in which nothing was signed, because the log is not an extension of what was signed before. More than zero is an alarm.",
+			Name: "audittrail_notary_refusals_total", Help: "Rounds in which nothing was signed because the log is not an extension of what was signed before. More than zero is an alarm.",
 		}, []string{"log", "reason"}),
 		patrols: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "audittrail_notary_patrols_total", Help: "How often the whole log was recomputed from its leaves and found right.",
+			Name: "audittrail_notary_patrols_total", Help: "How often the whole log was recomputed from its leaves without a finding.",
 		}, []string{"log"}),
 		leader: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "audittrail_notary_leader", Help: "1 in the one process that signs.",
+			Name: "audittrail_notary_leader", Help: "1 in the process that signs.",
 		}),
 		forgot: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "audittrail_notary_began_without_memory", Help: "1 where this process found checkpoints in the database, but no memory of them in its state file: whether the database had been rolled back could not be told.",
+			Name: "audittrail_notary_began_without_memory", Help: "1 if this process found checkpoints in the database but none in its state file, so that it could not tell whether the database was rolled back.",
 		}),
 		now: now, covered: make(map[ledger.Log]*atomic.Int64),
 	}
@@ -67,7 +67,7 @@ func newMetrics(registry prometheus.Registerer, now func() time.Time) (metrics, 
 	return m, nil
 }
 
-// age grows while entries wait for a signature, and not while nothing happens.
+// age returns a metric that grows only while entries wait for a signature.
 func (m metrics) age(log ledger.Log) prometheus.Collector {
 	covered := m.covered[log]
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
@@ -76,8 +76,8 @@ func (m metrics) age(log ledger.Log) prometheus.Collector {
 	}, func() float64 { return max(0, m.now().Sub(time.Unix(0, covered.Load())).Seconds()) })
 }
 
-// cover notes that the newest checkpoint covered the whole log at this time. A time that is still to come,
-// of a clock that was wrong, would keep the age at 0 until then.
+// cover notes that the newest checkpoint covered the whole log at a time. A time in the future, from a wrong clock,
+// counts as now: otherwise the age would stay 0 until then.
 func (m metrics) cover(log ledger.Log, at time.Time) {
 	if now := m.now(); at.After(now) {
 		at = now

@@ -1,32 +1,32 @@
-// Package notary is the role that signs the ledger's checkpoints: when a log has grown it builds the
-// tiles over the new leaves, proves that the log is what it signed last and more, and signs its new
-// size and root. Every checkpoint is kept.
+// Package notary is the role that signs the ledger's checkpoints. When a log has grown, it builds the tiles
+// over the new leaves, proves that the log is an extension of what it signed last, and signs the new size and
+// root. Every checkpoint is kept in the database.
 //
-// It trusts nothing in the database. What it signed last it remembers outside of it, in a file, and a
-// log that is not an extension of that (a database that was rolled back, forked, or whose leaves or
-// tiles were changed) gets no signature: the role counts and logs a refusal and is not ready, until the
-// log fits again. Between two checkpoints it patrols: it recomputes the whole log from its leaves, a
-// slice at a time.
+// It trusts nothing in the database. It remembers its last checkpoint of each log, the head, in a file outside
+// the database. If a log is not an extension of its head, the notary refuses: the database was rolled back or
+// forked, or leaves or tiles were changed. It then signs nothing, counts and logs the refusal, and is not
+// ready until the log fits again. Between two checkpoints it patrols: it recomputes the whole log from its
+// leaves, slice by slice.
 //
-// Any number of processes may run it: the one whose session holds an advisory lock signs, the others
-// wait to take over. A notary that refuses keeps the lock, so that no other one signs what it refused.
-// Those who wait look each second at what they remember, too, and take over the checkpoints that are new
-// in the database and signed with their keys, each proven: so a standby with a state file of its own
-// is a second behind, refuses what the leader would refuse, and is not ready then, whoever leads.
+// Any number of processes may run it. The one that leads signs; the others wait to take over. A notary that
+// refuses keeps the lead, so that no other one signs what it refused. Each waiting process also compares the
+// logs with its heads every second. It adopts new checkpoints from the database if they are signed with its
+// keys and it can prove them. So a waiting process with a state file of its own is at most about a second
+// behind. It refuses what the leader would refuse, and is then not ready.
 //
-// What is remembered only grows. Several processes may share a file; none ever puts a log in it back to a
-// smaller size, and a process that runs writes a file again that was taken from under it.
+// A head only grows. Several processes may share a file. None sets a log in it back to a smaller size. If the
+// file is removed while a process runs, the process writes it again.
 //
-// Only what is durable is signed. With synchronous standbys a COMMIT is seen by others only once the
-// standbys have it, unless the backend that waits for them is terminated or cancelled: then all see what
-// a failover would lose. So the notary makes a commit of its own between reading and remembering, which
-// waits for the standbys and lies behind everything that was read; a failover to one of them loses
-// nothing that was signed. After a failover that lost commits the refusal is right: somebody may hold a
-// checkpoint of events that are gone. Who accepts that loss stops all notaries, moves all their state
-// files away, and starts them again: they begin with the checkpoints in the database, and say so.
+// It signs only what is durable. With synchronous standbys, others see a COMMIT only once the standbys have it,
+// unless the backend that waits for them is terminated or cancelled. Then everybody sees what a failover would
+// lose. So the notary makes a commit of its own between reading and remembering. That commit waits for the
+// standbys and comes after everything that was read. So a failover to one of them loses nothing that was
+// signed. After a failover that lost commits the refusal is right, since somebody may hold a checkpoint of
+// events that are gone. To accept the loss, an operator stops all notaries, moves all their state files away,
+// and starts them again. They then begin with the checkpoints in the database, and say so.
 //
-// It numbers the access log's batches as well, once a second. Tree and checkpoints are package ledger's,
-// the SQL is package store's.
+// It also numbers the access log's batches, once a second. Tree and checkpoints are in package ledger, the SQL
+// is in package store.
 package notary
 
 import (
@@ -47,12 +47,12 @@ import (
 )
 
 const (
-	// numberEvery is how often batches of the access log get their positions and the patrols go on, and how
-	// often a log is looked at at least.
+	// numberEvery is how often batches of the access log get their positions, the patrols go on, and each log
+	// is at least examined.
 	numberEvery = time.Second
 
-	// stuckAfter is how long a round may take before the role is not ready: with a server that does not
-	// answer, or a commit that waits for a standby, nothing is signed. Nor is it while it catches up.
+	// stuckAfter is how long a round may take before the role is not ready. Nothing is signed while the server
+	// does not answer, a commit waits for a standby, or the notary catches up.
 	stuckAfter = 30 * time.Second
 
 	minInterval, maxInterval = 10 * time.Millisecond, 24 * time.Hour
@@ -64,7 +64,7 @@ type Options struct {
 	StateFile string        `key:"state_file" default:".audittrail/notary.json" help:"what the notary has signed, outside the database, so that one that was rolled back is noticed; keep it on a disk that persists and is not restored together with the database; a relative path is below the working directory"`
 }
 
-// Validate reports every key that can't work.
+// Validate reports every invalid key.
 func (o Options) Validate() error {
 	var bad []error
 	if o.Interval < minInterval || o.Interval > maxInterval {
@@ -76,12 +76,12 @@ func (o Options) Validate() error {
 	return errors.Join(bad...)
 }
 
-// Dependencies are what the role works with.
+// Dependencies are what the role needs.
 type Dependencies struct {
 	Pool *pgxpool.Pool       // of the role audittrail_notary; commits MUST be durable
 	Keys []ledger.SigningKey // all sign; the first is the current one. All have the same origin
 
-	// Retired are keys of the same origin that nobody signs with any more. What they signed counts as signed.
+	// Retired are keys of the same origin that nobody signs with any more. Their signatures still count.
 	Retired ledger.Keys
 
 	Log     *slog.Logger
@@ -96,19 +96,19 @@ type Role struct {
 	memory   memory
 	path     string // of the memory
 	lead     func(context.Context) (session, bool, error)
-	rows     map[ledger.Log]reader // for a process that waits
+	rows     map[ledger.Log]reader // for a process that does not lead
 	now      func() time.Time
 	log      *slog.Logger
 	metrics  metrics
-	pace     time.Duration // between two steps of what is done whether or not a log has grown
+	pace     time.Duration // between two steps of the work that does not depend on a log's growth
 	lap      time.Duration // least time between the starts of two patrols
 
 	// Of Run's goroutine.
-	patrols  map[ledger.Log]*patrol // outlive terms, so that no lost session ends a refusal
-	known    State                  // what is in the memory, or was: see recall
-	began    bool                   // has looked for the first time
-	observed time.Time              // when it last looked while it waited
-	led      bool                   // was the last one that led, as far as it knows
+	patrols  map[ledger.Log]*patrol // kept from term to term, so that a lost session does not end a refusal
+	known    State                  // what was in the memory when it was last read or saved: see recall
+	began    bool                   // has examined the logs once
+	observed time.Time              // when it last examined them without the lead
+	led      bool                   // led when it last tried
 
 	mu     sync.Mutex
 	health error
@@ -116,10 +116,10 @@ type Role struct {
 }
 
 // errStarting is the health before the first round.
-var errStarting = errors.New("has not looked at the logs yet")
+var errStarting = errors.New("has not examined the logs yet")
 
-// New makes the role. It fails where the state file is there, but is not one of these keys and this
-// origin: that is a mistake in the configuration. It connects to nothing.
+// New returns the role. It fails if there is a state file but it is not of these keys and this origin, which is a
+// mistake in the configuration. It makes no connection.
 func New(o Options, deps Dependencies) (*Role, error) {
 	if len(deps.Keys) == 0 {
 		return nil, errors.New("notary: no key to sign with")
@@ -153,8 +153,8 @@ func New(o Options, deps Dependencies) (*Role, error) {
 // Name implements lifecycle.Role.
 func (r *Role) Name() string { return "notary" }
 
-// Health answers how the last round went: refusals, and what keeps it from signing. A process that waits to
-// take over is healthy while the database answers, and fits what this process remembers.
+// Health returns the error of the last round: refusals, and what else kept it from signing. A process that waits
+// to take over is healthy if the database answers and fits its heads.
 func (r *Role) Health(context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -164,8 +164,8 @@ func (r *Role) Health(context.Context) error {
 	return r.health
 }
 
-// Run works until ctx ends. It is ready once it has found all logs to fit what it remembers, whether it
-// signs or somebody else does; a database that is away is waited for.
+// Run works until ctx ends. It is ready once all logs fit their heads, whether this process signs or another one.
+// It waits for a database that does not answer.
 func (r *Role) Run(ctx context.Context, ready func()) error {
 	ready = sync.OnceFunc(ready)
 	r.log.InfoContext(ctx, "what the notary signs is remembered outside the database", "stateFile", r.path)
@@ -178,7 +178,7 @@ func (r *Role) Run(ctx context.Context, ready func()) error {
 	return nil
 }
 
-// begin begins a term if the lead can be had. Otherwise it looks at the logs as a process that waits.
+// begin begins a term if this process gets the lead. Otherwise it examines the logs as a waiting process.
 func (r *Role) begin(ctx context.Context, ready func()) *term {
 	session, lead, err := r.lead(ctx)
 	if err == nil && !lead {
@@ -187,8 +187,8 @@ func (r *Role) begin(ctx context.Context, ready func()) *term {
 			return nil
 		}
 		r.observed, r.led = now, false
-		for _, p := range r.patrols { // whoever leads patrols
-			p.rest()
+		for _, p := range r.patrols { // only the process that leads patrols
+			p.abandon()
 		}
 		err = r.observe(ctx)
 	}
@@ -210,7 +210,7 @@ func (r *Role) begin(ctx context.Context, ready func()) *term {
 	return t
 }
 
-// note keeps a round's outcome for Health, counts refusals, and logs what is another than the last time.
+// note keeps a round's error for Health, counts refusals, and logs what differs from the round before.
 func (r *Role) note(ctx context.Context, err error) {
 	if ctx.Err() != nil {
 		return // stopping is no failure
@@ -228,7 +228,7 @@ func (r *Role) note(ctx context.Context, err error) {
 		r.log.ErrorContext(ctx, "the notary refuses to sign: the log is not an extension of what was signed", "error", err)
 	}
 	if other := errors.Join(others...); other != nil && (len(othersBefore) == 0 || errors.Join(othersBefore...).Error() != other.Error()) {
-		r.log.WarnContext(ctx, "the notary could not do its work, it will be tried again", "error", other)
+		r.log.WarnContext(ctx, "the notary could not do its work and will try again", "error", other)
 	}
 	if err == nil && before != nil && !errors.Is(before, errStarting) {
 		r.log.InfoContext(ctx, "the notary works again")

@@ -10,28 +10,28 @@ import (
 )
 
 const (
-	// patrolStep is how many leaves one step of a patrol hashes again: half a megabyte, some milliseconds.
-	// So a log of 10 million entries is patrolled in ten minutes, a billion in 17 hours.
+	// patrolStep is how many leaves one step of a patrol hashes: half a megabyte, in some milliseconds. A patrol
+	// of 10 million entries takes ten minutes, of a billion 17 hours.
 	patrolStep = 16_384
 
 	// patrolLap is the least time between the starts of two patrols.
 	patrolLap = time.Minute
 )
 
-// patrol recomputes the log from its first leaf to a checkpoint, slowly, and compares all stored tiles on
-// the way: signing looks at the right edge only, so a change far behind it would stay unseen. (That the
-// leaves are those of the events is `audittrail verify --database`'s matter.) It is the process's, not a
-// term's: what it has found outlives a lost session, and so does how far it is, unless somebody else leads then.
+// patrol slowly recomputes the log from its first leaf to a checkpoint, and compares all stored tiles on the way.
+// Signing reads only the right edge of the tree, so it would not notice a change further left. (`audittrail
+// verify --database` checks that the leaves are those of the events.) A patrol belongs to the process, not to a
+// term: what it has found survives a lost session, and so does its progress, unless another process leads.
 type patrol struct {
-	began  time.Time // of this patrol, or of the last one while none is under way
-	target head      // the checkpoint that it goes to; of size 0 while none is under way
+	began  time.Time // of this patrol, or of the last one if none is running
+	target head      // the checkpoint that it goes to; of size 0 if none is running
 	at     frontier
 	found  error        // what this patrol has found so far
-	first  ledger.Range // the first entries over which a stored hash is another
-	fault  error        // a refusal: what is wrong, as far as is known. A patrol that finds nothing ends it
+	first  ledger.Range // the first entries over which a stored hash differs
+	fault  error        // the current refusal, from this or the last patrol; a patrol that finds nothing ends it
 }
 
-// step goes on a little. done tells that a patrol has ended and found the log right.
+// step goes on by patrolStep leaves. done is true if a patrol has ended and found nothing.
 func (p *patrol) step(ctx context.Context, l *watched, now time.Time, lap time.Duration) (done bool, err error) {
 	if p.target.Size == 0 {
 		if l.head.Size == 0 || now.Sub(p.began) < lap {
@@ -57,11 +57,11 @@ func (p *patrol) step(ctx context.Context, l *watched, now time.Time, lap time.D
 	return p.fault == nil, p.fault
 }
 
-// rest leaves a patrol that is under way, and lets the next one begin at once. What was found stays: whoever
-// ends a session must not end a refusal.
-func (p *patrol) rest() { p.target, p.began = head{}, time.Time{} }
+// abandon ends a running patrol, and lets the next one begin at once. The fault stays: a lost session must not end a
+// refusal.
+func (p *patrol) abandon() { p.target, p.began = head{}, time.Time{} }
 
-// forward hashes the next leaves, and compares the tiles over them. It goes on only when both is done.
+// forward hashes the next leaves and compares the tiles over them. Its progress counts only if both succeed.
 func (p *patrol) forward(ctx context.Context, l *watched) error {
 	made := map[ledger.TileID]map[int]ledger.Hash{}
 	at := frontier{size: p.at.size, nodes: slices.Clone(p.at.nodes)}
@@ -90,7 +90,7 @@ func (p *patrol) forward(ctx context.Context, l *watched) error {
 	p.at = at
 	for i, id := range ids {
 		for n, h := range made[id] {
-			if n < len(stored[i]) && stored[i][n] != h { // what is not stored is computed when it is asked for
+			if n < len(stored[i]) && stored[i][n] != h { // hashes that are not stored are computed on demand
 				p.misfit(l.log, id, n)
 			}
 		}
@@ -98,8 +98,8 @@ func (p *patrol) forward(ctx context.Context, l *watched) error {
 	return nil
 }
 
-// misfit notes that a stored hash is not that of the leaves below it. Of several, the one that ends first and
-// is narrowest tells most: hashes further up are over the same entries and more.
+// misfit notes that a stored hash is not that of its leaves. Of several such hashes it keeps the one that ends
+// first and covers the fewest entries: hashes of higher levels cover the same entries and more.
 func (p *patrol) misfit(log ledger.Log, id ledger.TileID, n int) {
 	height := ledger.TileHeight * id.Level
 	from := (id.Index*ledger.TileWidth + int64(n)) << height
@@ -107,11 +107,11 @@ func (p *patrol) misfit(log ledger.Log, id ledger.TileID, n int) {
 	if p.first.To == 0 || to < p.first.To || to == p.first.To && from > p.first.From {
 		p.first = ledger.Range{From: from, To: to}
 	}
-	p.found = refuse(log, tiles, "its leaves and its tiles don't fit each other%s", p.where())
+	p.found = refuse(log, tiles, "its leaves and its tiles do not fit each other%s", p.where())
 	p.fault = p.found
 }
 
-// where names the entries among which the first difference lies, as far as tiles tell it.
+// where names the entries that hold the first difference, as far as tiles show it.
 func (p *patrol) where() string {
 	if p.first.To == 0 {
 		return ""

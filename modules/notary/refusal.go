@@ -9,20 +9,20 @@ import (
 	"audittrail/modules/ledger"
 )
 
-// reason is why nothing is signed, as a metric's label.
+// reason is why nothing is signed. It is a label of a metric.
 type reason string
 
 const (
 	rolledBack  reason = "rolled_back" // the log is shorter than what was signed
-	forked      reason = "forked"      // it has another root at the size that was signed, or lacks leaves
-	tiles       reason = "tiles"       // its tiles don't fit its leaves
-	checkpoints reason = "checkpoints" // checkpoints that were signed are gone, or there are ones that nobody of us signed
+	forked      reason = "forked"      // the log has another root at a signed size, or lacks leaves
+	tiles       reason = "tiles"       // the log's tiles do not fit its leaves
+	checkpoints reason = "checkpoints" // signed checkpoints are gone, or none of our keys has signed one
 )
 
 func reasons() []reason { return []reason{rolledBack, forked, tiles, checkpoints} }
 
-// refusal says that a log is not what was signed, and more. It is no failure that passes: somebody has
-// to look at the database.
+// refusal says that a log is not an extension of what was signed. It does not pass by itself: somebody has to
+// examine the database.
 type refusal struct {
 	log    ledger.Log
 	reason reason
@@ -37,24 +37,24 @@ func refuse(log ledger.Log, why reason, format string, args ...any) error {
 	return &refusal{log, why, fmt.Sprintf(format, args...)}
 }
 
-// asRefusal turns what can't happen to an honest log into a refusal.
+// asRefusal returns a refusal for an error that can't happen with an honest log, and any other error unchanged.
 func asRefusal(log ledger.Log, err error) error {
 	switch {
 	case errors.Is(err, ledger.ErrIncomplete):
 		return refuse(log, forked, "leaf hashes are missing: %v", err)
-	case strings.HasPrefix(sqlState(err), "22"): // batches that overlap can't be cut
-		return refuse(log, forked, "its batches don't follow on each other: %v", err)
+	case strings.HasPrefix(sqlState(err), "22"): // overlapping batches can't be sliced
+		return refuse(log, forked, "its batches do not follow on each other: %v", err)
 	}
 	return err
 }
 
-// setback is an error that keeps a part of the work from being done, but not the signing: the term goes on.
+// setback is an error that stops a part of the work, but not the signing. The term goes on.
 type setback struct{ err error }
 
 func (s *setback) Error() string { return s.err.Error() }
 func (s *setback) Unwrap() error { return s.err }
 
-// split takes errors.Join apart: all refusals that it holds, and all else.
+// split returns the refusals in a joined error, and all other errors.
 func split(err error) (refusals []*refusal, others []error) {
 	if err == nil {
 		return nil, nil
@@ -77,7 +77,7 @@ func refused(err error) bool {
 	return len(refusals) > 0
 }
 
-// fails tells that there is more than refusals and setbacks: nothing can be done on this session.
+// fails reports whether err has more than refusals and setbacks, so that the session can't be used on.
 func fails(err error) bool {
 	_, others := split(err)
 	return slices.ContainsFunc(others, func(err error) bool {
@@ -86,7 +86,7 @@ func fails(err error) bool {
 	})
 }
 
-// kindsOf tells refusals apart that are worth a line in the log each; details change from round to round.
+// kindsOf returns logs and reasons of refusals. A change of these is logged; details change with each round.
 func kindsOf(refusals []*refusal) string {
 	var kinds []string
 	for _, r := range refusals {

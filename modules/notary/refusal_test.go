@@ -278,7 +278,7 @@ func TestAFailbackEndsTheRefusal(t *testing.T) {
 	require.NoError(t, err)
 	lead := &term{watch: w, session: numbersNothing{}}
 	for _, l := range w.logs {
-		lead.led = append(lead.led, &logTerm{watched: l, db: store.NewLedger(d.pool, l.log), patrol: n.patrols[l.log]})
+		lead.terms = append(lead.terms, &logTerm{watched: l, db: store.NewLedger(d.pool, l.log), patrol: n.patrols[l.log]})
 	}
 	round := func() error { lead.paced = time.Time{}; return lead.round(t.Context()) }
 	require.NoError(t, round(), "the patrols begin")

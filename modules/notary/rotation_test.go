@@ -40,7 +40,7 @@ func TestRotation(t *testing.T) {
 	d.grow(ledger.Access, 2, 5)
 	run(100, old)
 	_, err := d.tryNotary(file, fresh)
-	require.ErrorContains(t, err, "while keys are rotated ledger.signing_key names the old one behind the new one")
+	require.ErrorContains(t, err, "during a rotation put the old key after the new one in ledger.signing_key")
 	d.grow(ledger.Events, 1, 100)
 	run(200, fresh, old)
 	d.grow(ledger.Events, 1, 100)
@@ -114,7 +114,7 @@ func TestRotationReachesWhoWaits(t *testing.T) {
 	stop()
 	stopStandby()
 	_, err := d.tryNotary(standby.file, fresh)
-	require.ErrorContains(t, err, "while keys are rotated")
+	require.ErrorContains(t, err, "during a rotation")
 
 	leader = d.notary(leader.file, fresh, old)
 	stop = leader.start()

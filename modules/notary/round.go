@@ -8,14 +8,14 @@ import (
 	"audittrail/modules/ledger"
 )
 
-// term is one notary's time in the lead. Its memory is loaded once and then the same as the file's: what
-// can't be saved ends the term.
+// term is one notary's time in the lead. It loads the memory once. From then on it has the same state as the file:
+// a save that fails ends the term.
 type term struct {
 	*watch
 	session    session
 	ready      func()
-	led        []*logTerm
-	paced      time.Time // when batches were numbered, and the patrols went on
+	terms      []*logTerm
+	paced      time.Time // when batches were last numbered and the patrols went on
 	unnumbered error     // why they were not
 }
 
@@ -23,12 +23,12 @@ type term struct {
 type logTerm struct {
 	*watched
 	db      rows      // the session's
-	began   time.Time // when the round began in which it was last to be signed
-	refusal error     // that of this round, until it is tried again
+	began   time.Time // when the last round began that tried to sign
+	refusal error     // of that round, until it is tried again
 	patrol  *patrol
 }
 
-// open begins a term with what the memory holds.
+// open begins a term with the state in the memory.
 func (r *Role) open(ctx context.Context, s session) (*term, error) {
 	w, err := r.watch(ctx, func(log ledger.Log) reader { return s.Ledger(log) })
 	if err != nil {
@@ -36,17 +36,17 @@ func (r *Role) open(ctx context.Context, s session) (*term, error) {
 	}
 	t := &term{watch: w, session: s}
 	for _, l := range w.logs {
-		t.led = append(t.led, &logTerm{watched: l, db: s.Ledger(l.log), patrol: r.patrols[l.log]})
+		t.terms = append(t.terms, &logTerm{watched: l, db: s.Ledger(l.log), patrol: r.patrols[l.log]})
 	}
-	if !r.led { // once, however often a term fails
+	if !r.led { // logged once, however often a term fails
 		r.log.InfoContext(ctx, "this process signs the checkpoints", "origin", r.origin, "keys", t.logs[0].ids())
 		r.led = true
 	}
 	return t, nil
 }
 
-// Round implements lifecycle.Term. All errors but refusals end the term: the next one begins with what the
-// file and the database really hold.
+// Round implements lifecycle.Term. Any error but a refusal ends the term. The next term begins with what the file
+// and the database hold.
 func (t *term) Round(ctx context.Context) bool {
 	err := t.round(ctx)
 	t.role.note(ctx, err)
@@ -62,9 +62,8 @@ func (t *term) Close(ctx context.Context) {
 	t.session.Close(ctx)
 }
 
-// round numbers what waits, looks at all logs, and signs those that have grown. A log that does not fit
-// keeps the others from being signed, too: they are of one database. Batches that can't be numbered keep
-// nothing from being signed.
+// round numbers the waiting batches, examines all logs, and signs those that have grown. If one log does not fit,
+// none is signed, since they are in one database. Batches that can't be numbered do not prevent signing.
 func (t *term) round(ctx context.Context) error {
 	began := t.role.now()
 	paced := began.Sub(t.paced) >= t.role.pace-t.role.pace/4
@@ -74,7 +73,7 @@ func (t *term) round(ctx context.Context) error {
 	}
 	err := t.examine(ctx)
 	if !fails(err) {
-		err = errors.Join(err, t.walk(ctx, paced && err == nil)) // of a log that does not fit, all is said
+		err = errors.Join(err, t.patrolAll(ctx, paced && err == nil)) // no patrol goes on while a log does not fit
 	}
 	if err == nil {
 		err = t.advance(ctx, began, paced)
@@ -82,13 +81,13 @@ func (t *term) round(ctx context.Context) error {
 	return errors.Join(t.unnumbered, err)
 }
 
-// advance brings the checkpoints up to the logs, all of which fit. What was refused is tried again with each
-// pace, however long the interval: a refusal ends when the log fits again.
+// advance signs the logs that have grown; all of them fit. A log that was refused is tried again after each pace,
+// however long the interval is: a refusal ends when the log fits again.
 func (t *term) advance(ctx context.Context, began time.Time, paced bool) error {
-	// A ticker is never quite even.
+	// Ticks are not quite regular.
 	least := t.role.interval - min(t.role.interval, t.role.pace)/4
-	for _, l := range t.led {
-		if err := t.settle(ctx, l); err != nil {
+	for _, l := range t.terms {
+		if err := t.completeLast(ctx, l); err != nil {
 			return asRefusal(l.log, err)
 		}
 		if l.size > l.head.Size && (began.Sub(l.began) >= least || l.refusal != nil && paced) {
@@ -104,7 +103,7 @@ func (t *term) advance(ctx context.Context, began time.Time, paced bool) error {
 	return nil
 }
 
-// number gives all batches of the access log that wait their positions.
+// number gives the waiting batches of the access log their positions.
 func (t *term) number(ctx context.Context) error {
 	const step = 1000 // of store.NumberPending
 	for {
@@ -117,10 +116,10 @@ func (t *term) number(ctx context.Context) error {
 	}
 }
 
-// walk tells what the patrols have found, and goes on with them, or not.
-func (t *term) walk(ctx context.Context, on bool) error {
+// patrolAll returns what the patrols have found. If on is set, each patrol goes on a step.
+func (t *term) patrolAll(ctx context.Context, on bool) error {
 	var all []error
-	for _, l := range t.led {
+	for _, l := range t.terms {
 		err := l.patrol.fault
 		if on {
 			var done bool

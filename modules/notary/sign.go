@@ -9,34 +9,35 @@ import (
 	"audittrail/modules/store"
 )
 
-// sign builds the log's tiles up to size, proves that the log is the one that was signed last and more,
-// signs it, and keeps the checkpoint.
+// sign builds the log's tiles up to its size, proves that the log is an extension of the head, signs it, and keeps
+// the checkpoint: first in the memory, then in the database.
 //
-// Whatever was read is made durable first, also where it was seen too early: nothing may be remembered that
-// a failover to a synchronous standby takes back.
+// Before that, everything that was read is made durable, even if it became visible too early. The memory must
+// never have something that a failover to a synchronous standby takes back.
 //
-// The order of the last two steps, the memory before the database, is what makes crashes harmless:
+// Writing the memory before the database makes crashes harmless:
 //
-//   - Nobody but this process has seen a checkpoint before its row is committed, and it is in the memory,
-//     on the disk, before that. So whatever anybody was shown is remembered, even by a notary whose
-//     database loses its last commits in a failover. The other way round, a row that was read and then
-//     lost would be forgotten, and another root could be signed for its size.
-//   - A crash before the memory is written loses a signature that nobody saw. Tiles may be there already:
-//     they are functions of the leaves, and building goes on from them.
-//   - A crash between the two leaves the memory one checkpoint ahead of the rows, but not of the log: its
-//     leaves were committed before they were signed. So the next start finds the log as long as what is
-//     remembered, recomputes the root at that size from the rows, which must be the same, and keeps
-//     the very note that is remembered (settle). There is no second signature, and no alarm: that is for
-//     a log which is shorter, or has another root. (Who waits meanwhile goes on with what others keep: its
-//     own one, which nobody has seen, is never kept then.)
-//   - Where COMMIT's answer is lost the term ends, and the next one finds the row or keeps it then.
-//   - A term that was lost without knowing it can't write rows, since they go through its session. Nor can
-//     it put back a memory that it shares with its successor: that only ever grows, and who finds more in
-//     it than it knew, be it less than what it signs now, ends its term. The next one begins with that.
+//   - Nobody else sees a checkpoint before its row is committed, and it is in the memory, on disk, before that.
+//     So every checkpoint that anybody has seen is remembered, even if the database loses its last commits in
+//     a failover. In the other order, a row could be read by others and then lost, and the notary could sign
+//     another root for its size.
+//   - A crash before the memory is written loses a signature that nobody saw. Tiles may exist already. They
+//     are computed from the leaves alone, and building goes on from them.
+//   - After a crash between the two, the memory is one checkpoint ahead of the rows, but not of the log: the
+//     leaves were committed before they were signed. The next start finds that the log is as long as the head,
+//     recomputes the root at that size, which must be the same, and keeps the remembered note (completeLast).
+//     There is no second signature and no refusal: a refusal is for a log that is shorter or has another root.
+//     (A process that waits meanwhile adopts the checkpoints of others. It never keeps its own one then, which
+//     nobody has seen.)
+//   - If the answer to COMMIT is lost, the term ends. The next one finds the row, or keeps it then.
+//   - A process that has lost the lead without knowing can't write rows, since they go through its session.
+//     Nor can it set back a memory that it shares with its successor. The memory only grows, and a process
+//     that finds a checkpoint in it that it did not know ends its term, even if that is smaller than the one
+//     it signs now. The next term begins with that checkpoint.
 //
-// Two roots for one size would need two leaves for one position; both would have to be read from rows
-// that are never changed. Who changes them is refused, since the remembered root is compared with the one
-// that the rows have now, before each signature.
+// Two roots for one size would need two leaves at one position, read from rows that are never changed. If
+// somebody changes them, the notary refuses: before each signature it compares the head's root with the one
+// that the rows have now.
 func (t *term) sign(ctx context.Context, l *logTerm) error {
 	root, err := l.prove(ctx, l.size)
 	if err != nil {
@@ -62,7 +63,7 @@ func (t *term) sign(ctx context.Context, l *logTerm) error {
 	return nil
 }
 
-// remember is save, where more in the file is an error.
+// remember saves the heads. It is an error if another process has written a later checkpoint.
 func (w *watch) remember(ctx context.Context) error {
 	ahead, err := w.save(ctx)
 	if err == nil && ahead {
@@ -71,15 +72,16 @@ func (w *watch) remember(ctx context.Context) error {
 	return err
 }
 
-// errAhead ends the term of who does not know what was signed last.
-var errAhead = errors.New("notary.state_file: another process has put a later checkpoint into it meanwhile")
+// errAhead ends the term of a process that does not know the last checkpoint.
+var errAhead = errors.New("notary.state_file: another process has written a later checkpoint")
 
-// settle keeps a checkpoint that was remembered before the last stop, and not kept. Else it lets keys sign
-// the last one that have not: a new key begins by confirming what the old one signed. A log that does not
-// grow could else never lose its old key. All notaries remember those signatures when they next look.
-func (t *term) settle(ctx context.Context, l *logTerm) error {
+// completeLast keeps the head in the database if it is missing there since the last stop. Otherwise it adds the
+// signatures of keys that have not signed it: a new key begins by confirming what the old one signed. Without
+// that, a log that does not grow would need its old key for ever. All notaries remember those signatures when
+// they next look.
+func (t *term) completeLast(ctx context.Context, l *logTerm) error {
 	if l.unkept.Size > 0 {
-		t.role.log.InfoContext(ctx, "a checkpoint that was signed before the last stop is kept now", "log", l.log, "size", l.unkept.Size)
+		t.role.log.InfoContext(ctx, "a checkpoint that was signed before the last stop is now in the database", "log", l.log, "size", l.unkept.Size)
 		return l.keep(ctx, l.unkept)
 	}
 	if l.head.Size == 0 {
@@ -98,7 +100,7 @@ func (t *term) settle(ctx context.Context, l *logTerm) error {
 	return l.db.AddSignatures(ctx, l.kept.Size, added, t.role.now())
 }
 
-// keep makes the checkpoint visible, for ever.
+// keep writes the checkpoint to the database, where it is visible and never removed.
 func (l *logTerm) keep(ctx context.Context, h head) error {
 	err := l.db.KeepCheckpoint(ctx, store.Checkpoint{Size: h.Size, Root: h.Root, Note: string(h.Note), SignedAt: h.signedAt})
 	if err == nil {
@@ -107,11 +109,10 @@ func (l *logTerm) keep(ctx context.Context, h head) error {
 	return err
 }
 
-// prove answers the root at size. It is computed from the frontier that was signed and the leaves since;
-// then the tiles are built and must give the same root, with a consistency proof that verifies, as
-// everybody who asks for proofs will be given them.
+// prove returns the root at size. It computes the root from the signed frontier and the leaves since. Then it builds
+// the tiles. They must give the same root and a consistency proof that verifies, since proofs are served from them.
 func (l *logTerm) prove(ctx context.Context, size int64) (ledger.Hash, error) {
-	f := l.front // which the look has proven
+	f := l.front // look has proven it
 	if err := f.extend(ctx, l.rows, size, nil); err != nil {
 		return ledger.Hash{}, err
 	}
@@ -130,7 +131,7 @@ func (l *logTerm) prove(ctx context.Context, size int64) (ledger.Hash, error) {
 		return ledger.Hash{}, refuse(l.log, tiles, "at %d entries its tiles give the root %s, its leaves %s", size, root, f.root())
 	}
 	if l.head.Size == 0 {
-		return root, nil // whatever it is, it extends an empty log
+		return root, nil // any log extends an empty one
 	}
 	proof, err := prover.Consistency(ctx, l.head.Size)
 	if err != nil {

@@ -12,19 +12,19 @@ import (
 	"audittrail/modules/store"
 )
 
-// head is a checkpoint of a log that one of our keys signed, the last one that is known.
+// head is the last known checkpoint of a log that one of our keys has signed.
 type head struct {
 	ledger.Signed
-	previous int64 // size of the checkpoint that is kept before it; 0 for none
+	previous int64 // size of the checkpoint before it in the database; 0 for none
 	signedAt time.Time
 }
 
-// signer signs one log's checkpoints with all keys, and knows them again.
+// signer signs the checkpoints of one log with all keys, and verifies them.
 type signer struct {
 	log     ledger.Log
 	origin  string
 	signers []note.Signer
-	keys    ledger.Keys // of the signers, and retired ones
+	keys    ledger.Keys // those of the signers, and retired ones
 }
 
 func newSigner(keys []ledger.SigningKey, retired ledger.Keys, log ledger.Log) (*signer, error) {
@@ -43,7 +43,7 @@ func newSigner(keys []ledger.SigningKey, retired ledger.Keys, log ledger.Log) (*
 	return s, err
 }
 
-// sign signs, and reads back what it signed.
+// sign signs a checkpoint and verifies the result.
 func (s *signer) sign(size int64, root ledger.Hash) (ledger.Signed, error) {
 	signed, err := ledger.Checkpoint{Origin: s.origin, Size: size, Root: root}.Sign(s.signers...)
 	if err != nil {
@@ -52,7 +52,7 @@ func (s *signer) sign(size int64, root ledger.Hash) (ledger.Signed, error) {
 	return s.open(signed)
 }
 
-// open reads a checkpoint that one of our keys signed.
+// open verifies a checkpoint that one of our keys has signed.
 func (s *signer) open(text []byte) (ledger.Signed, error) {
 	c, err := ledger.OpenCheckpoint(text, s.keys)
 	if err == nil && c.Origin != s.origin {
@@ -61,7 +61,7 @@ func (s *signer) open(text []byte) (ledger.Signed, error) {
 	return c, err
 }
 
-// ids are the keys that sign, as people tell them apart.
+// ids returns the ids of the signing keys.
 func (s *signer) ids() (ids []string) {
 	for _, one := range s.signers {
 		ids = append(ids, idOf(one))
@@ -71,7 +71,7 @@ func (s *signer) ids() (ids []string) {
 
 func idOf(one note.Signer) string { return fmt.Sprintf("%s+%08x", one.Name(), one.KeyHash()) }
 
-// missing are the signatures by those of our keys that have not signed a checkpoint.
+// missing returns the signatures of those of our keys that have not signed a checkpoint yet.
 func (s *signer) missing(c ledger.Signed) ([]store.Signature, error) {
 	var added []store.Signature
 	for _, one := range s.signers {

@@ -8,14 +8,14 @@ import (
 	"audittrail/modules/ledger"
 )
 
-// State is what the notary remembers outside the database, as its state file has it.
+// State is the content of a state file: what the notary remembers outside the database.
 type State struct {
 	Format string     `json:"format"` // "audittrail-notary/v1"
 	Origin string     `json:"origin"` // ledger.origin
-	Logs   []LogState `json:"logs"`   // the logs that were signed, at most one each
+	Logs   []LogState `json:"logs"`   // the logs that were signed, each once
 }
 
-// LogState is what the notary signed last of one log.
+// LogState is the last checkpoint of one log.
 type LogState struct {
 	Log        ledger.Log `json:"log"`
 	Checkpoint string     `json:"checkpoint"` // the signed note
@@ -23,7 +23,7 @@ type LogState struct {
 	SignedAt   time.Time  `json:"signedAt"`
 }
 
-// of is what the state has of a log.
+// of returns the state of a log.
 func (s State) of(log ledger.Log) (LogState, bool) {
 	for _, l := range s.Logs {
 		if l.Log == log {
@@ -33,7 +33,7 @@ func (s State) of(log ledger.Log) (LogState, bool) {
 	return LogState{}, false
 }
 
-// check says what is wrong with a state of this origin. It verifies no signature.
+// check returns an error if a state is not a valid one of this origin. It verifies no signature.
 func (s State) check(origin string) error {
 	if s.Origin != origin {
 		return fmt.Errorf("the state is of %q, but ledger.origin is %q: each ledger has a file of its own", s.Origin, origin)
@@ -48,9 +48,9 @@ func (s State) check(origin string) error {
 	return nil
 }
 
-// merge is s and what another state of the same origin knows beyond it: of each log the larger
-// checkpoint, and of two of the same size one with the signatures of both. Two roots of one size are an
-// error: nothing may be forgotten that was signed.
+// merge returns the larger checkpoint of each log in s and in another state of the same origin. Of two with the
+// same size it returns one with the signatures of both. Two roots of the same size are an error, since nothing
+// that was signed may be forgotten.
 func (s State) merge(other State) (State, error) {
 	merged := State{Format: stateFormat, Origin: s.Origin, Logs: []LogState{}}
 	for _, log := range ledger.Logs() {
@@ -72,9 +72,9 @@ func (s State) merge(other State) (State, error) {
 	return merged, nil
 }
 
-// outruns reports whether a file's state has of a log more than was known when there was last a look at it,
-// and not just what is to be saved now: another process has put that there. It is an error where the two
-// are of one size, and differ.
+// outruns reports whether another process has written a state file: s, its present state, has a larger checkpoint
+// of a log than known, what this process last saw there, and it is not the one that is saved now. It is an
+// error if s and known have checkpoints of the same size that differ.
 func (s State) outruns(known, saving State) (bool, error) {
 	for _, there := range s.Logs {
 		c, _, err := there.parse()
@@ -98,7 +98,7 @@ func (s State) outruns(known, saving State) (bool, error) {
 	return false, nil
 }
 
-// checkpoint is a log's; of size 0 where there is none.
+// checkpoint returns a log's checkpoint, or one of size 0 if there is none.
 func (s State) checkpoint(log ledger.Log) (ledger.Checkpoint, error) {
 	l, ok := s.of(log)
 	if !ok {
@@ -136,7 +136,7 @@ func twoRoots(log ledger.Log, a, b ledger.Checkpoint) error {
 	return fmt.Errorf("two checkpoints of the log %s are of %d entries, one of the root %s, one of %s", log, a.Size, a.Root, b.Root)
 }
 
-// parse reads the checkpoint and its signature lines, and verifies nothing.
+// parse parses the checkpoint and its signature lines. It verifies nothing.
 func (l LogState) parse() (c ledger.Checkpoint, lines string, err error) {
 	text, lines, signed := strings.Cut(l.Checkpoint, "\n\n")
 	c, err = ledger.ParseCheckpoint(text + "\n")

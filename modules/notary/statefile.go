@@ -20,25 +20,25 @@ import (
 
 const (
 	stateFormat = "audittrail-notary/v1"
-	maxState    = 4 << 20 // two checkpoints with all the signatures that one may have, and more
+	maxState    = 4 << 20 // more than two checkpoints with all the signatures that they may have
 
-	// lockWait is how long one process waits for another that saves: an fsync, unless that one is frozen.
+	// lockWait bounds how long a process waits for another one that saves. Saving takes one fsync.
 	lockWait = 5 * time.Second
 )
 
-// memory keeps a State. Save MUST be durable, and all or nothing, before it returns, and it MUST never go
-// back. Where there is of a log more than known, what the caller found there or saved last, somebody else
-// has put it there, and the caller can't tell whether what it saves is an extension of that: then nothing
-// is saved, and ahead tells so.
+// memory keeps a State. Save MUST be atomic, and durable when it returns. It MUST NOT set a log back to a smaller
+// checkpoint. known is what the caller last loaded or saved. If the memory has more of a log than known, another
+// process has written it, and the caller can't tell whether s extends that. Then Save saves nothing and returns
+// ahead.
 type memory interface {
-	Load() (State, error) // fs.ErrNotExist where nothing was ever saved
+	Load() (State, error) // fs.ErrNotExist if nothing was ever saved
 	Save(ctx context.Context, known, s State) (ahead bool, err error)
 }
 
 // stateFile is the path of a state file. Several processes may share it.
 type stateFile string
 
-// ReadState reads a state file; the error is fs.ErrNotExist where there is none. It verifies no signature.
+// ReadState reads a state file. The error is fs.ErrNotExist if there is none. It verifies no signature.
 func ReadState(path string) (State, error) { return stateFile(path).Load() }
 
 // Load implements memory.
@@ -51,11 +51,11 @@ func (p stateFile) Load() (State, error) {
 }
 
 func (p stateFile) read() (State, []byte, error) {
-	// A pipe would be waited for, and a device may never end.
+	// Opening a pipe would wait, and reading a device may never end.
 	if info, err := os.Stat(string(p)); err != nil {
 		return State{}, nil, err
 	} else if !info.Mode().IsRegular() {
-		return State{}, nil, fmt.Errorf("%s is no file", p)
+		return State{}, nil, fmt.Errorf("%s is not a regular file", p)
 	}
 	f, err := os.Open(string(p))
 	if err != nil {
@@ -70,14 +70,14 @@ func (p stateFile) read() (State, []byte, error) {
 	err = json.Unmarshal(text, &s, json.RejectUnknownMembers(true))
 	if err != nil || len(text) > maxState || s.Format != stateFormat {
 		return State{}, nil, fmt.Errorf("%s is not a notary's state (%s); restore it, or move it away: "+
-			"the notary then begins anew from the checkpoints in the database, and can't tell whether that was rolled back", p, stateFormat)
+			"the notary then begins with the checkpoints in the database, and can't tell whether the database was rolled back", p, stateFormat)
 	}
 	return s, text, nil
 }
 
-// Save implements memory: under a lock it adds s to what the file holds; the new state lies beside the old
-// one, on the disk, before it takes its place. A file that can't be read, or is of another origin, is
-// left as it is. The lock's file stays: who removed it would let two processes hold a lock each.
+// Save implements memory. Under a lock it merges s into the file, which it replaces by a new one that is already on
+// disk. It does not change a file that can't be read or is of another origin. It never removes the lock file:
+// otherwise two processes could each hold a lock.
 func (p stateFile) Save(ctx context.Context, known, s State) (ahead bool, err error) {
 	if ahead, err = p.save(ctx, known, s); err != nil {
 		return false, fmt.Errorf("notary.state_file: %w", err)
@@ -120,10 +120,10 @@ func (p stateFile) save(ctx context.Context, known, s State) (ahead bool, err er
 			return false, err
 		}
 	}
-	return false, files.SyncFolder(string(p)) // also of a file that is the same: who wrote it may have failed to
+	return false, files.SyncFolder(string(p)) // even if nothing changed: the process that wrote it may have failed here
 }
 
-// lock holds a lock on a file until unlock is called, or the process ends. It waits a while for others.
+// lock locks a file until unlock is called or the process ends. It waits for other processes, up to patience.
 func lock(ctx context.Context, path string, patience time.Duration) (unlock func(), err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("another process has held it for %s", patience))
 	defer cancel()
@@ -149,8 +149,8 @@ func lock(ctx context.Context, path string, patience time.Duration) (unlock func
 	}
 }
 
-// resolved is the path of a state file without links: it is replaced by another, and not the link to it.
-// The processes that share it find one file then, and one lock.
+// resolved returns the path of a state file with symbolic links followed, so that saving replaces the file and not
+// a link to it. Processes that share the file so use the same path and the same lock.
 func resolved(path string) (string, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {

@@ -210,9 +210,9 @@ func TestWhatIsNoFile(t *testing.T) {
 	t.Parallel()
 	for _, path := range []string{t.TempDir(), os.DevNull} {
 		_, err := stateFile(path).Load()
-		require.ErrorContains(t, err, "is no file")
+		require.ErrorContains(t, err, "is not a regular file")
 		_, err = stateFile(path).Save(t.Context(), State{}, stateAt(t, 5, 0, key(t, 1)))
-		require.ErrorContains(t, err, "is no file")
+		require.ErrorContains(t, err, "is not a regular file")
 	}
 }
 

@@ -8,9 +8,9 @@ import (
 	"audittrail/modules/ledger"
 )
 
-// watch is what every notary does, whether it leads or waits to: it compares the logs with what it
-// remembers of them, and remembers the checkpoints that others have signed with our keys. It only reads
-// the database; it writes the memory, and nothing else.
+// watch is what every notary does, whether it leads or waits. It compares each log with its head, and adopts the
+// checkpoints that other notaries have signed with our keys. It only reads the database, and writes only the
+// memory.
 type watch struct {
 	role *Role
 	logs []*watched
@@ -20,19 +20,19 @@ type watch struct {
 type watched struct {
 	*signer
 	rows reader
-	head head // what is remembered: the last checkpoint that was signed, of size 0 before the first one
+	head head // the last signed checkpoint, as remembered; of size 0 before the first one
 
-	seen int64 // the size of head, if this term has seen it kept in the database; else 0, or an earlier size
+	seen int64 // the size of the last head that this term has seen in the database; 0 if there was none
 
-	// What the last look found.
+	// What the last look found:
 	size   int64         // of the log
-	kept   ledger.Signed // the checkpoint of head's size as the database keeps it; of size 0 where it does not
-	unkept head          // what was remembered, but is not kept in the database: nobody else has seen it; of size 0 for nothing
-	front  *frontier     // at head, proven; nil where the log has not grown beyond it
+	kept   ledger.Signed // the checkpoint of head's size in the database; of size 0 if there is none
+	unkept head          // head, if the database does not have it, so that nobody else has seen it; else of size 0
+	front  *frontier     // at head, proven; nil if the log has not grown since
 }
 
-// watch begins with what is remembered. The memory is made now where there is none, so that a place that
-// can't be written is known before anything is to be signed.
+// watch returns a watch with the remembered heads. If there is no state file yet, it writes one, so that a path
+// that can't be written fails before anything is signed.
 func (r *Role) watch(ctx context.Context, rows func(ledger.Log) reader) (*watch, error) {
 	heads, found, err := r.recall()
 	if err != nil {
@@ -52,12 +52,12 @@ func (r *Role) watch(ctx context.Context, rows func(ledger.Log) reader) (*watch,
 		if _, err := w.save(ctx); err != nil {
 			return nil, err
 		}
-		r.log.InfoContext(ctx, "the notary's memory was not there and is written now", "stateFile", r.path)
+		r.log.InfoContext(ctx, "the notary's state file did not exist and was written", "stateFile", r.path)
 	}
 	return w, nil
 }
 
-// observe is a waiting process's look at all logs, from what is in the file now: others may share it.
+// observe examines all logs for a waiting process. It reads the state file again, since other processes may share it.
 func (r *Role) observe(ctx context.Context) error {
 	w, err := r.watch(ctx, func(log ledger.Log) reader { return r.rows[log] })
 	if err != nil {
@@ -65,12 +65,12 @@ func (r *Role) observe(ctx context.Context) error {
 	}
 	err = w.examine(ctx)
 	if errors.Is(err, errAhead) {
-		return nil // another waiting process that shares the file was quicker: the next look begins with what it saved
+		return nil // another waiting process has written the file: the next look begins with what it saved
 	}
 	return err
 }
 
-// examine looks at all logs, so that each refusal is told. All fit what was signed where it answers nil.
+// examine looks at all logs, and returns all refusals. It returns nil if all logs fit what was signed.
 func (w *watch) examine(ctx context.Context) error {
 	var all []error
 	for _, l := range w.logs {
@@ -79,8 +79,8 @@ func (w *watch) examine(ctx context.Context) error {
 	return errors.Join(all...)
 }
 
-// covered keeps the age of the checkpoints true: what is remembered covered the log when it was signed, and
-// still does where the log has not grown.
+// covered updates the metric of the checkpoint's age: the head covered the log when it was signed, and still does
+// if the log has not grown.
 func (w *watch) covered(l *watched, now time.Time) {
 	if l.head.Size < l.size {
 		now = l.head.signedAt
