@@ -21,7 +21,7 @@ func newConfigCmd(schema *config.Schema) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "config",
 		Short: "Check the configuration, or print it with where each value came from",
-		Long: `Every configuration key can be given in four ways. The first that is there wins:
+		Long: `A configuration key can be given in four ways. The first one found wins:
 
   a flag         --http.addr :8443
   a variable     AUDITTRAIL_HTTP_ADDR=:8443   (the key in capitals, dots as _)
@@ -54,8 +54,8 @@ func newConfigCheckCmd() *cobra.Command {
 	return &cobra.Command{
 		Use:   "check",
 		Short: "Report every key that is wrong or missing",
-		Long: `Check reports every key that is unknown, of the wrong type, against a rule, or missing for the roles
-that are named by 'roles', and the TLS files that can't be used. It connects to nothing. Exit status 2 where something is wrong.`,
+		Long: `Check reports every key that is unknown, of a wrong type, not valid, or missing for the roles that
+'roles' names, and TLS files that can't be used. It makes no connection. Exit status 2 if something is wrong.`,
 		Example: `  audittrail config check --config audittrail.yaml
   audittrail config check --roles ingest --kafka.topics orders`,
 		Args: cobra.NoArgs,

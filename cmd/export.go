@@ -27,34 +27,34 @@ func newExportCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "export",
 		Short: "Write all events that fit, with or without their evidence, into one file",
-		Long: `Export asks the API at client.url for all events that fit, with the token of client.token, and writes
-them as one file. All filters must fit; without any it is the whole history.
+		Long: `Export asks the API at client.url for all matching events, with the token of client.token, and writes
+them as one file. Events must match all filters; without filters it is the whole history.
 
-A bundle is an evidence bundle: every event with the proof that it is in the log, all against one signed
-checkpoint, for 'audittrail verify' or anybody's own verifier. It is the history as that checkpoint has
-it: what is stored while the export runs is not in it.
+A bundle is an evidence bundle: each event with the proof that it is in the log, all for one signed
+checkpoint. 'audittrail verify' or any other verifier can check it. It is the history up to that
+checkpoint: events that are stored while the export runs are not in it.
 
-NDJSON is the same events without their proofs, one a line, for other programs to read. Its last line,
-{"complete":true,"count":N,"sha256":"…","checkpoint":"…"}, tells a whole file from a cut or damaged
-one; it is no event. It proves nothing: nobody signs it.
+NDJSON has the same events without proofs, one per line, for other programs to read. Its last line is no
+event: {"complete":true,"count":N,"sha256":"…","checkpoint":"…"} shows whether the file is complete and
+undamaged. It proves nothing, since nobody signs it.
 
-CSV is the same events as a table for spreadsheets. --columns picks its columns: members of an event, as
-eventType, or paths into them, as payload.total; without it there are all members but the salt. The last
+CSV has the same events as a table for spreadsheets. --columns picks its columns: members of an event, such as
+eventType, or paths into them, such as payload.total. Without it all members but the salt are columns. The last
 row is one cell: "# " and what NDJSON has as its last line. A text that a spreadsheet could take for a
 formula has a ' before it. In pandas: read_csv(FILE, skipfooter=1, engine="python").
 
-Where an export of NDJSON or CSV is cut, by a restart of the API or by the network, it goes on by itself
-behind the last event that has arrived, and the file is as one that was never cut. It is given up when
-the API has sent nothing more for two minutes and longer. CSV needs the column eventId for that.
+If an export of NDJSON or CSV is cut, by a restart of the API or by the network, it continues after the last
+event that arrived, and the file is the same as one that was never cut. It gives up if the API sends nothing
+more for over two minutes. CSV needs the column eventId for that.
 
-FILE appears under its name when it is complete, in place of one that was there; where the name is a
-link, in place of what it leads to. A file that may not be written is left alone. Until then there is only
-a hidden file beside it that ends in .partial; when the export fails, or what arrived is not whole or of
-another form, that is removed. Where the name ends in .gz it is compressed. Standard output gets what
+FILE appears under its name when it is complete, and replaces a file of that name. If the name is a link,
+it replaces the link's target. A file that may not be written is not changed. Until then there is only a
+hidden file beside it that ends in .partial. That is removed if the export fails, or the answer is
+incomplete or of another form. If the name ends in .gz, the file is compressed. Standard output gets what
 arrives as it arrives: look at the exit status.
 
-Export asks for no key and verifies nothing: whoever answers at client.url may answer anything of the
-right form. 'audittrail verify' tells.`,
+Export needs no key and verifies nothing: the server at client.url may answer anything of the right form.
+Use 'audittrail verify'.`,
 		Example: `  audittrail export --out history.json.gz
   audittrail export --aggregate-type Order --aggregate-id SO-1001 --out SO-1001.json
   audittrail export --event-type PaymentRefunded --from 720h | audittrail verify - --key keys.txt

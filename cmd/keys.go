@@ -16,12 +16,12 @@ func newKeysCmd() *cobra.Command {
 		Use:   "keys",
 		Short: "Make, rotate and show the keys that checkpoints are signed with",
 		Long: `The notary signs the ledger's checkpoints with ledger.signing_key, an Ed25519 key named ledger.origin.
-Whoever verifies needs its verifier keys, one for each log. They are public; give them to auditors on
-another way than the evidence.
+People who verify need its verifier keys, one for each log. They are public. Give them to auditors by
+another channel than the evidence.
 
-Keys are printed as golang.org/x/mod/sumdb/note prints them. Lines that begin with # are comments. What
-'keys public' prints, and the other commands with --out, may be kept as it is in a file for 'audittrail
-verify --key FILE'. Without --out the signing key is in it, which belongs to nobody who verifies.`,
+Keys are printed as golang.org/x/mod/sumdb/note prints them. Lines that begin with # are comments. The
+output of 'keys public', and of the other commands with --out, can be saved as a file for 'audittrail
+verify --key FILE'. Without --out it also has the signing key, which nobody else must have.`,
 		Args: subcommandOnly,
 		RunE: showHelp,
 	}
@@ -37,8 +37,8 @@ func newKeysGenerateCmd() *cobra.Command {
 the signing key is written to a new file of mode 0600, for AUDITTRAIL_LEDGER_SIGNING_KEY_FILE, and not
 printed. It changes nothing else.
 
-Keep the signing key where the notary runs and nowhere else. Who has it and can write to the database
-can make another history that verifies.`,
+Keep the signing key only where the notary runs. Somebody who has it and can write to the database can
+make another history that verifies.`,
 		Example: `  audittrail keys generate --ledger.origin audit.example.com/shop --out signing.key > verifier-keys.txt
   AUDITTRAIL_LEDGER_SIGNING_KEY_FILE=signing.key audittrail serve --roles notary …`,
 		Args: cobra.NoArgs,
@@ -69,25 +69,25 @@ func newKeysRotateCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "rotate --ledger",
 		Short: "Put a new signing key before the present ones, or end that overlap",
-		Long: `Rotate makes a new signing key and prints what ledger.signing_key is to be from now on: the new key,
-then the present ones. It changes nothing itself.
+		Long: `Rotate makes a new signing key and prints the new value of ledger.signing_key: the new key, then the
+present ones. It changes nothing itself.
 
-  1. Give that list to every notary, and restart them. From then on each checkpoint carries the
-     signatures of all keys, so that it verifies with the old verifier keys and with the new ones.
-     The notary that leads adds the new key's signature to each log's newest checkpoint as well, in its
-     first round: so a log that does not grow has a checkpoint of both keys, too.
-  2. Give the new verifier keys to everybody who verifies. They keep the old ones as well: older
-     checkpoints carry the old key's signature only, for ever.
-  3. When all have them, end the overlap: 'audittrail keys rotate --ledger --end' prints the new key alone.
-     Before, make sure that the newest checkpoint of each log that has entries is signed by the new key
-     ('audittrail verify' passes what GET /v1/ledger/{log}/checkpoint answers with that key alone), and that
-     each notary with a state file of its own has run with both keys: one that has not does not start
-     without the old key any more. Then restart the notaries with the new key, and destroy the old one.
+  1. Give that list to every notary, and restart them. From then on each checkpoint has the signatures
+     of all keys, so it verifies with the old verifier keys and with the new ones. In its first round
+     the notary that leads adds the new key's signature to each log's newest checkpoint. So a log that
+     does not grow has a checkpoint of both keys too.
+  2. Give the new verifier keys to everybody who verifies. They keep the old ones too: older checkpoints
+     only have the old key's signature, for ever.
+  3. When everybody has them, end the overlap: 'audittrail keys rotate --ledger --end' prints the new key
+     alone. First make sure that the newest checkpoint of each log with entries is signed by the new key:
+     'audittrail verify' must pass the answer of GET /v1/ledger/{log}/checkpoint with that key alone. And
+     make sure that each notary with a state file of its own has run with both keys: otherwise it does
+     not start without the old key. Then restart the notaries with the new key, and destroy the old one.
 
-A key that was lost can't overlap: generate a new one, and name the lost one's verifier keys in
+A lost key can't overlap: generate a new one, and put the lost key's verifier keys into
 ledger.retired_keys.
 
-With --out the list is written to a new file of mode 0600, and not printed.`,
+With --out the list is written to a new file of mode 0600 and not printed.`,
 		Example: `  AUDITTRAIL_LEDGER_SIGNING_KEY_FILE=signing.key audittrail keys rotate --ledger --ledger.origin audit.example.com/shop --out overlap.key
   AUDITTRAIL_LEDGER_SIGNING_KEY_FILE=overlap.key audittrail keys rotate --ledger --end --ledger.origin audit.example.com/shop --out new.key`,
 		Args: cobra.NoArgs,

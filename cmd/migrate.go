@@ -19,11 +19,11 @@ func newMigrateCmd() *cobra.Command {
 		Use:   "migrate",
 		Short: "Bring the database's schema up to date, or tell which one it has",
 		Long: `Migrate changes and inspects the schema of the database at postgres.url. 'serve' never does; its roles
-wait until the schema is there. The login has to be a superuser, or one that may create roles and owns
+wait until the schema is there. The login must be a superuser, or one that may create roles and owns
 the database, or a member of audittrail_owner.
 
-Any number may run at once: they wait for each other. Each migration is one transaction with the record
-of its version, so that one that fails or is interrupted changes nothing.`,
+Several may run at once: they wait for each other. Each migration is one transaction together with the
+record of its version, so a migration that fails or is interrupted changes nothing.`,
 		Args: subcommandOnly,
 		RunE: showHelp,
 	}
@@ -53,10 +53,10 @@ func newMigrateUpCmd() *cobra.Command {
 func newMigrateDownCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "down N",
-		Short: "Take the last N migrations back",
-		Long: `Down takes the last N migrations back, newest first. Where one would drop a table that holds rows it is
-refused, with exit status 1 and the tables' names, and changes nothing; --destroy-data drops them.
-Database roles stay: they belong to the whole cluster.`,
+		Short: "Revert the last N migrations",
+		Long: `Down reverts the last N migrations, newest first. If it would drop a table with rows, it changes nothing,
+names the tables and ends with exit status 1; --destroy-data drops them. Database roles stay, since they
+belong to the whole cluster.`,
 		Example: `  audittrail migrate down 1
   audittrail migrate down 1 --destroy-data   # and all that the dropped tables hold`,
 		Args: cobra.ExactArgs(1),

@@ -14,9 +14,9 @@ func newMigrateGrantCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "grant LOGIN",
 		Short: "Print what the login of 'serve' needs, or grant it",
-		Long: `Grant prints the SQL that lets LOGIN act as the database roles of 'serve' --roles, and nothing else: it has
-their rights only while it acts as one of them. --apply runs the SQL at postgres.url, as a superuser or as
-the login that ran 'migrate up'. The login itself is yours to make.`,
+		Long: `Grant prints the SQL that lets LOGIN act as the database roles of 'serve' --roles, and nothing else. LOGIN has
+their rights only while it acts as one of them. --apply runs the SQL at postgres.url; log in there as a
+superuser or as the login that ran 'migrate up'. Grant does not make LOGIN.`,
 		Example: `  audittrail migrate grant audittrail_app
   audittrail migrate grant audittrail_app --roles ingest,api --apply`,
 		Args: cobra.ExactArgs(1),

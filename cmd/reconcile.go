@@ -23,22 +23,23 @@ func newReconcileCmd() *cobra.Command {
 
   - every offset between a partition's first and next one is in exactly one range;
   - each range's stored, duplicates, dead-lettered and absent add up to its offsets;
-  - what ranges call stored is in events, with these offsets, and counted so by event_keys and by
-    ledger_batches, batch by batch, with the same ids and times;
-  - what ranges call dead-lettered is in dead_letters;
-  - positions are dense from 0.
+  - events that ranges count as stored are in events, with these offsets; event_keys and ledger_batches
+    have as many in each batch, with the same ids and times;
+  - records that ranges count as dead-lettered are in dead_letters;
+  - positions are dense from 0;
+  - each admission of an operator fits the offsets and ranges of its partition.
 
 It asks Kafka, at kafka.brokers, for the logs of the topics that the event store knows and of those that
-kafka.topics names, shows their first and end offsets and how many are still to be read, and checks that
+kafka.topics names. It shows their first and end offsets and how many are still to be read, and checks that
 
   - each topic is the one that was read, and was not deleted and made again;
-  - no log begins beyond the partition's next offset: those records were deleted unread;
+  - no log begins after the partition's next offset: those records were deleted unread;
   - no log ends before it: the log was cut, or is another one;
   - each partition is known to the event store: another installation may read it.
 
 It may run while ingest does. Each discrepancy is printed with its place, what was expected and what
-was found. Exit status 0 where there is none, 1 otherwise. Records that wait to be read are none. Where
-Kafka does not answer, the status is 1 if kafka.brokers was given; else only a line says so.`,
+was found. Exit status 0 if there is none, 1 otherwise. Records that are still to be read are none. If
+Kafka does not answer, a line says so, and the status is 1 if kafka.brokers was given.`,
 		Example: `  audittrail reconcile --postgres.url "$DATABASE_URL"
   audittrail reconcile --output json | jq .discrepancies`,
 		Args: cobra.NoArgs,

@@ -16,14 +16,14 @@ func newServeCmd() *cobra.Command {
   ingest    reads the topics of kafka.topics, and stores each event exactly once
   api       answers questions about the history at http.addr
   maintain  makes partitions ahead of time and keeps the indexes fast
-  notary    signs a checkpoint of the ledger whenever it has grown (wants ledger.origin, ledger.signing_key)
+  notary    signs a checkpoint of the ledger when it has grown (needs ledger.origin, ledger.signing_key)
 
-Any number of processes may run the same roles. Serve never changes the schema: a role waits until
-'audittrail migrate up' has brought it up to date, and while PostgreSQL or Kafka is away; /readyz of
-the operators' port (admin.addr) says what it waits for, and /readyz/api of one role alone.
+Any number of processes may run the same roles. Serve never changes the schema. A role waits until
+'audittrail migrate up' has brought the schema up to date, and until PostgreSQL and Kafka answer. /readyz
+on the operators' port (admin.addr) says what it waits for, and /readyz/api that of one role alone.
 
-On SIGTERM /readyz turns 503, everything works on for shutdown.delay, so that load balancers can route
-elsewhere, and then the roles stop within shutdown.grace. SIGINT stops without the delay, a second
+On SIGTERM /readyz becomes 503, and everything goes on for shutdown.delay, so that load balancers can
+route elsewhere. Then the roles stop within shutdown.grace. SIGINT stops without the delay, a second
 signal at once. SIGHUP reads certificates and token keys again. Exit status 0 after an orderly stop, 1
 if a role failed or did not stop in time.`,
 		Example: `  # everything in one process

@@ -23,13 +23,13 @@ func newTopicsCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "topics",
 		Short: "Show which topics ingest reads, and admit what Kafka lost or made again",
-		Long: `Kafka gives a topic that is deleted and made again another id, and its offsets begin anew: they mean
-other records than those that are accounted for. Ingest therefore stops reading such a topic, and goes
-on with the others, until an operator admits the new id. It also stops reading a partition whose next
-offset Kafka does not have any more, until an operator admits the offset to go on at.
+		Long: `When a topic is deleted and made again, Kafka gives it another id, and its offsets begin again: they mean
+other records than those that are accounted for. So ingest stops reading such a topic, and goes on with
+the others, until an operator admits the new id. It also stops reading a partition if Kafka no longer has
+its next offset, until an operator admits the offset to go on at.
 
-Without a subcommand, the topics that are known to the event store at postgres.url are listed beside
-what kafka.brokers says of them now, and then what operators admitted of single partitions.`,
+Without a subcommand, it lists the topics that the event store at postgres.url knows, with what
+kafka.brokers says of them now, and then the admissions of single partitions.`,
 		Example: `  audittrail topics
   audittrail topics admit orders`,
 		Args: cobra.NoArgs,

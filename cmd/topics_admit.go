@@ -17,21 +17,20 @@ func newTopicsAdmitCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "admit TOPIC",
 		Short: "Let ingest go on with a topic that was made again, or a partition that is stopped",
-		Long: `Without --partition, admit tells the event store that the topic's present id in Kafka is meant, and
-ingest reads it from its log's start. The old topic's accounting stays as it is.
+		Long: `Without --partition, admit accepts the topic's present id in Kafka, and ingest reads the topic from the
+start of its log. The old topic's accounting stays as it is.
 
 With --partition, ingest goes on with that partition at the offset --from:
 
-  - behind the next offset, where Kafka deleted records before they were stored, or where records can't
-    be read: the offsets in between are accounted for as absent;
-  - before the next offset, where Kafka's log was cut off and new records have taken the offsets: the
-    partition is accounted for anew from there on, and all that is accounted for stays. Events whose id
-    is stored already count as duplicates;
-  - at the next offset, where the log was cut off and the new records before it are not wanted.
+  - after the next offset, if Kafka deleted records before they were stored, or records can't be read:
+    the offsets in between are accounted for as absent;
+  - before the next offset, if Kafka's log was cut and new records have those offsets: the partition is
+    accounted for again from there on, and the present accounting stays. Events whose id is already
+    stored count as duplicates;
+  - at the next offset, if the log was cut and the new records before it are not wanted.
 
-Who admitted it, when and why (--reason) is recorded for ever. Running ingest processes go on within
-seconds; none has to be restarted. Their log and /readyz name the offset that is next and the command
-to go on with.`,
+The operator, the time and the reason (--reason) are recorded for ever. Running ingest processes go on
+within seconds, without a restart. Their log and /readyz name the next offset and the command to use.`,
 		Example: `  audittrail topics admit orders
   audittrail topics admit orders --partition 3 --from 41200 --reason 'retention was too short, see OPS-7'`,
 		Args: cobra.ExactArgs(1),
