@@ -2,7 +2,7 @@ package event
 
 import "bytes"
 
-// cursor walks the members of a canonical object without reading inside their values.
+// cursor iterates over the members of a canonical object without reading inside their values.
 type cursor struct{ rest []byte }
 
 // membersOf begins at the first member of object, which MUST be canonical.

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Members walks the members of an object that MUST be canonical: the inside of each name in its
+// Members iterates over the members of an object that MUST be canonical: the inside of each name in its
 // canonical spelling, and the value. Both lie in object.
 func Members(object []byte) iter.Seq2[[]byte, []byte] {
 	return func(yield func(name, value []byte) bool) {

@@ -135,12 +135,12 @@ func (w *worker) try(ctx context.Context) (done bool, err error) {
 	}
 	w.metrics.appends.Observe(w.now().Sub(start).Seconds())
 	w.metrics.batchEvents.Observe(float64(len(b.Events)))
-	w.settle(b, receipt)
+	w.noteReceipt(b, receipt)
 	return true, nil
 }
 
-// settle notes what was stored, and gives up what was fenced off.
-func (w *worker) settle(b store.Batch, r store.Receipt) {
+// noteReceipt notes what was stored, and gives up partitions that were fenced off.
+func (w *worker) noteReceipt(b store.Batch, r store.Receipt) {
 	lost := make(map[store.Partition]bool, len(r.Lost))
 	for _, l := range r.Lost {
 		lost[l.Partition] = true
