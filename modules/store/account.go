@@ -12,7 +12,7 @@ import (
 	"audittrail/modules/event"
 )
 
-// The end of the append transaction: what became of each offset, the batch's place in the ledger, COMMIT.
+// The end of the append transaction: the accounting of each offset, the batch's position in the ledger, COMMIT.
 const (
 	deadLetterSQL = `WITH letter AS (
 			INSERT INTO dead_letters (received_at, topic_id, topic, partition, "offset", reason, field, detail,
@@ -26,8 +26,8 @@ const (
 
 	lockLedgerSQL = `SELECT pg_advisory_xact_lock($1)`
 
-	// By ledger_batches' primary key. It must be the statement after the lock: its snapshot then has
-	// the last batch.
+	// It uses the primary key of ledger_batches. It MUST be a statement of its own after the lock: only then does
+	// its snapshot have the last batch.
 	numberSQL = `INSERT INTO ledger_batches (log, first_position, batch, count, recorded_at, earliest, latest, leaves)
 		SELECT 'events', coalesce((SELECT first_position + count FROM ledger_batches
 			WHERE log = 'events' ORDER BY first_position DESC LIMIT 1), 0), $1, $2, $3, $4, $5, $6
@@ -43,7 +43,7 @@ const (
 
 // accountAndCommit writes the dead letters and the ranges (steps 3 and 4), numbers the batch in the
 // ledger (step 5) and commits, in one flush, so that the ledger's lock is held for one fsync and no
-// round trip. It answers the first position; -1 where nothing survived.
+// round trip. It returns the first position, or -1 if nothing survived.
 func (t *transaction) accountAndCommit(ctx context.Context) (int64, error) {
 	var batch pgx.Batch
 	t.queueDeadLetters(&batch)
@@ -79,14 +79,14 @@ func (t *transaction) accountAndCommit(ctx context.Context) (int64, error) {
 	if err != nil {
 		return -1, fmt.Errorf("commit: %w", err)
 	}
-	if tag.String() != commitSQL { // a failed transaction's COMMIT answers ROLLBACK, and no error
+	if tag.String() != commitSQL { // COMMIT of a failed transaction answers ROLLBACK, without an error
 		return -1, fmt.Errorf("commit: answered %q", tag.String())
 	}
 	_ = results.Close() // a notification that failed is made good for by those who wait: they also ask
 	return first, nil
 }
 
-// span is the earliest and the latest timestamp of the survivors.
+// span returns the earliest and the latest timestamp of the survivors.
 func (t *transaction) span() (earliest, latest time.Time) {
 	for i, at := range t.survivors {
 		stamp := t.plan.events[at].Event().Timestamp
@@ -125,7 +125,7 @@ func (t *transaction) queueDeadLetter(batch *pgx.Batch, r *event.Rejected) {
 		string(r.Reason), storable(r.Field), storable(r.Detail), r.Raw.Key, r.Raw.Value, keys, values, length, sum)
 }
 
-// valueOf is the length and the SHA-256 of a record's whole value; nil where it has none.
+// valueOf returns the length and the SHA-256 of a record's whole value, or nil if it has none.
 func valueOf(r *event.Raw) (length *int64, sum []byte) {
 	if r.Oversize != nil {
 		return &r.Oversize.Length, r.Oversize.SHA256[:]
@@ -137,7 +137,7 @@ func valueOf(r *event.Raw) (length *int64, sum []byte) {
 	return &n, hash[:]
 }
 
-// storable is a text that PostgreSQL takes: a record's member names reach a dead letter's field.
+// storable returns a text that PostgreSQL accepts: a dead letter's field may be a member name of the record.
 func storable(s string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
 }

@@ -12,7 +12,7 @@ import (
 	"audittrail/modules/event"
 )
 
-// Admission is an operator's decision that a partition goes on at To, although another offset was next.
+// Admission is an operator's decision that a partition goes on at To instead of its next offset.
 type Admission struct {
 	Partition        // TopicID is the topic's id in Kafka
 	To        int64  // the offset to go on at
@@ -23,10 +23,10 @@ type Admission struct {
 // Admitted is what an Admission did.
 type Admitted struct {
 	From int64         // the offset that was next
-	Log  event.TopicID // under which the partition is accounted for from now on
+	Log  event.TopicID // the id under which the partition is accounted for from now on
 }
 
-// AdmissionRecord is an Admission that was made.
+// AdmissionRecord is a past Admission.
 type AdmissionRecord struct {
 	Topic     string    `json:"topic"`
 	Partition int32     `json:"partition"`
@@ -37,7 +37,7 @@ type AdmissionRecord struct {
 	Reason    string    `json:"reason"`
 }
 
-// Admissions lists all that were ever made, the newest first.
+// Admissions returns all past admissions, the newest first.
 func Admissions(ctx context.Context, pool *pgxpool.Pool) ([]AdmissionRecord, error) {
 	rows, _ := pool.Query(ctx, `SELECT topic, partition, from_offset, to_offset, admitted_at, admitted_by, reason
 		FROM ingest_admissions ORDER BY number DESC`)
@@ -51,7 +51,7 @@ func Admissions(ctx context.Context, pool *pgxpool.Pool) ([]AdmissionRecord, err
 	return list, nil
 }
 
-// NotAdmittedError is an Admission that the event store refuses, and why.
+// NotAdmittedError says why the event store refuses an Admission.
 type NotAdmittedError struct{ why string }
 
 func (e *NotAdmittedError) Error() string { return e.why }
@@ -69,15 +69,16 @@ const (
 	newLogSQL  = `INSERT INTO ingest_offsets (topic_id, topic, partition, first_offset, next_offset) VALUES ($1, $2, $3, $4, $4)`
 	drawLogSQL = `SELECT gen_random_uuid()`
 
-	// Without the condition a second sighting would move the end that the first one saw.
+	// The condition keeps the end that was seen first.
 	cutSQL = `UPDATE ingest_offsets SET cut_end = $3, cut_at = now() WHERE topic_id = $1 AND partition = $2 AND cut_end IS NULL`
 )
 
-// Admit has a partition go on at another offset than the next one, and records who decided that and why.
+// Admit lets a partition go on at another offset than its next one, and records who decided that and why.
 //
-// Forward, the offsets in between are accounted for as absent. Backward, what the offsets from To on mean has
-// changed: the partition goes on under a new id, and all that is accounted for under the old one stays. At the next
-// offset itself it admits that Kafka's log was cut; that is refused where it was not.
+// If To is above the next offset, the offsets in between are accounted for as absent. If To is below it, the offsets
+// from To on mean other records than before: the partition goes on under a new id, and everything accounted for
+// under the old id stays. If To is the next offset, Admit only acknowledges that Kafka's log was cut, and fails if
+// it was not.
 func (a *Appender) Admit(ctx context.Context, d Admission) (Admitted, error) {
 	var done Admitted
 	err := pgx.BeginTxFunc(ctx, a.pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) (err error) {
@@ -113,8 +114,8 @@ func admit(ctx context.Context, tx pgx.Tx, d Admission) (Admitted, error) {
 	return done, goOn(ctx, tx, d, log, done)
 }
 
-// admissible returns the id under which a partition is accounted for now, if the topic is the one that was admitted.
-// Nobody else admits anything of the topic until the transaction ends.
+// admissible returns the id under which a partition is accounted for now. It fails unless the topic is the one that
+// was admitted. Until the transaction ends, no other process can admit anything of the topic.
 func admissible(ctx context.Context, tx pgx.Tx, p Partition) (event.TopicID, error) {
 	if _, err := tx.Exec(ctx, lockTopicSQL, p.Topic); err != nil {
 		return event.TopicID{}, err
@@ -132,7 +133,7 @@ func admissible(ctx context.Context, tx pgx.Tx, p Partition) (event.TopicID, err
 	return currentLog(ctx, tx, p)
 }
 
-// goOn writes an admission and what follows from it.
+// goOn stores an admission and its consequences.
 func goOn(ctx context.Context, tx pgx.Tx, d Admission, log event.TopicID, done Admitted) error {
 	var batch pgx.Batch
 	batch.Queue(admitSQL, d.Topic, [16]byte(d.TopicID), d.Number, [16]byte(log), [16]byte(done.Log), done.From, d.To, d.By, d.Reason)
@@ -158,8 +159,8 @@ func currentLog(ctx context.Context, tx pgx.Tx, p Partition) (event.TopicID, err
 	return log, err
 }
 
-// RememberCut notes that Kafka's log of a partition was seen to end at end, before the partition's next offset.
-// Admit clears it. p.TopicID is the id under which the partition is accounted for.
+// RememberCut stores that Kafka's log of a partition ended at end, before the partition's next offset. Admit clears
+// that. p.TopicID is the id under which the partition is accounted for.
 func (a *Appender) RememberCut(ctx context.Context, p Partition, end int64) error {
 	if _, err := a.pool.Exec(ctx, cutSQL, [16]byte(p.TopicID), p.Number, end); err != nil {
 		return fmt.Errorf("remember that the log of %s/%d was cut: %w", p.Topic, p.Number, err)

@@ -24,14 +24,14 @@ type AppenderOptions struct {
 	// Pool is of the role audittrail_ingest, with application_name IngestApplication, a lock_timeout
 	// and synchronous_commit on.
 	Pool *pgxpool.Pool
-	// Breaker is of the login role, and ends stalled transactions that hold what Append waits for.
-	// Without it a stalled process holds its partitions until its connection dies.
+	// Breaker is of the login role. It ends stalled transactions that block an Append. Without it a stalled
+	// process keeps its partitions until its connection dies.
 	Breaker *pgxpool.Pool
-	Now     func() time.Time // time.Now where nil
-	Log     *slog.Logger     // discards where nil
+	Now     func() time.Time // time.Now if nil
+	Log     *slog.Logger     // discards if nil
 }
 
-// NewAppender makes an Appender. It opens no connection.
+// NewAppender returns an Appender. It opens no connection.
 func NewAppender(o AppenderOptions) *Appender {
 	if o.Now == nil {
 		o.Now = time.Now
@@ -42,14 +42,13 @@ func NewAppender(o AppenderOptions) *Appender {
 	return &Appender{pool: o.Pool, breaker: o.Breaker, months: newMonths(), now: o.Now, log: o.Log}
 }
 
-// Append stores the batch in one transaction, or nothing of it. When it returns an error the caller
-// MUST call it again with the same batch, until it succeeds or the process gives its partitions up; it
-// is safe to, since the fence tells what was stored. It MUST NOT be called for one partition from two
-// goroutines. A partition that is fenced off leaves the batch and is named in the Receipt; the others
-// are stored.
+// Append stores the whole batch in one transaction, or nothing of it. If it returns an error, the caller MUST call
+// it again with the same batch, until it succeeds or the process gives up its partitions. That is safe, since the
+// fence shows what was stored. Two goroutines MUST NOT call it for the same partition. A partition that is fenced
+// off is left out of the batch and named in the Receipt; the others are stored.
 //
-// The transaction takes its locks in one order (offsets, keys, ledger), each in one sorted pass, so
-// that no two appends can deadlock. Its five steps are in fence.go, dedupe.go, copy.go and account.go.
+// The transaction takes its locks in one order (offsets, keys, ledger), each group sorted, so no two appends can
+// deadlock. Its five steps are in fence.go, dedupe.go, copy.go and account.go.
 func (a *Appender) Append(ctx context.Context, b Batch) (Receipt, error) {
 	receipt := Receipt{First: -1}
 	p, err := newPlan(b, a.now())
@@ -89,15 +88,15 @@ func (a *Appender) Append(ctx context.Context, b Batch) (Receipt, error) {
 	return receipt, nil
 }
 
-// try runs the transaction once. Whatever goes wrong between BEGIN and COMMIT's answer, the connection
-// is dropped: its state is unknown, and its transaction ends with it.
+// try runs the transaction once. After any error between BEGIN and the answer to COMMIT it drops the connection,
+// whose state is unknown. The transaction ends with it.
 func (a *Appender) try(ctx context.Context, p *plan, receipt *Receipt) (err error) {
 	conn, err := a.pool.Acquire(ctx)
 	if err != nil {
 		return fmt.Errorf("acquire connection: %w", err)
 	}
 	defer func() { giveBack(conn, err == nil) }()
-	defer a.watch(ctx, conn.Conn().PgConn().PID())()
+	defer a.breakStalls(ctx, conn.Conn().PgConn().PID())()
 
 	if err := noteValues(ctx, conn.Conn(), p.events); err != nil {
 		return err
@@ -125,7 +124,7 @@ func (a *Appender) try(ctx context.Context, p *plan, receipt *Receipt) (err erro
 	return nil
 }
 
-// giveBack returns a connection that is in a known state to its pool, and closes any other.
+// giveBack returns a connection to its pool if its state is known, and closes it otherwise.
 func giveBack(conn *pgxpool.Conn, known bool) {
 	if known {
 		conn.Release()

@@ -6,18 +6,17 @@ import (
 )
 
 const (
-	// watchAfter is how long a transaction may wait before those that block it are looked at.
-	watchAfter = 3 * time.Second
-	// A stalled process (SIGSTOP in mid-COPY) keeps its locks, and no timeout of the server's ends a
-	// COPY whose client is silent. Only ingest's own transactions are ended, and only old ones.
+	// breakAfter is how long a transaction waits before the stalled transactions that block it are ended.
+	breakAfter = 3 * time.Second
+	// A stalled process (SIGSTOP during COPY) keeps its locks, and no timeout of the server ends a COPY whose client
+	// is silent. Only ingest's own transactions are ended, and only old ones.
 	endBlockersSQL = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 		WHERE pid = ANY (pg_blocking_pids($1)) AND application_name = $2
 		AND xact_start < clock_timestamp() - interval '10 s'`
 )
 
-// watch ends the stalled transactions that block the backend pid, for as long as its own one runs. The
-// returned function ends the watch.
-func (a *Appender) watch(ctx context.Context, pid uint32) (stop func()) {
+// breakStalls ends stalled transactions that block the backend pid, until stop is called.
+func (a *Appender) breakStalls(ctx context.Context, pid uint32) (stop func()) {
 	if a.breaker == nil {
 		return func() {}
 	}
@@ -25,7 +24,7 @@ func (a *Appender) watch(ctx context.Context, pid uint32) (stop func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		tick := time.NewTimer(watchAfter)
+		tick := time.NewTimer(breakAfter)
 		defer tick.Stop()
 		for {
 			select {

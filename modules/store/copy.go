@@ -17,8 +17,8 @@ import (
 
 const saltBytes = 16
 
-// copyEvents' columns are in the order of encodeRow. The format is PostgreSQL's binary COPY ("Binary
-// Format" under COPY in its manual).
+// copyEventsSQL has the columns in the order of encodeRow. The format is PostgreSQL's binary COPY ("Binary Format"
+// under COPY in its manual).
 const copyEventsSQL = `COPY events (id, timestamp, created_at, kafka_offset, kafka_partition, version, event_id,
 	event_type, aggregate_type, aggregate_id, kafka_topic, salt, payload, metadata) FROM STDIN BINARY`
 
@@ -29,13 +29,13 @@ var (
 	copyTrailer = []byte{0xff, 0xff}
 )
 
-// rows are events encoded for COPY, back to back.
+// rows are events encoded for COPY, one after the other.
 type rows struct {
 	buf  []byte
-	ends []int // of row i in buf; it begins where row i-1 ends
+	ends []int // row i in buf ends at ends[i], and begins where row i-1 ends
 }
 
-// idAt is where the eight bytes of a row's id are: behind the column count and the field's length.
+// idAt is where the eight bytes of a row's id begin: after the column count and the field's length.
 const idAt = 2 + 4
 
 func encodeRows(events []protect.Sealed, recordedAt time.Time, salts []byte) rows {
@@ -56,7 +56,7 @@ func encodeRows(events []protect.Sealed, recordedAt time.Time, salts []byte) row
 
 func encodeRow(b []byte, e *event.Event, raw *event.Raw, created int64, salt []byte) []byte {
 	b = binary.BigEndian.AppendUint16(b, copyColumns)
-	b = appendInt8(b, 0) // id: numbered after the dedupe
+	b = appendInt8(b, 0) // id: written after the dedupe
 	b = appendInt8(b, postgresMicros(e.Timestamp))
 	b = appendInt8(b, created)
 	b = appendInt8(b, raw.Offset)
@@ -86,13 +86,13 @@ func appendText(b []byte, s string) []byte {
 	return append(binary.BigEndian.AppendUint32(b, uint32(len(s))), s...)
 }
 
-// appendJSONB: jsonb's binary form is a version byte, 1, and the text.
+// appendJSONB appends jsonb's binary form: a version byte, 1, and the text.
 func appendJSONB(b, json []byte) []byte {
 	b = binary.BigEndian.AppendUint32(b, uint32(len(json)+1))
 	return append(append(b, 1), json...)
 }
 
-// postgresEpoch is 2000-01-01, where PostgreSQL's timestamps count from, in Unix microseconds.
+// postgresEpoch is 2000-01-01 in Unix microseconds. PostgreSQL's timestamps count from there.
 const postgresEpoch = 946_684_800_000_000
 
 func postgresMicros(t time.Time) int64 { return t.UnixMicro() - postgresEpoch }
@@ -104,7 +104,7 @@ func (r rows) row(i int32) (from, to int) {
 	return from, r.ends[i]
 }
 
-// number writes the row ids: the survivors of the dedupe, and only they, are 0 … n-1 of their batch.
+// number writes the row ids. Only the survivors of the dedupe are numbered, as 0 … n-1 of their batch.
 func (r rows) number(survivors []int32, batch int64) {
 	for index, i := range survivors {
 		from, _ := r.row(i)
@@ -112,7 +112,7 @@ func (r rows) number(survivors []int32, batch int64) {
 	}
 }
 
-// reader streams the chosen rows as one COPY, runs of neighbours uncopied.
+// reader returns the chosen rows as one COPY stream, without copying their bytes.
 func (r rows) reader(chosen []int32) io.Reader {
 	parts := []io.Reader{bytes.NewReader(copyHeader)}
 	for at := 0; at < len(chosen); {
@@ -125,10 +125,10 @@ func (r rows) reader(chosen []int32) io.Reader {
 	return io.MultiReader(append(parts, bytes.NewReader(copyTrailer))...)
 }
 
-// rowID is an event's row id: sorts by batch, then by index within it.
+// rowID returns an event's row id. Row ids sort by batch, then by index.
 func rowID(batch int64, index int) int64 { return batch<<14 | int64(index) }
 
-// copyEvents (step 3) numbers the survivors and copies them in.
+// copyEvents (step 3) numbers the survivors and copies them into events.
 func (t *transaction) copyEvents(ctx context.Context) error {
 	if len(t.survivors) == 0 {
 		return nil
@@ -137,7 +137,7 @@ func (t *transaction) copyEvents(ctx context.Context) error {
 	return t.copyRows(ctx, t.survivors)
 }
 
-// copyRows copies rows that are numbered.
+// copyRows copies numbered rows.
 func (t *transaction) copyRows(ctx context.Context, chosen []int32) error {
 	tag, err := t.conn.PgConn().CopyFrom(ctx, t.plan.rows.reader(chosen), copyEventsSQL)
 	switch {
@@ -151,8 +151,8 @@ func (t *transaction) copyRows(ctx context.Context, chosen []int32) error {
 	return nil
 }
 
-// isRefusal tells errors that the data cause (SQLSTATE classes 22 data exception, 23 integrity
-// constraint violation, 54 program limit exceeded) from those that pass with time.
+// isRefusal reports whether the data cause an error (SQLSTATE classes 22 data exception, 23 integrity constraint
+// violation, 54 program limit exceeded). Other errors may pass.
 func isRefusal(err error) bool {
 	var pg *pgconn.PgError
 	if !errors.As(err, &pg) || len(pg.Code) < 2 {

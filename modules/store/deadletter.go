@@ -8,43 +8,42 @@ import (
 	"audittrail/modules/event"
 )
 
-// DeadLetter is a record that could not become an event, as it is kept.
+// DeadLetter is a stored record that could not become an event.
 type DeadLetter struct {
 	ID         int64
-	Raw        event.Raw // of a value that was too long, the beginning; Limit of its Oversize is not kept
+	Raw        event.Raw // the value is only a beginning if it was too long; Oversize.Limit is not stored
 	Reason     event.Reason
 	Field      string // "" for the whole record
 	Detail     string
 	ReceivedAt time.Time // UTC, whole microseconds
 
-	ValueLength int64  // of the whole value; -1 where the record had none
-	ValueSHA256 []byte // of the whole value; nil where the record had none
+	ValueLength int64  // of the whole value; -1 if the record had none
+	ValueSHA256 []byte // of the whole value; nil if the record had none
 
-	Omitted Omitted // what Raw lacks, since it is longer than ShownBytes
+	Omitted Omitted // which parts Raw lacks, since they are longer than ShownBytes
 }
 
-// Omitted are parts of a dead letter.
+// Omitted says which parts of a dead letter are left out.
 type Omitted struct{ Key, Value, Headers bool }
 
-// Any reports whether there is one.
+// Any reports whether any part is left out.
 func (o Omitted) Any() bool { return o.Key || o.Value || o.Headers }
 
-// ShownBytes is how long a dead letter's key, its value, and its headers together may be where it is read
-// as one piece.
+// ShownBytes is how long the key, the value, and all headers of a dead letter may each be to be read in one piece.
 const ShownBytes = 64 << 10
 
 const (
-	// deadLetterColumns are what scanDeadLetter reads, behind the record's own bytes.
+	// deadLetterColumns are the first columns that scanDeadLetter reads. The record's bytes follow them.
 	deadLetterColumns = `id, topic_id, topic, partition, "offset", reason, field, detail, received_at,
 		coalesce(value_length, octet_length(value), -1), `
 
-	// Rows of before migration 5 keep values that are too large whole, and a value that is too large may be
-	// of any size: none of them is read as one piece.
+	// Rows from before migration 5 have the whole value even if it is too large, of any size. So such values are not
+	// read here.
 	publishedColumns = deadLetterColumns + `coalesce(value_sha256, sha256(value)), false, false, false, key,
 		CASE WHEN reason <> 'too_large' THEN value END, header_keys, header_values`
 
-	// SHA-256 of rows of before is left to whoever knows how many there are. Headers that are long as they
-	// are stored, compressed, need not be unpacked to be measured; 40 is about what each takes in JSON.
+	// Rows from before migration 5 have no SHA-256; a caller that reads few rows computes it. Headers that are long
+	// even when compressed need not be unpacked to be measured. 40 is about the bytes that each header adds in JSON.
 	shownColumns = deadLetterColumns + `value_sha256, long_key, long_value, long_headers,
 		CASE WHEN NOT long_key THEN key END, CASE WHEN NOT long_value THEN value END,
 		CASE WHEN NOT long_headers THEN header_keys ELSE '{}' END, CASE WHEN NOT long_headers THEN header_values ELSE '{}' END`
@@ -57,7 +56,7 @@ const (
 
 type scanner interface{ Scan(into ...any) error }
 
-// scanDeadLetter is the one place that turns a row of dead_letters into a DeadLetter.
+// scanDeadLetter reads a row of dead_letters. No other code does.
 func scanDeadLetter(row scanner) (DeadLetter, error) {
 	var (
 		d            DeadLetter

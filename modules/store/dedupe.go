@@ -14,17 +14,17 @@ import (
 const (
 	nextBatchSQL = `SELECT nextval('event_batches')`
 
-	// By event_keys' primary key. unnest keeps the arrays' order, which is the order of the locks.
+	// It uses the primary key of event_keys. unnest keeps the arrays' order, which is the order of the locks.
 	takeKeysSQL = `INSERT INTO event_keys (event_id, batch, timestamp, digest)
 		SELECT k.event_id, $1, k.timestamp, k.digest
 		FROM unnest($2::uuid[], $3::timestamptz[], $4::bytea[]) AS k (event_id, timestamp, digest)
 		ON CONFLICT (event_id) DO NOTHING`
 
-	// A statement of its own after takeKeysSQL, so that it sees the rows that the insert waited for.
+	// It MUST be a statement of its own after takeKeysSQL: only then does it see the rows that the insert waited for.
 	holdersSQL = `SELECT event_id, batch, digest FROM event_keys WHERE event_id = ANY ($1::uuid[])`
 )
 
-// dedupe (step 2) takes the batch's event ids, and judges the events whose id is taken already.
+// dedupe (step 2) inserts the batch's event ids, and decides about the events whose id is already taken.
 func (t *transaction) dedupe(ctx context.Context) error {
 	if len(t.plan.events) == 0 {
 		return nil
@@ -84,8 +84,8 @@ func (t *transaction) readHolders(ctx context.Context, ids []byte) (map[event.ID
 	return holders, found.Err()
 }
 
-// keyArrays are the columns of event_keys for a plan's groups, as PostgreSQL arrays in binary form.
-// Encoding them here instead of by the driver takes a tenth of the CPU: they have one element an event.
+// keyArrays are the columns of event_keys for a plan's groups, as PostgreSQL arrays in binary form. They have one
+// element per event. Encoding them here takes a tenth of the CPU that the driver would need.
 type keyArrays struct {
 	ids, timestamps, digests []byte
 }
@@ -98,7 +98,7 @@ func (p *plan) keyArrays() keyArrays {
 		digests:    newArray(n, pgtype.ByteaOID, 17),
 	}
 	for _, group := range p.groups {
-		first := &p.events[group[0]] // the one that inserts: first come
+		first := &p.events[group[0]] // the first one is inserted
 		e := first.Event()
 		k.ids = append(binary.BigEndian.AppendUint32(k.ids, uint32(len(e.ID))), e.ID[:]...)
 		k.timestamps = appendInt8(k.timestamps, postgresMicros(e.Timestamp))
@@ -122,13 +122,13 @@ func newArray(n int, element uint32, width int) []byte {
 	return binary.BigEndian.AppendUint32(b, 1) // lower bound
 }
 
-// holder is who has an event id: the digest of the event that took it first.
+// holder is the event that has an id already: its batch and digest.
 type holder struct {
 	batch  int64
 	digest []byte
 }
 
-// verdict says what becomes of one event of a batch.
+// verdict is what becomes of one event of a batch.
 type verdict uint8
 
 const (
@@ -137,8 +137,8 @@ const (
 	conflict
 )
 
-// judge decides each event by the digest of its id's holder. holders has the ids that were not
-// inserted by this transaction as its own; where it is nil, every group's first event took its id.
+// judge compares each event with the digest of its id's holder. holders has the events of ids that this transaction
+// did not insert. If it is nil, the first event of every group took its id.
 func (p *plan) judge(batch int64, holders map[event.ID]holder) []verdict {
 	verdicts := make([]verdict, len(p.events))
 	for _, group := range p.groups {
@@ -158,6 +158,6 @@ func (p *plan) judge(batch int64, holders map[event.ID]holder) []verdict {
 	return verdicts
 }
 
-// isErased: the holder's content was shredded, so that nobody can tell any more whether a record is the
-// same. It counts as the same.
+// isErased reports whether the holder's content was erased. A record with its id can't be compared any more, and
+// counts as a duplicate.
 func isErased(digest []byte) bool { return len(digest) > 0 && digest[0] == event.SchemeErased }

@@ -11,14 +11,14 @@ import (
 )
 
 const (
-	// By primary key. The old value in the condition is the fence: 0 rows means that somebody else has
-	// moved the partition on, or that this very batch has.
+	// The condition on the old value is the fence. 0 rows means that another process has moved the partition on, or
+	// that an earlier try of this batch has.
 	fenceSQL = `UPDATE ingest_offsets SET next_offset = $1, leader_epoch = $2, updated_at = $3
 		WHERE topic_id = $4 AND partition = $5 AND next_offset = $6`
 )
 
-// fence (step 1) moves each partition on from where the last batch ended. The counts are read before
-// anything else is sent.
+// fence (step 1) moves each partition on from the end of the last batch. It reads the row counts before the next
+// step sends anything.
 func (t *transaction) fence(ctx context.Context) error {
 	var batch pgx.Batch
 	batch.Queue(beginSQL)
@@ -57,8 +57,8 @@ func (t *transaction) fence(ctx context.Context) error {
 	return nil
 }
 
-// settle finds out why partitions were fenced off: this batch was stored by an earlier try whose
-// answer was lost, or the partition is somebody else's now.
+// settle finds out why partitions were fenced off: an earlier try stored this batch and its answer was lost, or
+// another process owns the partition now.
 func (a *Appender) settle(ctx context.Context, fenced []Range, receipt *Receipt) error {
 	for _, r := range fenced {
 		var next int64
@@ -78,7 +78,7 @@ func (a *Appender) settle(ctx context.Context, fenced []Range, receipt *Receipt)
 			if err != nil {
 				return err
 			}
-			if !ours { // others came to the same offset by batches of theirs
+			if !ours { // another process reached the same offset with other batches
 				receipt.Lost = append(receipt.Lost, Lost{Partition: r.Partition, NextOffset: next})
 				continue
 			}
@@ -91,8 +91,8 @@ func (a *Appender) settle(ctx context.Context, fenced []Range, receipt *Receipt)
 	return nil
 }
 
-// outcome reads what an earlier try made of a range; ok is false where the range is not there, with
-// these ends. By ingest_ranges' primary key.
+// outcome reads the counts that an earlier try stored for a range; ok is false if there is no range with these ends.
+// It uses the primary key of ingest_ranges.
 func (a *Appender) outcome(ctx context.Context, r Range) (o Outcome, ok bool, err error) {
 	o.Partition = r.Partition
 	err = a.pool.QueryRow(ctx, `SELECT stored, duplicates, dead_lettered, absent FROM ingest_ranges
@@ -107,8 +107,8 @@ func (a *Appender) outcome(ctx context.Context, r Range) (o Outcome, ok bool, er
 	return o, true, nil
 }
 
-// otherIncarnation answers the id under which a topic of this name was admitted last; zero where none
-// was or where it is the partition's own.
+// otherIncarnation returns the id under which a topic of this name was admitted last, or zero if there is none or it
+// is the partition's own.
 func (a *Appender) otherIncarnation(ctx context.Context, p Partition) (event.TopicID, error) {
 	var id [16]byte
 	err := a.pool.QueryRow(ctx, `SELECT topic_id FROM ingest_topics WHERE topic = $1

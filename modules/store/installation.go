@@ -6,20 +6,19 @@ import (
 )
 
 const (
-	// installationSQL identifies the database: by the id that its migration drew, and by which database of which
-	// server it is, since a copy of it (pg_restore beside the original, CREATE DATABASE … TEMPLATE) has the drawn id
-	// too.
+	// installationSQL identifies the database by the id that its migration drew, and by the server and the database's
+	// oid. A copy (pg_restore beside the original, CREATE DATABASE … TEMPLATE) has the same drawn id.
 	installationSQL = `SELECT sha256(convert_to(concat_ws(' ', i.id, s.system_identifier, d.oid), 'UTF8'))
 		FROM installation AS i, pg_control_system() AS s, pg_database AS d WHERE d.datname = current_database()`
 
-	// Where an administrator has closed pg_control_system, the server stays out of it.
+	// For a server whose administrator has revoked pg_control_system: without the server's own id.
 	installationBySelfSQL = `SELECT sha256(convert_to(concat_ws(' ', i.id, d.oid), 'UTF8'))
 		FROM installation AS i, pg_database AS d WHERE d.datname = current_database()`
 	mayAskServerSQL = `SELECT has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE')`
 )
 
-// Installation returns the id of the database that this appender writes to. Two databases have two ids; a standby
-// that was promoted has the id of its primary.
+// Installation returns the id of the database that this appender writes to. Two databases have different ids. A
+// promoted standby has the id of its primary.
 func (a *Appender) Installation(ctx context.Context) ([16]byte, error) {
 	var (
 		may bool

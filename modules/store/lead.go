@@ -9,23 +9,23 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// Lead is the session of the one process of this database that does a kind of work. The lead is an
-// advisory lock, so it is lost with the session. It is one connection, to be used by one goroutine.
+// Lead is the session of the one process that may do a kind of work in this database. The lead is an advisory lock of
+// the session, and is lost with it. Only one goroutine may use it, since it is one connection.
 type Lead struct{ conn *pgx.Conn }
 
-// closeTimeout bounds the farewell to the server.
+// closeTimeout bounds closing the session.
 const closeTimeout = 2 * time.Second
 
 const (
 	tryLeadSQL = `SELECT pg_try_advisory_lock($1)`
 
-	// A process that is frozen keeps its connection, and with it the lead: the kernel answers for it. One
-	// that works asks something every few seconds.
+	// A frozen process keeps its connection, since the kernel answers for it, and so would keep the lead. A working
+	// process sends a statement every few seconds.
 	leadIdleSQL = `SET idle_session_timeout = '15s'`
 )
 
-// tryLead makes the caller the one that leads, if there is none. The session is taken out of the pool for
-// good. lock is one of the constants of that name.
+// tryLead gives the caller the lead if no other process has it. It takes the session out of the pool for good. lock
+// is one of the lock constants.
 func tryLead(ctx context.Context, pool *pgxpool.Pool, lock int64, what string) (*Lead, bool, error) {
 	pooled, err := pool.Acquire(ctx)
 	if err != nil {
@@ -47,7 +47,7 @@ func tryLead(ctx context.Context, pool *pgxpool.Pool, lock int64, what string) (
 	return lead, true, nil
 }
 
-// Check returns an error once the lead may be somebody else's.
+// Check returns an error if another process may have the lead.
 func (l *Lead) Check(ctx context.Context) error { return l.conn.Ping(ctx) }
 
 // Lost reports whether the session has ended, and with it the lead.

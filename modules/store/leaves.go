@@ -8,8 +8,8 @@ import (
 	"audittrail/modules/protect"
 )
 
-// leavesOf computes the events' leaves in the ledger before the transaction begins: a leaf is over the
-// event as it will be read back, and its position is not in it.
+// leavesOf computes the events' leaves before the transaction begins. That is possible since a leaf covers the event
+// as it will be read, without its position.
 func leavesOf(events []protect.Sealed, recordedAt time.Time, salts []byte) []ledger.Hash {
 	leaves := make([]ledger.Hash, len(events))
 	var s event.Stored
@@ -23,7 +23,7 @@ func leavesOf(events []protect.Sealed, recordedAt time.Time, salts []byte) []led
 	return leaves
 }
 
-// leaves are the survivors' leaves, as the batch's row has them.
+// leaves returns the survivors' leaves, as they are stored in the batch's row.
 func (t *transaction) leaves() []byte {
 	b := make([]byte, 0, len(t.survivors)*ledger.HashSize)
 	for _, i := range t.survivors {

@@ -15,7 +15,7 @@ import (
 )
 
 // Ledger reads and writes the rows of one log of the ledger: batches' leaf hashes, tiles, checkpoints.
-// It fulfils ledger.Reader. It is safe for concurrent use.
+// It implements ledger.Reader. It is safe for concurrent use.
 type Ledger struct {
 	db  ledgerDB
 	log ledger.Log
@@ -29,18 +29,18 @@ type ledgerDB interface {
 	SendBatch(ctx context.Context, batch *pgx.Batch) pgx.BatchResults
 }
 
-// NewLedger makes a Ledger on a pool of any runtime role; writing wants audittrail_notary.
+// NewLedger returns a Ledger on a pool of any runtime role. Writing needs audittrail_notary.
 func NewLedger(pool *pgxpool.Pool, log ledger.Log) *Ledger { return &Ledger{db: pool, log: log} }
 
-// Log is the log that l reads.
+// Log returns the log that l reads.
 func (l *Ledger) Log() ledger.Log { return l.log }
 
 const (
-	// By ledger_batches' primary key, backwards.
+	// It uses the primary key of ledger_batches, backwards.
 	ledgerSizeSQL = `SELECT first_position + count FROM ledger_batches WHERE log = $1 ORDER BY first_position DESC LIMIT 1`
 
-	// By ledger_batches' primary key: for each range the batch that it begins in, and those up to its
-	// end. Of each batch only the slice is read (STORAGE EXTERNAL).
+	// It uses the primary key of ledger_batches: for each range, from the batch that it begins in to the batch of
+	// its end. Only the slice of each batch is read (STORAGE EXTERNAL).
 	leavesSQL = `SELECT r.n, substring(b.leaves
 			FROM 1 + 32 * (greatest(b.first_position, r.lower) - b.first_position)::int
 			FOR 32 * (least(b.first_position + b.count, r.upper) - greatest(b.first_position, r.lower))::int)
@@ -53,26 +53,26 @@ const (
 			ORDER BY first_position) AS b
 		ORDER BY r.n, b.first_position`
 
-	// By ledger_tiles' primary key.
+	// It uses the primary key of ledger_tiles.
 	tilesSQL = `SELECT r.n, t.first, t.hashes
 		FROM unnest($2::smallint[], $3::bigint[]) WITH ORDINALITY AS r (level, tile, n)
 		JOIN ledger_tiles AS t ON t.log = $1 AND t.level = r.level AND t.tile = r.tile
 		ORDER BY r.n, t.first`
 
-	// The last hash of level 1 tells how far the tiles reach: each is over 256 leaves.
+	// The last hash of level 1 shows how far the tiles reach: each one covers 256 leaves.
 	builtSQL = `SELECT 256 * (256 * tile + first + octet_length(hashes) / 32) FROM ledger_tiles
 		WHERE log = $1 AND level = 1 ORDER BY tile DESC, first DESC LIMIT 1`
 
 	writeTileSQL = `INSERT INTO ledger_tiles (log, level, tile, first, hashes) VALUES ($1, $2, $3, $4, $5)`
 )
 
-// Size is how many entries the log has: those that are committed and numbered.
+// Size returns how many entries the log has: those that are committed and numbered.
 func (l *Ledger) Size(ctx context.Context) (int64, error) { return l.number(ctx, ledgerSizeSQL) }
 
-// Built is how many entries the stored tiles cover: the size to build on from.
+// Built returns how many entries the stored tiles cover: the size to build from.
 func (l *Ledger) Built(ctx context.Context) (int64, error) { return l.number(ctx, builtSQL) }
 
-// number reads one number; 0 where there is no row.
+// number reads one number, or 0 if there is no row.
 func (l *Ledger) number(ctx context.Context, sql string) (int64, error) {
 	var n int64
 	err := l.db.QueryRow(ctx, sql, string(l.log)).Scan(&n)
@@ -82,7 +82,7 @@ func (l *Ledger) number(ctx context.Context, sql string) (int64, error) {
 	return n, nil
 }
 
-// Leaves fulfils ledger.Reader.
+// Leaves implements ledger.Reader.
 func (l *Ledger) Leaves(ctx context.Context, ranges []ledger.Range) ([][]ledger.Hash, error) {
 	lower, upper := make([]int64, len(ranges)), make([]int64, len(ranges))
 	for i, r := range ranges {
@@ -110,7 +110,7 @@ func (l *Ledger) Leaves(ctx context.Context, ranges []ledger.Range) ([][]ledger.
 
 var errHashes = fmt.Errorf("a row does not hold whole hashes: %w", ledger.ErrIncomplete)
 
-// Tiles fulfils ledger.Reader.
+// Tiles implements ledger.Reader.
 func (l *Ledger) Tiles(ctx context.Context, ids []ledger.TileID) ([][]ledger.Hash, error) {
 	levels, indexes := make([]int16, len(ids)), make([]int64, len(ids))
 	for i, id := range ids {
@@ -127,7 +127,7 @@ func (l *Ledger) Tiles(ctx context.Context, ids []ledger.TileID) ([][]ledger.Has
 		if !ok {
 			return errHashes
 		}
-		if first == len(tiles[n-1]) { // behind a part that is missing nothing can be used
+		if first == len(tiles[n-1]) { // parts after a missing one can't be used
 			tiles[n-1] = append(tiles[n-1], hashes...)
 		}
 		return nil
@@ -138,7 +138,7 @@ func (l *Ledger) Tiles(ctx context.Context, ids []ledger.TileID) ([][]ledger.Has
 	return tiles, nil
 }
 
-// WriteTiles stores the parts, all or none. Two writers of the same parts: the second fails.
+// WriteTiles stores the parts, all or none. It fails if one exists already.
 func (l *Ledger) WriteTiles(ctx context.Context, parts []ledger.TilePart) error {
 	if len(parts) == 0 {
 		return nil
@@ -153,30 +153,30 @@ func (l *Ledger) WriteTiles(ctx context.Context, parts []ledger.TilePart) error 
 	return nil
 }
 
-// Checkpoint is a signed tree head, as it is kept.
+// Checkpoint is a row of ledger_checkpoints.
 type Checkpoint struct {
 	Size     int64
 	Root     ledger.Hash
-	Note     string // C2SP tlog-checkpoint, with all signatures that there are
+	Note     string // C2SP tlog-checkpoint, with all signatures
 	SignedAt time.Time
 }
 
-// Signature is one that is added to a checkpoint after it was kept.
+// Signature is one that is added to a stored checkpoint.
 type Signature struct {
 	Signer string // the key: <name>+<id>
-	Line   string // of a C2SP signed-note, without its end
+	Line   string // of a C2SP signed-note, without the line feed
 }
 
 const (
-	// The note of ledger_checkpoints AS c, with the signatures that were added: one look into
-	// ledger_signatures' primary key. Those that come later are appended. No note has more than 262,144
-	// bytes (ledger.MaxCheckpoint) or a hundred signatures; what has is cut so that it does not open.
+	// The note of ledger_checkpoints AS c with the signatures that were added, by the primary key of
+	// ledger_signatures. Later signatures come last. A note has at most 262,144 bytes (ledger.MaxCheckpoint) and a
+	// hundred signatures. A longer one is cut, and then does not verify.
 	checkpointNote = `left(note, 262145) || coalesce((SELECT string_agg(a.line || E'\n', '' ORDER BY a.signed_at, a.signer)
 		FROM (SELECT left(s.line, 1000) AS line, s.signed_at, s.signer FROM public.ledger_signatures AS s
 			WHERE s.log = c.log AND s.size = c.size ORDER BY s.signed_at, s.signer LIMIT 50) AS a), '')`
 	checkpointColumns = `size, root, ` + checkpointNote + `, signed_at`
 
-	// By ledger_checkpoints' primary key.
+	// They use the primary key of ledger_checkpoints.
 	latestCheckpointSQL = `SELECT ` + checkpointColumns + ` FROM ledger_checkpoints AS c WHERE log = $1 AND size <= $2 ORDER BY size DESC LIMIT 1`
 	checkpointsSQL      = `SELECT ` + checkpointColumns + ` FROM ledger_checkpoints AS c WHERE log = $1 AND size > $2 ORDER BY size LIMIT $3`
 	addSignaturesSQL    = `INSERT INTO ledger_signatures (log, size, signer, line, signed_at)
@@ -197,12 +197,12 @@ func scanCheckpoint(row scanner) (Checkpoint, error) {
 	return c, nil
 }
 
-// LatestCheckpoint is the one of the largest size; ok is false where none was signed yet.
+// LatestCheckpoint returns the checkpoint of the largest size; ok is false if there is none.
 func (l *Ledger) LatestCheckpoint(ctx context.Context) (c Checkpoint, ok bool, err error) {
 	return l.CheckpointUpTo(ctx, math.MaxInt64)
 }
 
-// CheckpointUpTo is the one of the largest size that is not above size; ok is false where there is none.
+// CheckpointUpTo returns the checkpoint of the largest size up to size; ok is false if there is none.
 func (l *Ledger) CheckpointUpTo(ctx context.Context, size int64) (c Checkpoint, ok bool, err error) {
 	c, err = scanCheckpoint(l.db.QueryRow(ctx, latestCheckpointSQL, string(l.log), size))
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -214,7 +214,7 @@ func (l *Ledger) CheckpointUpTo(ctx context.Context, size int64) (c Checkpoint, 
 	return c, true, nil
 }
 
-// Checkpoints are those of a size above after, in order, at most limit.
+// Checkpoints returns at most limit checkpoints with sizes above after, in order.
 func (l *Ledger) Checkpoints(ctx context.Context, after int64, limit int) ([]Checkpoint, error) {
 	rows, _ := l.db.Query(ctx, checkpointsSQL, string(l.log), after, limit) // CollectRows reports the error
 	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Checkpoint, error) { return scanCheckpoint(row) })
@@ -224,8 +224,7 @@ func (l *Ledger) Checkpoints(ctx context.Context, after int64, limit int) ([]Che
 	return list, nil
 }
 
-// KeepCheckpoint stores a checkpoint. It is durable when KeepCheckpoint returns, and stays for ever: one
-// of the same size is an error.
+// KeepCheckpoint stores a checkpoint, durably and for ever. A second one of the same size is an error.
 func (l *Ledger) KeepCheckpoint(ctx context.Context, c Checkpoint) error {
 	if _, err := l.db.Exec(ctx, keepCheckpointSQL, string(l.log), c.Size, c.Root[:], c.Note, c.SignedAt); err != nil {
 		return fmt.Errorf("keep checkpoint of log %s: %w", l.log, err)
@@ -233,8 +232,8 @@ func (l *Ledger) KeepCheckpoint(ctx context.Context, c Checkpoint) error {
 	return nil
 }
 
-// AddSignatures adds signatures to the checkpoint of a size, all or none, for all readers and for ever. It
-// verifies nothing. A key's second signature of a size is an error, as is one of no checkpoint.
+// AddSignatures adds signatures to the checkpoint of a size, all or none, for ever. It verifies nothing. A second
+// signature of a key for a size is an error, and so is one for a size without a checkpoint.
 func (l *Ledger) AddSignatures(ctx context.Context, size int64, added []Signature, at time.Time) error {
 	signers, lines := make([]string, len(added)), make([]string, len(added))
 	for i, s := range added {
@@ -246,8 +245,8 @@ func (l *Ledger) AddSignatures(ctx context.Context, size int64, added []Signatur
 	return nil
 }
 
-// NumberPending gives the batches of the access log that are committed and wait in the queue their
-// positions, and answers how many they were: 1,000 at most, after which more may wait.
+// NumberPending gives positions to committed batches of the access log that wait for them. It returns how many there
+// were, at most 1,000. If it returns 1,000, more may wait.
 func NumberPending(ctx context.Context, pool *pgxpool.Pool) (int, error) {
 	return numberPending(ctx, pool)
 }

@@ -9,7 +9,7 @@ import (
 	"audittrail/modules/event"
 )
 
-// PartitionStart is a partition and where its accounting begins if it has never been seen before.
+// PartitionStart is a partition, and the offset where its accounting begins if it is new.
 type PartitionStart struct {
 	Partition
 	Start int64
@@ -19,20 +19,20 @@ type PartitionStart struct {
 type Offset struct {
 	Position
 
-	// Recreated is not zero where the topic was made again: it was admitted under this other id, and
-	// is not to be read until an operator admits the new one. NextOffset means nothing then.
+	// Recreated is not zero if the topic was made again. It is the id that was admitted; the new topic must not be
+	// read until an operator admits it. NextOffset is then meaningless.
 	Recreated event.TopicID
 }
 
 const (
-	// Two processes that see a topic for the first time must not admit two incarnations of it.
+	// Two processes that see a new topic must not admit two incarnations of it.
 	lockTopicSQL  = `SELECT pg_advisory_xact_lock(hashtextextended('audittrail.ingest_topics.' || $1::text, 0))`
 	firstTopicSQL = `INSERT INTO ingest_topics (topic, topic_id)
 		SELECT $1, $2 WHERE NOT EXISTS (SELECT FROM ingest_topics WHERE topic = $1)`
 	admittedSQL = `SELECT topic_id FROM ingest_topics WHERE topic = $1 ORDER BY admitted_at DESC LIMIT 1`
 
-	// Only where there is no row: ON CONFLICT alone waits for whoever holds the row, and a process that
-	// stalled in its append would keep the partition's next owner from beginning.
+	// The condition avoids a wait: ON CONFLICT alone waits for a transaction that has locked the row, so a process
+	// that stalled in its append would block the partition's next owner.
 	firstOffsetSQL = `INSERT INTO ingest_offsets (topic_id, topic, partition, first_offset, next_offset)
 		SELECT $1, $2, $3, $4, $4
 		WHERE NOT EXISTS (SELECT FROM ingest_offsets WHERE topic_id = $1 AND partition = $3)
@@ -43,9 +43,8 @@ const (
 		WHERE o.topic_id = $1 AND o.partition = $2`
 )
 
-// EnsureOffsets answers where each partition goes on. A partition that was never seen gets its row at
-// Start, in a transaction of its own: before anything of it is read, so that no record between the
-// partition's making and its discovery is lost.
+// EnsureOffsets returns where each partition goes on. A new partition gets its row at Start in a transaction of its
+// own, before any record of it is read. So no record from between its creation and its discovery is lost.
 func (a *Appender) EnsureOffsets(ctx context.Context, starts []PartitionStart) (map[Partition]Offset, error) {
 	offsets := make(map[Partition]Offset, len(starts))
 	byTopic := make(map[string][]PartitionStart)

@@ -8,19 +8,20 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// Outbox is the queue of dead letters that still have to be published to their dead-letter topics. A
-// row is put there by the transaction that keeps the dead letter, so that publishing may fail or lag
-// without losing one. Publishing is at least once.
+// Outbox is the queue of dead letters that are still to be published to their dead-letter topics. The transaction
+// that stores a dead letter also queues it, so publishing may fail or lag without losing one. Each is published at
+// least once.
 type Outbox struct{ pool *pgxpool.Pool }
 
-// NewOutbox makes an Outbox on a pool of the role audittrail_ingest.
+// NewOutbox returns an Outbox on a pool of the role audittrail_ingest.
 func NewOutbox(pool *pgxpool.Pool) *Outbox { return &Outbox{pool: pool} }
 
 // outboxBytes bounds the memory of one Next.
 const outboxBytes = 8 << 20
 
 const (
-	// By dead_letter_outbox_unpublished. The running sum bounds the bytes; the first row always comes.
+	// It uses the index dead_letter_outbox_unpublished. The running sum bounds the bytes; the first row is always
+	// included.
 	nextOutboxSQL = `SELECT id FROM (
 			SELECT d.id, sum(coalesce(octet_length(d.key), 0) + CASE WHEN d.reason = 'too_large' THEN 0 ELSE coalesce(octet_length(d.value), 0) END
 					+ (SELECT coalesce(sum(octet_length(k) + coalesce(octet_length(v), 0) + 40), 0) FROM unnest(d.header_keys, d.header_values) AS h (k, v)))
@@ -36,9 +37,9 @@ const (
 	pendingSQL    = `SELECT count(*) FROM dead_letters`
 )
 
-// Next answers unpublished dead letters with ids above after, in order, but for those whose (source)
-// topic is in skip: at most limit, and at most 8 MiB unless the first alone is larger. Of values that are
-// too large it answers length and hash only.
+// Next returns unpublished dead letters with ids above after, in order, except those whose source topic is in skip.
+// It returns at most limit, and at most 8 MiB unless the first one is larger. Values that are too large are left
+// out; their length and hash are included.
 func (o *Outbox) Next(ctx context.Context, after int64, skip []string, limit int) ([]DeadLetter, error) {
 	if skip == nil {
 		skip = []string{} // <> ALL (NULL) is never true
@@ -76,7 +77,7 @@ func (o *Outbox) Pending(ctx context.Context) (int64, error) {
 	return n, nil
 }
 
-// TryLead makes the caller the one publisher of this database, if there is none.
+// TryLead gives the caller the publisher's lead if no other process has it.
 func (o *Outbox) TryLead(ctx context.Context) (*Lead, bool, error) {
 	return tryLead(ctx, o.pool, lockOutbox, "outbox")
 }

@@ -10,21 +10,21 @@ import (
 	"audittrail/modules/protect"
 )
 
-// months remembers for which months a table's partitions are known to exist.
+// months remembers for which months the partitions of a table exist.
 type months struct {
 	mu    sync.Mutex
-	known map[int]bool // year*12 + month, from 2000-01 on; earlier months are one
+	known map[int]bool // year*12 + month, from 2000-01 on; all earlier months are one
 }
 
 func newMonths() *months { return &months{known: make(map[int]bool)} }
 
-// firstMonth stands for all of the time before 2000, which is one partition.
+// firstMonth stands for all time before 2000, which is one partition.
 const firstMonth = 1999*12 + 11
 
 func monthOf(t time.Time) int { return max(t.Year()*12+int(t.Month())-1, firstMonth) }
 
-// ensure makes the partitions of events that these need, in transactions of their own: an append that made
-// one would lock out everybody's reads until it commits.
+// ensure makes the partitions of events that these need, in transactions of their own. An append that made one would
+// block all reads until it commits.
 func (m *months) ensure(ctx context.Context, pool *pgxpool.Pool, events []protect.Sealed) error {
 	for _, month := range m.unknown(events) {
 		if err := ensureMonth(ctx, pool, "events", time.Date(month/12, time.Month(month%12+1), 1, 0, 0, 0, 0, time.UTC)); err != nil {

@@ -13,24 +13,24 @@ import (
 	"audittrail/modules/protect"
 )
 
-// plan is a batch made ready before its transaction begins, so that no lock is held while bytes are
-// being arranged: the partitions in lock order, the events grouped by id in lock order, and each event
-// encoded for COPY but for the eight bytes of its row id.
+// plan is a batch that is prepared before its transaction begins, so that no lock is held meanwhile. Partitions are
+// in lock order, events are grouped by id in lock order, and each event is encoded for COPY, except for the eight
+// bytes of its row id.
 type plan struct {
 	ranges   []Range // sorted by topic id and partition: the order of the fence
 	events   []protect.Sealed
 	rejected []event.Rejected
 
-	rangeOf    []int32   // of events[i]: index in ranges
+	rangeOf    []int32   // of events[i]: its index in ranges
 	rejectedIn []int     // of ranges[i]: how many of rejected are in it
-	groups     [][]int32 // indices of events with one id, first come first; sorted by id
+	groups     [][]int32 // indices of events with the same id, in batch order; sorted by id
 	recordedAt time.Time
 	rows       rows
 	leaves     []ledger.Hash // of events[i]: its leaf in the ledger
 }
 
-// newPlan checks the batch's own accounting and encodes it. A batch that does not add up is a bug of
-// the caller, and storing it would lose offsets: it is refused.
+// newPlan checks the batch's accounting and encodes it. It refuses a batch that does not add up: that is a bug of the
+// caller, and storing it would lose offsets.
 func newPlan(b Batch, now time.Time) (*plan, error) {
 	if len(b.Events) > MaxBatchEvents {
 		return nil, fmt.Errorf("append batch: %d events, at most %d", len(b.Events), MaxBatchEvents)
@@ -47,7 +47,7 @@ func newPlan(b Batch, now time.Time) (*plan, error) {
 	}
 	p.group()
 	salts := make([]byte, saltBytes*len(p.events))
-	rand.Read(salts) // never fails: it ends the program instead
+	rand.Read(salts) // never fails: it would end the program
 	p.rows = encodeRows(p.events, p.recordedAt, salts)
 	p.leaves = leavesOf(p.events, p.recordedAt, salts)
 	return p, nil
@@ -97,8 +97,8 @@ func (p *plan) locate() error {
 	return nil
 }
 
-// rangeFinder finds a record's range. Records come in runs of one partition, so the last answer is
-// nearly always the next one.
+// rangeFinder finds a record's range. Consecutive records are mostly of one partition, so the last range is tried
+// first.
 type rangeFinder struct {
 	ranges []Range
 	last   int
@@ -124,7 +124,7 @@ func (f *rangeFinder) holds(at int, c event.Coordinates) bool {
 	return r.Number == c.Partition && r.TopicID == c.TopicID && r.From <= c.Offset && c.Offset < r.To
 }
 
-// group orders the events by id: the order in which every append takes its key locks.
+// group sorts the events by id, the order in which every append takes its key locks.
 func (p *plan) group() {
 	order := make([]int32, len(p.events))
 	for i := range order {
@@ -145,7 +145,7 @@ func (p *plan) group() {
 	}
 }
 
-// without is the batch less the given partitions.
+// without returns the batch without some partitions.
 func (p *plan) without(gone []Range) Batch {
 	isGone := func(c event.Coordinates) bool {
 		return slices.ContainsFunc(gone, func(r Range) bool { return r.TopicID == c.TopicID && r.Number == c.Partition })

@@ -17,10 +17,10 @@ const (
 	takeBackSQL  = `ROLLBACK TO SAVEPOINT part`
 )
 
-// separate finds the events that PostgreSQL refuses and makes them dead letters. The plan is ready for
-// another try then. It answers how many there were.
+// separate finds the events that PostgreSQL refuses, and makes them dead letters. It returns how many there are.
+// The plan can then be tried again.
 func (a *Appender) separate(ctx context.Context, p *plan, refused *refusedError) (int, error) {
-	if isMissingPartition(refused.cause) { // detached since it was last seen: make it again, blame nobody
+	if isMissingPartition(refused.cause) { // it was detached since: make it again; no event is to blame
 		a.months.forget()
 		if err := a.months.ensure(ctx, a.pool, p.events); err != nil {
 			return 0, err
@@ -50,16 +50,16 @@ func (a *Appender) separate(ctx context.Context, p *plan, refused *refusedError)
 	return len(bad), nil
 }
 
-// findRefused answers which events PostgreSQL refuses, each with its SQLSTATE. It makes the try anew, as far
-// as its copy, in a transaction that is rolled back: only there do the rows meet what they will meet, the
-// events before them included.
+// findRefused returns the events that PostgreSQL refuses, each with its SQLSTATE. It repeats the try up to the copy,
+// in a transaction that is rolled back. Only so are the rows checked against all that they will meet, including
+// the events before them.
 func (a *Appender) findRefused(ctx context.Context, p *plan) (map[int32]string, error) {
 	conn, err := a.pool.Acquire(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("acquire connection: %w", err)
 	}
 	defer giveBack(conn, false) // closing it rolls the trial back
-	defer a.watch(ctx, conn.Conn().PgConn().PID())()
+	defer a.breakStalls(ctx, conn.Conn().PgConn().PID())()
 	t := transaction{conn: conn.Conn(), plan: p}
 	if err := t.fence(ctx); err != nil {
 		return nil, err
@@ -75,9 +75,9 @@ func (a *Appender) findRefused(ctx context.Context, p *plan) (map[int32]string, 
 	return bad, t.replace(ctx, bad)
 }
 
-// bisect copies the part, and its halves in their order where it is refused; what is taken stays for those
-// that follow, so that of two events which are refused together the first is good. Each bad event costs
-// 2·log2(n) trials.
+// bisect copies the part. If PostgreSQL refuses it, it copies the halves, in order. Accepted rows stay for the
+// trials that follow, so of two events that only together are refused the first is accepted. Each bad event
+// costs 2·log2(n) trials.
 func (t *transaction) bisect(ctx context.Context, part []int32, bad map[int32]string) error {
 	err := t.trial(ctx, part)
 	var refused *refusedError
@@ -95,8 +95,8 @@ func (t *transaction) bisect(ctx context.Context, part []int32, bad map[int32]st
 	return t.bisect(ctx, part[half:], bad)
 }
 
-// replace tries, for each event that is refused, the others of its id, one of which would survive in its
-// place: a batch that holds a bad event many times is done in one round.
+// replace tries the next event with the same id for each refused event, since it would survive instead. So a batch
+// with many copies of a bad event needs one round.
 func (t *transaction) replace(ctx context.Context, bad map[int32]string) error {
 	for _, group := range t.plan.groups {
 		for at, i := range group {
@@ -113,7 +113,7 @@ func (t *transaction) replace(ctx context.Context, bad map[int32]string) error {
 	return nil
 }
 
-// trial copies a part in, and takes it back where it is refused.
+// trial copies a part, and rolls it back if PostgreSQL refuses it.
 func (t *transaction) trial(ctx context.Context, part []int32) error {
 	if len(part) == 0 {
 		return nil
@@ -143,8 +143,8 @@ func sqlState(err error) string {
 	return "unknown"
 }
 
-// isMissingPartition: "no partition of relation found for row" is reported as a check violation
-// without the name of a constraint.
+// isMissingPartition reports whether err is "no partition of relation found for row". PostgreSQL reports it as a
+// check violation without the name of a constraint.
 func isMissingPartition(err error) bool {
 	var pg *pgconn.PgError
 	return errors.As(err, &pg) && pg.Code == "23514" && pg.ConstraintName == ""

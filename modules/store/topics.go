@@ -38,8 +38,8 @@ func Topics(ctx context.Context, pool *pgxpool.Pool) ([]AdmittedTopic, error) {
 	return topics, nil
 }
 
-// AdmitTopic lets ingest read a topic that was made again under a new id, from its log's start. by is
-// the operator's name, for the record.
+// AdmitTopic lets ingest read a topic that was made again under a new id, from the start of its log. by is the
+// operator's name, for the record.
 func (a *Appender) AdmitTopic(ctx context.Context, topic string, id event.TopicID, by string) error {
 	_, err := a.pool.Exec(ctx, `INSERT INTO ingest_topics (topic, topic_id, admitted_by) VALUES ($1, $2, $3)
 		ON CONFLICT (topic, topic_id) DO NOTHING`, topic, [16]byte(id), by)

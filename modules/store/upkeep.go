@@ -9,20 +9,20 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// Upkeep is the session of the one process that keeps the event store's partitions and indexes in
-// shape. What it does wants ownership, so its role is audittrail_owner.
+// Upkeep is the session of the process that maintains partitions and indexes. That needs ownership, so its role is
+// audittrail_owner.
 type Upkeep struct{ *Lead }
 
-// PartitionState is what upkeep wants to know of a partition of events.
+// PartitionState describes a partition of events.
 type PartitionState struct {
 	Name     string
-	Inserted int64 // rows ever inserted, as far as the statistics know: up to 10 s late, 0 after a crash
+	Inserted int64 // rows ever inserted, by the statistics: up to 10 s late, 0 after a crash
 	Bytes    int64 // size of the table without its indexes
 	Analysed bool  // the planner has statistics
 }
 
 const (
-	// reltuples is -1 until the first ANALYZE or VACUUM; unlike the statistics it survives a crash.
+	// reltuples is -1 until the first ANALYZE or VACUUM. Unlike the statistics it survives a crash.
 	partitionStatesSQL = `SELECT c.relname::text, coalesce(s.n_tup_ins, 0), pg_relation_size(c.oid), c.reltuples >= 0
 		FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid LEFT JOIN pg_stat_all_tables s ON s.relid = c.oid
 		WHERE i.inhparent = 'public.events'::regclass ORDER BY 1`
@@ -34,14 +34,14 @@ const (
 		AND i.indisvalid AND m.amname = `
 )
 
-// LeadUpkeep makes the caller the one that looks after this database, if nobody else does. owner is a
-// pool of the role audittrail_owner.
+// LeadUpkeep gives the caller the lead of upkeep if no other process has it. owner is a pool of the role
+// audittrail_owner.
 func LeadUpkeep(ctx context.Context, owner *pgxpool.Pool) (*Upkeep, bool, error) {
 	lead, ok, err := tryLead(ctx, owner, lockUpkeep, "upkeep")
 	return &Upkeep{lead}, ok, err
 }
 
-// Partitions are the partitions of events, in order of their names.
+// Partitions returns the partitions of events, in order of their names.
 func (u *Upkeep) Partitions(ctx context.Context) ([]PartitionState, error) {
 	rows, _ := u.conn.Query(ctx, partitionStatesSQL) // CollectRows reports the error
 	states, err := pgx.CollectRows(rows, pgx.RowToStructByPos[PartitionState])
@@ -51,9 +51,9 @@ func (u *Upkeep) Partitions(ctx context.Context) ([]PartitionState, error) {
 	return states, nil
 }
 
-// CleanPendingLists moves what waits in the partition's GIN indexes into their trees, so that queries
-// need not read it row by row. It answers how many pages were waiting. An insert that finds its list
-// full goes on without waiting while this works.
+// CleanPendingLists moves the pending entries of the partition's GIN indexes into their trees, so that queries need
+// not read them one by one. It returns how many pages were pending. Inserts do not wait for it, even if a list is
+// full.
 func (u *Upkeep) CleanPendingLists(ctx context.Context, partition string) (pages int64, err error) {
 	if err = u.conn.QueryRow(ctx, cleanPendingSQL, partition).Scan(&pages); err != nil {
 		return 0, fmt.Errorf("clean pending lists of %s: %w", partition, err)
@@ -61,8 +61,8 @@ func (u *Upkeep) CleanPendingLists(ctx context.Context, partition string) (pages
 	return pages, nil
 }
 
-// Summarise brings the partition's BRIN indexes up to its last page. It answers how many page ranges
-// were new. It excludes VACUUM and ANALYZE of the partition, for as long as it works.
+// Summarise updates the partition's BRIN indexes up to the last page. It returns how many page ranges were new. It
+// blocks VACUUM and ANALYZE of the partition meanwhile.
 func (u *Upkeep) Summarise(ctx context.Context, partition string) (ranges int64, err error) {
 	if err = u.conn.QueryRow(ctx, summariseSQL, partition).Scan(&ranges); err != nil {
 		return 0, fmt.Errorf("summarise %s: %w", partition, err)
@@ -70,7 +70,7 @@ func (u *Upkeep) Summarise(ctx context.Context, partition string) (ranges int64,
 	return ranges, nil
 }
 
-// Analyse gives the planner statistics of the partition: more of its payloads than of what has fewer values.
+// Analyse gives the planner statistics of the partition, with a larger sample for payloads.
 func (u *Upkeep) Analyse(ctx context.Context, partition string) error {
 	name := pgx.Identifier{"public", partition}.Sanitize() // from the catalogue; ANALYZE takes no parameter
 	if _, err := u.conn.Exec(ctx, "ALTER TABLE "+name+" ALTER COLUMN payload SET STATISTICS 500; ANALYZE "+name); err != nil {
@@ -79,7 +79,7 @@ func (u *Upkeep) Analyse(ctx context.Context, partition string) error {
 	return nil
 }
 
-// EnsureMonth makes the partitions that at lies in, of events and of the access log, where they do not exist. Each is
+// EnsureMonth makes the partitions for the month of at, of events and of the access log, if they do not exist. Each is
 // made in a short transaction of its own, and waits for no reader.
 func EnsureMonth(ctx context.Context, pool *pgxpool.Pool, at time.Time) error {
 	for _, parent := range []string{"events", "access_log"} {

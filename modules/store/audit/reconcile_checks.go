@@ -37,7 +37,7 @@ func reconcileChecks() []reconcileCheck {
 // the partition's first and next offset. The end before a range is the largest end of all earlier ranges, so a
 // short range inside a long one is found.
 const coverageSQL = `
-WITH walk AS (
+WITH ordered AS (
     SELECT topic_id, partition, from_offset, to_offset,
            max(to_offset) OVER (PARTITION BY topic_id, partition ORDER BY from_offset
                                 ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS reached
@@ -50,7 +50,7 @@ SELECT CASE WHEN w.from_offset > w.reached THEN 'range_gap' ELSE 'range_overlap'
        o.topic, w.partition, least(w.from_offset, w.reached), greatest(w.from_offset, least(w.reached, w.to_offset)),
        NULL::bigint, NULL::bigint, w.reached::text, w.from_offset::text,
        'a range begins where the one before it ends'
-FROM walk w LEFT JOIN public.ingest_offsets o USING (topic_id, partition)
+FROM ordered w LEFT JOIN public.ingest_offsets o USING (topic_id, partition)
 WHERE w.from_offset <> w.reached
 UNION ALL
 SELECT 'range_first', o.topic, o.partition, least(o.first_offset, e.first), greatest(o.first_offset, e.first),

@@ -81,13 +81,13 @@ func (c *catalogue) say(format string, args ...any) {
 type intrusion struct {
 	table string
 	oid   uint32 // of the table itself
-	// concerns and leads are columns with oids. The first of concerns MUST be of type oid.
-	concerns, leads []string
-	of              string // a column with an oid: only rows with one of values count; "" for all rows
-	values          []uint32
-	flag            string // a boolean column: only rows with true count; "" for all rows
-	name            string // the column that names a row; "" for the names of the types in concerns
-	says            string // what is odd about NAME
+	// concerns and targets are columns with oids. The first of concerns MUST be of type oid.
+	concerns, targets []string
+	of                string // a column with an oid: only rows with one of values count; "" for all rows
+	values            []uint32
+	flag              string // a boolean column: only rows with true count; "" for all rows
+	name              string // the column that names a row; "" for the names of the types in concerns
+	says              string // what is odd about NAME
 }
 
 func intrusions() []intrusion {
@@ -96,18 +96,18 @@ func intrusions() []intrusion {
 		ordered  = "how values of NAME are ordered or hashed was changed in the catalogue" + compared
 	)
 	return []intrusion{
-		{table: "pg_type", oid: 1247, concerns: []string{"oid"}, leads: []string{"typinput", "typoutput", "typreceive", "typsend"}, name: "typname",
+		{table: "pg_type", oid: 1247, concerns: []string{"oid"}, targets: []string{"typinput", "typoutput", "typreceive", "typsend"}, name: "typname",
 			says: "values of NAME are read and written by a function that does not come with PostgreSQL: it may show something else than what is stored"},
-		{table: "pg_cast", oid: 2605, concerns: []string{"castsource", "casttarget"}, leads: []string{"oid", "castfunc"},
+		{table: "pg_cast", oid: 2605, concerns: []string{"castsource", "casttarget"}, targets: []string{"oid", "castfunc"},
 			says: "the cast of NAME is not PostgreSQL's own: it may show something else than what is stored"},
-		{table: "pg_operator", oid: 2617, concerns: []string{"oprleft", "oprright"}, leads: []string{"oid", "oprcode"},
+		{table: "pg_operator", oid: 2617, concerns: []string{"oprleft", "oprright"}, targets: []string{"oid", "oprcode"},
 			of: "oprnamespace", values: []uint32{catalogNamespace}, name: "oprname",
 			says: "an operator NAME for PostgreSQL's own types is in the catalogue that does not come with PostgreSQL: comparing with it can't be believed"},
-		{table: "pg_aggregate", oid: 2600, concerns: []string{"aggtranstype", "aggfnoid"}, leads: []string{"aggtransfn", "aggfinalfn"},
+		{table: "pg_aggregate", oid: 2600, concerns: []string{"aggtranstype", "aggfnoid"}, targets: []string{"aggtransfn", "aggfinalfn"},
 			says: "an aggregate of PostgreSQL over NAME was replaced in the catalogue: counts and sums can't be believed"},
-		{table: "pg_amop", oid: 2602, concerns: []string{"amopfamily", "amoplefttype", "amoprighttype"}, leads: []string{"oid", "amopopr"}, says: ordered},
-		{table: "pg_amproc", oid: 2603, concerns: []string{"amprocfamily", "amproclefttype", "amprocrighttype"}, leads: []string{"oid", "amproc"}, says: ordered},
-		{table: "pg_opclass", oid: 2616, concerns: []string{"opcintype"}, leads: []string{"oid", "opcfamily"},
+		{table: "pg_amop", oid: 2602, concerns: []string{"amopfamily", "amoplefttype", "amoprighttype"}, targets: []string{"oid", "amopopr"}, says: ordered},
+		{table: "pg_amproc", oid: 2603, concerns: []string{"amprocfamily", "amproclefttype", "amprocrighttype"}, targets: []string{"oid", "amproc"}, says: ordered},
+		{table: "pg_opclass", oid: 2616, concerns: []string{"opcintype"}, targets: []string{"oid", "opcfamily"},
 			of: "opcmethod", values: []uint32{btreeMethod, hashMethod}, flag: "opcdefault",
 			says: "values of NAME are ordered or hashed by an operator class that does not come with PostgreSQL" + compared},
 	}
@@ -128,32 +128,32 @@ func (v *View) Untrusted(ctx context.Context) ([]string, error) {
 // apply looks for the odd rows of a rule.
 func (c *catalogue) apply(ctx context.Context, rule intrusion) error {
 	columns := []string{rule.concerns[0]} // the casts to oid call no function
-	for _, column := range slices.Concat(rule.concerns[1:], rule.leads) {
+	for _, column := range slices.Concat(rule.concerns[1:], rule.targets) {
 		columns = append(columns, column+"::oid")
 	}
 	oids := make([]uint32, len(columns), len(columns)+1)
 	columns = append(columns, cmp.Or(rule.of, "0")+"::oid", cmp.Or(rule.flag, "true"), cmp.Or(rule.name, "''::name"))
 	return c.read(ctx, rule.table, rule.oid, strings.Join(columns, ", "), func(rows pgx.Rows) error {
 		var (
-			targets []any
-			of      uint32
-			flag    bool
-			name    string
+			into []any
+			of   uint32
+			flag bool
+			name string
 		)
 		for i := range oids {
-			targets = append(targets, &oids[i])
+			into = append(into, &oids[i])
 		}
-		if err := rows.Scan(append(targets, &of, &flag, &name)...); err != nil {
+		if err := rows.Scan(append(into, &of, &flag, &name)...); err != nil {
 			return err
 		}
-		concerns, leads := oids[:len(rule.concerns)], oids[len(rule.concerns):]
+		concerns, targets := oids[:len(rule.concerns)], oids[len(rule.concerns):]
 		if slices.Max(concerns) >= builtIn {
 			return nil
 		}
 		if rule.table == "pg_type" {
 			c.types[oids[0]] = name
 		}
-		if slices.Max(leads) < builtIn || !flag || rule.of != "" && !slices.Contains(rule.values, of) {
+		if slices.Max(targets) < builtIn || !flag || rule.of != "" && !slices.Contains(rule.values, of) {
 			return nil
 		}
 		c.say("%s", strings.ReplaceAll(rule.says, "NAME", cmp.Or(name, c.typeNames(rule, concerns))))
