@@ -17,16 +17,16 @@ import (
 )
 
 const (
-	// PageBytes is where a page ends that has not reached its limit, in bytes of JSON, about.
+	// PageBytes bounds a page, in bytes of JSON, roughly.
 	PageBytes = 16 << 20
 
-	// ScanBudget is how long a page of a list is looked for, about.
+	// ScanBudget is how long the search for a page of a list takes at most, roughly.
 	ScanBudget = time.Second
 
-	// acquireTimeout is how long a read waits for a connection before it says that the store is away.
+	// acquireTimeout is how long a read waits for a connection before it fails as Unavailable.
 	acquireTimeout = 5 * time.Second
 
-	// readTimeout bounds a read of several statements; each one is bounded by statement_timeout.
+	// readTimeout bounds a read of several statements. statement_timeout bounds each one.
 	readTimeout = 20 * time.Second
 )
 
@@ -39,18 +39,18 @@ const (
 	Ascending
 )
 
-// Page says which part of a list is wanted.
+// Page selects a part of a list.
 type Page struct {
 	Order  Order
 	Limit  int    // at least 1
 	Cursor string // "" for the first page
-	bytes  int    // where it ends at the latest; the reader's own bound where 0
+	bytes  int    // where it ends at the latest; 0 for the reader's own bound
 }
 
 // EventPage is a part of a list of events.
 type EventPage struct {
 	Items []event.Stored
-	Next  string // the next page's cursor; "" where this one is the last
+	Next  string // the next page's cursor; "" on the last page
 }
 
 // ReaderOptions are what a Reader needs.
@@ -58,18 +58,18 @@ type ReaderOptions struct {
 	// Pool is of the role audittrail_api, with a statement_timeout, jit=off, and
 	// max_parallel_workers_per_gather=0: lists rely on Append keeping its order.
 	Pool       *pgxpool.Pool
-	Now        func() time.Time // time.Now where nil
-	PageBytes  int              // PageBytes where 0
-	ScanBudget time.Duration    // ScanBudget where 0
+	Now        func() time.Time // time.Now if nil
+	PageBytes  int              // PageBytes if 0
+	ScanBudget time.Duration    // ScanBudget if 0
 
-	// Scoped makes a read fail whose context says no scope: see WithScope. It is for readers that answer callers.
+	// Scoped makes a read fail if its context has no scope: see WithScope. It is for readers that answer callers.
 	Scoped bool
 }
 
 // Reader answers the API's questions. It is safe for concurrent use.
 //
-// Its errors are *errs.Error where the caller can do something about them: NotFound, Invalid (a cursor),
-// TooExpensive (a statement took too long), Unavailable (PostgreSQL is away).
+// Its errors are *errs.Error if the caller can do something about them: NotFound, Invalid (a cursor), TooExpensive (a
+// statement took too long), Unavailable (PostgreSQL can't be reached).
 type Reader struct {
 	pool       *pgxpool.Pool
 	now        func() time.Time
@@ -80,7 +80,7 @@ type Reader struct {
 	totals     totalsCache
 }
 
-// NewReader makes a Reader. It opens no connection.
+// NewReader returns a Reader. It opens no connection.
 func NewReader(o ReaderOptions) *Reader {
 	if o.Now == nil {
 		o.Now = time.Now
@@ -88,9 +88,9 @@ func NewReader(o ReaderOptions) *Reader {
 	return &Reader{pool: o.Pool, now: o.Now, pageBytes: cmp.Or(o.PageBytes, PageBytes), scanBudget: cmp.Or(o.ScanBudget, ScanBudget), scoped: o.Scoped}
 }
 
-// Ping reports whether events can be read, by reading one as a list does: a server may answer and have
-// settings that no row can be read with. Where every connection is at work it reads nothing: a process that
-// has much to do must not look like one that can do nothing, or its load falls on the others.
+// Ping reports whether events can be read. It reads one as a list does, since a server may answer but have settings
+// with which no row can be read. If all connections are in use, it reads nothing: a busy process must not look like
+// a broken one, or its load moves to the others.
 func (r *Reader) Ping(ctx context.Context) error {
 	if use := r.pool.Stat(); use.AcquiredConns() == use.MaxConns() {
 		return nil
@@ -99,7 +99,7 @@ func (r *Reader) Ping(ctx context.Context) error {
 	return err
 }
 
-// read lends f a connection, and gives its error a public face.
+// read calls f with a connection. It returns f's error as a public one.
 func (r *Reader) read(ctx context.Context, what string, f func(context.Context, *pgx.Conn) error) error {
 	if r.scoped && scopesOf(ctx) == nil {
 		return fmt.Errorf("%s: %w", what, errNoScope)
@@ -129,7 +129,7 @@ var (
 		"the search takes longer than is granted; narrow it, for example by from and to or by an aggregate")
 )
 
-// publicError tells apart what the caller can do: nothing, wait, or ask for less. closed says that the
+// publicError returns an error that tells the caller to wait, or to ask for less, if that helps. closed says that the
 // connection broke.
 func publicError(ctx context.Context, closed bool, err error) error {
 	var (
@@ -150,7 +150,7 @@ func publicError(ctx context.Context, closed bool, err error) error {
 		return err
 	case pg.Code == "57014": // query_canceled, by statement_timeout
 		return errExpensive.Because(err)
-	case pg.Code == "55P03": // lock_not_available, by lock_timeout: asking for less would not help
+	case pg.Code == "55P03": // lock_not_available, by lock_timeout: asking for less does not help
 		return errLocked.Because(err)
 	case strings.HasPrefix(pg.Code, "08"), strings.HasPrefix(pg.Code, "57P"), strings.HasPrefix(pg.Code, "53"):
 		return errAway.Because(err)
@@ -159,5 +159,5 @@ func publicError(ctx context.Context, closed bool, err error) error {
 	}
 }
 
-// errCorrupt is a row that no append could have written.
+// errCorrupt says that no append can have written a row.
 var errCorrupt = errors.New("the event store holds a row that can't be")

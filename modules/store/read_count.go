@@ -17,7 +17,7 @@ const (
 	countBudget = 5 * time.Second
 )
 
-// Count answers how many events fit; isCapped where there are more than that. Without a filter it is the log's size.
+// Count returns how many events match; isCapped says that there are more. Without a filter it is the log's size.
 func (r *Reader) Count(ctx context.Context, f Filter) (n int64, isCapped bool, err error) {
 	if f.isEmpty() && Unscoped(ctx) {
 		head, err := r.Head(ctx)
@@ -48,7 +48,7 @@ func (r *Reader) Count(ctx context.Context, f Filter) (n int64, isCapped bool, e
 var errEstimate = errs.New(errs.Invalid, "invalid_parameter",
 	"can't be an estimate for who sees a part of the events: it would tell of the others").InField("count")
 
-// Estimate answers about how many events fit, as the planner of PostgreSQL judges it. It reads none.
+// Estimate returns roughly how many events match, by PostgreSQL's planner. It reads no event.
 func (r *Reader) Estimate(ctx context.Context, f Filter) (n int64, err error) {
 	err = r.read(ctx, "estimate events", func(ctx context.Context, conn *pgx.Conn) error {
 		n, err = (&selection{where: f.where()}).estimate(ctx, conn)

@@ -10,7 +10,7 @@ import (
 	"audittrail/platform/errs"
 )
 
-// cursorVersion is the first byte of every cursor. Another layout gets another one.
+// cursorVersion is the first byte of every cursor. Each layout has its own.
 const cursorVersion = 1
 
 // cursorBytes: version, timestamp, id, and the check.
@@ -28,9 +28,9 @@ type key struct {
 	id        int64
 }
 
-// cursor writes a key for the search that it belongs to. The check is a hash over both, so that a cursor
-// that was mangled, or belongs to another search, is told from a good one in every process. It needs no
-// secret: who forges one gets to a place in a list that from and to lead to as well.
+// cursor encodes a key for its search. The check is a hash over both. So every process recognizes a cursor that was
+// damaged or belongs to another search. It needs no secret: a forged cursor leads to a place in a list that from and
+// to lead to as well.
 func cursor(k key, order Order, fingerprint []byte) string {
 	b := make([]byte, 0, cursorBytes)
 	b = append(b, cursorVersion)
@@ -40,7 +40,7 @@ func cursor(k key, order Order, fingerprint []byte) string {
 	return base64.RawURLEncoding.EncodeToString(b)
 }
 
-// parseCursor is cursor's inverse. Every fault is the same invalid_cursor.
+// parseCursor is the inverse of cursor. Every fault is the same error, invalid_cursor.
 func parseCursor(text string, order Order, fingerprint []byte) (key, error) {
 	b, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if err != nil || len(b) != cursorBytes || b[0] != cursorVersion {

@@ -7,14 +7,14 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// What is long in a dead letter is read in slices, each by a statement of its own: a slow reader holds no
-// connection. A dead letter never changes, so the slices fit each other.
+// Long parts of a dead letter are read in slices, each by a statement of its own, so a slow reader holds no
+// connection. A dead letter never changes, so the slices fit together.
 
-// sliceBytes is how much is read at once. Base64 takes it without a rest. PostgreSQL unpacks a compressed
-// value up to a slice's end, so that small slices of long values cost more.
+// sliceBytes is how much is read at once; base64 encodes it without padding. PostgreSQL unpacks a compressed value up
+// to a slice's end, so small slices of long values would cost more.
 const sliceBytes = 3 << 19
 
-// headerPage is how many bytes of headers are read at once, about.
+// headerPage is roughly how many bytes of headers are read at once.
 const headerPage = 1 << 20
 
 // substring counts bytes from 1.
@@ -31,12 +31,12 @@ const (
 		) AS h WHERE bytes <= $4 OR nth = 1 ORDER BY n`
 )
 
-// ReadKey answers the record's key in slices.
+// ReadKey returns the record's key in slices.
 func (r *Reader) ReadKey(ctx context.Context, id int64) iter.Seq2[[]byte, error] {
 	return r.slices(ctx, keySliceSQL, id)
 }
 
-// ReadValue answers in slices what is kept of the record's value.
+// ReadValue returns the stored part of the record's value in slices.
 func (r *Reader) ReadValue(ctx context.Context, id int64) iter.Seq2[[]byte, error] {
 	return r.slices(ctx, valueSliceSQL, id)
 }
@@ -63,8 +63,8 @@ func (r *Reader) slices(ctx context.Context, sql string, id int64, more ...any) 
 // LongHeader is a header of a dead letter whose value may be long.
 type LongHeader struct {
 	Key   string
-	Value []byte                   // nil where it had none; not there where Rest is
-	Rest  iter.Seq2[[]byte, error] // the whole value in slices, where it is longer than ShownBytes
+	Value []byte                   // nil if the header had none, or if Rest is set
+	Rest  iter.Seq2[[]byte, error] // the whole value in slices, if it is longer than ShownBytes
 }
 
 type headerRow struct {
@@ -74,7 +74,7 @@ type headerRow struct {
 	length int
 }
 
-// ReadHeaders answers the record's headers in their order.
+// ReadHeaders returns the record's headers in order.
 func (r *Reader) ReadHeaders(ctx context.Context, id int64) iter.Seq2[LongHeader, error] {
 	return func(yield func(LongHeader, error) bool) {
 		for after := 0; ; {

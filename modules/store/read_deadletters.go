@@ -13,7 +13,7 @@ import (
 	"audittrail/platform/errs"
 )
 
-// DeadLetterFilter says which dead letters are wanted. What is zero does not filter.
+// DeadLetterFilter selects dead letters. Zero fields do not filter.
 type DeadLetterFilter struct {
 	Topic  string
 	Reason string
@@ -31,7 +31,7 @@ func deadLettersVisibleTo(ctx context.Context, f DeadLetterFilter) []byte {
 // DeadLetterPage is a part of a list of dead letters.
 type DeadLetterPage struct {
 	Items []DeadLetter
-	Next  string // the next page's cursor; "" where this one is the last
+	Next  string // the next page's cursor; "" on the last page
 }
 
 // scopedRows is how many dead letters a page looks at for a reader who may not see all of them.
@@ -40,9 +40,8 @@ const scopedRows = 1000
 // hashedBytes is how many bytes of values a page may hash: those that were kept before their hash was.
 const hashedBytes = 64 << 20
 
-// DeadLetters answers a part of the dead letters that fit the filter, the latest first; p.Order is not
-// looked at. What is longer than ShownBytes is left out. Served by the primary key, dead_letters_topic and
-// dead_letters_reason.
+// DeadLetters returns a page of the dead letters that match the filter, the latest first; it ignores p.Order. Parts
+// longer than ShownBytes are left out. It uses the primary key, dead_letters_topic and dead_letters_reason.
 func (r *Reader) DeadLetters(ctx context.Context, f DeadLetterFilter, p Page) (DeadLetterPage, error) {
 	where := &conditions{}
 	if f.Topic != "" {
@@ -142,7 +141,7 @@ func readTexts(object []byte, path string, into map[string]string) {
 	}
 }
 
-// size is about how many bytes the dead letter's JSON takes; its bytes are shown in base64.
+// size returns roughly how many bytes the dead letter's JSON has; its bytes are in base64.
 func (d *DeadLetter) size() int {
 	n := 400 + (len(d.Raw.Key)+len(d.Raw.Value))*4/3
 	for _, h := range d.Raw.Headers {
@@ -160,12 +159,12 @@ func (d *DeadLetter) toHash() int64 {
 }
 
 const (
-	// By dead_letters' primary key.
+	// It uses the primary key of dead_letters.
 	deadLetterByIDSQL = `SELECT ` + shownColumns + shownFrom + `WHERE id = $1`
 	hashValuesSQL     = `SELECT id, sha256(value) FROM dead_letters WHERE id = ANY ($1)`
 )
 
-// hashValues adds the hashes that the rows do not keep.
+// hashValues adds the hashes that the rows do not have.
 func (r *Reader) hashValues(ctx context.Context, letters []DeadLetter) error {
 	at := map[int64]*DeadLetter{}
 	var ids []int64
@@ -192,8 +191,8 @@ func (r *Reader) hashValues(ctx context.Context, letters []DeadLetter) error {
 	})
 }
 
-// DeadLetter answers the dead letter of this id, without what is longer than ShownBytes: ReadKey, ReadValue
-// and ReadHeaders answer that in parts.
+// DeadLetter returns the dead letter with this id, without parts longer than ShownBytes: ReadKey, ReadValue and
+// ReadHeaders read those in slices.
 func (r *Reader) DeadLetter(ctx context.Context, id int64) (DeadLetter, error) {
 	var letter DeadLetter
 	err := r.read(ctx, "read dead letter", func(ctx context.Context, conn *pgx.Conn) (err error) {

@@ -11,9 +11,9 @@ import (
 	"audittrail/modules/event"
 )
 
-// Events answers a part of the events that fit the filter, by (timestamp, id). Every event that was there
-// before the first page appears on exactly one page. A page ends early, and may be empty, where the search has
-// taken the reader's scan budget: only an empty Next tells the end.
+// Events returns a page of the events that match the filter, by (timestamp, id). Every event that was stored before
+// the first page appears on exactly one page. A page ends early, and may be empty, if the search has used the
+// reader's scan budget: only an empty Next means the end.
 func (r *Reader) Events(ctx context.Context, f Filter, p Page) (EventPage, error) {
 	var page EventPage
 	err := r.read(ctx, "list events", func(ctx context.Context, conn *pgx.Conn) error {
@@ -33,7 +33,7 @@ func (r *Reader) Events(ctx context.Context, f Filter, p Page) (EventPage, error
 	return page, err
 }
 
-// list answers a page's rows, and where the next page begins; nil where there is none.
+// list returns a page's rows, and the place where the next page begins, or nil if there is none.
 func (r *Reader) list(ctx context.Context, conn *pgx.Conn, f Filter, p Page) ([]row, *key, error) {
 	var at *key
 	from, to := f.From, f.To
@@ -67,13 +67,12 @@ func (r *Reader) list(ctx context.Context, conn *pgx.Conn, f Filter, p Page) ([]
 	return s.page.rows, next, err
 }
 
-// visibleTo is what a cursor belongs to: the filter, and what its reader may see.
+// visibleTo returns what a cursor belongs to: the filter and the scope of its reader.
 func visibleTo(ctx context.Context, f Filter) []byte {
 	return append(f.fingerprint(), scopesOf(ctx).fingerprint()...)
 }
 
-// search answers the filter's conditions, and the spans of [from, to) in which there may be events that fit,
-// oldest first.
+// search returns the filter's conditions, and the spans of [from, to) that may have matching events, oldest first.
 func (r *Reader) search(ctx context.Context, conn *pgx.Conn, f Filter, from, to time.Time) (*conditions, []span, error) {
 	var err error
 	if f.AggregateID != "" && f.AggregateType == "" {
@@ -107,7 +106,7 @@ func conditionsOf(spans []span) []string {
 	return all
 }
 
-// sql is the order as ORDER BY has it.
+// sql returns the order for ORDER BY.
 func (o Order) sql() string {
 	if o == Descending {
 		return "timestamp DESC, id DESC"
@@ -122,7 +121,7 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// earlier is the earlier one; a zero a is no bound.
+// earlier returns the earlier time; a zero a means no bound.
 func earlier(a, b time.Time) time.Time {
 	if !a.IsZero() && a.Before(b) {
 		return a

@@ -48,7 +48,7 @@ const sliceSQL = `
 const headSQL = `SELECT first_position + count - 1 FROM ledger_batches
 	WHERE log = 'events' ORDER BY first_position DESC LIMIT 1`
 
-// Head is the position of the event that was committed last; -1 where there is none.
+// Head returns the position of the event that was committed last, or -1 if there is none.
 func (r *Reader) Head(ctx context.Context) (int64, error) {
 	head := int64(-1)
 	err := r.read(ctx, "read head", func(ctx context.Context, conn *pgx.Conn) error {

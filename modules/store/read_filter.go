@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Filter says which events are wanted. What is zero does not filter; all that is given must fit.
+// Filter selects events. Zero fields do not filter; events must match all others.
 type Filter struct {
 	EventTypes    []string // any of them
 	AggregateType string
@@ -25,10 +25,10 @@ type Filter struct {
 	aggregateTypes []string
 }
 
-// isEmpty says that the filter lets everything pass.
+// isEmpty reports whether every event matches.
 func (f Filter) isEmpty() bool { return len(f.where().terms) == 0 }
 
-// fingerprint is the filter as bytes, for cursors: equal for filters that mean the same.
+// fingerprint returns the filter as bytes, for cursors. It is equal for filters that mean the same.
 func (f Filter) fingerprint() []byte {
 	types := slices.Clone(f.EventTypes)
 	slices.Sort(types)
@@ -64,15 +64,14 @@ func appendField(b []byte, text string) []byte {
 	return append(b, text...)
 }
 
-// conditions builds a WHERE clause. It is the only way by which a value gets into a statement, and binds
-// every one of them.
+// conditions builds a WHERE clause. Values get into a statement only through it, and it binds each of them.
 type conditions struct {
 	terms  []string
 	args   []any
 	bitmap bool // a BRIN index finds the rows, and the planner must not pass it by
 }
 
-// bind answers the placeholder of a value.
+// bind returns the placeholder for a value.
 func (c *conditions) bind(value any) string {
 	c.args = append(c.args, value)
 	return "$" + strconv.Itoa(len(c.args))

@@ -20,7 +20,7 @@ type LedgerReader struct {
 // Ledger reads one of the logs.
 func (r *Reader) Ledger(log ledger.Log) *LedgerReader { return &LedgerReader{r, log} }
 
-// Leaves fulfils ledger.Reader.
+// Leaves implements ledger.Reader.
 func (l *LedgerReader) Leaves(ctx context.Context, ranges []ledger.Range) (leaves [][]ledger.Hash, err error) {
 	err = l.with(ctx, "read leaves", func(ctx context.Context, rows *Ledger) (err error) {
 		leaves, err = rows.Leaves(ctx, ranges)
@@ -29,7 +29,7 @@ func (l *LedgerReader) Leaves(ctx context.Context, ranges []ledger.Range) (leave
 	return leaves, err
 }
 
-// Tiles fulfils ledger.Reader.
+// Tiles implements ledger.Reader.
 func (l *LedgerReader) Tiles(ctx context.Context, ids []ledger.TileID) (tiles [][]ledger.Hash, err error) {
 	err = l.with(ctx, "read tiles", func(ctx context.Context, rows *Ledger) (err error) {
 		tiles, err = rows.Tiles(ctx, ids)
@@ -38,7 +38,7 @@ func (l *LedgerReader) Tiles(ctx context.Context, ids []ledger.TileID) (tiles []
 	return tiles, err
 }
 
-// Checkpoint is the latest one. Where none was signed yet the error is NotYetSigned.
+// Checkpoint returns the latest one. If none was signed yet, the error is NotYetSigned.
 func (l *LedgerReader) Checkpoint(ctx context.Context) (c Checkpoint, err error) {
 	var ok bool
 	err = l.with(ctx, "read checkpoint", func(ctx context.Context, rows *Ledger) (err error) {

@@ -8,8 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Accounting says what became of the offsets of one partition: the four counts add up to
-// NextOffset - FirstOffset.
+// Accounting counts what became of the offsets of one partition. The four counts add up to NextOffset - FirstOffset.
 type Accounting struct {
 	Partition
 	FirstOffset, NextOffset                  int64
@@ -19,14 +18,14 @@ type Accounting struct {
 // totals are the sums over a partition's ranges up to an offset.
 type totals struct{ upTo, stored, duplicates, deadLettered, absent int64 }
 
-// totalsCache remembers sums, so that an answer reads only the ranges that came since: they are one row a
-// batch, and never change. It holds 80 bytes a partition.
+// totalsCache remembers sums, so that an answer reads only newer ranges. Ranges never change. The cache has 80 bytes
+// per partition.
 type totalsCache struct {
 	mu   sync.Mutex
 	sums map[Partition]totals
 }
 
-// rangesAtOnce bounds how many ranges of a partition one statement adds up.
+// rangesAtOnce bounds how many ranges of a partition one statement sums.
 const rangesAtOnce = 100_000
 
 // By the primary keys of both tables. $1 to $3 are the partitions with what is summed already; $4 is
@@ -47,8 +46,8 @@ const accountingSQL = `
 		      ORDER BY r.from_offset LIMIT $4) AS part) AS s
 	ORDER BY o.topic, o.partition, o.topic_id`
 
-// Offsets answers the accounting of every partition, by topic and partition. The counts and offsets of an
-// answer are of one moment.
+// Offsets returns the accounting of every partition, by topic and partition. All counts and offsets are of the same
+// moment.
 func (r *Reader) Offsets(ctx context.Context) ([]Accounting, error) {
 	var list []Accounting
 	err := r.read(ctx, "read offsets", func(ctx context.Context, conn *pgx.Conn) (err error) {
@@ -56,14 +55,14 @@ func (r *Reader) Offsets(ctx context.Context) ([]Accounting, error) {
 		if list, err = r.account(ctx, conn, remembered); err != nil || balanced(list) {
 			return err
 		}
-		// The database was put back to an earlier time, and what is remembered is of the other one.
+		// The database was restored to an earlier state, so the remembered sums are wrong.
 		list, err = r.account(ctx, conn, map[Partition]totals{})
 		return err
 	})
 	return list, err
 }
 
-// account adds up until nothing is left, and remembers how far it came.
+// account sums until nothing is left, and remembers how far it has come.
 func (r *Reader) account(ctx context.Context, conn *pgx.Conn, sums map[Partition]totals) ([]Accounting, error) {
 	for {
 		list, complete, err := addUp(ctx, conn, sums)
@@ -86,8 +85,7 @@ func balanced(list []Accounting) bool {
 	return true
 }
 
-// addUp adds to known what came since, and answers the accounting; complete is false where there is more
-// to add up than one statement does.
+// addUp adds newer ranges to known and returns the accounting; complete is false if one statement could not sum all.
 func addUp(ctx context.Context, conn *pgx.Conn, known map[Partition]totals) (list []Accounting, complete bool, err error) {
 	var (
 		ids     [][16]byte

@@ -16,22 +16,22 @@ import (
 const eventColumns = `id, timestamp, created_at, event_id, event_type, aggregate_type, aggregate_id, version,
 	kafka_topic, kafka_partition, kafka_offset, salt, payload, metadata`
 
-// positionColumn is the first position of e's batch. By ledger_batches' unique (log, batch).
+// positionColumn is the first position of e's batch, by the unique index (log, batch) of ledger_batches.
 const positionColumn = `(SELECT first_position FROM ledger_batches WHERE log = 'events' AND batch = e.id >> 14)`
 
-// indexMask is the part of a row's id that is its index within its batch; the rest is the batch.
+// indexMask is the bits of a row's id that are its index in the batch; the other bits are the batch.
 const (
 	indexBits = 14
 	indexMask = 1<<indexBits - 1
 )
 
-// row is an event with the key that lists are ordered by.
+// row is an event with the key that orders lists.
 type row struct {
 	id     int64
 	stored event.Stored
 }
 
-// size is about how many bytes the event's JSON takes.
+// size returns roughly how many bytes the event's JSON has.
 func (r *row) size() int {
 	e := &r.stored
 	return 450 + len(e.Payload) + len(e.Metadata) + len(e.Type) + len(e.AggregateType) + len(e.AggregateID) + len(e.Kafka.Topic)
@@ -51,10 +51,9 @@ func scanEvent(rows pgx.Rows) (row, error) {
 	return r, nil
 }
 
-// scanRow is the one place that turns a row of events into an event, but for its position. jsonb has its
-// own order and spelling, so payload and metadata are brought into canonical form again. more is where
-// columns behind eventColumns go. The error wraps errCorrupt where the row was read, but is no event's;
-// the row's other columns are there then.
+// scanRow reads a row of events into an event, except for its position. No other code does. jsonb has an order and a
+// format of its own, so payload and metadata are made canonical again. more gets the columns after eventColumns. The
+// error wraps errCorrupt if the row was read but is no event; the row's other columns are then set.
 func scanRow(rows pgx.Rows, more ...any) (row, error) {
 	var (
 		r                 row
@@ -83,7 +82,7 @@ func (r *row) scanColumns(rows pgx.Rows, targets ...any) (salt []byte, err error
 	return salt, nil
 }
 
-// fill makes of a row's columns an event's members. Its error wraps errCorrupt.
+// fill sets the event's members from a row's columns. Its error wraps errCorrupt.
 func (r *row) fill(salt, payload, metadata []byte) (err error) {
 	e := &r.stored
 	if len(salt) != len(e.Salt) {
@@ -105,14 +104,14 @@ func (r *row) fill(salt, payload, metadata []byte) (err error) {
 
 func utc(t time.Time) time.Time { return t.UTC() }
 
-// collector gathers a page's rows until it is full.
+// collector collects a page's rows until the page is full.
 type collector struct {
-	limit, bytes int // what is still free
+	limit, bytes int // what is left of the page
 	rows         []row
-	full         bool // a row came that had no place: there is more
+	full         bool // a row did not fit: there are more
 }
 
-// add takes a row, unless the page has no place for it. The first row always has one.
+// add adds a row if it fits on the page. The first row always does.
 func (c *collector) add(r row) bool {
 	if len(c.rows) >= c.limit || len(c.rows) > 0 && r.size() > c.bytes {
 		c.full = true

@@ -10,15 +10,15 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// A list walks the spans of time in the order of its answer, in statements over so many of them; the
-// last one takes all that is left. Most pages end in the first; a search for what is rare must not pay
-// for a statement a partition.
+// A list reads the spans of time in the order of its answer. These are the numbers of spans of its first statements;
+// the last statement reads all that are left. Most pages end with the first one. A search for rare events must not
+// take one statement per partition.
 var walk = [...]int{4, 12}
 
 // narrowing is by how much a statement reads less time than the one before, which took too long.
 const narrowing = 16
 
-// scan reads a list until its page is full, all of time is read, or its budget is spent.
+// scan reads a list until its page is full, all spans are read, or its budget is used.
 //
 // No plan tells how far a statement came that found nothing. So where the first one takes half of the budget,
 // it is cancelled, and shorter and shorter stretches of time are tried until one is done: each page moves on.
@@ -34,7 +34,7 @@ type scan struct {
 	moved bool          // a part was read to its end
 }
 
-// run fills the page. It answers the place after which the list goes on; nil where it ends.
+// run fills the page. It returns the place after which the list goes on, or nil at the end.
 func (s *scan) run(ctx context.Context) (*key, error) {
 	until := time.Now().Add(s.budget)
 	for statement := 0; len(s.left) > 0; statement++ {
@@ -77,7 +77,7 @@ func (s *scan) allowance(until time.Time) time.Duration {
 	}
 }
 
-// next answers what the next statement reads, and what is left then.
+// next returns the spans that the next statement reads, and those that are then left.
 func (s *scan) next(statement int) (part, rest []span) {
 	if s.width == 0 {
 		return cut(s.left, statement)
@@ -89,7 +89,7 @@ func (s *scan) next(statement int) (part, rest []span) {
 	return []span{near}, rest
 }
 
-// cut answers the spans of this statement, and those of later ones.
+// cut returns the spans of this statement, and those of later ones.
 func cut(spans []span, statement int) (part, rest []span) {
 	n := len(spans)
 	if statement < len(walk) {
@@ -100,7 +100,7 @@ func cut(spans []span, statement int) (part, rest []span) {
 
 // read reads one statement's rows into the page, for at most so long; isCut says that it took longer.
 func (s *scan) read(ctx context.Context, part []span, most time.Duration) (isCut bool, err error) {
-	// One row more than has place, to know whether there is more.
+	// One row more than fits, to know whether there are more.
 	selection := overSpans(part, s.where, s.order, s.page.limit+1-len(s.page.rows))
 	stop := cancelAfter(ctx, s.conn, most)
 	err = selection.readInto(ctx, s.conn, s.page)
@@ -112,7 +112,7 @@ func (s *scan) read(ctx context.Context, part []span, most time.Duration) (isCut
 	return false, err
 }
 
-// place is the place before what is left.
+// place returns the place before the spans that are left.
 func (s *scan) place() *key {
 	if s.order == Ascending {
 		return &key{s.left[0].lower.Add(-time.Microsecond), math.MaxInt64}

@@ -11,16 +11,16 @@ import (
 	"audittrail/modules/event"
 )
 
-// selection says which rows of events a statement reads. Every reader of events makes one, and it is the
-// only thing that becomes a SELECT … FROM events: what holds for all readers has its place in here.
+// selection says which rows of events a statement reads. Every SELECT … FROM events is made from one, so what holds
+// for all readers is here.
 type selection struct {
-	// branches are the parts of the table to read, one after the other, each as a condition on timestamp
-	// and id. They are SQL and hold literals, so that each is planned by its own partition's statistics:
-	// they MUST be made of the store's own numbers and times, never of a caller's text.
+	// branches are the parts of the table to read, in order, each as a condition on timestamp and id. They are SQL
+	// with literals, so that each is planned with its own partition's statistics. They MUST be made from the
+	// store's own numbers and times, never from a caller's text.
 	branches []string
 	where    *conditions // must hold in every branch
-	order    string      // of the rows within a branch; "" where there is one row
-	limit    int         // most rows in all
+	order    string      // of the rows in a branch; "" for a single row
+	limit    int         // at most so many rows in total
 }
 
 // sql returns the statement that reads the rows, and its arguments.
@@ -67,7 +67,7 @@ func (s *selection) count(ctx context.Context, conn *pgx.Conn) (n int64, err err
 	return n, err
 }
 
-// ids answers the rows' event ids.
+// ids returns the rows' event ids.
 func (s *selection) ids(ctx context.Context, conn *pgx.Conn) ([]event.ID, error) {
 	sql, args := s.rows("event_id", scopesOf(ctx))
 	rows, err := conn.Query(ctx, sql, append([]any{pgx.QueryExecModeExec}, args...)...)

@@ -12,18 +12,18 @@ import (
 	"audittrail/modules/event"
 )
 
-// span is a part of the time axis that is planned by itself: one partition of events, or a stretch
-// between partitions. A zero bound is open.
+// span is a part of the time axis that is read by a branch of its own: one partition of events, or a stretch between
+// two partitions. A zero bound is open.
 type span struct {
 	lower, upper time.Time
 	partition    uint32 // its oid; 0 for a stretch between partitions
 }
 
-// spansAge is how long a list of partitions is used. An old list costs speed, never events: spans always
-// cover all of time, and partitions that were empty are looked at again by every list.
+// spansAge is how long a list of partitions is used. An old list costs speed, never events: spans always cover all of
+// time, and every list checks again the partitions that were empty.
 const spansAge = 30 * time.Second
 
-// By pg_inherits' indexes. A partition that is being detached is not read.
+// It uses the indexes of pg_inherits. A partition that is being detached is not read.
 const partitionsSQL = `
 	SELECT substring(bound FROM $$FROM \('([^']*)'\)$$)::timestamptz,
 	       substring(bound FROM $$TO \('([^']*)'\)$$)::timestamptz, oid
@@ -32,10 +32,10 @@ const partitionsSQL = `
 	      WHERE i.inhparent = 'events'::regclass AND NOT i.inhdetachpending) AS partitions
 	ORDER BY 1 NULLS FIRST`
 
-// A partition without a page never had a row; whoever commits one has made a page before.
+// A partition without a page never had a row: a page is made before a row is committed.
 const occupiedSQL = `SELECT p FROM unnest($1::oid[]) AS p WHERE pg_relation_size(p) > 0`
 
-// spanCache remembers the partitions of events, and which of them hold rows, which they then do for ever.
+// spanCache remembers the partitions of events, and which of them have rows. Those have rows for ever.
 type spanCache struct {
 	mu       sync.Mutex
 	spans    []span // oldest first; never changed, only replaced
@@ -43,9 +43,8 @@ type spanCache struct {
 	occupied map[uint32]bool
 }
 
-// timeline answers all of time that may hold an event of [from, to), oldest first, cut at the bounds of
-// partitions. Partitions that are empty at this moment are left out: most of the past is, and planning a
-// branch for each would take longer than the search.
+// timeline returns the spans that may have events of [from, to), oldest first. It leaves out partitions that are empty
+// now. Most of the past is empty, and planning a branch for each partition would take longer than the search.
 func (r *Reader) timeline(ctx context.Context, conn *pgx.Conn, from, to time.Time) ([]span, error) {
 	spans, err := r.partitions(ctx, conn)
 	if err != nil {
@@ -65,7 +64,7 @@ func (r *Reader) timeline(ctx context.Context, conn *pgx.Conn, from, to time.Tim
 	return slices.DeleteFunc(within, func(s span) bool { return s.partition != 0 && !r.spans.occupied[s.partition] }), nil
 }
 
-// lookAgain finds out which partitions that were empty so far have got rows.
+// lookAgain finds out which of the empty partitions now have rows.
 func (r *Reader) lookAgain(ctx context.Context, conn *pgx.Conn, spans []span) error {
 	var empty []uint32
 	r.spans.mu.Lock()
@@ -94,7 +93,7 @@ func (r *Reader) lookAgain(ctx context.Context, conn *pgx.Conn, spans []span) er
 	return nil
 }
 
-// partitions answers all of time, oldest first, from a list that may be some seconds old.
+// partitions returns spans over all of time, oldest first, from a list that may be some seconds old.
 func (r *Reader) partitions(ctx context.Context, conn *pgx.Conn) ([]span, error) {
 	r.spans.mu.Lock()
 	spans, age := r.spans.spans, r.now().Sub(r.spans.loaded)
@@ -125,7 +124,7 @@ func (r *Reader) partitions(ctx context.Context, conn *pgx.Conn) ([]span, error)
 	return spans, nil
 }
 
-// bound is a partition's bound; zero for MINVALUE, MAXVALUE and the infinities.
+// bound returns a partition's bound, or zero for MINVALUE, MAXVALUE and infinity.
 func bound(t pgtype.Timestamptz) time.Time {
 	if !t.Valid || t.InfinityModifier != pgtype.Finite {
 		return time.Time{}
@@ -133,8 +132,8 @@ func bound(t pgtype.Timestamptz) time.Time {
 	return t.Time.UTC()
 }
 
-// fill makes spans that cover all of time without a gap out of partitions that are sorted by their lower
-// bound. So a partition that was made a moment ago is read too, as part of the stretch that it lies in.
+// fill returns spans that cover all of time without a gap, from partitions sorted by their lower bounds. So a
+// partition that was made a moment ago is read too, as part of a stretch between others.
 func fill(partitions []span) []span {
 	var (
 		spans []span
@@ -142,7 +141,7 @@ func fill(partitions []span) []span {
 	)
 	for _, p := range partitions {
 		if !p.lower.IsZero() && !p.lower.Equal(end) {
-			spans = append(spans, span{lower: end, upper: p.lower}) // a gap; at first, all that is before
+			spans = append(spans, span{lower: end, upper: p.lower}) // a gap; before the first partition, all earlier time
 		}
 		spans = append(spans, p)
 		if end = p.upper; end.IsZero() {
@@ -152,13 +151,13 @@ func fill(partitions []span) []span {
 	return append(spans, span{lower: end})
 }
 
-// overlaps says whether the span holds a moment of [from, to); zero is open.
+// overlaps reports whether the span has a time of [from, to); a zero bound is open.
 func (s span) overlaps(from, to time.Time) bool {
 	return (to.IsZero() || s.lower.IsZero() || s.lower.Before(to)) &&
 		(from.IsZero() || s.upper.IsZero() || s.upper.After(from))
 }
 
-// within is the part of the span that lies in [from, to), cut at whole microseconds so that nothing is lost.
+// within returns the part of the span in [from, to), cut at whole microseconds so that no event is lost.
 func (s span) within(from, to time.Time) span {
 	s.lower = later(s.lower, from.Truncate(time.Microsecond))
 	if end := to.Truncate(time.Microsecond); !to.IsZero() {
@@ -170,8 +169,8 @@ func (s span) within(from, to time.Time) span {
 	return s
 }
 
-// condition is the span as SQL. Its literals are made from the catalogue's times, never from a caller's
-// text; as literals each branch is planned with its own partition's statistics.
+// condition returns the span as SQL. Its literals are made from the catalogue's times, never from a caller's text.
+// With literals, each branch is planned with its own partition's statistics.
 func (s span) condition() string {
 	sql := "true"
 	if !s.lower.IsZero() {

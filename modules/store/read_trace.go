@@ -10,14 +10,14 @@ import (
 	"audittrail/modules/event"
 )
 
-// TracePage is the oldest part of the events that carry one correlation id.
+// TracePage is the oldest events with a correlation id.
 type TracePage struct {
 	Events    []event.Stored // by (timestamp, id)
 	Truncated bool           // there are more
 }
 
-// Correlated answers the events with this correlation id, the oldest first: up to limit, and about so many
-// bytes of JSON. By events_correlation.
+// Correlated returns the events with this correlation id, oldest first: at most limit, and roughly so many bytes of
+// JSON. It uses the index events_correlation.
 func (r *Reader) Correlated(ctx context.Context, correlationID string, limit, bytes int) (TracePage, error) {
 	var found TracePage
 	err := r.read(ctx, "read trace", func(ctx context.Context, conn *pgx.Conn) error {
@@ -40,18 +40,18 @@ func (r *Reader) Correlated(ctx context.Context, correlationID string, limit, by
 	return found, err
 }
 
-// By event_keys' primary key.
+// It uses the primary key of event_keys.
 const knownSQL = `SELECT event_id, batch, timestamp FROM event_keys WHERE event_id = ANY ($1::uuid[])`
 
-// keyed is where an event lies.
+// keyed is the place of an event.
 type keyed struct {
 	id    event.ID
 	batch int64
 	at    time.Time
 }
 
-// Known answers which of these ids are of events that were stored and are visible. For who sees everything,
-// archived ones are among them.
+// Known returns those of the ids that belong to stored, visible events. For a reader who sees everything it includes
+// archived events.
 func (r *Reader) Known(ctx context.Context, ids []event.ID) (map[event.ID]bool, error) {
 	known := map[event.ID]bool{}
 	if len(ids) == 0 {
@@ -89,7 +89,7 @@ func (r *Reader) Known(ctx context.Context, ids []event.ID) (map[event.ID]bool, 
 	return known, err
 }
 
-// visibleAmong adds those of the events that the scope shows.
+// visibleAmong adds the events that are in scope.
 func visibleAmong(ctx context.Context, conn *pgx.Conn, keys []keyed, visible map[event.ID]bool) error {
 	s := &selection{where: &conditions{}, limit: len(keys)}
 	var texts []string

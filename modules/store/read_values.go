@@ -9,13 +9,13 @@ import (
 )
 
 const (
-	// By event_values' primary key, a value at a time. One snapshot has the months and which fields are open.
+	// It uses the primary key of event_values, once per value. One snapshot has the months and the open fields.
 	monthsSQL = `
 		SELECT v.field, v.month FROM unnest($1::text[], $2::text[]) AS wanted (field, value)
 			JOIN event_values AS v ON v.field = wanted.field AND v.value = wanted.value
 		UNION ALL SELECT field, NULL FROM event_values_open`
 
-	// By event_values' primary key, a look-up a type. No row where the field is open.
+	// It uses the primary key of event_values, once per type. It returns no row if the field is open.
 	aggregateTypesSQL = `
 		WITH RECURSIVE types AS (
 			(SELECT value FROM event_values WHERE field = 'aggregateType' ORDER BY value LIMIT 1)
@@ -26,7 +26,7 @@ const (
 		WHERE value IS NOT NULL AND NOT EXISTS (SELECT FROM event_values_open WHERE field = 'aggregateType')`
 )
 
-// wanted are the values of the filter that event_values knows, by field.
+// wanted returns the filter's values of fields that event_values has, by field.
 func (f Filter) wanted() map[string][]string {
 	wanted := map[string][]string{}
 	if len(f.EventTypes) > 0 {
@@ -41,7 +41,7 @@ func (f Filter) wanted() map[string][]string {
 	return wanted
 }
 
-// occurring leaves out the spans in which one of the filter's types or its source does not occur.
+// occurring returns the spans without those in which one of the filter's types or its source does not occur.
 func occurring(ctx context.Context, conn *pgx.Conn, f Filter, spans []span) ([]span, error) {
 	wanted := f.wanted()
 	if len(wanted) == 0 || len(spans) == 0 {
@@ -84,7 +84,7 @@ func occurring(ctx context.Context, conn *pgx.Conn, f Filter, spans []span) ([]s
 	}), nil
 }
 
-// monthSpan is the time that a month of event_values stands for.
+// monthSpan returns the time of a month of event_values.
 func monthSpan(first time.Time) span {
 	s := span{lower: first.UTC(), upper: first.UTC().AddDate(0, 1, 0)}
 	if monthOf(s.lower) == firstMonth {
@@ -93,7 +93,7 @@ func monthSpan(first time.Time) span {
 	return s
 }
 
-// aggregateTypes answers all types of aggregates; nil where there are too many to know.
+// aggregateTypes returns all types of aggregates, or nil if there are too many to track.
 func aggregateTypes(ctx context.Context, conn *pgx.Conn) ([]string, error) {
 	rows, err := conn.Query(ctx, aggregateTypesSQL)
 	if err != nil {

@@ -9,21 +9,21 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Snapshot is the state of an aggregate as it was folded up to a moment. What its body says is the caller's.
+// Snapshot is the state of an aggregate, folded up to a moment. Only the caller knows the format of Body.
 type Snapshot struct {
-	AsOf   time.Time // the timestamp of the last events that it holds: all of that moment
-	Events int64     // how many it holds
+	AsOf   time.Time // the timestamp of its last events; it has all events of that moment
+	Events int64     // how many it has
 	Body   []byte
 }
 
-// SnapshotOf names the aggregate that snapshots are of, and the rules that they were made by.
+// SnapshotOf names the aggregate of snapshots, and the rules that they were made by.
 type SnapshotOf struct {
 	AggregateType, AggregateID string
 	Rules                      []byte
 }
 
 const (
-	// By state_snapshots' primary key.
+	// It uses the primary key of state_snapshots.
 	latestSnapshotSQL = `SELECT as_of, events, body FROM state_snapshots
 		WHERE aggregate_type = $1 AND aggregate_id = $2 AND rules = $3 AND as_of <= $4 ORDER BY as_of DESC LIMIT 1`
 
@@ -33,10 +33,10 @@ const (
 		VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`
 )
 
-// Snapshot answers the latest snapshot up to a moment, or of all where that is zero; false where there is none that
-// is good. History only grows, so one that holds as many events as there are holds all of them. An event that came
-// late makes a snapshot wrong: all of the aggregate's are dropped then. For a reader who sees a part of the events
-// there are none.
+// Snapshot returns the latest valid snapshot up to a moment, or of all if that is zero; ok is false if there is none.
+// History only grows, so a snapshot is valid if it has as many events as there are up to its moment. An event with
+// an earlier timestamp makes it invalid; then all snapshots of the aggregate are deleted. A reader who may not see
+// all events gets no snapshots.
 func (r *Reader) Snapshot(ctx context.Context, of SnapshotOf, until time.Time) (s Snapshot, ok bool, err error) {
 	if !Unscoped(ctx) {
 		return s, false, nil
@@ -74,8 +74,8 @@ func (r *Reader) Snapshot(ctx context.Context, of SnapshotOf, until time.Time) (
 	return s, ok, err
 }
 
-// SaveSnapshot keeps a snapshot. It MUST hold all events of the aggregate up to its moment; one of a reader who sees
-// a part of them is not kept.
+// SaveSnapshot stores a snapshot. It MUST have all events of the aggregate up to its moment. It is not stored for a
+// reader who may not see all events.
 func (r *Reader) SaveSnapshot(ctx context.Context, of SnapshotOf, s Snapshot) error {
 	if !Unscoped(ctx) {
 		return nil

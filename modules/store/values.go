@@ -22,15 +22,15 @@ const (
 )
 
 const (
-	// mostValues is how many values of a field are kept track of.
+	// mostValues is how many values of a field are tracked.
 	mostValues = 10_000
 
-	// mostSeen bounds what a connection remembers. Beyond it everything is looked up again.
+	// mostSeen bounds what a connection remembers. Beyond it the connection forgets everything.
 	mostSeen = 1 << 16
 )
 
 const (
-	// In order of the key, as every append does it, so that no two wait for each other.
+	// Rows are in order of the key, as in every append, so appends can't deadlock.
 	addValuesSQL = `INSERT INTO event_values (field, value, month)
 		SELECT * FROM unnest($1::text[], $2::text[], $3::date[]) ON CONFLICT DO NOTHING`
 
@@ -48,16 +48,16 @@ func compareValues(a, b value) int {
 	return cmp.Or(cmp.Compare(a.field, b.field), cmp.Compare(a.text, b.text), cmp.Compare(a.month, b.month))
 }
 
-// seenValues are what event_values is known to hold. They belong to a connection: a server that lost what it had
-// committed, or another one in its place, is reached by a new one.
+// seenValues are rows that event_values is known to have. They belong to a connection: a server that lost commits, or
+// another server, is reached by a new connection.
 type seenValues struct {
 	values map[value]bool
 	events map[string]bool // types, source and month of an event, together: one look-up for most events
-	open   map[string]bool // fields that are not kept track of
+	open   map[string]bool // fields that are not tracked
 	key    []byte
 }
 
-// seenBy answers what is known on a connection.
+// seenBy returns what a connection knows.
 func seenBy(ctx context.Context, conn *pgx.Conn) (*seenValues, error) {
 	const name = "audittrail.event_values"
 	kept := conn.PgConn().CustomData()
@@ -84,8 +84,8 @@ func (s *seenValues) readOpen(ctx context.Context, conn *pgx.Conn) error {
 	return err
 }
 
-// noteValues commits the rows of event_values that an append of these events needs. It comes before the
-// append's transaction: a row too many does no harm, and a missing one would hide events from searches.
+// noteValues commits the rows of event_values that an append of these events needs. It runs before the append's
+// transaction: an extra row does no harm, but a missing one would hide events from searches.
 func noteValues(ctx context.Context, conn *pgx.Conn, events []protect.Sealed) error {
 	seen, err := seenBy(ctx, conn)
 	if err != nil {
@@ -116,7 +116,7 @@ func noteValues(ctx context.Context, conn *pgx.Conn, events []protect.Sealed) er
 	return nil
 }
 
-// missing answers the values of the events that are not known yet, in order.
+// missing returns the values of the events that are not known yet, in order.
 func (s *seenValues) missing(events []protect.Sealed) []value {
 	found := map[value]bool{}
 	for i := range events {
@@ -144,7 +144,7 @@ func (s *seenValues) missing(events []protect.Sealed) []value {
 	return missing
 }
 
-// add remembers what is committed now.
+// add remembers values that are now committed.
 func (s *seenValues) add(values []value, events []protect.Sealed) {
 	if len(s.values)+len(s.events) > mostSeen {
 		clear(s.values)
@@ -160,7 +160,7 @@ func (s *seenValues) add(values []value, events []protect.Sealed) {
 	}
 }
 
-// keyOf is all that matters of an event here, as one text. It is good until the next call.
+// keyOf returns an event's month, types and source as one text. It is valid until the next call.
 func (s *seenValues) keyOf(e *event.Event) []byte {
 	b := strconv.AppendInt(s.key[:0], int64(monthOf(e.Timestamp)), 10)
 	b = append(append(b, 0), e.Type...)
