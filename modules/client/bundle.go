@@ -25,11 +25,11 @@ func CopyBundle(dst io.Writer, src io.Reader, each func()) error {
 }
 
 func readBundle(r *evidence.BundleReader, each func()) error {
-	head, err := r.Head()
+	header, err := r.Header()
 	if err != nil {
 		return err
 	}
-	if err := checkHead(head); err != nil {
+	if err := checkHeader(header); err != nil {
 		return err
 	}
 	for {
@@ -46,12 +46,12 @@ func readBundle(r *evidence.BundleReader, each func()) error {
 	}
 }
 
-// checkHead looks at all but the checkpoint's signature, for which no key is there.
-func checkHead(head evidence.BundleHead) error {
-	if head.Log != ledger.Events {
+// checkHeader looks at all but the checkpoint's signature, for which no key is there.
+func checkHeader(header evidence.BundleHeader) error {
+	if header.Log != ledger.Events {
 		return errors.New("it is not of the log of events")
 	}
-	_, err := ledger.OpenCheckpoint(head.Checkpoint, ledger.Keys{})
+	_, err := ledger.OpenCheckpoint(header.Checkpoint, ledger.Keys{})
 	var refused *ledger.CheckpointError
 	if errors.As(err, &refused) && refused.Kind == ledger.UnknownKey { // without a key none is known
 		return nil

@@ -24,10 +24,10 @@ type BundleReader struct {
 
 // errEntriesFirst says that the entries of a bundle stand before members that one has to know to verify
 // them, as `jq -S` and PostgreSQL's jsonb order them. Such a bundle is read twice, so that it has to be a file.
-var errEntriesFirst = errors.New("entries stand before the head")
+var errEntriesFirst = errors.New("entries stand before the header")
 
-// BundleHead is what stands before a bundle's entries. Nothing vouches for it.
-type BundleHead struct {
+// BundleHeader is what stands before a bundle's entries. Nothing vouches for it.
+type BundleHeader struct {
 	Log        ledger.Log
 	Checkpoint []byte // the signed note
 }
@@ -46,26 +46,26 @@ func newBundleReader(m *meter, b *bufio.Reader) *BundleReader {
 // Count is how many entries were read.
 func (x *BundleReader) Count() int64 { return x.count }
 
-// Head reads what stands before the entries; it MUST be called first, and once. The error is a *Fault or an
-// *UnreadableError, and ends the reading; so is a bundle whose entries stand before its head.
-func (x *BundleReader) Head() (BundleHead, error) {
+// Header reads what stands before the entries; it MUST be called first, and once. The error is a *Fault or an
+// *UnreadableError, and ends the reading; so is a bundle whose entries stand before its header.
+func (x *BundleReader) Header() (BundleHeader, error) {
 	if token, err := x.d.ReadToken(); err != nil {
-		return BundleHead{}, x.unreadable(err)
+		return BundleHeader{}, x.unreadable(err)
 	} else if token.Kind() != '{' {
-		return BundleHead{}, malformed("this is JSON, but no evidence bundle")
+		return BundleHeader{}, malformed("this is JSON, but no evidence bundle")
 	}
 	x.texts = map[string]string{}
 	more, err := x.members()
 	switch {
 	case err != nil:
-		return BundleHead{}, err
+		return BundleHeader{}, err
 	case !more:
-		return BundleHead{}, malformed("the bundle has no entries")
+		return BundleHeader{}, malformed("the bundle has no entries")
 	case lacking(x.texts) != "":
-		return BundleHead{}, &UnreadableError{Cause: errEntriesFirst, Detail: fmt.Sprintf(
+		return BundleHeader{}, &UnreadableError{Cause: errEntriesFirst, Detail: fmt.Sprintf(
 			"the bundle has no %s before its entries, so that it has to be read twice: give it as a file, not by a pipe", lacking(x.texts))}
 	}
-	return headOf(x.texts)
+	return headerOf(x.texts)
 }
 
 // members reads members up to the entries, or to the bundle's end.
@@ -89,25 +89,25 @@ func (x *BundleReader) members() (entries bool, err error) {
 	}
 }
 
-// headBehind reads on to the bundle's end where Head returned that the entries stand first. It returns the
-// head, of which parts stand behind the entries.
-func (x *BundleReader) headBehind() (BundleHead, error) {
+// headerBehind reads on to the bundle's end where Header returned that the entries stand first. It returns the
+// header, of which parts stand behind the entries.
+func (x *BundleReader) headerBehind() (BundleHeader, error) {
 	var err error
 	for err == nil {
 		_, err = x.next()
 	}
 	if !errors.Is(err, errEntriesEnd) {
-		return BundleHead{}, err
+		return BundleHeader{}, err
 	}
 	if more, err := x.members(); err != nil {
-		return BundleHead{}, err
+		return BundleHeader{}, err
 	} else if more {
-		return BundleHead{}, malformed("the bundle's member entries stands twice")
+		return BundleHeader{}, malformed("the bundle's member entries stands twice")
 	}
 	if err := x.eof(); !errors.Is(err, io.EOF) {
-		return BundleHead{}, err
+		return BundleHeader{}, err
 	}
-	return headOf(x.texts)
+	return headerOf(x.texts)
 }
 
 // toEntries reads up to the entries of a bundle that was read to its end before.
@@ -147,7 +147,7 @@ func (x *BundleReader) text(texts map[string]string, name string) error {
 	return nil
 }
 
-// lacking returns the first member of a head that is not there; "" if all are.
+// lacking returns the first member of a header that is not there; "" if all are.
 func lacking(texts map[string]string) string {
 	for _, name := range []string{"format", "log", "checkpoint"} {
 		if _, ok := texts[name]; !ok {
@@ -157,18 +157,18 @@ func lacking(texts map[string]string) string {
 	return ""
 }
 
-func headOf(texts map[string]string) (BundleHead, error) {
+func headerOf(texts map[string]string) (BundleHeader, error) {
 	if name := lacking(texts); name != "" {
-		return BundleHead{}, malformed("the bundle has no %s", name)
+		return BundleHeader{}, malformed("the bundle has no %s", name)
 	}
 	if f := texts["format"]; f != BundleFormat {
-		return BundleHead{}, malformed("the bundle's format is %s; this program knows %s", ledger.Printable(f), BundleFormat)
+		return BundleHeader{}, malformed("the bundle's format is %s; this program knows %s", ledger.Printable(f), BundleFormat)
 	}
 	log, err := ledger.ParseLog(texts["log"])
 	if err != nil {
-		return BundleHead{}, malformed("the bundle's log %s", err.Error())
+		return BundleHeader{}, malformed("the bundle's log %s", err.Error())
 	}
-	return BundleHead{log, []byte(texts["checkpoint"])}, nil
+	return BundleHeader{log, []byte(texts["checkpoint"])}, nil
 }
 
 // Next returns the next entry, which is JSON, and good until the next call. It is io.EOF when the bundle has

@@ -375,7 +375,7 @@ func TestACutBundleHasNoEnd(t *testing.T) {
 	b := newHistory(t, 9).bundle(4, 5)
 	end := func(text string) error {
 		r := evidence.NewBundleReader(strings.NewReader(text))
-		_, err := r.Head()
+		_, err := r.Header()
 		for err == nil {
 			_, err = r.Next()
 		}

@@ -22,7 +22,7 @@ type bundleVerifier struct {
 
 func (v *bundleVerifier) run() (Report, error) {
 	v.report.Form = FormBundle
-	err := v.head()
+	err := v.header()
 	if err == nil {
 		err = v.entries()
 	}
@@ -30,18 +30,18 @@ func (v *bundleVerifier) run() (Report, error) {
 	return v.report, v.outcome(err)
 }
 
-// head checks what stands before the entries. An error is a *Fault that ends the reading, or
+// header checks what stands before the entries. An error is a *Fault that ends the reading, or
 // *UnreadableError; so is that of entries.
-func (v *bundleVerifier) head() error {
-	head, err := v.bundle.Head()
+func (v *bundleVerifier) header() error {
+	header, err := v.bundle.Header()
 	if errors.Is(err, errEntriesFirst) {
-		head, err = v.readTwice(err)
+		header, err = v.readTwice(err)
 	}
 	if err != nil {
 		return err
 	}
-	v.report.Log = head.Log
-	signed, fault := openFor(head.Log, head.Checkpoint, v.keys)
+	v.report.Log = header.Log
+	signed, fault := openFor(header.Log, header.Checkpoint, v.keys)
 	if fault != nil {
 		return fault
 	}
@@ -49,20 +49,20 @@ func (v *bundleVerifier) head() error {
 	return nil
 }
 
-// readTwice returns the head of a bundle that has its entries before it, and goes back to them. What is wrong
+// readTwice returns the header of a bundle that has its entries before it, and goes back to them. What is wrong
 // around the entries counts, also where they can't be read again.
-func (v *bundleVerifier) readTwice(first error) (BundleHead, error) {
-	head, err := v.bundle.headBehind()
+func (v *bundleVerifier) readTwice(first error) (BundleHeader, error) {
+	header, err := v.bundle.headerBehind()
 	if err != nil {
-		return head, err
+		return header, err
 	}
 	if v.again == nil {
-		return head, first
+		return header, first
 	}
 	if v.bundle, err = v.again(); err != nil {
-		return head, &UnreadableError{Detail: "the file can't be read a second time", Cause: err}
+		return header, &UnreadableError{Detail: "the file can't be read a second time", Cause: err}
 	}
-	return head, v.bundle.toEntries()
+	return header, v.bundle.toEntries()
 }
 
 // entries checks each entry. Only what ends the reading is an error.
