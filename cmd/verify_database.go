@@ -139,22 +139,16 @@ func remembered(opts verify.Options) bool {
 
 // outcomeOfDatabase returns the error that decides the exit status. Findings outweigh a failure.
 func outcomeOfDatabase(report *verify.Report, failed error) error {
+	found := console.Counted(report.Total, "finding", "findings")
 	switch {
 	case report.Total == 0 && failed == nil && report.NotSigned():
 		return errors.New("the event store is not signed yet: verify again once a notary has signed it")
 	case report.Total == 0:
 		return failed
 	case failed != nil:
-		return &statusError{statusTampering, fmt.Errorf("the event store is not what was signed: %s before the verification ended early: %w", countedFindings(report.Total), failed)}
+		return &statusError{statusTampering, fmt.Errorf("the event store is not what was signed: %s before the verification ended early: %w", found, failed)}
 	}
-	return &statusError{statusTampering, fmt.Errorf("the event store is not what was signed: %s", countedFindings(report.Total))}
-}
-
-func countedFindings(n int64) string {
-	if n == 1 {
-		return "1 finding"
-	}
-	return console.Grouped(n) + " findings"
+	return &statusError{statusTampering, fmt.Errorf("the event store is not what was signed: %s", found)}
 }
 
 func verifyFlags(c *cobra.Command, opts *verify.Options) (err error) {
