@@ -765,7 +765,7 @@ type Name = string
 
 // Problem A problem of RFC 9457.
 //
-// Example: {"code":"invalid_parameter","correlationId":"4bf92f3577b34da6a3ce929d0e0e4736","detail":"limit: must be a whole number from 1 to 1000, without leading zeros","errors":[{"detail":"must be a whole number from 1 to 1000","field":"limit","without leading zeros":null}],"status":400,"title":"Bad Request","type":"about:blank"}
+// Example: {"code":"invalid_parameter","correlationId":"4bf92f3577b34da6a3ce929d0e0e4736","detail":"limit: must be a whole number from 1 to 1000, without leading zeros","errors":[{"detail":"must be a whole number from 1 to 1000, without leading zeros","field":"limit"}],"status":400,"title":"Bad Request","type":"about:blank"}
 type Problem struct {
 	// Code Stable; made for programs.
 	//
@@ -950,12 +950,12 @@ type UserId = Name
 
 // BadRequest A problem of RFC 9457.
 //
-// Example: {"code":"invalid_parameter","correlationId":"4bf92f3577b34da6a3ce929d0e0e4736","detail":"limit: must be a whole number from 1 to 1000, without leading zeros","errors":[{"detail":"must be a whole number from 1 to 1000","field":"limit","without leading zeros":null}],"status":400,"title":"Bad Request","type":"about:blank"}
+// Example: {"code":"invalid_parameter","correlationId":"4bf92f3577b34da6a3ce929d0e0e4736","detail":"limit: must be a whole number from 1 to 1000, without leading zeros","errors":[{"detail":"must be a whole number from 1 to 1000, without leading zeros","field":"limit"}],"status":400,"title":"Bad Request","type":"about:blank"}
 type BadRequest = Problem
 
 // BeyondEnd A problem of RFC 9457.
 //
-// Example: {"code":"invalid_parameter","correlationId":"4bf92f3577b34da6a3ce929d0e0e4736","detail":"limit: must be a whole number from 1 to 1000, without leading zeros","errors":[{"detail":"must be a whole number from 1 to 1000","field":"limit","without leading zeros":null}],"status":400,"title":"Bad Request","type":"about:blank"}
+// Example: {"code":"invalid_parameter","correlationId":"4bf92f3577b34da6a3ce929d0e0e4736","detail":"limit: must be a whole number from 1 to 1000, without leading zeros","errors":[{"detail":"must be a whole number from 1 to 1000, without leading zeros","field":"limit"}],"status":400,"title":"Bad Request","type":"about:blank"}
 type BeyondEnd = Problem
 
 // EventPage defines model for EventPage.
@@ -963,37 +963,37 @@ type EventPage = EventList
 
 // Forbidden A problem of RFC 9457.
 //
-// Example: {"code":"invalid_parameter","correlationId":"4bf92f3577b34da6a3ce929d0e0e4736","detail":"limit: must be a whole number from 1 to 1000, without leading zeros","errors":[{"detail":"must be a whole number from 1 to 1000","field":"limit","without leading zeros":null}],"status":400,"title":"Bad Request","type":"about:blank"}
+// Example: {"code":"invalid_parameter","correlationId":"4bf92f3577b34da6a3ce929d0e0e4736","detail":"limit: must be a whole number from 1 to 1000, without leading zeros","errors":[{"detail":"must be a whole number from 1 to 1000, without leading zeros","field":"limit"}],"status":400,"title":"Bad Request","type":"about:blank"}
 type Forbidden = Problem
 
 // InternalError A problem of RFC 9457.
 //
-// Example: {"code":"invalid_parameter","correlationId":"4bf92f3577b34da6a3ce929d0e0e4736","detail":"limit: must be a whole number from 1 to 1000, without leading zeros","errors":[{"detail":"must be a whole number from 1 to 1000","field":"limit","without leading zeros":null}],"status":400,"title":"Bad Request","type":"about:blank"}
+// Example: {"code":"invalid_parameter","correlationId":"4bf92f3577b34da6a3ce929d0e0e4736","detail":"limit: must be a whole number from 1 to 1000, without leading zeros","errors":[{"detail":"must be a whole number from 1 to 1000, without leading zeros","field":"limit"}],"status":400,"title":"Bad Request","type":"about:blank"}
 type InternalError = Problem
 
 // NotFound A problem of RFC 9457.
 //
-// Example: {"code":"invalid_parameter","correlationId":"4bf92f3577b34da6a3ce929d0e0e4736","detail":"limit: must be a whole number from 1 to 1000, without leading zeros","errors":[{"detail":"must be a whole number from 1 to 1000","field":"limit","without leading zeros":null}],"status":400,"title":"Bad Request","type":"about:blank"}
+// Example: {"code":"invalid_parameter","correlationId":"4bf92f3577b34da6a3ce929d0e0e4736","detail":"limit: must be a whole number from 1 to 1000, without leading zeros","errors":[{"detail":"must be a whole number from 1 to 1000, without leading zeros","field":"limit"}],"status":400,"title":"Bad Request","type":"about:blank"}
 type NotFound = Problem
 
 // NotYetSigned A problem of RFC 9457.
 //
-// Example: {"code":"invalid_parameter","correlationId":"4bf92f3577b34da6a3ce929d0e0e4736","detail":"limit: must be a whole number from 1 to 1000, without leading zeros","errors":[{"detail":"must be a whole number from 1 to 1000","field":"limit","without leading zeros":null}],"status":400,"title":"Bad Request","type":"about:blank"}
+// Example: {"code":"invalid_parameter","correlationId":"4bf92f3577b34da6a3ce929d0e0e4736","detail":"limit: must be a whole number from 1 to 1000, without leading zeros","errors":[{"detail":"must be a whole number from 1 to 1000, without leading zeros","field":"limit"}],"status":400,"title":"Bad Request","type":"about:blank"}
 type NotYetSigned = Problem
 
 // TooExpensive A problem of RFC 9457.
 //
-// Example: {"code":"invalid_parameter","correlationId":"4bf92f3577b34da6a3ce929d0e0e4736","detail":"limit: must be a whole number from 1 to 1000, without leading zeros","errors":[{"detail":"must be a whole number from 1 to 1000","field":"limit","without leading zeros":null}],"status":400,"title":"Bad Request","type":"about:blank"}
+// Example: {"code":"invalid_parameter","correlationId":"4bf92f3577b34da6a3ce929d0e0e4736","detail":"limit: must be a whole number from 1 to 1000, without leading zeros","errors":[{"detail":"must be a whole number from 1 to 1000, without leading zeros","field":"limit"}],"status":400,"title":"Bad Request","type":"about:blank"}
 type TooExpensive = Problem
 
 // Unauthenticated A problem of RFC 9457.
 //
-// Example: {"code":"invalid_parameter","correlationId":"4bf92f3577b34da6a3ce929d0e0e4736","detail":"limit: must be a whole number from 1 to 1000, without leading zeros","errors":[{"detail":"must be a whole number from 1 to 1000","field":"limit","without leading zeros":null}],"status":400,"title":"Bad Request","type":"about:blank"}
+// Example: {"code":"invalid_parameter","correlationId":"4bf92f3577b34da6a3ce929d0e0e4736","detail":"limit: must be a whole number from 1 to 1000, without leading zeros","errors":[{"detail":"must be a whole number from 1 to 1000, without leading zeros","field":"limit"}],"status":400,"title":"Bad Request","type":"about:blank"}
 type Unauthenticated = Problem
 
 // Unavailable A problem of RFC 9457.
 //
-// Example: {"code":"invalid_parameter","correlationId":"4bf92f3577b34da6a3ce929d0e0e4736","detail":"limit: must be a whole number from 1 to 1000, without leading zeros","errors":[{"detail":"must be a whole number from 1 to 1000","field":"limit","without leading zeros":null}],"status":400,"title":"Bad Request","type":"about:blank"}
+// Example: {"code":"invalid_parameter","correlationId":"4bf92f3577b34da6a3ce929d0e0e4736","detail":"limit: must be a whole number from 1 to 1000, without leading zeros","errors":[{"detail":"must be a whole number from 1 to 1000, without leading zeros","field":"limit"}],"status":400,"title":"Bad Request","type":"about:blank"}
 type Unavailable = Problem
 
 // ListAccessParams defines parameters for ListAccess.
@@ -1208,13 +1208,15 @@ type ExportEventsParamsOrder string
 
 // GetEventParams defines parameters for GetEvent.
 type GetEventParams struct {
-	// IfNoneMatch Entity tags of answers that the caller has already, or `*`. It may be repeated.
+	// IfNoneMatch Entity tags of answers that the caller has already, or `*`. It may be repeated. What is no entity tag
+	// matches nothing. Only the 32 KiB that all of a request's headers may have bound it.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 }
 
 // GetEventProofParams defines parameters for GetEventProof.
 type GetEventProofParams struct {
-	// IfNoneMatch Entity tags of answers that the caller has already, or `*`. It may be repeated.
+	// IfNoneMatch Entity tags of answers that the caller has already, or `*`. It may be repeated. What is no entity tag
+	// matches nothing. Only the 32 KiB that all of a request's headers may have bound it.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 }
 
@@ -1271,7 +1273,8 @@ type ReadFeedParams struct {
 
 // GetCheckpointParams defines parameters for GetCheckpoint.
 type GetCheckpointParams struct {
-	// IfNoneMatch Entity tags of answers that the caller has already, or `*`. It may be repeated.
+	// IfNoneMatch Entity tags of answers that the caller has already, or `*`. It may be repeated. What is no entity tag
+	// matches nothing. Only the 32 KiB that all of a request's headers may have bound it.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 }
 
@@ -1283,7 +1286,8 @@ type GetConsistencyParams struct {
 	// To The larger size.
 	To int64 `form:"to" json:"to"`
 
-	// IfNoneMatch Entity tags of answers that the caller has already, or `*`. It may be repeated.
+	// IfNoneMatch Entity tags of answers that the caller has already, or `*`. It may be repeated. What is no entity tag
+	// matches nothing. Only the 32 KiB that all of a request's headers may have bound it.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 }
 

@@ -62,7 +62,9 @@ func mountAssets(server *httpserver.Server) {
 	server.Echo().GET("/docs/start.js", func(c echo.Context) error {
 		return c.Blob(http.StatusOK, "text/javascript; charset=utf-8", []byte(docsScript))
 	}, letIn)
-	server.Echo().GET("/docs/", func(c echo.Context) error { return c.Redirect(http.StatusPermanentRedirect, "/docs") }, letIn)
+	// From /docs/ the page's relative links would lead nowhere, and so would /docs where a proxy serves the API
+	// below a path of its own.
+	server.Echo().GET("/docs/", func(c echo.Context) error { return c.Redirect(http.StatusPermanentRedirect, "../docs") }, letIn)
 	server.Echo().GET("/docs/:asset", func(c echo.Context) error {
 		if !slices.Contains(docsAssets(), c.Param("asset")) {
 			return echo.ErrNotFound

@@ -2,8 +2,14 @@ package query_test
 
 import (
 	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -45,10 +51,59 @@ func browser(t *testing.T) context.Context {
 
 // TestDocsInABrowser opens the page as a person would: the specification is drawn, an operation unfolds,
 // a request with a token is sent from the page and answered, and neither the content security policy nor
-// a script complains. Nothing is asked of any other host.
+// a script complains. Nothing is asked of any other host. So it is too behind a reverse proxy that serves
+// the API below a path of its own, where nothing outside that path may be asked for.
 func TestDocsInABrowser(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t)
+	below := a.belowAPath(t)
+	t.Run("direct", func(t *testing.T) { a.readDocs(t, a.url, "/docs") })
+	t.Run("below a path", func(t *testing.T) { a.readDocs(t, below, "/docs") })
+	t.Run("below a path, with a slash", func(t *testing.T) { a.readDocs(t, below, "/docs/") })
+}
+
+// belowAPath is the URL of the API behind a reverse proxy that strips a path.
+func (a *api) belowAPath(t *testing.T) string {
+	t.Helper()
+	upstream, err := url.Parse(a.url)
+	require.NoError(t, err)
+	const prefix = "/audit/api"
+	proxy := httptest.NewServer(http.StripPrefix(prefix, httputil.NewSingleHostReverseProxy(upstream)))
+	t.Cleanup(proxy.Close)
+	return proxy.URL + prefix
+}
+
+// What the page links is there, also below a path, and /docs/ leads to it.
+func TestDocsLinksBelowAPath(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	page, err := url.Parse(a.belowAPath(t) + "/docs")
+	require.NoError(t, err)
+	fetch := func(u string) string {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, u, nil)
+		require.NoError(t, err)
+		response, err := a.client.Do(r)
+		require.NoError(t, err)
+		defer func() { require.NoError(t, response.Body.Close()) }()
+		body, err := io.ReadAll(response.Body)
+		require.NoError(t, err)
+		require.Equal(t, http.StatusOK, response.StatusCode, u)
+		return string(body)
+	}
+	html := fetch(page.String() + "/")
+	require.Equal(t, html, fetch(page.String()))
+	links := regexp.MustCompile(`(?:href|src)="([^"]*)"`).FindAllStringSubmatch(html, -1)
+	require.Len(t, links, 4)
+	for _, link := range append(links, []string{"", "openapi.json"}) {
+		u, err := page.Parse(link[1])
+		require.NoError(t, err)
+		fetch(u.String())
+	}
+}
+
+// readDocs opens the page at path of the API at base.
+func (a *api) readDocs(t *testing.T, base, path string) {
+	t.Helper()
 	ctx := browser(t)
 
 	var (
@@ -67,13 +122,13 @@ func TestDocsInABrowser(t *testing.T) {
 		case *runtime.EventExceptionThrown:
 			complaints = append(complaints, ev.ExceptionDetails.Text)
 		case *network.EventRequestWillBeSent:
-			if u := ev.Request.URL; !strings.HasPrefix(u, a.url) && !strings.HasPrefix(u, "data:") {
+			if u := ev.Request.URL; !strings.HasPrefix(u, base+"/") && !strings.HasPrefix(u, "data:") {
 				elsewhere = append(elsewhere, u)
 			}
 		}
 	}))
 	const operation = `#operations-events-listEvents`
-	require.NoError(t, chromedp.Do(ctx, chromedp.Navigate(a.url+"/docs"), chromedp.WaitVisible(`.opblock`)))
+	require.NoError(t, chromedp.Do(ctx, chromedp.Navigate(base+path), chromedp.WaitVisible(`.opblock`)))
 	title, err := chromedp.Run(ctx, chromedp.Text(`.info .title`))
 	require.NoError(t, err)
 	listed, err := chromedp.Run(ctx, chromedp.Text(`#swagger-ui`))

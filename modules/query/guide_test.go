@@ -2,6 +2,7 @@ package query_test
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"os"
 	"regexp"
@@ -119,10 +120,35 @@ func TestTheSpecificationsExamples(t *testing.T) {
 	for name, ref := range spec.Doc.Components.Schemas {
 		if ref.Value.Example != nil {
 			require.NoError(t, ref.Value.VisitJSON(ref.Value.Example, openapi3.MultiErrors()), name)
+			knowsAll(t, ref.Value, ref.Value.Example, name)
 		}
 	}
 	for _, reason := range []event.Reason{event.EmptyValue, event.MalformedJSON, event.DuplicateMember, event.InvalidText,
 		event.NumberOutOfRange, event.TooDeep, event.TooLarge, event.MissingField, event.InvalidField, event.EventIDConflict, event.StoreRejected} {
 		require.Contains(t, spec.Doc.Components.Schemas["Reason"].Value.Enum, any(string(reason)))
+	}
+}
+
+// knowsAll checks that an example has no member that its schema does not name: a comma that YAML takes for a
+// separator makes one.
+func knowsAll(t *testing.T, schema *openapi3.Schema, example any, path string) {
+	t.Helper()
+	switch example := example.(type) {
+	case map[string]any:
+		members := openapi3.Schemas{}
+		for _, part := range append([]*openapi3.SchemaRef{{Value: schema}}, schema.AllOf...) {
+			maps.Copy(members, part.Value.Properties)
+		}
+		if len(members) == 0 || schema.AdditionalProperties.Has != nil {
+			return // any members
+		}
+		for name, value := range example {
+			require.Contains(t, members, name, "%s has a member that its schema does not know", path)
+			knowsAll(t, members[name].Value, value, path+"."+name)
+		}
+	case []any:
+		for _, item := range example {
+			knowsAll(t, schema.Items.Value, item, path+"[]")
+		}
 	}
 }

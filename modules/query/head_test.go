@@ -65,5 +65,5 @@ func TestDocsWithASlash(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, response.Body.Close())
 	require.Equal(t, http.StatusPermanentRedirect, response.StatusCode)
-	require.Equal(t, "/docs", response.Header.Get("Location"))
+	require.Equal(t, "../docs", response.Header.Get("Location"))
 }
