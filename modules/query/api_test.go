@@ -271,6 +271,22 @@ func (a *api) check(t testing.TB, r *http.Request, got answer) {
 		Options: &openapi3filter.Options{IncludeResponseStatus: true, ExcludeResponseBody: html, MultiError: true},
 	})
 	require.NoError(t, err, string(got.body))
+	known := everyAnswersHeaders()
+	for name := range route.Operation.Responses.Status(got.status).Value.Headers {
+		known = append(known, http.CanonicalHeaderKey(name))
+	}
+	for name := range got.header {
+		require.Contains(t, known, name, "a header that is not in the specification of %s, status %d", route.Path, got.status)
+	}
+}
+
+// everyAnswersHeaders are those of HTTP itself, and those for browsers, of which the specification tells at
+// its beginning.
+func everyAnswersHeaders() []string {
+	return []string{
+		"Content-Type", "Content-Length", "Date", "Connection", "Content-Security-Policy", "Cross-Origin-Resource-Policy",
+		"Referrer-Policy", "Strict-Transport-Security", "X-Content-Type-Options", "X-Frame-Options",
+	}
 }
 
 // append stores records, given as values, and answers the receipt.
