@@ -1540,6 +1540,9 @@ type ServerInterface interface {
 	// GetSpecification This specification
 	// (GET /openapi.json)
 	GetSpecification(ctx echo.Context) error
+	// GetEventSchema The schema of an event, for producers
+	// (GET /schemas/event.json)
+	GetEventSchema(ctx echo.Context) error
 	// ListAccess Who looked at what
 	// (GET /v1/access-log)
 	ListAccess(ctx echo.Context, params ListAccessParams) error
@@ -1613,6 +1616,15 @@ func (w *ServerInterfaceWrapper) GetSpecification(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetSpecification(ctx)
+	return err
+}
+
+// GetEventSchema converts echo context to params.
+func (w *ServerInterfaceWrapper) GetEventSchema(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetEventSchema(ctx)
 	return err
 }
 
@@ -2530,6 +2542,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/access-log/:position/proof", wrapper.GetAccessProof, options.OperationMiddlewares["getAccessProof"]...)
 	router.GET(options.BaseURL+"/v1/me", wrapper.GetMe, options.OperationMiddlewares["getMe"]...)
 	router.GET(options.BaseURL+"/openapi.json", wrapper.GetSpecification, options.OperationMiddlewares["getSpecification"]...)
+	router.GET(options.BaseURL+"/schemas/event.json", wrapper.GetEventSchema, options.OperationMiddlewares["getEventSchema"]...)
 	router.GET(options.BaseURL+"/docs", wrapper.GetDocs, options.OperationMiddlewares["getDocs"]...)
 
 }
@@ -2666,8 +2679,6 @@ type GetDocsResponseObject interface {
 }
 
 type GetDocs200ResponseHeaders struct {
-	CacheControl   *string
-	Vary           *string
 	XCorrelationId *string
 }
 
@@ -2682,12 +2693,6 @@ func (response GetDocs200TexthtmlResponse) VisitGetDocsResponse(w http.ResponseW
 	w.Header().Set("Content-Type", "text/html")
 	if response.ContentLength != 0 {
 		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
-	}
-	if response.Headers.CacheControl != nil {
-		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
-	}
-	if response.Headers.Vary != nil {
-		w.Header().Set("Vary", fmt.Sprint(*response.Headers.Vary))
 	}
 	if response.Headers.XCorrelationId != nil {
 		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
@@ -2822,8 +2827,6 @@ type GetSpecificationResponseObject interface {
 }
 
 type GetSpecification200ResponseHeaders struct {
-	CacheControl   *string
-	Vary           *string
 	XCorrelationId *string
 }
 
@@ -2839,12 +2842,6 @@ func (response GetSpecification200JSONResponse) VisitGetSpecificationResponse(w 
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
-	if response.Headers.CacheControl != nil {
-		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
-	}
-	if response.Headers.Vary != nil {
-		w.Header().Set("Vary", fmt.Sprint(*response.Headers.Vary))
-	}
 	if response.Headers.XCorrelationId != nil {
 		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
 	}
@@ -2946,6 +2943,150 @@ type GetSpecification503ApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetSpecification503ApplicationProblemPlusJSONResponse) VisitGetSpecificationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetEventSchemaRequestObject struct {
+}
+
+type GetEventSchemaResponseObject interface {
+	VisitGetEventSchemaResponse(w http.ResponseWriter) error
+}
+
+type GetEventSchema200ResponseHeaders struct {
+	XCorrelationId *string
+}
+
+type GetEventSchema200ApplicationSchemaPlusJSONResponse struct {
+	Body    map[string]interface{}
+	Headers GetEventSchema200ResponseHeaders
+}
+
+func (response GetEventSchema200ApplicationSchemaPlusJSONResponse) VisitGetEventSchemaResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/schema+json")
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetEventSchema400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response GetEventSchema400ApplicationProblemPlusJSONResponse) VisitGetEventSchemaResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetEventSchema413ApplicationProblemPlusJSONResponse struct {
+	TooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response GetEventSchema413ApplicationProblemPlusJSONResponse) VisitGetEventSchemaResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetEventSchema431ApplicationProblemPlusJSONResponse struct {
+	HeaderTooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response GetEventSchema431ApplicationProblemPlusJSONResponse) VisitGetEventSchemaResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(431)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetEventSchema500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response GetEventSchema500ApplicationProblemPlusJSONResponse) VisitGetEventSchemaResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetEventSchema503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response GetEventSchema503ApplicationProblemPlusJSONResponse) VisitGetEventSchemaResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -7212,6 +7353,9 @@ type StrictServerInterface interface {
 	// GetSpecification This specification
 	// (GET /openapi.json)
 	GetSpecification(ctx context.Context, request GetSpecificationRequestObject) (GetSpecificationResponseObject, error)
+	// GetEventSchema The schema of an event, for producers
+	// (GET /schemas/event.json)
+	GetEventSchema(ctx context.Context, request GetEventSchemaRequestObject) (GetEventSchemaResponseObject, error)
 	// ListAccess Who looked at what
 	// (GET /v1/access-log)
 	ListAccess(ctx context.Context, request ListAccessRequestObject) (ListAccessResponseObject, error)
@@ -7317,6 +7461,29 @@ func (sh *strictHandler) GetSpecification(ctx echo.Context) error {
 		return err
 	} else if validResponse, ok := response.(GetSpecificationResponseObject); ok {
 		return validResponse.VisitGetSpecificationResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetEventSchema operation middleware
+func (sh *strictHandler) GetEventSchema(ctx echo.Context) error {
+	var request GetEventSchemaRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetEventSchema(ctx.Request().Context(), request.(GetEventSchemaRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetEventSchema")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetEventSchemaResponseObject); ok {
+		return validResponse.VisitGetEventSchemaResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

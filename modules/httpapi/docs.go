@@ -9,6 +9,7 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/swaggest/swgui/v5emb"
 
+	"audittrail/modules/event"
 	"audittrail/platform/httpserver"
 )
 
@@ -40,7 +41,7 @@ func (p htmlPage) VisitGetDocsResponse(w http.ResponseWriter) error {
 	return err
 }
 
-// Docs is the handler set that answers the specification, and the page that shows it.
+// Docs is the handler set that answers the specification, the page that shows it, and the schema of an event.
 type Docs struct{ spec *Spec }
 
 // NewDocs makes the handler set.
@@ -54,6 +55,19 @@ func (d *Docs) GetDocs(context.Context, GetDocsRequestObject) (GetDocsResponseOb
 // GetSpecification answers the specification.
 func (d *Docs) GetSpecification(context.Context, GetSpecificationRequestObject) (GetSpecificationResponseObject, error) {
 	return RawJSON(d.spec.JSON), nil
+}
+
+// GetEventSchema answers the schema of an event.
+func (d *Docs) GetEventSchema(context.Context, GetEventSchemaRequestObject) (GetEventSchemaResponseObject, error) {
+	return eventSchema(event.Schema), nil
+}
+
+// eventSchema is the schema of an event, for its producers.
+type eventSchema string
+
+// VisitGetEventSchemaResponse writes the schema.
+func (s eventSchema) VisitGetEventSchemaResponse(w http.ResponseWriter) error {
+	return sendAs(w, "application/schema+json", []byte(s))
 }
 
 // mountAssets serves what the page loads. The files are part of the program, and no secret.

@@ -47,7 +47,7 @@ func TestPublicOperations(t *testing.T) {
 			require.NotNil(t, op.Responses.Status(400), path)
 		}
 	}
-	require.ElementsMatch(t, []string{"/docs", "/openapi.json"}, public)
+	require.ElementsMatch(t, []string{"/docs", "/openapi.json", "/schemas/event.json"}, public)
 	require.ElementsMatch(t, []string{"/v1/ledger/{log}/checkpoint", "/v1/ledger/{log}/consistency"}, opened, "with ledger.public")
 }
 

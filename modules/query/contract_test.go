@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"audittrail/modules/event"
 )
 
 func TestListEvents(t *testing.T) {
@@ -178,7 +180,7 @@ func TestIngestOffsets(t *testing.T) {
 func TestTheSpecificationAndItsPages(t *testing.T) {
 	t.Parallel()
 	a := startAPI(t, apiPool(t, "postgres://nobody@127.0.0.1:1/none?connect_timeout=1"))
-	for _, path := range []string{"/openapi.json", "/docs", "/docs/swagger-ui.css", "/docs/swagger-ui-bundle.js", "/docs/favicon-32x32.png", "/docs/start.js"} {
+	for _, path := range []string{"/openapi.json", "/schemas/event.json", "/docs", "/docs/swagger-ui.css", "/docs/swagger-ui-bundle.js", "/docs/favicon-32x32.png", "/docs/start.js"} {
 		r := a.request(t, path)
 		r.Header.Del("Authorization")
 		got := a.send(t, r)
@@ -193,6 +195,7 @@ func TestTheSpecificationAndItsPages(t *testing.T) {
 	var spec struct{ Paths map[string]any }
 	a.get(t, "/openapi.json").decode(t, &spec)
 	require.Contains(t, spec.Paths, "/v1/events")
+	require.Equal(t, event.Schema, string(a.get(t, "/schemas/event.json").body))
 	a.get(t, "/docs/../openapi.yaml").refused(t, 404, "not_found", "")
 	a.get(t, "/docs/swagger-ui.js").refused(t, 404, "not_found", "")
 }
