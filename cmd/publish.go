@@ -24,7 +24,7 @@ const maxPartitions = 10_000
 
 func newPublishCmd() *cobra.Command {
 	c := &cobra.Command{
-		Use:   "publish FILE --topic T",
+		Use:   "publish FILE --topic T | --check",
 		Short: "Send a file of events to Kafka: NDJSON, plain or gzip",
 		Long: `Publish sends each line of FILE as one record to a Kafka topic, keyed by the event's aggregateId, so
 that the events of an aggregate stay in order. FILE may be gzip, whatever its name is, and '-' is
@@ -34,16 +34,23 @@ and counted; ingest will say what is wrong with it. Blank lines are skipped.
 Records are acknowledged by all in-sync replicas, and are neither lost nor doubled by retries. The
 first line that is longer than the topic's max.message.bytes, or that Kafka refuses, ends the command
 with an error that names it. Ctrl-C waits for what was sent and says how far it came. To publish a
-file again is safe: what was stored before is counted as duplicates.`,
+file again is safe: what was stored before is counted as duplicates.
+
+--check sends nothing and needs no Kafka. It judges each line as ingest would, by ingest.max_depth,
+ingest.max_record_bytes and ingest.max_future, prints each that is no event with the field and the
+reason, and says how many are good. The exit status is 1 where one is not. Whether an event's id is
+taken, and what the topic takes, it can't tell.`,
 		Example: `  audittrail publish orders.jsonl.gz --topic orders --create 6
+  audittrail publish orders.jsonl.gz --check
   zcat *.gz | audittrail publish - --topic orders --kafka.brokers k1:9092`,
 		Args: cobra.ExactArgs(1),
 	}
 	topic := c.Flags().String("topic", "", "topic to send to")
 	create := c.Flags().Int32("create", 0, "make the topic with this many partitions if it does not exist")
+	check := c.Flags().Bool("check", false, "say which lines are events, and send nothing")
 	output := addOutput(c, "text", "json")
 	c.RunE = func(c *cobra.Command, args []string) error {
-		if *topic == "" {
+		if *topic == "" && !*check {
 			return wrongUsage("--topic is missing")
 		}
 		if c.Flags().Changed("create") && (*create < 1 || *create > maxPartitions) {
@@ -52,6 +59,9 @@ file again is safe: what was stored before is counted as duplicates.`,
 		cfg, err := loadConfig(c)
 		if err != nil {
 			return err
+		}
+		if *check {
+			return checkFile(c, cfg, args[0], output.value == "json")
 		}
 		p := publication{file: args[0], topic: *topic, create: *create, asJSON: output.value == "json", started: time.Now()}
 		return p.run(c, cfg)

@@ -135,3 +135,30 @@ func TestPublishSaysThatNoBrokerIsThere(t *testing.T) {
 	require.Equal(t, 1, status)
 	require.Contains(t, errs, "kafka.brokers [127.0.0.1:1]")
 }
+
+func TestPublishChecksAFileAndSendsNothing(t *testing.T) {
+	t.Setenv("AUDITTRAIL_KAFKA_BROKERS", "127.0.0.1:1")
+	out, errs, status := call(t, "publish", orderFile(t, 3), "--check")
+	require.Equal(t, 1, status)
+	require.Equal(t, "line 4: at byte 15: a value is expected (malformed_json)\n3 lines are good, 1 not; 1 blank line was skipped\n", out)
+	require.Contains(t, errs, "1 line is no event of ")
+
+	file := filepath.Join(t.TempDir(), "events")
+	event, deep := sample.New(sample.Options{Seed: 4}).Next().Value, `{"eventId":7,"a":{"b":{}}}`
+	require.NoError(t, os.WriteFile(file, []byte(string(event)+"\n"+deep+"\n"), 0o600))
+	out, _, status = call(t, "publish", file, "--check", "--topic", "orders", "--output", "json")
+	require.Equal(t, 1, status)
+	require.JSONEq(t, `[{"line":2,"reason":"invalid_field","field":"eventId","detail":"must be a string"},{"lines":2,"blank":0,"good":1,"bad":1}]`,
+		"["+strings.Replace(out, "}\n{", "},{", 1)+"]")
+	out, _, status = call(t, "publish", file, "--check", "--ingest.max_depth", "2")
+	require.Equal(t, 1, status)
+	require.Contains(t, out, "line 2: a.b is nested deeper than the 2 levels that are allowed (too_deep)")
+
+	require.NoError(t, os.WriteFile(file, event, 0o600))
+	out, errs, status = call(t, "publish", file, "--check")
+	require.Equal(t, 0, status, errs)
+	require.Equal(t, "1 line is good, 0 not\n", out)
+	_, errs, status = call(t, "publish", "nowhere", "--check")
+	require.Equal(t, 1, status)
+	require.Contains(t, errs, "no such file")
+}

@@ -63,7 +63,8 @@ func validSuffix(s string) bool {
 	return len(s) >= 1 && len(s) <= 100 && strings.Trim(s, legal) == ""
 }
 
-func (o Options) rules() event.Rules {
+// Rules are the limits of an event.
+func (o Options) Rules() event.Rules {
 	return event.Rules{MaxDepth: o.MaxDepth, MaxRecordBytes: o.MaxRecordBytes, MaxFuture: o.MaxFuture}
 }
 

@@ -42,7 +42,7 @@ func (p *pipeline) run(ctx context.Context, ready func(), r *Role) {
 	appending, stopAppending := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopAppending()
 	for range runtime.GOMAXPROCS(0) {
-		decoders.Go(func() { p.decodeChunks(appending, p.options.rules()) })
+		decoders.Go(func() { p.decodeChunks(appending, p.options.Rules()) })
 	}
 	for _, w := range p.workers {
 		workers.Go(func() { w.run(appending) })
