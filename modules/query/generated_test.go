@@ -49,7 +49,7 @@ func TestGeneratedRequests(t *testing.T) {
 			require.Equal(t, http.StatusBadRequest, got.status, "%s breaks its rule", made.bad)
 		}
 	}
-	for _, status := range []int{200, 304, 400, 401, 404, 409, 413} {
+	for _, status := range []int{200, 400, 401, 404} {
 		require.NotZero(t, statuses[status], "no request was answered by %d", status)
 	}
 }
@@ -68,7 +68,7 @@ func numberIn(t *testing.T, variable string, otherwise int64) int64 {
 // generated is a request by the specification.
 type generated struct {
 	path, query     string
-	accept, known   string // the headers Accept and If-None-Match; "" for none
+	headers         map[string]string
 	anonymous, body bool
 	bad             string // a parameter that breaks its rule; "" where none does
 }
@@ -87,10 +87,8 @@ func (m generated) http(t *testing.T, a *api) *http.Request {
 	if m.anonymous {
 		r.Header.Del("Authorization")
 	}
-	for name, value := range map[string]string{"Accept": m.accept, "If-None-Match": m.known} {
-		if value != "" {
-			r.Header.Set(name, value)
-		}
+	for name, value := range m.headers {
+		r.Header.Set(name, value)
 	}
 	return r
 }
@@ -120,7 +118,7 @@ func (g *generator) oneIn(n int) bool { return g.IntN(n) == 0 }
 func pick[T any](g *generator, of []T) T { return of[g.IntN(len(of))] }
 
 func (g *generator) request() generated {
-	m := generated{path: pick(g, g.paths)}
+	m := generated{path: pick(g, g.paths), headers: map[string]string{}}
 	op := g.doc.Paths.Value(m.path).Get
 	query := url.Values{}
 	for _, ref := range op.Parameters {
@@ -128,8 +126,8 @@ func (g *generator) request() generated {
 		if !p.Required && !g.oneIn(4) {
 			continue
 		}
-		if p.In == openapi3.ParameterInHeader { // If-None-Match, which knows no wrong value
-			m.known = pick(g, []string{"*", `"x"`, strings.Repeat(`W/"y", `, g.IntN(2000)), "junk"})
+		if p.In == openapi3.ParameterInHeader { // of which none knows a wrong value
+			m.headers[p.Name] = pick(g, []string{"*", `"x"`, strings.Repeat(`W/"y", `, g.IntN(2000)), "1", "-1"})
 			continue
 		}
 		value, good := g.value(p)
@@ -162,7 +160,7 @@ func (g *generator) request() generated {
 		}
 	}
 	slices.Sort(kinds)
-	m.accept = pick(g, kinds)
+	m.headers["Accept"] = pick(g, kinds)
 	m.body = g.oneIn(100)
 	public := op.Security != nil && len(*op.Security) == 0
 	m.anonymous = !public && !m.body && g.oneIn(50)
