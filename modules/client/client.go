@@ -2,7 +2,9 @@
 // token, pages through lists, and turns problem answers into errors that a person can act on.
 //
 // It knows the API's conventions (RFC 9457 problems, items and nextCursor), not what the items mean:
-// they pass through as the JSON that the API sent.
+// they pass through as the JSON that the API sent. A few paths have a method of their own, such as
+// [Client.State]; all others are asked by [Client.List] where they are lists with pages, by [Client.Get] for
+// their JSON, by [Client.GetAs] for what else they are, and by [Client.Open] where an answer may have any length.
 package client
 
 import (
@@ -62,16 +64,23 @@ func (c *Client) Plain() bool {
 // Get answers the JSON at path, which is escaped already and begins with a slash. The error is a
 // *Problem where the API refused.
 func (c *Client) Get(ctx context.Context, path string, query url.Values) (jsontext.Value, error) {
+	return c.GetAs(ctx, path, query, kindJSON)
+}
+
+// GetAs answers what is at path, as Get does, in another form: kind is a media type of its answers in the
+// specification, such as text/plain for a checkpoint.
+func (c *Client) GetAs(ctx context.Context, path string, query url.Values, kind string) ([]byte, error) {
 	req, err := c.request(ctx, path, query)
 	if err != nil {
 		return nil, err
 	}
+	req.Header.Set("Accept", kind+", "+kindProblem)
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return nil, &noAnswerError{c.base.String(), unwrapURL(err)}
 	}
 	defer resp.Body.Close()
-	return c.read(resp)
+	return c.read(resp, kind)
 }
 
 // request is what Get and Open ask.
@@ -118,8 +127,8 @@ func unwrapURL(err error) error {
 	return err
 }
 
-func (c *Client) read(resp *http.Response) (jsontext.Value, error) {
-	if resp.StatusCode != http.StatusOK || kindOf(resp) != kindJSON {
+func (c *Client) read(resp *http.Response, kind string) ([]byte, error) {
+	if resp.StatusCode != http.StatusOK || kindOf(resp) != kind {
 		return nil, c.refusal(resp)
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
