@@ -15,6 +15,36 @@ import (
 	"github.com/oapi-codegen/runtime"
 )
 
+// Defines values for AccessBundleFormat.
+const (
+	AccessBundleFormatAudittrailEvidencev1 AccessBundleFormat = "audittrail-evidence/v1"
+)
+
+// Valid indicates whether the value is a known member of the AccessBundleFormat enum.
+func (e AccessBundleFormat) Valid() bool {
+	switch e {
+	case AccessBundleFormatAudittrailEvidencev1:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for AccessBundleLog.
+const (
+	AccessBundleLogAccess AccessBundleLog = "access"
+)
+
+// Valid indicates whether the value is a known member of the AccessBundleLog enum.
+func (e AccessBundleLog) Valid() bool {
+	switch e {
+	case AccessBundleLogAccess:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for AccessEntryPhase.
 const (
 	End      AccessEntryPhase = "end"
@@ -104,13 +134,13 @@ func (e DeadLetterStatus) Valid() bool {
 
 // Defines values for EvidenceFormat.
 const (
-	AudittrailEvidencev1 EvidenceFormat = "audittrail-evidence/v1"
+	EvidenceFormatAudittrailEvidencev1 EvidenceFormat = "audittrail-evidence/v1"
 )
 
 // Valid indicates whether the value is a known member of the EvidenceFormat enum.
 func (e EvidenceFormat) Valid() bool {
 	switch e {
-	case AudittrailEvidencev1:
+	case EvidenceFormatAudittrailEvidencev1:
 		return true
 	default:
 		return false
@@ -134,16 +164,16 @@ func (e ExportTrailerComplete) Valid() bool {
 
 // Defines values for LogName.
 const (
-	Access LogName = "access"
-	Events LogName = "events"
+	LogNameAccess LogName = "access"
+	LogNameEvents LogName = "events"
 )
 
 // Valid indicates whether the value is a known member of the LogName enum.
 func (e LogName) Valid() bool {
 	switch e {
-	case Access:
+	case LogNameAccess:
 		return true
-	case Events:
+	case LogNameEvents:
 		return true
 	default:
 		return false
@@ -371,6 +401,29 @@ func (e ExportEventsParamsOrder) Valid() bool {
 		return false
 	}
 }
+
+// AccessBundle An evidence bundle of the log `access`, `audittrail-evidence/v1` (docs/EVIDENCE.md).
+type AccessBundle struct {
+	// Checkpoint The signed checkpoint, a C2SP signed note.
+	Checkpoint string `json:"checkpoint"`
+	Entries    []struct {
+		Event AccessEntry `json:"event"`
+
+		// Index Its index in the log; the entry's `position`.
+		Index int64 `json:"index"`
+
+		// Proof SHA-256 hashes in base64, from the leaves up.
+		Proof ProofHashes `json:"proof"`
+	} `json:"entries"`
+	Format AccessBundleFormat `json:"format"`
+	Log    AccessBundleLog    `json:"log"`
+}
+
+// AccessBundleFormat defines model for AccessBundle.Format.
+type AccessBundleFormat string
+
+// AccessBundleLog defines model for AccessBundle.Log.
+type AccessBundleLog string
 
 // AccessEntry defines model for AccessEntry.
 type AccessEntry struct {
@@ -3344,7 +3397,7 @@ type GetAccessProof200ResponseHeaders struct {
 }
 
 type GetAccessProof200JSONResponse struct {
-	Body    Evidence
+	Body    AccessBundle
 	Headers GetAccessProof200ResponseHeaders
 }
 
