@@ -38,8 +38,11 @@ func TestTheSpecificationsRequests(t *testing.T) {
 				}
 				r := a.example(t, path, op)
 				r.Header.Set("Accept", kind)
-				if kind == "application/json" { // which an export is by its format
+				switch kind { // which an export is by its format
+				case "application/json":
 					r.URL.RawQuery = strings.Replace(r.URL.RawQuery, "format=ndjson", "format=bundle", 1)
+				case "text/csv":
+					r.URL.RawQuery = strings.Replace(r.URL.RawQuery, "format=ndjson", "format=csv&columns=eventId,payload.total", 1)
 				}
 				if me, is := content.Example.(map[string]any); is && path == "/v1/me" {
 					r.Header.Set("Authorization", "Bearer "+a.issuer.Token(map[string]any{"sub": me["principal"], "roles": me["roles"]}))
@@ -53,12 +56,29 @@ func TestTheSpecificationsRequests(t *testing.T) {
 			}
 			for _, ref := range op.Parameters {
 				if p := ref.Value; !p.Required {
-					got := a.send(t, a.example(t, path, op, p))
+					r := a.example(t, path, op, p)
+					if r.URL.RawQuery += together(path, p.Name); p.Name == "columns" {
+						r.URL.RawQuery = strings.Replace(r.URL.RawQuery, "format=ndjson", "format=csv", 1)
+					}
+					got := a.send(t, r)
 					require.Equal(t, http.StatusOK, got.status, "%s: %s", p.Name, got.body)
 				}
 			}
 		})
 	}
+}
+
+// together is what must be given beside a parameter.
+func together(path, name string) string {
+	switch {
+	case path != "/v1/events/export":
+		return ""
+	case name == "after":
+		return "&size=3"
+	case name == "size":
+		return "&after=0190d3f1-7c3a-7b1e-9c55-3f1f6f0c2a01"
+	}
+	return ""
 }
 
 // example is the request of an operation by its parameters' examples: all that it wants, and more.

@@ -70,9 +70,7 @@ func TestTheGuidesExamples(t *testing.T) {
 				return
 			}
 			if form == "text" {
-				require.Regexp(t, begins(shown)+"$", strings.ReplaceAll(string(got.body), "
-", "
-"))
+				require.Regexp(t, begins(shown)+"$", strings.ReplaceAll(string(got.body), "\r\n", "\n"))
 				return
 			}
 			var want, have any
