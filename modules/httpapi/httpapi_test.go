@@ -1,15 +1,19 @@
 package httpapi
 
 import (
+	"log/slog"
 	"net/url"
 	"strings"
 	"testing"
 	"unicode/utf8"
 
 	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
+	"audittrail/modules/access"
 	"audittrail/platform/errs"
+	"audittrail/platform/httpserver"
 )
 
 func loadRules(t testing.TB) map[string]*rules {
@@ -49,6 +53,32 @@ func TestPublicOperations(t *testing.T) {
 	}
 	require.ElementsMatch(t, []string{"/docs", "/openapi.json", "/schemas/event.json"}, public)
 	require.ElementsMatch(t, []string{"/v1/ledger/{log}/checkpoint", "/v1/ledger/{log}/consistency"}, opened, "with ledger.public")
+}
+
+// What no permission guards is so by decision, one by one; and what declares none is not served.
+func TestEveryOperationDeclaresItsPermission(t *testing.T) {
+	spec, err := Load()
+	require.NoError(t, err)
+	var open []string
+	for path, item := range spec.Doc.Paths.Map() {
+		for method, op := range item.Operations() {
+			permission, err := permissionOf(op)
+			require.NoError(t, err, "%s %s", method, path)
+			if permission == access.None {
+				open = append(open, path)
+			} else {
+				require.NotNil(t, op.Responses.Status(403), path)
+			}
+		}
+	}
+	require.ElementsMatch(t, []string{"/docs", "/openapi.json", "/v1/access-log", "/v1/me"}, open, "the access log wants one but of who asks for the own entries")
+
+	for _, wrong := range []map[string]any{nil, {"x-permission": ""}, {"x-permission": "events:*"}, {"x-permission": []any{"events:read"}}} {
+		spec.Doc.Paths.Value("/v1/feed").Get.Extensions = wrong
+		server, err := httpserver.New(httpserver.Options{Addr: "127.0.0.1:0", MaxRequests: 1}, httpserver.Deps{Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry()})
+		require.NoError(t, err)
+		require.ErrorContains(t, Mount(server, spec, Entrance{}, nil), "/v1/feed: x-permission is missing")
+	}
 }
 
 func TestSchemasThatCanNotBeChecked(t *testing.T) {
