@@ -90,11 +90,17 @@ func (o Options) Validate() error {
 				invalid(fmt.Sprintf("permissions[%d]", j), "can't be scoped: give it to a role of its own, without a scope")
 			}
 		}
-		for key, list := range map[string][]string{"eventTypes": r.Scope.EventTypes, "aggregateTypes": r.Scope.AggregateTypes, "sources": r.Scope.Sources} {
-			if slices.Contains(list, "") {
+		checkGlobs := func(key string, globs []string) {
+			switch {
+			case globs != nil && len(globs) == 0: // nobody who writes it means everything
+				invalid("scope."+key, "must not be empty: leave it out where it is to let all pass")
+			case slices.Contains(globs, ""):
 				invalid("scope."+key, "must not hold an empty name; * fits all")
 			}
 		}
+		checkGlobs("eventTypes", r.Scope.EventTypes)
+		checkGlobs("aggregateTypes", r.Scope.AggregateTypes)
+		checkGlobs("sources", r.Scope.Sources)
 	}
 	return errors.Join(errs...)
 }
