@@ -49,10 +49,10 @@ func (h *Handlers) GetDeadLetter(ctx context.Context, r httpapi.GetDeadLetterReq
 	return httpapi.GetDeadLetter200JSONResponse{Body: deadLetter(&found)}, nil
 }
 
-// hideValue takes the record's value away where the caller may not see what is sensitive: nobody knows what is in a
-// record that is no event.
+// hideValue takes the record's value away where the caller may not see what is sensitive in it: nobody knows what is
+// in a record that is no event.
 func hideValue(ctx context.Context, d *store.DeadLetter) {
-	if !access.GrantOf(ctx).Has(access.PIIRead) {
+	if !d.ShownBy(access.GrantOf(ctx).Scope(access.PIIRead)) {
 		d.Raw.Value, d.Omitted.Value = nil, false
 	}
 }

@@ -89,16 +89,17 @@ func (r *Reader) collectDeadLetters(ctx context.Context, conn *pgx.Conn, where *
 		if err != nil {
 			return err
 		}
+		seen, last = seen+1, letter.ID
+		if !letter.visible(ctx) { // nor does it end a page: its size, or that it is there, would show
+			continue
+		}
 		size, toHash := letter.size(), letter.toHash()
 		if n := len(page.Items); n == limit || n > 0 && (size > free || toHash > hashes) {
-			page.Next = cursor(key{time.Unix(0, 0), last}, Descending, fingerprint)
+			page.Next = cursor(key{time.Unix(0, 0), page.Items[n-1].ID}, Descending, fingerprint)
 			cancel() // as in collect: what is left is not drained
 			return nil
 		}
-		seen, last = seen+1, letter.ID
-		if letter.visible(ctx) {
-			page.Items, free, hashes = append(page.Items, letter), free-size, hashes-toHash
-		}
+		page.Items, free, hashes = append(page.Items, letter), free-size, hashes-toHash
 	}
 	if seen == most {
 		page.Next = cursor(key{time.Unix(0, 0), last}, Descending, fingerprint)
@@ -106,10 +107,15 @@ func (r *Reader) collectDeadLetters(ctx context.Context, conn *pgx.Conn, where *
 	return rows.Err()
 }
 
-// visible says whether the record's own types and source are in scope. A record in which they can't be read, or
-// which is longer than ShownBytes, is out of every scope.
+// visible reports whether all scopes of a read show the dead letter.
 func (d *DeadLetter) visible(ctx context.Context) bool {
-	if Unscoped(ctx) {
+	return !slices.ContainsFunc(scopesOf(ctx), func(s Scope) bool { return !d.ShownBy(s) })
+}
+
+// ShownBy reports whether the record's own types and source are in scope. A record in which they can't be read, or
+// whose value is longer than ShownBytes, is out of every scope.
+func (d *DeadLetter) ShownBy(s Scope) bool {
+	if s.everything {
 		return true
 	}
 	value, err := event.Canonicalize(nil, d.Raw.Value)
@@ -121,9 +127,7 @@ func (d *DeadLetter) visible(ctx context.Context) bool {
 	source, hasSource := texts["metadata.source"]
 	_, isTyped := texts["eventType"]
 	_, isOfAggregate := texts["aggregateType"]
-	return isTyped && isOfAggregate && !slices.ContainsFunc(scopesOf(ctx), func(s Scope) bool {
-		return !s.Shows(texts["eventType"], texts["aggregateType"], source, hasSource)
-	})
+	return isTyped && isOfAggregate && s.Shows(texts["eventType"], texts["aggregateType"], source, hasSource)
 }
 
 // readTexts reads an object's texts, and those of its metadata, by their paths.
