@@ -94,7 +94,9 @@ func visibleAmong(ctx context.Context, conn *pgx.Conn, keys []keyed, visible map
 	s := &selection{where: &conditions{}, limit: len(keys)}
 	var texts []string
 	for _, k := range keys {
-		s.branches = append(s.branches, branchOf(k.batch, k.at))
+		if b := branchOf(k.batch, k.at); !slices.Contains(s.branches, b) { // or its events would come twice, and use up the limit
+			s.branches = append(s.branches, b)
+		}
 		texts = append(texts, k.id.String())
 	}
 	s.where.add("event_id = ANY (%s::uuid[])", texts)
