@@ -1,6 +1,7 @@
 package query_test
 
 import (
+	"io"
 	"net/http"
 	"slices"
 	"strconv"
@@ -96,7 +97,11 @@ func TestRolesAndOperations(t *testing.T) {
 					}
 					r := a.as(t, o.path, roles...)
 					r.Method, r.URL.RawQuery = method, query
-					got := a.answered(t, r)
+					ask := a.send
+					if method == http.MethodHead {
+						ask = a.raw
+					}
+					got := ask(t, r)
 					name := strings.Join(append([]string{method, o.path, query}, roles...), " ")
 					switch {
 					case !isAllowed:
@@ -119,20 +124,19 @@ func TestRolesAndOperations(t *testing.T) {
 		}
 		r := a.as(t, o.path+"?nonsense=1")
 		r.Header.Del("Authorization")
-		a.answered(t, r).refused(t, http.StatusUnauthorized, "unauthenticated", "")
+		a.send(t, r).refused(t, http.StatusUnauthorized, "unauthenticated", "")
 	}
 }
 
-// answered sends a request, and checks the answers to GET against the specification.
-func (a *api) answered(t *testing.T, r *http.Request) answer {
+// raw sends a request, and does not hold the answer against the specification.
+func (a *api) raw(t testing.TB, r *http.Request) answer {
 	t.Helper()
-	if r.Method != http.MethodHead {
-		return a.send(t, r)
-	}
 	response, err := a.client.Do(r)
 	require.NoError(t, err)
+	body, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
 	require.NoError(t, response.Body.Close())
-	return answer{response.StatusCode, response.Header, nil}
+	return answer{response.StatusCode, response.Header, body}
 }
 
 // Evidence in bulk wants both permissions that it is made of, and shows what both show.
@@ -196,6 +200,10 @@ func TestValuesOfDeadLetters(t *testing.T) {
 	other := a.kept(t, []byte("key"), []byte(value("Invoice", 10)), nil)
 	unreadable := a.kept(t, []byte("key"), []byte("{ secret}"), nil)
 	all := []int64{long, longHeaders, short, other, unreadable}
+	var page letters
+	a.send(t, a.as(t, "/v1/dead-letters?limit=2", "orders")).decode(t, &page)
+	require.Len(t, page.Items, 2)
+	require.Nil(t, page.NextCursor, "what is hidden behind them does not show")
 	for _, c := range []struct {
 		roles        []string
 		seen, values []int64

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 
 	"audittrail/modules/event"
@@ -119,21 +120,28 @@ func (c *conditions) addGlobs(text string, globs []string) {
 // likePattern makes of a glob a pattern of LIKE, whose escape is the backslash.
 var likePattern = strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`, "*", "%", "?", "_")
 
-// fingerprint is the scopes as bytes, for cursors.
+// fingerprint is the scopes as bytes, for cursors. It is the same in whatever order a token names its roles.
 func (all scopes) fingerprint() []byte {
 	var b []byte
 	for _, s := range all {
 		if s.everything {
 			continue
 		}
-		b = appendField(b, "scope")
+		var parts []string
 		for _, p := range s.parts {
+			var part []byte
 			for _, list := range [][]string{p.EventTypes, p.AggregateTypes, p.Sources} {
-				b = appendField(b, "list")
+				part = appendField(part, strconv.Itoa(len(list)))
 				for _, glob := range list {
-					b = appendField(b, glob)
+					part = appendField(part, glob)
 				}
 			}
+			parts = append(parts, string(part))
+		}
+		slices.Sort(parts)
+		b = appendField(b, "scope")
+		for _, part := range slices.Compact(parts) {
+			b = appendField(b, part)
 		}
 	}
 	return b
