@@ -92,6 +92,9 @@ func streamExport(ctx context.Context, pages iter.Seq2[[]event.Stored, error], o
 		if err != nil {
 			return err
 		}
+		if err := accepted(ctx); err != nil {
+			return err
+		}
 		if len(page) == 0 { // nothing was found in a part of the time
 			continue
 		}

@@ -51,7 +51,7 @@ func (h *Handlers) ReadFeed(ctx context.Context, r httpapi.ReadFeedRequestObject
 	}
 	longest := time.Duration(0)
 	if r.Params.Wait != nil {
-		longest = time.Duration(*r.Params.Wait) * time.Second
+		longest = patience(ctx, time.Duration(*r.Params.Wait)*time.Second)
 	}
 	found, err := h.follow(ctx, filter, after, limit, longest)
 	if err != nil {
