@@ -82,10 +82,29 @@ func TestSearchesReadFewBlocks(t *testing.T) {
 		"aggregate's id": {Filter{AggregateID: "a777"}, 400},
 		"correlation":    {Filter{CorrelationID: "w7777"}, 400},
 	} {
-		rows, blocks := searchCosts(t, conn, c.filter)
+		rows, blocks := searchCosts(WithScope(t.Context(), Everything()), t, conn, c.filter)
 		t.Logf("%s: %d rows, %d blocks", name, rows, blocks)
 		if blocks > c.most {
 			t.Errorf("%s: %d blocks were read, at most %d", name, blocks, c.most)
+		}
+	}
+	for name, c := range map[string]struct {
+		scope ScopePart
+		most  int64
+	}{
+		"everything":  {ScopePart{EventTypes: []string{"*"}}, 400},
+		"half of all": {ScopePart{EventTypes: []string{"T1*"}}, 400},
+		"types, mid":  {ScopePart{EventTypes: []string{"mid-*", "none*"}}, 800},
+		"types, old":  {ScopePart{EventTypes: []string{"old-*"}}, 800},
+		"suffix, mid": {ScopePart{EventTypes: []string{"*id-type"}}, 4000}, // half a partition: no index finds it
+		"source, mid": {ScopePart{Sources: []string{"mid-*"}}, 4000},
+		"source, old": {ScopePart{Sources: []string{"old-*"}}, 800},
+		"nothing":     {ScopePart{AggregateTypes: []string{"B*"}}, 0},
+	} {
+		rows, blocks := searchCosts(WithScope(t.Context(), Only(c.scope)), t, conn, Filter{})
+		t.Logf("scope of %s: %d rows, %d blocks", name, rows, blocks)
+		if blocks > c.most {
+			t.Errorf("scope of %s: %d blocks were read, at most %d", name, blocks, c.most)
 		}
 	}
 }
@@ -101,10 +120,10 @@ func partitionsOf(t *testing.T, conn *pgx.Conn) []string {
 
 // searchCosts answers how many rows the first page of a search has, up to 51, and how many blocks its statements
 // touch.
-func searchCosts(t *testing.T, conn *pgx.Conn, f Filter) (rows, blocks int64) {
+func searchCosts(ctx context.Context, t *testing.T, conn *pgx.Conn, f Filter) (rows, blocks int64) {
 	t.Helper()
 	const want = 51
-	where, left, err := NewReader(ReaderOptions{}).search(t.Context(), conn, f, f.From, f.To)
+	where, left, err := NewReader(ReaderOptions{}).search(ctx, conn, f, f.From, f.To)
 	require.NoError(t, err)
 	slices.Reverse(left)
 	for statement := 0; len(left) > 0 && rows < want; statement++ {
@@ -113,7 +132,7 @@ func searchCosts(t *testing.T, conn *pgx.Conn, f Filter) (rows, blocks int64) {
 		s := overSpans(part, where, Descending, int(want-rows))
 		undo, err := s.plannerSettings(t.Context(), conn)
 		require.NoError(t, err)
-		sql, args := s.sql(nil)
+		sql, args := s.sql(scopesOf(ctx))
 		var text []byte
 		require.NoError(t, conn.QueryRow(t.Context(), "EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) "+sql, append([]any{pgx.QueryExecModeExec}, args...)...).Scan(&text))
 		undo()

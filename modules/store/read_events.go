@@ -76,7 +76,7 @@ func visibleTo(ctx context.Context, f Filter) []byte {
 func (r *Reader) search(ctx context.Context, conn *pgx.Conn, f Filter, from, to time.Time) (*conditions, []span, error) {
 	var err error
 	if f.AggregateID != "" && f.AggregateType == "" {
-		if f.aggregateTypes, err = aggregateTypes(ctx, conn); err != nil {
+		if f.aggregateTypes, err = valuesOf(ctx, conn, fieldAggregateType, 2*mostValues); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -84,7 +84,11 @@ func (r *Reader) search(ctx context.Context, conn *pgx.Conn, f Filter, from, to 
 	if err != nil {
 		return nil, nil, err
 	}
-	if spans, err = occurring(ctx, conn, f, spans); err != nil {
+	wanted, err := wanted(ctx, conn, f)
+	if err != nil {
+		return nil, nil, err
+	}
+	if spans, err = occurring(ctx, conn, wanted, spans); err != nil {
 		return nil, nil, err
 	}
 	for i := range spans {

@@ -13,20 +13,46 @@ const (
 	monthsSQL = `
 		SELECT v.field, v.month FROM unnest($1::text[], $2::text[]) AS wanted (field, value)
 			JOIN event_values AS v ON v.field = wanted.field AND v.value = wanted.value
-		UNION ALL SELECT field, NULL FROM event_values_open`
+		UNION SELECT field, NULL FROM event_values_open`
 
-	// It uses the primary key of event_values, once per type. It returns no row if the field is open.
-	aggregateTypesSQL = `
-		WITH RECURSIVE types AS (
-			(SELECT value FROM event_values WHERE field = 'aggregateType' ORDER BY value LIMIT 1)
+	// By event_values' primary key, a look-up for each of $2 values at most. No row where the field is open.
+	valuesSQL = `
+		WITH RECURSIVE known AS (
+			(SELECT value FROM event_values WHERE field = $1 ORDER BY value LIMIT 1)
 			UNION ALL
-			SELECT (SELECT value FROM event_values WHERE field = 'aggregateType' AND value > types.value ORDER BY value LIMIT 1)
-			FROM types WHERE types.value IS NOT NULL)
-		SELECT value FROM types
-		WHERE value IS NOT NULL AND NOT EXISTS (SELECT FROM event_values_open WHERE field = 'aggregateType')`
+			SELECT (SELECT value FROM event_values WHERE field = $1 AND value > known.value ORDER BY value LIMIT 1)
+			FROM known WHERE known.value IS NOT NULL)
+		SELECT value FROM known
+		WHERE value IS NOT NULL AND NOT EXISTS (SELECT FROM event_values_open WHERE field = $1) LIMIT $2`
 )
 
-// wanted returns the filter's values of fields that event_values has, by field.
+// mostGlobbed is how many values a field may have for scopes to be matched with them: each search looks all of them up.
+const mostGlobbed = 300
+
+// wanted are the values of which a visible event that fits the filter has one, by field, as far as event_values
+// knows them.
+func wanted(ctx context.Context, conn *pgx.Conn, f Filter) (map[string][]string, error) {
+	wanted := f.wanted()
+	for _, s := range scopesOf(ctx) {
+		for field, globs := range s.globs() {
+			values, given := wanted[field]
+			if !given {
+				known, err := valuesOf(ctx, conn, field, mostGlobbed)
+				if err != nil {
+					return nil, err
+				}
+				if known == nil {
+					continue
+				}
+				values = known
+			}
+			wanted[field] = slices.DeleteFunc(slices.Clone(values), func(v string) bool { return !fitsOne(globs, v) })
+		}
+	}
+	return wanted, nil
+}
+
+// wanted are the filter's own values.
 func (f Filter) wanted() map[string][]string {
 	wanted := map[string][]string{}
 	if len(f.EventTypes) > 0 {
@@ -41,9 +67,8 @@ func (f Filter) wanted() map[string][]string {
 	return wanted
 }
 
-// occurring returns the spans without those in which one of the filter's types or its source does not occur.
-func occurring(ctx context.Context, conn *pgx.Conn, f Filter, spans []span) ([]span, error) {
-	wanted := f.wanted()
+// occurring leaves out the spans in which none of the wanted values of a field occurs.
+func occurring(ctx context.Context, conn *pgx.Conn, wanted map[string][]string, spans []span) ([]span, error) {
 	if len(wanted) == 0 || len(spans) == 0 {
 		return spans, nil
 	}
@@ -93,11 +118,15 @@ func monthSpan(first time.Time) span {
 	return s
 }
 
-// aggregateTypes returns all types of aggregates, or nil if there are too many to track.
-func aggregateTypes(ctx context.Context, conn *pgx.Conn) ([]string, error) {
-	rows, err := conn.Query(ctx, aggregateTypesSQL)
+// valuesOf answers all values of a field; nil where there are more than most, or too many to know.
+func valuesOf(ctx context.Context, conn *pgx.Conn, field string, most int) ([]string, error) {
+	rows, err := conn.Query(ctx, valuesSQL, field, most+1)
 	if err != nil {
 		return nil, err
 	}
-	return pgx.CollectRows(rows, pgx.RowTo[string])
+	values, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil || len(values) == 0 || len(values) > most {
+		return nil, err
+	}
+	return values, nil
 }

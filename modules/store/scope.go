@@ -45,13 +45,36 @@ func (s Scope) Parts() []ScopePart { return slices.Clone(s.parts) }
 
 // Shows reports whether an event is visible.
 func (s Scope) Shows(eventType, aggregateType, source string, hasSource bool) bool {
-	fits := func(globs []string, name string) bool {
-		return len(globs) == 0 || slices.ContainsFunc(globs, func(g string) bool { return event.MatchGlob(g, name) })
-	}
+	fits := func(globs []string, name string) bool { return len(globs) == 0 || fitsOne(globs, name) }
 	return s.everything || slices.ContainsFunc(s.parts, func(p ScopePart) bool {
 		return fits(p.EventTypes, eventType) && fits(p.AggregateTypes, aggregateType) &&
 			(len(p.Sources) == 0 || hasSource && fits(p.Sources, source))
 	})
+}
+
+// globs are those of which each visible event fits one, by field; a field is not there where one part lets all of its
+// values pass.
+func (s Scope) globs() map[string][]string {
+	all := map[string][]string{}
+	if s.everything {
+		return all
+	}
+	for field, of := range map[string]func(ScopePart) []string{
+		fieldEventType:     func(p ScopePart) []string { return p.EventTypes },
+		fieldAggregateType: func(p ScopePart) []string { return p.AggregateTypes },
+		fieldSource:        func(p ScopePart) []string { return p.Sources },
+	} {
+		if !slices.ContainsFunc(s.parts, func(p ScopePart) bool { return len(of(p)) == 0 }) {
+			for _, p := range s.parts {
+				all[field] = append(all[field], of(p)...)
+			}
+		}
+	}
+	return all
+}
+
+func fitsOne(globs []string, name string) bool {
+	return slices.ContainsFunc(globs, func(g string) bool { return event.MatchGlob(g, name) })
 }
 
 // scopes are all scopes that a read must keep to.

@@ -63,6 +63,12 @@ func TestFieldsOfManyValuesAreOpen(t *testing.T) {
 	found, err := s.reader(t).Events(t.Context(), store.Filter{EventTypes: []string{"not noted"}}, store.Page{Limit: 5})
 	require.NoError(t, err)
 	require.Equal(t, []string{id(2)}, ids(found.Items))
+
+	_, err = s.owner.Exec(t.Context(), `INSERT INTO event_values_open VALUES ('aggregateType')`)
+	require.NoError(t, err)
+	found, err = s.reader(t).Events(t.Context(), store.Filter{AggregateID: "x"}, store.Page{Limit: 5})
+	require.NoError(t, err)
+	require.Len(t, found.Items, 2, "of aggregates whose types nobody knows")
 }
 
 // An ingest of a release that does not note values would hide its events from searches. It is refused, by an
