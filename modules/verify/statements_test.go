@@ -68,8 +68,10 @@ func viewStatements(t *testing.T, h *history) []string {
 			lines, err := v.Lines(ctx, rows[0])
 			return errors.Join(err, v.Rows(ctx, rows[0].But(lines), func(*audit.EventRow) error { return nil }))
 		},
-		"Batches":         func() error { return v.Batches(ctx, ledger.Events, func(audit.LedgerBatch) error { return nil }) },
-		"NumberedBatches": func() error { return only(v.NumberedBatches(ctx, []int64{1})) },
+		"AccessRows":       func() error { return v.AccessRows(ctx, func(audit.AccessRow) error { return nil }) },
+		"OddAccessBatches": func() error { return v.OddAccessBatches(ctx, func(audit.AccessBatch) error { return nil }) },
+		"Batches":          func() error { return v.Batches(ctx, ledger.Events, func(audit.LedgerBatch) error { return nil }) },
+		"NumberedBatches":  func() error { return only(v.NumberedBatches(ctx, []int64{1})) },
 		"Leaves": func() error {
 			return v.Leaves(ctx, ledger.Events, 0, 1, func(int64, []ledger.Hash) error { return nil })
 		},

@@ -165,7 +165,7 @@ func (r *run) plan(ctx context.Context) ([]task, error) {
 			return r.walk(ctx, v, log, r.extents[log])
 		})
 	}
-	tasks = append(tasks, r.strays)
+	tasks = append(tasks, r.strays, r.access)
 	tasks = append(tasks, func(ctx context.Context, v *audit.View) (err error) {
 		r.accounting, err = v.Reconcile(ctx)
 		return err

@@ -34,6 +34,8 @@ func verifiedColumns() map[string]map[string]string {
 		},
 		"dead_letters":       {"id": "int8", "offset": "int8", "topic_id": "uuid", "partition": "int4", "topic": "text"},
 		"dead_letter_outbox": {"dead_letter_id": "int8"},
+		"access_log":         {"id": "int8", "time": "timestamptz", "entry": "jsonb"},
+		"ledger_pending":     {"batch": "int8", "count": "int4", "log": "text", "leaves": "bytea"},
 	}
 }
 

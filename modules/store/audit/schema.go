@@ -34,7 +34,7 @@ func (v *View) OddTables(ctx context.Context) (odd []string, replaced bool, err 
 		}
 		delete(missing, name)
 		want := "r"
-		if name == "events" {
+		if name == "events" || name == "access_log" {
 			want = "p" // partitioned
 		}
 		if kind != want {

@@ -39,16 +39,16 @@ const (
 // program runs its own code for them whatever the catalogue says, except for functions in SQL, whose text is
 // put into the statement.
 const calledFunctions = `
-	bit_xor chareq count current_setting format int24ge int24gt int24le int2eq int2lt int4 int42mi int42mul
-	int48ne int4_sum int4div int4eq int4ge int4gt int4le int4lt int4mi int4mod int4mul int4pl int8 int84div
-	int84eq int84ge int84gt int84lt int84mi int84ne int84pl int8_avg_accum int8and int8div int8eq int8ge int8gt
-	int8inc int8larger int8le int8lt int8mi int8mul int8ne int8shr int8smaller int8xor isfinite jsonb_send lag
-	left max min nameeq nameregexeq numeric numeric_add numeric_avg_accum numeric_eq numeric_gt numeric_mul
-	numeric_ne numeric_poly_sum numeric_sub numeric_sum octet_length oideq pg_export_snapshot pg_get_expr
-	pg_is_in_recovery pg_relation_size string_agg string_agg_finalfn string_agg_transfn substring sum text text_lt textcat texteq
-	textne textregexeq tidge tidlt tidne timestamp_hash_extended timestamptz_eq timestamptz_ge timestamptz_larger
-	timestamptz_le timestamptz_lt timestamptz_ne timestamptz_smaller timezone to_char to_hex unnest uuid_eq
-	uuid_hash_extended uuid_lt uuid_ne`
+	array_agg array_agg_finalfn array_agg_transfn bit_xor cardinality chareq count current_setting format int24ge
+	int24gt int24le int2eq int2lt int4 int42mi int42mul int48ne int4_sum int4div int4eq int4ge int4gt int4le
+	int4lt int4mi int4mod int4mul int4ne int4pl int8 int84div int84eq int84ge int84gt int84lt int84mi int84ne
+	int84pl int8_avg_accum int8and int8div int8eq int8ge int8gt int8inc int8larger int8le int8lt int8mi int8mul
+	int8ne int8shr int8smaller int8xor isfinite jsonb_send lag left max min nameeq nameregexeq numeric numeric_add
+	numeric_avg_accum numeric_eq numeric_gt numeric_mul numeric_ne numeric_poly_sum numeric_sub numeric_sum
+	octet_length oideq pg_export_snapshot pg_get_expr pg_is_in_recovery pg_relation_size string_agg
+	string_agg_finalfn string_agg_transfn substring sum text text_lt textcat texteq textne textregexeq tidge tidlt
+	tidne timestamp_hash_extended timestamptz_eq timestamptz_ge timestamptz_larger timestamptz_le timestamptz_lt
+	timestamptz_ne timestamptz_smaller timezone to_char to_hex unnest uuid_eq uuid_hash_extended uuid_lt uuid_ne`
 
 // FunctionsCalled returns the names in calledFunctions. The value is true if PostgreSQL also comes with an SQL
 // function of that name, for other arguments than ours.
