@@ -57,7 +57,10 @@ func apiRole(_ context.Context, p *parts, open pools) (lifecycle.Role, error) {
 	if err != nil {
 		return nil, err
 	}
-	entrance := httpapi.Entrance{Verifier: verifier, Policy: access.NewPolicy(p.cfg.Access), PublicLedger: p.cfg.Ledger.Public}
+	entrance := httpapi.Entrance{
+		Verifier: verifier, Certificates: auth.NewCertificates(p.cfg.HTTP.TLS.ClientPrincipals),
+		Policy: access.NewPolicy(p.cfg.Access), PublicLedger: p.cfg.Ledger.Public,
+	}
 	if err := httpapi.Mount(server, spec, entrance, handlers{httpapi.NewDocs(spec), reading}); err != nil {
 		return nil, err
 	}

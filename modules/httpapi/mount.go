@@ -19,6 +19,7 @@ import (
 // Entrance is how requests are let in.
 type Entrance struct {
 	Verifier     *auth.Verifier
+	Certificates auth.Certificates // who the holders of client certificates are
 	Policy       *access.Policy
 	PublicLedger bool // ledger.public: operations that want a token or none want none
 }
@@ -137,12 +138,24 @@ func wantPermission(permission access.Permission) echo.MiddlewareFunc {
 	}
 }
 
-// wantToken lets a request pass whose token is accepted.
+// principal returns who sent a request. A token decides alone where there is one: a service that has a certificate
+// may ask on somebody's behalf, and gets what that caller may see.
+func (e Entrance) principal(r *http.Request) (auth.Principal, error) {
+	tokens := r.Header.Values(echo.HeaderAuthorization)
+	if len(tokens) == 0 {
+		if p, ok := e.Certificates.Principal(r.TLS); ok {
+			return p, nil
+		}
+	}
+	return e.Verifier.Bearer(r.Context(), tokens)
+}
+
+// wantToken lets a request pass whose token is accepted, or its client certificate.
 func wantToken(entrance Entrance) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			r := c.Request()
-			principal, err := entrance.Verifier.Bearer(r.Context(), r.Header.Values(echo.HeaderAuthorization))
+			principal, err := entrance.principal(r)
 			if err != nil {
 				return err
 			}

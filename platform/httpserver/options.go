@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strconv"
 
+	"audittrail/platform/auth"
 	"audittrail/platform/config"
 )
 
@@ -24,7 +25,10 @@ type Options struct {
 type TLSOptions struct {
 	Cert     string `key:"cert" help:"PEM file with the server's certificate chain; read again when it changes; none: plain HTTP"`
 	Key      string `key:"key" help:"PEM file with the certificate's private key; read again when it changes"`
-	ClientCA string `key:"client_ca" help:"PEM file with the authorities of client certificates; if given, clients must show one"`
+	ClientCA string `key:"client_ca" help:"PEM file with the authorities of client certificates; read again when it changes. They should sign for nobody else, since a subject is all that tells their holders apart"`
+
+	ClientRequired   bool                      `key:"client_required" default:"true" help:"with http.tls.client_ca: refuse connections without a client certificate; false: a client may show one or none"`
+	ClientPrincipals []auth.CertificateOptions `key:"client_principals" help:"who the holders of client certificates are: a list of {subject, principal, roles}, with the subject as RFC 2253 writes it (CN=billing,O=Example). A request without a token is then the principal's; a token, where one is sent, decides alone. Other certificates open no request by themselves"`
 }
 
 // Validate reports every key that can't work.
@@ -39,6 +43,10 @@ func (o Options) Validate() error {
 	if o.TLS.ClientCA != "" && o.TLS.Cert == "" {
 		errs = append(errs, config.Invalid("tls.client_ca", "needs tls.cert and tls.key"))
 	}
+	if len(o.TLS.ClientPrincipals) > 0 && o.TLS.ClientCA == "" {
+		errs = append(errs, config.Invalid("tls.client_principals", "needs tls.client_ca, which says whose certificates count"))
+	}
+	errs = append(errs, auth.ValidateCertificates("tls.client_principals", o.TLS.ClientPrincipals))
 	for _, p := range o.TrustedProxies {
 		if _, err := netip.ParsePrefix(p); err != nil {
 			errs = append(errs, config.Invalid("trusted_proxies", "must be networks like 10.0.0.0/8"))

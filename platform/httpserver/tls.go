@@ -129,6 +129,10 @@ func load(opts TLSOptions) (*tls.Config, error) {
 	if !config.ClientCAs.AppendCertsFromPEM(pem) {
 		return nil, fmt.Errorf("http.tls.client_ca: %w", errors.New("holds no certificate"))
 	}
-	config.ClientAuth = tls.RequireAndVerifyClientCert
+	config.ClientAuth = tls.VerifyClientCertIfGiven
+	if opts.ClientRequired {
+		config.ClientAuth = tls.RequireAndVerifyClientCert
+	}
+	config.SessionTicketsDisabled = true // a resumed session is not verified by authorities that changed since
 	return config, nil
 }

@@ -146,7 +146,29 @@ func TestClientCertificates(t *testing.T) {
 	_, _, err = serial(t, address, server, &stranger)
 	require.Error(t, err)
 	_, _, err = serial(t, address, server, nil)
+	require.NoError(t, err, "none is required")
+
+	opts.ClientRequired = true
+	address, _ = run(t, newServer(t, httpserver.Options{TLS: opts}, io.Discard))
+	_, _, err = serial(t, address, server, &client)
+	require.NoError(t, err)
+	_, _, err = serial(t, address, server, nil)
 	require.Error(t, err)
+}
+
+func TestOldTLSIsRefused(t *testing.T) {
+	opts := tlsOptions(t)
+	newPair(t, 1).write(t, opts)
+	address, _ := run(t, newServer(t, httpserver.Options{TLS: opts}, io.Discard))
+	dial := func(version uint16) error {
+		conn, err := tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS10, MaxVersion: version})
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err
+	}
+	require.Error(t, dial(tls.VersionTLS11))
+	require.NoError(t, dial(tls.VersionTLS12))
 }
 
 func TestTLSFilesThatCanNotBeUsed(t *testing.T) {
