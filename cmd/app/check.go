@@ -42,6 +42,7 @@ func Check(c Config) error {
 // depends on files, in a *config.Error.
 func (c Config) contradictions(n needs) error {
 	problems := c.checkFiles("admin.tls", tlsFiles{cert: c.Admin.TLS.Cert, key: c.Admin.TLS.Key})
+	problems = append(problems, c.withOrigin("", errors.Join(c.checkHops(n.kafka)...))...)
 	if n.kafka {
 		if len(c.Kafka.Topics) > 0 { // else Require has said so
 			problems = append(problems, c.withOrigin("", ingest.CheckTopics(c.Kafka.Topics, c.Ingest.DLQSuffix))...)
@@ -52,6 +53,7 @@ func (c Config) contradictions(n needs) error {
 		problems = append(problems, c.withOrigin("", c.Auth.Complete())...)
 	}
 	if n.listens {
+		problems = append(problems, c.withOrigin("", c.checkListener())...)
 		if sameListener(c.HTTP.Addr, c.Admin.Addr) {
 			problems = append(problems, c.withOrigin("", config.Invalid("admin.addr", "must not be the address of http.addr, %s", c.HTTP.Addr))...)
 		}

@@ -1,14 +1,17 @@
 package app
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
+	"log/slog"
 	"math/big"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -20,7 +23,7 @@ import (
 func complete(t *testing.T, more ...string) Config {
 	t.Helper()
 	c, err := load(t, append([]string{"--postgres.url=postgres://h/d", "--kafka.topics=orders", "--auth.issuer=i", "--auth.audience=a",
-		"--auth.jwks_file=f", "--ledger.origin=" + origin, "--ledger.signing_key=" + signingKey(t, 1).Secret()}, more...)...)
+		"--auth.jwks_file=f", "--http.tls_terminated", "--ledger.origin=" + origin, "--ledger.signing_key=" + signingKey(t, 1).Secret()}, more...)...)
 	require.NoError(t, err)
 	return c
 }
@@ -41,6 +44,10 @@ func TestCheckRefusesWhatServeWould(t *testing.T) {
 		"http.tls":         {[]string{"--http.tls.cert=" + none, "--http.tls.key=" + none, "--http.tls.client_ca=" + none}, []string{"http.tls.cert must be a file that can be read: open " + none, "http.tls.key must", "http.tls.client_ca must"}},
 		"admin.tls":        {[]string{"--admin.tls.cert=" + none, "--admin.tls.key=" + none}, []string{"admin.tls.cert must be a file", "admin.tls.key must be a file", "(from flag --admin.tls.key)"}},
 		"kafka.tls":        {[]string{"--kafka.tls.enabled", "--kafka.tls.ca=" + none, "--kafka.tls.cert=" + none, "--kafka.tls.key=" + none}, []string{"kafka.tls.ca must be a file", "kafka.tls.cert must", "kafka.tls.key must"}},
+		"a plain listener": {[]string{"--http.tls_terminated=false"}, []string{"http.addr must be a loopback address such as 127.0.0.1:8080 while the API speaks plain HTTP, not :8080: give http.tls.cert and http.tls.key, or set http.tls_terminated: true"}},
+		"plain hops": {[]string{"--security.require_tls", "--kafka.brokers=127.0.0.1:9092,kafka:9092"}, []string{
+			"postgres.url lets bytes go to PostgreSQL in plain text: give it sslmode=verify-full",
+			"kafka.tls.enabled is false, so bytes go to the broker kafka:9092 in plain text: set it to true", "(security.require_tls is true)"}},
 		"all that's wrong": {[]string{"--kafka.topics=__x", "--admin.addr=:8080", "--postgres.url="}, []string{"postgres.url must be given", "kafka.topics must not", "admin.addr must not"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -58,6 +65,30 @@ func TestCheckRefusesWhatServeWould(t *testing.T) {
 func TestCheckLooksOnlyAtWhatTheChosenRolesNeed(t *testing.T) {
 	require.NoError(t, Check(complete(t, "--roles=api", "--kafka.topics=orders.dlq")))
 	require.NoError(t, Check(complete(t, "--roles=ingest", "--http.addr=:9090", "--http.tls.cert=none", "--http.tls.key=none")))
+}
+
+func TestCheckTakesSecureWays(t *testing.T) {
+	for name, args := range map[string][]string{
+		"a listener on loopback":   {"--http.tls_terminated=false", "--http.addr=127.0.0.1:8080"},
+		"a listener on localhost":  {"--http.tls_terminated=false", "--http.addr=localhost:8080"},
+		"a listener on IPv6":       {"--http.tls_terminated=false", "--http.addr=[::1]:8080"},
+		"TLS wherever bytes leave": {"--security.require_tls", "--postgres.url=postgres://h/d?sslmode=verify-full", "--kafka.brokers=kafka:9093", "--kafka.tls.enabled"},
+		"all on this machine":      {"--security.require_tls", "--postgres.url=postgres://127.0.0.1/d", "--kafka.brokers=localhost:9092,[::1]:9092"},
+		"Kafka is not used":        {"--security.require_tls", "--roles=api", "--postgres.url=postgres://localhost/d", "--kafka.brokers=kafka:9092"},
+	} {
+		t.Run(name, func(t *testing.T) { require.NoError(t, Check(complete(t, args...))) })
+	}
+}
+
+func TestPlainHopsAreNamed(t *testing.T) {
+	var log bytes.Buffer
+	warnHops(t.Context(), complete(t, "--kafka.brokers=kafka:9092"), slog.New(slog.NewJSONHandler(&log, nil)))
+	require.Equal(t, 2, strings.Count(log.String(), "\n"), log.String())
+	require.Contains(t, log.String(), `"key":"postgres.url"`)
+	require.Contains(t, log.String(), `"key":"kafka.tls.enabled"`)
+	log.Reset()
+	warnHops(t.Context(), complete(t, "--postgres.url=postgres://h/d?sslmode=require", "--roles=api"), slog.New(slog.NewJSONHandler(&log, nil)))
+	require.Contains(t, log.String(), "without checking who the server is")
 }
 
 func TestCheckReadsTLSFiles(t *testing.T) {

@@ -42,7 +42,8 @@ type Config struct {
 	Notary   notary.Options          `key:"notary"`
 	State    fold.Options            `key:"state"`
 
-	Access access.Options `key:"access"`
+	Access   access.Options  `key:"access"`
+	Security SecurityOptions `key:"security"`
 
 	Encryption encryptionLater `key:"encryption"`
 	Redis      redisLater      `key:"redis"`

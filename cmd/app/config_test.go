@@ -106,7 +106,7 @@ func TestCheckNamesWhatTheRolesMiss(t *testing.T) {
 		{"--auth.issuer=https://login.example.com", "--auth.audience=a"},
 		{`--auth.issuers=[{"issuer":"i","audience":"a","jwks_file":"f"},{"issuer":"https://j","audience":"a","roles_claim":"realm_access.roles"}]`},
 	} {
-		c, err = load(t, append(issuers, "--roles=api", "--postgres.url=postgres://h/d")...)
+		c, err = load(t, append(issuers, "--roles=api", "--http.addr=127.0.0.1:8080", "--postgres.url=postgres://h/d")...)
 		require.NoError(t, err)
 		require.NoError(t, Check(c))
 	}
@@ -117,7 +117,7 @@ func TestCheckNamesWhatTheRolesMiss(t *testing.T) {
 		"auth.issuers[0].audience must be given: a token for another ser": {`--auth.issuers=[{"issuer":"https://j"}]`},
 		"from flag --auth.issuers":                                        {`--auth.issuers=[{"issuer":"https://j"}]`},
 	} {
-		c, err = load(t, append(issuers, "--roles=api", "--postgres.url=postgres://h/d")...)
+		c, err = load(t, append(issuers, "--roles=api", "--http.addr=127.0.0.1:8080", "--postgres.url=postgres://h/d")...)
 		require.NoError(t, err)
 		require.ErrorContains(t, Check(c), says)
 	}
@@ -203,7 +203,7 @@ func TestKeysWithoutEffectAreNamedOnce(t *testing.T) {
 func TestEncryptionIsRefusedAndNotIgnored(t *testing.T) {
 	for _, arg := range []string{`--encryption.rules=[{"eventType":"Order*","path":"$.payload.x","subject":"$.payload.y","search":true}]`,
 		"--encryption.kek_url=base64key://hunter2"} {
-		c, err := load(t, "--roles=api", "--postgres.url=postgres://h/d", "--auth.issuer=i", "--auth.audience=a", "--auth.jwks_file=f", arg)
+		c, err := load(t, "--roles=api", "--http.addr=127.0.0.1:8080", "--postgres.url=postgres://h/d", "--auth.issuer=i", "--auth.audience=a", "--auth.jwks_file=f", arg)
 		require.NoError(t, err)
 		err = Check(c)
 		require.ErrorContains(t, err, "refuses to store them unsealed")

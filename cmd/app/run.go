@@ -48,6 +48,7 @@ func Run(ctx context.Context, o Options) error {
 	if err := warnUnused(ctx, o.Config, o.Log); err != nil {
 		return err
 	}
+	warnHops(ctx, o.Config, o.Log)
 	defer limitMemory(o.Config)()
 	build := buildinfo.Read()
 	p := &parts{
