@@ -159,10 +159,12 @@ func wantToken(entrance Entrance) echo.MiddlewareFunc {
 			if err != nil {
 				return err
 			}
-			x := httpserver.ExchangeOf(r.Context())
-			x.Principal, x.Private = principal.Subject, true
 			grant := entrance.Policy.Grant(principal.Roles)
+			x := httpserver.ExchangeOf(r.Context())
 			x.Roles = grant.Roles()
+			if err := x.Accept(principal.Subject); err != nil {
+				return err
+			}
 			c.SetRequest(r.WithContext(access.WithGrant(auth.WithPrincipal(r.Context(), principal), grant)))
 			c.Response().Header().Set(echo.HeaderCacheControl, cachePrivate)
 			c.Response().Header().Set(echo.HeaderVary, echo.HeaderAuthorization)

@@ -22,6 +22,7 @@ const (
 	Conflict                    // it contradicts the present state
 	Unprocessable               // well-formed, and refused
 	TooExpensive                // it would cost more than the server grants; narrow it
+	TooMany                     // more requests than the caller may send; try again later
 	Unavailable                 // a part that is needed is away; try again later
 )
 

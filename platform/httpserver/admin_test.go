@@ -53,6 +53,7 @@ func probe(t *testing.T, url string) (int, string) {
 	defer func() { _ = res.Body.Close() }()
 	body, err := io.ReadAll(res.Body)
 	require.NoError(t, err)
+	require.Equal(t, "nosniff", res.Header.Get("X-Content-Type-Options"))
 	return res.StatusCode, string(body)
 }
 

@@ -45,8 +45,11 @@ type Exchange struct {
 	Shown         *Positions          // of those events; nil where there is none
 	Phase         Phase               // which part of the answer the hooks are asked about
 
-	start   time.Time
-	address netip.Addr // RemoteAddr
+	start      time.Time
+	address    netip.Addr // RemoteAddr
+	limits     limits
+	quota      string // the header RateLimit; "" where no limit was asked
+	retryAfter int    // of a 429, in seconds
 }
 
 // Positions are the lowest and the highest that an answer shows.
@@ -81,9 +84,9 @@ func IsPrivate(w http.ResponseWriter) bool {
 	return !ok || held.exchange.Private
 }
 
-func newExchange(r *http.Request, trusted proxies) (*Exchange, *http.Request) {
-	x := &Exchange{CorrelationID: correlationID(r.Header), Route: unmatched, Phase: PhaseRequest, start: time.Now()}
-	if x.address = trusted.client(r); x.address.IsValid() {
+func (s *Server) newExchange(r *http.Request) (*Exchange, *http.Request) {
+	x := &Exchange{CorrelationID: correlationID(r.Header), Route: unmatched, Phase: PhaseRequest, start: time.Now(), limits: s.limits}
+	if x.address = s.proxies.client(r); x.address.IsValid() {
 		x.RemoteAddr = x.address.String()
 	}
 	ctx := logging.WithCorrelationID(r.Context(), x.CorrelationID)

@@ -17,8 +17,9 @@ type Options struct {
 	TLSTerminated    bool       `key:"tls_terminated" default:"false" help:"a proxy in front of the API ends TLS: answers tell browsers to stay with https"`
 	TrustedProxies   []string   `key:"trusted_proxies" help:"networks (CIDR) of proxies whose X-Forwarded-For is believed, or Forwarded where there is none; a proxy must set one and drop the other"`
 	MaxRequests      int        `key:"max_requests" default:"512" help:"requests under way at once; more are answered 503. Waiting feeds take half of them at most"`
-	RateLimit        float64    `key:"rate_limit" default:"0" help:"not in effect yet. Requests a second for one principal; 0 is no limit"`
-	RateLimitAddress float64    `key:"rate_limit_address" default:"20" help:"not in effect yet. Refused requests a second for one address; 0 is no limit"`
+	RateLimit        float64    `key:"rate_limit" default:"0" help:"requests a second for one principal in each process, so many at once too; more are answered 429. 0 is no limit"`
+	RateLimitAddress float64    `key:"rate_limit_address" default:"20" help:"refusals a second, in each process, of requests without a valid token, for one address (IPv6: a /64); further ones are answered 429, and so is what exceeds 50 times as many of all addresses. 0 is no limit"`
+	CORSOrigins      []string   `key:"cors_origins" help:"origins whose pages may use the API from a browser (CORS), as https://console.example.com; none: no other site's pages may"`
 }
 
 // TLSOptions are the keys below `http.tls`.
@@ -50,6 +51,11 @@ func (o Options) Validate() error {
 	for _, p := range o.TrustedProxies {
 		if _, err := netip.ParsePrefix(p); err != nil {
 			errs = append(errs, config.Invalid("trusted_proxies", "must be networks like 10.0.0.0/8"))
+		}
+	}
+	for _, origin := range o.CORSOrigins {
+		if !isOrigin(origin) {
+			errs = append(errs, config.Invalid("cors_origins", "must be origins like https://console.example.com: no path, no *, and no port that is the scheme's own"))
 		}
 	}
 	if o.MaxRequests < 1 {

@@ -48,6 +48,8 @@ func status(kind errs.Kind) int {
 		return http.StatusConflict
 	case errs.Unprocessable, errs.TooExpensive:
 		return http.StatusUnprocessableEntity
+	case errs.TooMany:
+		return http.StatusTooManyRequests
 	case errs.Unavailable:
 		return http.StatusServiceUnavailable
 	default:
@@ -85,6 +87,9 @@ func (s *Server) refuse(w *heldWriter, x *Exchange, err error) {
 		return
 	}
 	e, code := public(err)
+	if limited := s.limits.stranger(x, e); limited != e {
+		e, code = limited, status(limited.Kind)
+	}
 	if code >= http.StatusInternalServerError && !gone(x.Request.Context()) {
 		s.logCause(x, code, err)
 	}
@@ -100,6 +105,9 @@ func (s *Server) refuse(w *heldWriter, x *Exchange, err error) {
 	challenge(h, e)
 	if code == http.StatusServiceUnavailable {
 		h.Set(echo.HeaderRetryAfter, strconv.Itoa(retryAfter))
+	}
+	if code == http.StatusTooManyRequests {
+		h.Set(echo.HeaderRetryAfter, strconv.Itoa(x.retryAfter))
 	}
 	h.Set(echo.HeaderCacheControl, "private, no-store")
 	h.Set(echo.HeaderContentType, "application/problem+json")

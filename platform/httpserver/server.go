@@ -38,6 +38,7 @@ type Server struct {
 	pace    time.Duration // streamPace, but in tests
 	least   streamRate    // of leastBytes, but in tests
 	proxies proxies
+	limits  limits
 	echo    *echo.Echo
 	seconds *prometheus.HistogramVec
 	slots   chan struct{} // one for each request under way
@@ -58,7 +59,7 @@ func New(opts Options, deps Deps) (*Server, error) {
 	}
 	s := &Server{
 		opts: opts, log: deps.Log, hooks: deps.Hooks, drain: deps.Drain, pace: streamPace, least: streamRate{leastBytes, leastWithin},
-		proxies: trusted, echo: echo.New(), seconds: newRequestSeconds(deps.Metrics),
+		proxies: trusted, limits: newLimits(opts), echo: echo.New(), seconds: newRequestSeconds(deps.Metrics),
 		slots: make(chan struct{}, opts.MaxRequests),
 	}
 	if s.drain == 0 {
@@ -79,7 +80,7 @@ func (s *Server) Echo() *echo.Echo { return s.echo }
 
 // ServeHTTP answers one request: everything that leaves the program by HTTP leaves through here.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x, r := newExchange(r, s.proxies)
+	x, r := s.newExchange(r)
 	peekBody(r)
 	held := newHeldWriter(&s.held)
 	held.exchange = x
@@ -116,6 +117,10 @@ func (s *Server) answer(held *heldWriter, x *Exchange, r *http.Request) {
 	if _, broken := r.Body.(brokenBody); r.Body != nil && !broken {
 		r.Body = http.MaxBytesReader(nil, r.Body, maxBodyBytes)
 	}
+	if s.isPreflight(r) {
+		answerPreflight(held)
+		return
+	}
 	joinConditions(r.Header)
 	r.URL.RawPath = canonicalPath(r.URL)
 	s.echo.ServeHTTP(held, routed(r))
@@ -135,8 +140,15 @@ func (s *Server) release(held *heldWriter, x *Exchange, w http.ResponseWriter) {
 	if gone(x.Request.Context()) {
 		x.Status = statusGone
 	}
-	s.closing(held.header)
+	s.finish(held.header, x)
 	held.release(w)
+}
+
+// finish adds the headers that no handler knows of, and that no refusal takes away.
+func (s *Server) finish(h http.Header, x *Exchange) {
+	s.closing(h)
+	s.quotaHeaders(h, x)
+	s.corsHeaders(h, x.Request)
 }
 
 // askHooks asks all hooks; the first that refuses decides.

@@ -174,7 +174,7 @@ func (s *Server) startStream(held *heldWriter, x *Exchange, status int) error {
 		return err
 	}
 	h := held.below.Header()
-	s.closing(held.header)
+	s.finish(held.header, x)
 	for name, values := range held.header {
 		h[name] = values
 	}
