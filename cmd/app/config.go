@@ -100,8 +100,8 @@ func Load(src config.Sources) (Config, error) {
 	if c.loaded, err = schema.Load(c, src); err != nil {
 		return Config{}, err
 	}
-	password, now := c.Kafka.SASL.Password, *c
-	c.Kafka.SASL.Fresh = func() string { return now.fresh("kafka.sasl.password", password) }
+	now := *c
+	c.Kafka.SASL.Fresh = func(key, otherwise string) string { return now.fresh("kafka.sasl."+key, otherwise) }
 	return *c, c.loaded.Check()
 }
 

@@ -247,10 +247,10 @@ func TestSecretsOfFilesAreReadAgain(t *testing.T) {
 		"AUDITTRAIL_KAFKA_SASL_PASSWORD_FILE=" + file, "AUDITTRAIL_KAFKA_SASL_MECHANISM=SCRAM-SHA-512", "AUDITTRAIL_KAFKA_SASL_USERNAME=app",
 	}})
 	require.NoError(t, err)
-	require.Equal(t, "first", c.Kafka.SASL.Fresh())
+	require.Equal(t, "first", c.Kafka.SASL.Fresh("password", "first"))
 	require.NoError(t, os.WriteFile(file, []byte("second\n"), 0o600))
-	require.Equal(t, "second", c.Kafka.SASL.Fresh())
+	require.Equal(t, "second", c.Kafka.SASL.Fresh("password", "first"))
 	require.NoError(t, os.Remove(file))
-	require.Equal(t, "first", c.Kafka.SASL.Fresh(), "what it was at the start is as good as any")
+	require.Equal(t, "first", c.Kafka.SASL.Fresh("password", "first"), "what it was at the start is as good as any")
 	require.Equal(t, "otherwise", c.fresh("postgres.url", "otherwise"))
 }

@@ -19,10 +19,18 @@ func TestValidateTakesGoodOptions(t *testing.T) {
 		"several brokers":   func(o *Options) { o.Brokers = []string{"a:1", "[::1]:65535"} },
 		"no topics":         func(o *Options) { o.Topics = nil }, // a role that reads none
 		"TLS":               func(o *Options) { o.TLS = TLSOptions{Enabled: true, CA: "ca", Cert: "cert", Key: "key"} },
-		"SCRAM without TLS": func(o *Options) { o.SASL = SASLOptions{Mechanism: "SCRAM-SHA-256", Username: "me", Password: "secret"} },
+		"SCRAM without TLS": func(o *Options) { o.SASL = SASLOptions{Mechanism: "SCRAM-SHA-256", Username: "me", Password: "hunter2"} },
 		"PLAIN within TLS": func(o *Options) {
 			o.TLS.Enabled = true
-			o.SASL = SASLOptions{Mechanism: "PLAIN", Username: "me", Password: "secret"}
+			o.SASL = SASLOptions{Mechanism: "PLAIN", Username: "me", Password: "hunter2"}
+		},
+		"OAUTHBEARER": func(o *Options) {
+			o.TLS.Enabled = true
+			o.SASL = SASLOptions{Mechanism: "OAUTHBEARER", TokenURL: "https://issuer/token", ClientID: "me", ClientSecret: "hunter2"}
+		},
+		"AWS_MSK_IAM": func(o *Options) {
+			o.TLS.Enabled = true
+			o.SASL = SASLOptions{Mechanism: "AWS_MSK_IAM", Username: "AKID", Password: "hunter2"}
 		},
 		"a static member":    func(o *Options) { o.InstanceID = "ingest-0" },
 		"the longest topic":  func(o *Options) { o.Topics = []string{strings.Repeat("x", 249)} },
@@ -45,7 +53,7 @@ func TestValidateNamesTheKey(t *testing.T) {
 	}{
 		{"no broker", "brokers", func(o *Options) { o.Brokers = nil }},
 		{"a broker without port", "brokers", func(o *Options) { o.Brokers = []string{"kafka"} }},
-		{"a broker with credentials", "brokers", func(o *Options) { o.Brokers = []string{"u:secret@h:1"} }},
+		{"a broker with credentials", "brokers", func(o *Options) { o.Brokers = []string{"u:hunter2@h:1"} }},
 		{"a broker without host", "brokers", func(o *Options) { o.Brokers = []string{":9092"} }},
 		{"a broker with port 0", "brokers", func(o *Options) { o.Brokers = []string{"kafka:0"} }},
 		{"a topic with a space", "topics", func(o *Options) { o.Topics = []string{"my orders"} }},
@@ -58,10 +66,28 @@ func TestValidateNamesTheKey(t *testing.T) {
 		{"a file but no TLS", "tls.ca", func(o *Options) { o.TLS.CA = "ca.pem" }},
 		{"a certificate without key", "tls.key", func(o *Options) { o.TLS = TLSOptions{Enabled: true, Cert: "c"} }},
 		{"a key without certificate", "tls.cert", func(o *Options) { o.TLS = TLSOptions{Enabled: true, Key: "k"} }},
-		{"an unknown mechanism", "sasl.mechanism", func(o *Options) { o.SASL = SASLOptions{Mechanism: "GSSAPI", Username: "me", Password: "secret"} }},
-		{"PLAIN in the clear", "sasl.mechanism", func(o *Options) { o.SASL = SASLOptions{Mechanism: "PLAIN", Username: "me", Password: "secret"} }},
-		{"credentials without mechanism", "sasl.mechanism", func(o *Options) { o.SASL = SASLOptions{Mechanism: "", Username: "me", Password: "secret"} }},
-		{"no user", "sasl.username", func(o *Options) { o.SASL = SASLOptions{Mechanism: "SCRAM-SHA-512", Username: "", Password: "secret"} }},
+		{"an unknown mechanism", "sasl.mechanism", func(o *Options) { o.SASL = SASLOptions{Mechanism: "GSSAPI", Username: "me", Password: "hunter2"} }},
+		{"PLAIN in the clear", "sasl.mechanism", func(o *Options) { o.SASL = SASLOptions{Mechanism: "PLAIN", Username: "me", Password: "hunter2"} }},
+		{"OAUTHBEARER in the clear", "sasl.mechanism", func(o *Options) {
+			o.SASL = SASLOptions{Mechanism: "OAUTHBEARER", TokenURL: "https://issuer", ClientID: "me", ClientSecret: "hunter2"}
+		}},
+		{"a token URL in the clear", "sasl.token_url", func(o *Options) {
+			o.TLS.Enabled = true
+			o.SASL = SASLOptions{Mechanism: "OAUTHBEARER", TokenURL: "http://issuer", ClientID: "me", ClientSecret: "hunter2"}
+		}},
+		{"no client secret", "sasl.client_secret", func(o *Options) {
+			o.TLS.Enabled = true
+			o.SASL = SASLOptions{Mechanism: "OAUTHBEARER", TokenURL: "https://issuer", ClientID: "me"}
+		}},
+		{"a password for OAUTHBEARER", "sasl.password", func(o *Options) {
+			o.TLS.Enabled = true
+			o.SASL = SASLOptions{Mechanism: "OAUTHBEARER", TokenURL: "https://issuer", ClientID: "me", ClientSecret: "hunter2", Password: "hunter2"}
+		}},
+		{"AWS_MSK_IAM in the clear", "sasl.mechanism", func(o *Options) {
+			o.SASL = SASLOptions{Mechanism: "AWS_MSK_IAM", Username: "AKID", Password: "hunter2"}
+		}},
+		{"credentials without mechanism", "sasl.mechanism", func(o *Options) { o.SASL = SASLOptions{Mechanism: "", Username: "me", Password: "hunter2"} }},
+		{"no user", "sasl.username", func(o *Options) { o.SASL = SASLOptions{Mechanism: "SCRAM-SHA-512", Username: "", Password: "hunter2"} }},
 		{"no password", "sasl.password", func(o *Options) { o.SASL = SASLOptions{Mechanism: "SCRAM-SHA-512", Username: "me", Password: ""} }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -71,7 +97,7 @@ func TestValidateNamesTheKey(t *testing.T) {
 			if err == nil || !strings.HasPrefix(err.Error(), c.key+" ") && !strings.HasPrefix(err.Error(), c.key+": ") {
 				t.Fatalf("error %v, want one on %s", err, c.key)
 			}
-			if strings.Contains(err.Error(), "secret") {
+			if strings.Contains(err.Error(), "hunter2") {
 				t.Errorf("error tells a secret: %v", err)
 			}
 		})

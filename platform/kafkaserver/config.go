@@ -23,7 +23,8 @@ const (
 // properties is one node that is broker and controller. What differs from Kafka's defaults makes it
 // small (one replica, few internal partitions), quick to notice that it was killed (sessions, which
 // tests shorten further for their groups), and patient with old data: without retention, since
-// records of 1948 would be deleted while a test reads them.
+// records of 1948 would be deleted while a test reads them. OAUTHBEARER takes tokens that nobody signed (RFC 7515,
+// alg none), as Kafka does where no issuer is named.
 var properties = template.Must(template.New(configFile).Parse(`process.roles=broker,controller
 node.id=1
 controller.quorum.bootstrap.servers={{.Controller}}
@@ -53,10 +54,11 @@ ssl.keystore.location={{.Keystore}}
 ssl.truststore.type=PEM
 ssl.truststore.location={{.CA}}
 listener.name.ssl.ssl.client.auth=required
-sasl.enabled.mechanisms=SCRAM-SHA-256,SCRAM-SHA-512,PLAIN
+sasl.enabled.mechanisms=SCRAM-SHA-256,SCRAM-SHA-512,PLAIN,OAUTHBEARER
 listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
 listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
 listener.name.sasl_ssl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_{{.User}}="{{.Password}}";
+listener.name.sasl_ssl.oauthbearer.sasl.jaas.config=org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="broker";
 `))
 
 const logging = `status=error
