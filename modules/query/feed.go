@@ -81,23 +81,20 @@ func (h *Handlers) follow(ctx context.Context, f store.Filter, after int64, limi
 	return found, err
 }
 
-var errFeedsWait = errs.New(errs.Unavailable, "unavailable", "too many feeds wait already; try again in a second")
-
 // wait is headWatch.wait for those who find a place to wait. A waiting feed is a request under way, and
 // feeds that wait must not keep all others out. Who finds no place is held for a second, so that followers
 // who ask again at once do not spin. Half as many have room for that, and the others are told to come back.
 func (h *Handlers) wait(ctx context.Context, after int64, longest time.Duration) (moved bool, err error) {
-	select {
-	case h.waits <- struct{}{}:
-		defer func() { <-h.waits }()
+	giveBack, full := h.waits.take(httpserver.ExchangeOf(ctx).Principal)
+	if full == nil {
+		defer giveBack()
 		return h.head.wait(ctx, after, longest), nil
-	default:
 	}
 	select {
 	case h.holds <- struct{}{}:
 		defer func() { <-h.holds }()
 		return h.head.hold(ctx, after, min(longest, holdFor)), nil
 	default:
-		return false, errFeedsWait
+		return false, full
 	}
 }

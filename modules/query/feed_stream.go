@@ -12,6 +12,7 @@ import (
 	"audittrail/modules/httpapi"
 	"audittrail/modules/store"
 	"audittrail/platform/auth"
+	"audittrail/platform/httpserver"
 )
 
 // heartbeat is how often a stream says that it is there: proxies end connections that are silent for a minute.
@@ -40,12 +41,11 @@ func positionOf(last string) (int64, error) {
 // no connection to the store while it sends or waits. A stream takes the place of a feed that waits.
 func (h *Handlers) streamFeed(ctx context.Context, f store.Filter, fields []string, after int64) httpapi.FeedStream {
 	return httpapi.FeedStream{Write: func(start func() (httpapi.ExportStream, error)) error {
-		select {
-		case h.waits <- struct{}{}:
-			defer func() { <-h.waits }()
-		default:
-			return errFeedsWait
+		giveBack, err := h.waits.take(httpserver.ExchangeOf(ctx).Principal)
+		if err != nil {
+			return err
 		}
+		defer giveBack()
 		part, err := h.reader.FeedPart(ctx, f, after)
 		if err != nil {
 			return err

@@ -42,8 +42,8 @@ type Options struct {
 type Handlers struct {
 	reader  Reader
 	head    *headWatch
-	exports exportSlots
-	waits   chan struct{} // one for each feed that waits
+	exports *slots        // of exports
+	waits   *slots        // of feeds that wait or stream
 	holds   chan struct{} // one for each that found no place to wait, and is held a moment
 	faults  evidenceFaults
 	rules   *fold.Rules   // of states
@@ -66,7 +66,7 @@ func NewHandlers(o Options) (*Handlers, error) {
 	return &Handlers{
 		reader: o.Reader, head: newHeadWatch(o.Reader), rules: rules, faults: faults,
 		snapshotEvery: cmp.Or(o.SnapshotEvery, snapshotEvery), beat: cmp.Or(o.Heartbeat, heartbeat),
-		waits: make(chan struct{}, o.MaxWaits), holds: make(chan struct{}, o.MaxWaits/2),
+		exports: newExportSlots(), waits: newFeedSlots(o.MaxWaits), holds: make(chan struct{}, o.MaxWaits/2),
 	}, nil
 }
 

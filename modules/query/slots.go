@@ -20,22 +20,40 @@ var (
 	errManyOwnExports = errs.New(errs.Unavailable, "unavailable", "you have %d exports under way, and may have no more; try again when one has ended", maxOwnExports)
 )
 
-// exportSlots counts the exports under way. The zero value has none.
-type exportSlots struct {
+// newExportSlots returns the slots of exports.
+func newExportSlots() *slots {
+	return &slots{most: maxExports, mostOwn: maxOwnExports, full: errManyExports, ownFull: errManyOwnExports}
+}
+
+var (
+	errFeedsWait    = errs.New(errs.Unavailable, "unavailable", "too many feeds wait already; try again in a second")
+	errOwnFeedsWait = errs.New(errs.Unavailable, "unavailable", "too many of your feeds wait already; try again in a second")
+)
+
+// newFeedSlots returns the slots of feeds that wait. A quarter is kept from each caller for the others.
+func newFeedSlots(most int) *slots {
+	return &slots{most: most, mostOwn: most - most/4, full: errFeedsWait, ownFull: errOwnFeedsWait}
+}
+
+// slots counts what is under way, of all callers and of each.
+type slots struct {
+	most, mostOwn int   // of all callers, and of one
+	full, ownFull error // why there is none
+
 	mu    sync.Mutex // guards all below
 	taken int
 	own   map[string]int // by caller; who has none is not in it
 }
 
 // take takes a slot for a caller until it is given back, or answers why there is none.
-func (s *exportSlots) take(caller string) (giveBack func(), err error) {
+func (s *slots) take(caller string) (giveBack func(), err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case s.own[caller] >= maxOwnExports:
-		return nil, errManyOwnExports
-	case s.taken >= maxExports:
-		return nil, errManyExports
+	case s.own[caller] >= s.mostOwn:
+		return nil, s.ownFull
+	case s.taken >= s.most:
+		return nil, s.full
 	}
 	if s.own == nil {
 		s.own = map[string]int{}
@@ -45,7 +63,7 @@ func (s *exportSlots) take(caller string) (giveBack func(), err error) {
 	return func() { s.giveBack(caller) }, nil
 }
 
-func (s *exportSlots) giveBack(caller string) {
+func (s *slots) giveBack(caller string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.taken--
