@@ -1,6 +1,7 @@
 # Each task is one line that also works without just. `just check` is what CI runs.
 
 lint_version := "v2.15.0"
+sbom_version := "v1.10.0"
 
 # list the tasks
 default:
@@ -13,6 +14,10 @@ dev *args:
 # build the program
 build:
     go build -trimpath -o bin/audittrail .
+
+# the program, and the modules it was built from as a software bill of materials (CycloneDX)
+sbom: build
+    go run github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@{{sbom_version}} bin -json -output bin/audittrail.cdx.json bin/audittrail
 
 # all tests that need nothing but Go
 test *args:
