@@ -133,3 +133,19 @@ func TestAClientCertificateIsAPrincipal(t *testing.T) {
 	require.Equal(t, http.StatusOK, status)
 	require.NoError(t, p.stop())
 }
+
+func TestTheAPILimitsItsCallers(t *testing.T) {
+	t.Parallel()
+	p := start(t, "--roles=api", "--postgres.url="+migratetest.Database(t), "--http.rate_limit=0.001", "--http.rate_limit_address=0.001")
+	p.until("admin", "/readyz", http.StatusOK, "")
+	for _, want := range []int{http.StatusOK, http.StatusTooManyRequests} {
+		status, body := p.get("api", "/v1/me")
+		require.Equal(t, want, status, body)
+	}
+	p.token = ""
+	for _, want := range []int{http.StatusUnauthorized, http.StatusTooManyRequests} {
+		status, body := p.get("api", "/v1/events")
+		require.Equal(t, want, status, body)
+	}
+	require.NoError(t, p.stop())
+}
