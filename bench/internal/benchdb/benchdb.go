@@ -38,11 +38,16 @@ type Server struct {
 
 // Start starts a server of its own in a temporary folder. What is in more comes on top of the settings
 // that all benchmarks have.
-func Start(ctx context.Context, more map[string]string) (_ *Server, err error) {
+func Start(ctx context.Context, more map[string]string) (*Server, error) {
+	return StartIn(ctx, "", more)
+}
+
+// StartIn is Start with a folder that keeps the data for the next run; a temporary one where dir is empty.
+func StartIn(ctx context.Context, dir string, more map[string]string) (_ *Server, err error) {
 	s := &Server{}
 	all := settings()
 	maps.Copy(all, more)
-	if s.Postgres, err = devstack.StartPostgres(ctx, devstack.PostgresOptions{Settings: all}); err != nil {
+	if s.Postgres, err = devstack.StartPostgres(ctx, devstack.PostgresOptions{DataDir: dir, Settings: all}); err != nil {
 		return nil, err
 	}
 	if s.admin, err = pgx.Connect(ctx, s.Postgres.URL("postgres")); err != nil {
@@ -76,6 +81,18 @@ func (s *Server) Fresh(ctx context.Context) (url string, drop func() error, err 
 		return err
 	}
 	return s.Postgres.URL(name), drop, nil
+}
+
+// Kept gives the URL of the database of this name, which is made where it does not exist. It stays.
+func (s *Server) Kept(ctx context.Context, name string) (url string, err error) {
+	var exists bool
+	if err := s.admin.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", name).Scan(&exists); err != nil {
+		return "", err
+	}
+	if !exists {
+		_, err = s.admin.Exec(ctx, "CREATE DATABASE "+pgx.Identifier{name}.Sanitize())
+	}
+	return s.Postgres.URL(name), err
 }
 
 // Settle writes out what the work before has left, so that no measurement pays for another's.

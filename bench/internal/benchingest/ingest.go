@@ -50,7 +50,7 @@ func (s *Stage) Ingest(ctx context.Context, r Run) (got Reading, err error) {
 	if err := s.Server.Settle(ctx); err != nil {
 		return got, err
 	}
-	server := postmaster(conn)
+	server := Postmaster(conn)
 
 	launched := time.Now()
 	p, err := s.serve(ctx, r)
@@ -61,7 +61,7 @@ func (s *Stage) Ingest(ctx context.Context, r Run) (got Reading, err error) {
 	if err := p.wait(ctx, conn, assigned, int64(s.opts.Partitions), 5*time.Millisecond); err != nil {
 		return got, err
 	}
-	began, cpu, serverCPU, kafkaCPU := time.Now(), cpuTime(p.pid()), familyTime(server), cpuTime(s.Broker.pid)
+	began, cpu, serverCPU, kafkaCPU := time.Now(), CPUTime(p.pid()), FamilyTime(server), CPUTime(s.Broker.pid)
 	if r.Observe != nil {
 		finish := r.Observe(p.admin)
 		defer func() { err = errors.Join(err, finish()) }()
@@ -74,8 +74,8 @@ func (s *Stage) Ingest(ctx context.Context, r Run) (got Reading, err error) {
 	}
 	got = Reading{
 		Records: r.Records, Seconds: time.Since(began).Seconds(), Startup: began.Sub(launched).Seconds(),
-		CPU: cpuTime(p.pid()) - cpu, ServerCPU: familyTime(server) - serverCPU,
-		KafkaCPU: cpuTime(s.Broker.pid) - kafkaCPU, PeakBytes: peakMemory(p.pid()),
+		CPU: CPUTime(p.pid()) - cpu, ServerCPU: FamilyTime(server) - serverCPU,
+		KafkaCPU: CPUTime(s.Broker.pid) - kafkaCPU, PeakBytes: PeakMemory(p.pid()),
 	}
 	if err := conn.QueryRow(ctx, "SELECT count(*) FROM events").Scan(&got.Stored); err != nil {
 		return got, err

@@ -22,30 +22,35 @@ const (
 	fieldChildren = 13 // those that have ended and been waited for
 )
 
-// cpuTime is what a process has used in seconds, user and system together; 0 where that can't be
+// CPUTime is what a process has used in seconds, user and system together; 0 where that can't be
 // read, as on systems without /proc.
-func cpuTime(pid int) float64 { return stat(pid).seconds(fieldOwn) }
+func CPUTime(pid int) float64 { return stat(pid).seconds(fieldOwn) }
 
-// familyTime is what a process and its children have used in seconds, those children that have ended
+// FamilyTime is what a process and its children have used in seconds, those children that have ended
 // too. 0 where that can't be read.
-func familyTime(pid int) float64 {
+func FamilyTime(pid int) float64 {
 	if pid == 0 {
 		return 0
 	}
-	own := stat(pid)
-	sum := own.seconds(fieldOwn) + own.seconds(fieldChildren)
-	others, _ := filepath.Glob("/proc/[0-9]*/stat") // the pattern is good
-	for _, path := range others {
-		other, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
-		if s := stat(other); s.number(fieldParent) == float64(pid) {
-			sum += s.seconds(fieldOwn)
+	for {
+		own := stat(pid)
+		sum := own.seconds(fieldOwn) + own.seconds(fieldChildren)
+		others, _ := filepath.Glob("/proc/[0-9]*/stat") // the pattern is good
+		for _, path := range others {
+			other, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+			if s := stat(other); s.number(fieldParent) == float64(pid) {
+				sum += s.seconds(fieldOwn)
+			}
+		}
+		// A child that was waited for meanwhile may be in neither sum, or in both.
+		if stat(pid).seconds(fieldChildren) == own.seconds(fieldChildren) {
+			return sum
 		}
 	}
-	return sum
 }
 
-// postmaster is the parent of all of a server's processes; 0 where that can't be told.
-func postmaster(conn *pgx.Conn) int { return int(stat(int(conn.PgConn().PID())).number(fieldParent)) }
+// Postmaster is the parent of all of a server's processes; 0 where that can't be told.
+func Postmaster(conn *pgx.Conn) int { return int(stat(int(conn.PgConn().PID())).number(fieldParent)) }
 
 type statFields [][]byte
 
@@ -71,8 +76,8 @@ func (s statFields) seconds(first int) float64 {
 	return (s.number(first) + s.number(first+1)) / ticksPerSecond
 }
 
-// peakMemory is the most resident memory that a process has had, in bytes; 0 where that can't be read.
-func peakMemory(pid int) int64 {
+// PeakMemory is the most resident memory that a process has had, in bytes; 0 where that can't be read.
+func PeakMemory(pid int) int64 {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return 0

@@ -13,7 +13,7 @@ func TestFamilyTimeHasChildrenThatRunAndThatHaveEnded(t *testing.T) {
 		t.Skip("there is no /proc")
 	}
 	self := os.Getpid()
-	ofChildren := func() float64 { return familyTime(self) - cpuTime(self) }
+	ofChildren := func() float64 { return FamilyTime(self) - CPUTime(self) }
 	before := ofChildren()
 	child := exec.CommandContext(t.Context(), "sh", "-c", "while :; do :; done")
 	if err := child.Start(); err != nil {
@@ -25,7 +25,7 @@ func TestFamilyTimeHasChildrenThatRunAndThatHaveEnded(t *testing.T) {
 			t.Fatal("a child that does nothing but work is not seen to")
 		}
 	}
-	alone := cpuTime(child.Process.Pid)
+	alone := CPUTime(child.Process.Pid)
 	if err := child.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +37,7 @@ func TestFamilyTimeHasChildrenThatRunAndThatHaveEnded(t *testing.T) {
 
 func TestWhatCannotBeReadIsZero(t *testing.T) {
 	const nobody = 0
-	if cpuTime(nobody) != 0 || familyTime(nobody) != 0 || peakMemory(nobody) != 0 {
+	if CPUTime(nobody) != 0 || FamilyTime(nobody) != 0 || PeakMemory(nobody) != 0 {
 		t.Error("a process that is none has used something")
 	}
 }

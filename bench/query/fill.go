@@ -1,0 +1,173 @@
+package main
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"audittrail/bench/internal/benchdb"
+	"audittrail/bench/internal/benchingest"
+	"audittrail/modules/migrate"
+	"audittrail/modules/sample"
+	"audittrail/modules/store"
+	"audittrail/platform/postgres"
+)
+
+const (
+	// span is the time that the events of a store are spread over.
+	span = 365 * 24 * time.Hour
+
+	// mostTemplates is how many different events a store is made of. Each copy of them has aggregates and
+	// workflows of its own.
+	mostTemplates = 20_000
+
+	// fillAtOnce is how many events one transaction stores: whole batches.
+	fillAtOnce = 50_000
+)
+
+//go:embed fill.sql
+var fillSQL string
+
+// As migration 6 fills event_values.
+const eventValuesSQL = `
+	INSERT INTO event_values
+	SELECT DISTINCT v.field, v.value, e.month
+	FROM (SELECT DISTINCT event_type, aggregate_type, metadata ->> 'source' AS source,
+	             date_trunc('month', timestamp AT TIME ZONE 'UTC')::date AS month
+	      FROM events) AS e,
+	     LATERAL (VALUES ('eventType', event_type), ('aggregateType', aggregate_type), ('source', source)) AS v (field, value)
+	WHERE v.value IS NOT NULL`
+
+// stored is a store that requests are made to.
+type stored struct {
+	name   string
+	url    string // of the database, as its superuser
+	events int64
+	first  time.Time     // of its events' timestamps
+	step   time.Duration // from one to the next
+}
+
+// fill makes a store of n events, unless the server keeps it from an earlier run.
+func fill(ctx context.Context, server *benchdb.Server, records []sample.Record, n int64, now time.Time) (*stored, error) {
+	s := &stored{name: fmt.Sprintf("events_%d", n), events: n, step: (span / time.Duration(n)).Truncate(time.Microsecond)}
+	var err error
+	if s.url, err = server.Kept(ctx, s.name); err != nil {
+		return nil, err
+	}
+	if err := migrate.Up(ctx, migrate.Options{URL: s.url}); err != nil {
+		return nil, err
+	}
+	conn, err := pgx.Connect(ctx, s.url)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing is lost with it
+	var last *time.Time
+	if err := conn.QueryRow(ctx, `SELECT max(timestamp) FROM event_keys`).Scan(&last); err != nil {
+		return nil, err
+	}
+	if last != nil {
+		s.first = last.UTC().Add(-time.Duration(n-1) * s.step)
+		return s, nil
+	}
+	s.first = now.UTC().Add(-span).Truncate(time.Hour)
+	if err := s.prepare(ctx, conn, records); err != nil {
+		return nil, fmt.Errorf("prepare %s: %w", s.name, err)
+	}
+	for from := int64(0); from < n; from += fillAtOnce {
+		benchingest.Progress("%s: %d of %d", s.name, from, n)
+		if _, err := conn.Exec(ctx, "SELECT pg_temp.fill($1, $2)", from, min(n, from+fillAtOnce)); err != nil {
+			return nil, fmt.Errorf("fill %s: %w", s.name, err)
+		}
+	}
+	for _, sql := range []string{
+		eventValuesSQL, `SELECT setval('event_batches', (SELECT max(batch) FROM ledger_batches))`,
+		"VACUUM (ANALYZE) event_keys", "VACUUM (ANALYZE) ledger_batches", "VACUUM (ANALYZE) event_values", "VACUUM events",
+	} {
+		if _, err := conn.Exec(ctx, sql); err != nil {
+			return nil, fmt.Errorf("finish %s: %w", s.name, err)
+		}
+	}
+	return s, s.upkeep(ctx)
+}
+
+// prepare makes the partitions, and what fill.sql reads in tables of the session.
+func (s *stored) prepare(ctx context.Context, conn *pgx.Conn, records []sample.Record) error {
+	if _, err := conn.Exec(ctx, "SET synchronous_commit = off"); err != nil {
+		return err
+	}
+	if _, err := conn.Exec(ctx, `SELECT ensure_partition('events', m::date) FROM generate_series($1::timestamptz, $2::timestamptz, '1 month') AS m`,
+		s.first, s.first.Add(span)); err != nil {
+		return err
+	}
+	records = records[:min(len(records), mostTemplates)]
+	if _, err := conn.Exec(ctx, `CREATE TEMP TABLE timeline AS SELECT $1::timestamptz AS first, $2::interval AS step, $3::bigint AS templates`,
+		s.first, s.step, len(records)); err != nil {
+		return err
+	}
+	if _, err := conn.Exec(ctx, `CREATE TEMP TABLE template (number bigint PRIMARY KEY, event_type text, aggregate_type text, aggregate_id text, version int, payload jsonb, metadata jsonb)`); err != nil {
+		return err
+	}
+	rows := make([][]any, len(records))
+	for i, r := range records {
+		var e struct {
+			EventType, AggregateType, AggregateID string
+			Version                               int32
+			Payload, Metadata                     json.RawMessage
+		}
+		if err := json.Unmarshal(r.Value, &e); err != nil {
+			return err
+		}
+		if e.Metadata == nil {
+			e.Metadata = json.RawMessage("{}")
+		}
+		rows[i] = []any{int64(i), e.EventType, e.AggregateType, e.AggregateID, e.Version, e.Payload, e.Metadata}
+	}
+	columns := strings.Split("number event_type aggregate_type aggregate_id version payload metadata", " ")
+	if _, err := conn.CopyFrom(ctx, pgx.Identifier{"template"}, columns, pgx.CopyFromRows(rows)); err != nil {
+		return err
+	}
+	_, err := conn.Exec(ctx, "ANALYZE template;"+fillSQL, pgx.QueryExecModeSimpleProtocol)
+	return err
+}
+
+// upkeep does to each partition what the role maintain does.
+func (s *stored) upkeep(ctx context.Context) error {
+	pool, err := postgres.Open(ctx, postgres.PoolOptions{URL: s.url, Name: "upkeep", Role: "audittrail_owner", MaxConns: 1})
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	session, ok, err := store.LeadUpkeep(ctx, pool)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return fmt.Errorf("somebody else looks after %s", s.name)
+	}
+	defer session.Close(context.WithoutCancel(ctx))
+	partitions, err := session.Partitions(ctx)
+	if err != nil {
+		return err
+	}
+	for _, p := range partitions {
+		if p.Bytes == 0 {
+			continue
+		}
+		if _, err := session.CleanPendingLists(ctx, p.Name); err != nil {
+			return err
+		}
+		if _, err := session.Summarise(ctx, p.Name); err != nil {
+			return err
+		}
+		if err := session.Analyse(ctx, p.Name); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,174 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"strings"
+	"text/tabwriter"
+
+	"audittrail/bench/internal/benchdb"
+	"audittrail/bench/internal/benchingest"
+)
+
+// The goals: of pgbench's rate, of COPY's, and of the small store's rate on the large one.
+const (
+	pgbenchGoal = 0.6
+	copyGoal    = 0.9
+	largeGoal   = 0.8
+)
+
+// report is what --output json prints.
+type report struct {
+	Machine machine      `json:"machine"`
+	Stores  []int64      `json:"stores"` // events in each
+	Rows    []*row       `json:"rows"`
+	Exports []*exportRow `json:"exports"`
+}
+
+// machine is what the numbers were taken on. Both sides share its cores with PostgreSQL, and with whatever else runs.
+type machine struct {
+	Cores      int    `json:"cores"`
+	OS         string `json:"os"`
+	Go         string `json:"go"`
+	PostgreSQL string `json:"postgresql"`
+	Templates  int    `json:"templates"` // different events that the stores are made of
+	LoadBefore string `json:"loadBefore"`
+	LoadAfter  string `json:"loadAfter"`
+}
+
+func describe(postgres string, records int) machine {
+	return machine{
+		Cores: runtime.NumCPU(), OS: runtime.GOOS + "/" + runtime.GOARCH, Go: runtime.Version(), PostgreSQL: postgres,
+		Templates: min(records, mostTemplates), LoadBefore: loadAverage(),
+	}
+}
+
+// loadAverage is the machine's load of the last minute; "" where that can't be read.
+func loadAverage() string {
+	text, _ := os.ReadFile("/proc/loadavg") // on Linux only
+	average, _, _ := strings.Cut(string(text), " ")
+	return average
+}
+
+// row is what one kind of requests gave, at one concurrency.
+type row struct {
+	Store       int64      `json:"store"`
+	Kind        string     `json:"kind"`
+	Access      string     `json:"access"`
+	Concurrency int        `json:"concurrency"`
+	Rounds      []measured `json:"rounds"`
+}
+
+type measured struct {
+	API     reading `json:"api"`
+	Pgbench reading `json:"pgbench"`
+	Peak    float64 `json:"peakMiB"` // of the API's process
+}
+
+type exportRow struct {
+	Store  int64      `json:"store"`
+	Access string     `json:"access"`
+	Rounds []exported `json:"rounds"`
+}
+
+func (r *report) add(store int64, kind, access string, concurrency int, m measured) {
+	found := r.find(store, kind, access, concurrency)
+	if found == nil {
+		found = &row{Store: store, Kind: kind, Access: access, Concurrency: concurrency}
+		r.Rows = append(r.Rows, found)
+	}
+	found.Rounds = append(found.Rounds, m)
+}
+
+func (r *report) find(store int64, kind, access string, concurrency int) *row {
+	for _, one := range r.Rows {
+		if one.Store == store && one.Kind == kind && one.Access == access && one.Concurrency == concurrency {
+			return one
+		}
+	}
+	return nil
+}
+
+func (r *report) addExport(store int64, access string, e exported) {
+	found := r.findExport(store, access)
+	if found == nil {
+		found = &exportRow{Store: store, Access: access}
+		r.Exports = append(r.Exports, found)
+	}
+	found.Rounds = append(found.Rounds, e)
+}
+
+func (r *report) findExport(store int64, access string) *exportRow {
+	for _, one := range r.Exports {
+		if one.Store == store && one.Access == access {
+			return one
+		}
+	}
+	return nil
+}
+
+// median is the middle of a value over the rounds.
+func median[T any](rounds []T, value func(T) float64) float64 {
+	list := make([]float64, len(rounds))
+	for i, m := range rounds {
+		list[i] = value(m)
+	}
+	return benchdb.Median(list)
+}
+
+func rateOf(m measured) float64        { return m.API.Rate }
+func exportRateOf(e exported) float64  { return e.Export }
+func ratioOf(m measured) float64       { return m.API.Rate / m.Pgbench.Rate }
+func cpuRatioOf(m measured) float64    { return m.Pgbench.cpu() / m.API.cpu() }
+func exportRatioOf(e exported) float64 { return e.Export / e.Copy }
+
+// ofSmall is the rate's ratio to that of the smallest store, round by round; "" for the smallest itself.
+func ofSmall[T any](small, this []T, rate func(T) float64) string {
+	var ratios []float64
+	for i := range min(len(small), len(this)) {
+		ratios = append(ratios, rate(this[i])/rate(small[i]))
+	}
+	return fmt.Sprintf("%.2f", benchdb.Median(ratios))
+}
+
+func (r *report) print(w io.Writer, format string) error {
+	if format == "json" {
+		return benchingest.PrintJSON(w, r)
+	}
+	m := r.Machine
+	fmt.Fprintf(w, "%d cores, %s, %s; PostgreSQL %s, durable; stores made of %d events; load average %s before, %s after\n\n",
+		m.Cores, m.OS, m.Go, m.PostgreSQL, m.Templates, m.LoadBefore, m.LoadAfter)
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "store\taccess log\tat once\trequests/s\tp50 ms\tp99 ms\tpgbench\tp50 ms\tp99 ms\tratio\tCPU µs\tpgbench\tratio\tof small\tMiB\t \t")
+	for _, one := range r.Rows {
+		of := func(value func(measured) float64) float64 { return median(one.Rounds, value) }
+		large := ""
+		if one.Store != r.Stores[0] {
+			large = ofSmall(r.find(r.Stores[0], one.Kind, one.Access, one.Concurrency).Rounds, one.Rounds, rateOf)
+		}
+		fmt.Fprintf(t, "%d\t%s\t%d\t%.0f\t%.2f\t%.2f\t%.0f\t%.2f\t%.2f\t%.2f\t%.0f + %.0f\t%.0f + %.0f\t%.2f\t%s\t%.0f\t  %s\t\n", one.Store, one.Access, one.Concurrency,
+			of(rateOf), of(func(m measured) float64 { return m.API.P50 }), of(func(m measured) float64 { return m.API.P99 }),
+			of(func(m measured) float64 { return m.Pgbench.Rate }), of(func(m measured) float64 { return m.Pgbench.P50 }),
+			of(func(m measured) float64 { return m.Pgbench.P99 }), of(ratioOf),
+			of(func(m measured) float64 { return m.API.OwnMicros }), of(func(m measured) float64 { return m.API.ServerMicros }),
+			of(func(m measured) float64 { return m.Pgbench.OwnMicros }), of(func(m measured) float64 { return m.Pgbench.ServerMicros }), of(cpuRatioOf),
+			large, of(func(m measured) float64 { return m.Peak }), one.Kind)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "goals: ratio %.1f, of small %.1f; exports, events/s, ratio %.1f:\n\n", pgbenchGoal, largeGoal, copyGoal)
+	fmt.Fprintln(t, "store\taccess log\texport\tCOPY\tratio\tof small\tMiB\t")
+	for _, one := range r.Exports {
+		large := ""
+		if one.Store != r.Stores[0] {
+			large = ofSmall(r.findExport(r.Stores[0], one.Access).Rounds, one.Rounds, exportRateOf)
+		}
+		fmt.Fprintf(t, "%d\t%s\t%.0f\t%.0f\t%.2f\t%s\t%.0f\t\n", one.Store, one.Access, median(one.Rounds, exportRateOf),
+			median(one.Rounds, func(e exported) float64 { return e.Copy }), median(one.Rounds, exportRatioOf), large,
+			median(one.Rounds, func(e exported) float64 { return e.Peak }))
+	}
+	return t.Flush()
+}
