@@ -136,6 +136,9 @@ var noteKey = regexp.MustCompile(`(PRIVATE\+KEY\+)\S*[^\s"'` + "`" + `:,;.)}\]]`
 func MaskPasswords(s string) string {
 	s = noteKey.ReplaceAllString(s, "${1}"+Masked)
 	s = userinfo.ReplaceAllString(s, "://${1}:"+Masked+"@")
+	if !strings.Contains(s, "=") { // the others have one, and take long to find that there is none
+		return s
+	}
 	s = keyword.ReplaceAllString(s, "${1}"+Masked)
 	return parameter.ReplaceAllString(s, "${1}"+Masked)
 }
