@@ -36,10 +36,11 @@ type subject struct {
 	apis  map[string]*child // by their access mode
 }
 
-// asked is a kind of requests, with the scripts of their statements.
+// asked is a kind of requests, with what runs their statements.
 type asked struct {
-	kind           string
-	paths, scripts []string
+	kind  string
+	paths []string
+	peer  *peer
 }
 
 // warmUp is how long an API is asked before it is measured: its connections have their statements prepared then.
@@ -158,18 +159,18 @@ func (b *bench) ask(ctx context.Context, s *subject) (err error) {
 		if err != nil {
 			return fmt.Errorf("%s: %w", k.name, err)
 		}
-		scripts, err := writeScripts(b.dir, fmt.Sprintf("%s-%s", s.name, k.name), statements)
+		peer, err := newPeer(b.dir, fmt.Sprintf("%s-%s", s.name, k.name), statements)
 		if err != nil {
 			return err
 		}
-		s.asked = append(s.asked, asked{k.name, paths, scripts})
+		s.asked = append(s.asked, asked{k.name, paths, peer})
 	}
 	return nil
 }
 
 // record answers the statements of each request. The first one is made twice: what an API learns once about a store
 // is no request's part.
-func (b *bench) record(ctx context.Context, api target, trace *recorder, paths []string) (all [][]string, err error) {
+func (b *bench) record(ctx context.Context, api target, trace *recorder, paths []string) (all [][]statement, err error) {
 	for i, path := range append(paths[:1:1], paths...) {
 		if _, err := load(ctx, api, b.token, []string{path}, 1, 0); err != nil {
 			return nil, err
@@ -190,7 +191,7 @@ func (b *bench) measure(ctx context.Context, s *subject, r *report) error {
 	for _, a := range s.asked {
 		for _, n := range b.opts.concurrency {
 			benchingest.Progress("%s: %s, %d at once", s.name, a.kind, n)
-			peer, err := pgbench(ctx, b.dir, s.url, b.server, a.scripts, n, b.opts.lasts)
+			peer, err := a.peer.run(ctx, b.dir, s.url, b.server, n, b.opts.lasts)
 			if err != nil {
 				return fmt.Errorf("%s: %w", a.kind, err)
 			}

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,15 +22,12 @@ const mostScripts = 128
 
 var tps = regexp.MustCompile(`(?m)^tps = ([0-9.]+) \(without initial connection time\)`)
 
-// pgbench runs the statements of requests, a transaction a request, with so many clients, under the settings of the
-// API's connections. server is PostgreSQL's first process. The protocol is the extended one: statements are planned each time, as the reader's are.
-func pgbench(ctx context.Context, dir, database string, server int, scripts []string, clients int, lasts time.Duration) (reading, error) {
+// run runs the statements of requests, a transaction a request, with so many clients, under the settings of the API's
+// connections. server is PostgreSQL's first process.
+func (p *peer) run(ctx context.Context, dir, database string, server, clients int, lasts time.Duration) (reading, error) {
 	args := []string{
-		"--no-vacuum", "--protocol=extended", "--client", strconv.Itoa(clients), "--jobs", strconv.Itoa(min(clients, 2)),
+		"--no-vacuum", "--client", strconv.Itoa(clients), "--jobs", strconv.Itoa(min(clients, 2)),
 		"--time", strconv.Itoa(int(max(lasts, time.Second) / time.Second)), "--log", "--log-prefix", "transactions",
-	}
-	for _, script := range scripts {
-		args = append(args, "--file", script)
 	}
 	logs, err := os.MkdirTemp(dir, "pgbench-")
 	if err != nil {
@@ -37,7 +35,7 @@ func pgbench(ctx context.Context, dir, database string, server int, scripts []st
 	}
 	defer os.RemoveAll(logs) //nolint:errcheck // goes with the folder above
 	var out, problems bytes.Buffer
-	cmd := exec.CommandContext(ctx, "pgbench", append(args, database)...)
+	cmd := exec.CommandContext(ctx, "pgbench", append(append(args, p.args...), database)...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = logs, &out, &problems
 	options := "-c role=audittrail_api -c search_path=public,pg_temp"
 	for name, value := range parameters() {
@@ -96,15 +94,44 @@ func transactions(dir string) ([]time.Duration, error) {
 	return took, nil
 }
 
-// writeScripts writes a script for each request, and answers their names.
-func writeScripts(dir, name string, requests [][]string) ([]string, error) {
-	var files []string
-	for i, statements := range requests[:min(len(requests), mostScripts)] {
+// peer is what pgbench runs for a kind of requests: a script each.
+type peer struct{ args []string }
+
+// preparedScripts is how many scripts there are at most of statements that are prepared: each client prepares those
+// of all, and should spend its time on running them.
+const preparedScripts = 10
+
+// newPeer writes the scripts. Statements that the API prepares are prepared here too, where all of the kind's are;
+// else their text is read each time, as pgbench can't mix the two.
+func newPeer(dir, name string, requests [][]statement) (*peer, error) {
+	prepared := !slices.ContainsFunc(requests, func(list []statement) bool {
+		return slices.ContainsFunc(list, func(s statement) bool { return !s.prepared })
+	})
+	p := &peer{args: []string{"--protocol=extended"}}
+	if prepared {
+		p.args = []string{"--protocol=prepared"}
+		requests = requests[:min(len(requests), preparedScripts)]
+	}
+	for i, statements := range requests {
+		var script strings.Builder
+		for j, s := range statements {
+			sql, err := s.literals()
+			if prepared {
+				sql, err = s.with(func(n int) string { return fmt.Sprintf(":v%d_%d_%d", i, j, n) })
+				for n, v := range s.values {
+					p.args = append(p.args, "--define", fmt.Sprintf("v%d_%d_%d=%s", i, j, n, v.text))
+				}
+			}
+			if err != nil {
+				return nil, err
+			}
+			script.WriteString(sql + ";\n")
+		}
 		file := filepath.Join(dir, fmt.Sprintf("%s-%d.sql", name, i))
-		if err := os.WriteFile(file, []byte(strings.Join(statements, ";\n")+";\n"), 0o600); err != nil {
+		if err := os.WriteFile(file, []byte(script.String()), 0o600); err != nil {
 			return nil, err
 		}
-		files = append(files, file)
+		p.args = append(p.args, "--file", file)
 	}
-	return files, nil
+	return p, nil
 }

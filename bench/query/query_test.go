@@ -71,13 +71,22 @@ func TestParseRefuses(t *testing.T) {
 
 func TestStatementsHaveTheirValues(t *testing.T) {
 	at := time.Date(2026, 11, 1, 12, 0, 0, 5000, time.UTC)
-	got, err := withValues("$2 $1 $11 $3 $4 $5 $6 $7 $8 $9 $10", []any{pgx.QueryExecModeExec, "it's", 7, int64(8), at, [16]byte{1}, []byte{2}, []string{`a"b`, "c,d"}, []uint32{3, 4}, int32(9), "$1", "last"})
+	record := func(sql string, args ...any) (string, error) {
+		var r recorder
+		r.TraceQueryStart(t.Context(), nil, pgx.TraceQueryStartData{SQL: sql, Args: args})
+		statements, err := r.take()
+		if err != nil {
+			return "", err
+		}
+		return statements[0].literals()
+	}
+	got, err := record("$2 $1 $11 $3 $4 $5 $6 $7 $8 $9 $10", pgx.QueryExecModeExec, "it's", 7, int64(8), at, [16]byte{1}, []byte{2}, []string{`a"b`, "c,d"}, []uint32{3, 4}, int32(9), "$1", "last")
 	want := `7 'it''s' 'last' 8 '2026-11-01T12:00:00.000005Z' '01000000000000000000000000000000' '\x02' '{"a\"b","c,d"}' '{3,4}' 9 '$1'`
 	if err != nil || got != want {
 		t.Errorf("%s, %v; want %s", got, err, want)
 	}
 	for _, args := range [][]any{{}, {1.5}} {
-		if got, err := withValues("$1", args); err == nil {
+		if got, err := record("$1", args...); err == nil {
 			t.Errorf("%v: %s", args, got)
 		}
 	}
