@@ -21,6 +21,7 @@ type selection struct {
 	where    *conditions // must hold in every branch
 	order    string      // of the rows in a branch; "" for a single row
 	limit    int         // at most so many rows in total
+	prepared bool        // the SQL is that of many selections
 }
 
 // sql returns the statement that reads the rows, and its arguments.
@@ -112,7 +113,10 @@ func (s *selection) readInto(ctx context.Context, conn *pgx.Conn, page *collecto
 	}
 	defer undo()
 	sql, args := s.sql(scopesOf(ctx))
-	rows, err := conn.Query(ctx, sql, append([]any{pgx.QueryExecModeExec}, args...)...)
+	if !s.prepared {
+		args = append([]any{pgx.QueryExecModeExec}, args...)
+	}
+	rows, err := conn.Query(ctx, sql, args...)
 	if err != nil {
 		return err
 	}
