@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"audittrail/bench/internal/benchingest"
+	"audittrail/cmd/app"
 )
 
 // childVariable holds, as JSON, the options of the API that a process is to be instead of the benchmark. So the
@@ -50,6 +51,7 @@ func beAPI(text []byte) (err error) {
 		}
 		defer pprof.StopCPUProfile()
 	}
+	defer app.ReserveForAPI()()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	go func() { // ends with the process

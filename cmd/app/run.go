@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -50,6 +51,9 @@ func Run(ctx context.Context, o Options) error {
 	}
 	warnHops(ctx, o.Config, o.Log)
 	defer limitMemory(o.Config)()
+	if slices.Contains(o.Config.Roles, "api") {
+		defer ReserveForAPI()()
+	}
 	build := buildinfo.Read()
 	p := &parts{
 		cfg: o.Config, log: o.Log, metrics: telemetry.NewRegistry(build),
