@@ -47,6 +47,10 @@ bench-ingest *args:
 bench-ledger *args:
     go run ./bench/ledger {{args}}
 
+# the API's requests beside pgbench and COPY, on a small and a large store; many minutes (bench/README.md)
+bench-query *args:
+    go run ./bench/query {{args}}
+
 # everything that CI checks
 check:
     bash .ci/run

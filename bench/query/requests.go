@@ -68,11 +68,12 @@ const sampleSQL = `
 	     JOIN events AS e ON e.timestamp = k.timestamp AND e.event_id = k.event_id
 	ORDER BY n`
 
-// sample answers events from all over the store.
+// sample answers events from all over the store, one of each stretch, at places that no period of the store has.
 func (s *stored) sample(ctx context.Context, conn *pgx.Conn, count int) ([]*sampled, error) {
 	var numbers []int64
+	stretch := s.events / int64(count)
 	for i := range int64(count) {
-		numbers = append(numbers, (2*i+1)*s.events/int64(2*count))
+		numbers = append(numbers, i*stretch+i*7919%stretch)
 	}
 	rows, err := conn.Query(ctx, sampleSQL, numbers)
 	if err != nil {
