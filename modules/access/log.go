@@ -4,7 +4,11 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http"
+	"net/url"
+	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -24,6 +28,10 @@ const (
 
 	// commitTimeout bounds a commit: whoever waits for it holds an answer back.
 	commitTimeout = 5 * time.Second
+
+	// summaryEvery is how often one entry stands for all requests that were refused beyond the limit of their
+	// address: whoever sends many must not fill the log.
+	summaryEvery = time.Minute
 )
 
 // Appender stores entries durably, all of them or none. It is a [store.AccessLog].
@@ -39,6 +47,7 @@ type Log struct {
 	log      *slog.Logger
 	now      func() time.Time
 	failures prometheus.Counter
+	beyond   atomic.Int64 // requests beyond the limit of their address that no entry stands for yet
 
 	mu      sync.Mutex
 	waiting []waiter
@@ -80,7 +89,11 @@ func NewLog(o LogOptions) (*Log, error) {
 // Hook is the release hook: the answer leaves when its entry is durable. Where that fails it is withheld, or counted
 // where `access.mode` is best_effort.
 func (l *Log) Hook(ctx context.Context, x *httpserver.Exchange) error {
-	if x.Open {
+	switch {
+	case x.Open:
+		return nil
+	case x.Status == http.StatusTooManyRequests && x.Principal == "":
+		l.beyond.Add(1)
 		return nil
 	}
 	e, err := entryOf(x, l.now())
@@ -127,11 +140,16 @@ func (l *Log) write(e store.AccessEntry) error {
 
 // Run writes entries until ctx is cancelled, and then those that wait. It MUST outlast the server whose hook the log is.
 func (l *Log) Run(ctx context.Context) {
+	ticker := time.NewTicker(summaryEvery)
+	defer ticker.Stop()
 	for {
 		select {
+		case <-ticker.C:
+			l.summarise(ctx)
 		case <-l.wake:
 			l.commitAll(ctx)
 		case <-ctx.Done():
+			l.summarise(ctx)
 			l.mu.Lock()
 			l.stopped = true
 			l.mu.Unlock()
@@ -140,6 +158,31 @@ func (l *Log) Run(ctx context.Context) {
 		}
 	}
 }
+
+// summarise writes the entry of the requests beyond their addresses' limits, if there were any. Its query says how
+// many.
+func (l *Log) summarise(ctx context.Context) {
+	n := l.beyond.Swap(0)
+	if n == 0 {
+		return
+	}
+	x := &httpserver.Exchange{Request: &http.Request{Method: http.MethodGet, URL: &url.URL{}}, Route: summaryRoute, Phase: httpserver.PhaseRequest,
+		Status: http.StatusTooManyRequests, Query: map[string][]string{"refused": {strconv.FormatInt(n, 10)}}}
+	e, err := entryOf(x, l.now())
+	if err == nil {
+		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
+		defer cancel()
+		err = l.appender.Append(bounded, []store.AccessEntry{e})
+	}
+	if err != nil {
+		l.beyond.Add(n) // the next one says it
+		l.failures.Inc()
+		l.log.ErrorContext(ctx, "the summary of refused requests could not be written to the access log", slog.Any("cause", err))
+	}
+}
+
+// summaryRoute is the route of entries that stand for several requests.
+const summaryRoute = "summary"
 
 // commitAll commits until nothing waits.
 func (l *Log) commitAll(ctx context.Context) {
