@@ -29,7 +29,7 @@ func (s *stored) export(ctx context.Context, api *child, token string, events in
 	if err != nil {
 		return exported{}, err
 	}
-	defer conn.Close() //nolint:errcheck // the answer is read
+	defer conn.Close()
 	api.resetPeak()
 	begun := time.Now()
 	if _, err := fmt.Fprintf(conn, "GET /v1/events/export?%s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n\r\n", values.Encode(), api.addr, token); err != nil {

@@ -94,7 +94,7 @@ func ask(ctx context.Context, addr string, requests [][]byte, next int, end time
 	if err != nil {
 		return nil, err
 	}
-	defer conn.Close() //nolint:errcheck // all answers are read
+	defer conn.Close()
 	in := bufio.NewReaderSize(conn, 64<<10)
 	for begun := time.Now(); len(took) == 0 || begun.Before(end) && ctx.Err() == nil; {
 		if _, err := conn.Write(requests[next%len(requests)]); err != nil {

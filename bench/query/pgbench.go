@@ -22,10 +22,6 @@ const mostScripts = 128
 
 var tps = regexp.MustCompile(`(?m)^tps = ([0-9.]+) \(without initial connection time\)`)
 
-// clientsASecond is how many clients connect in a second at the least: pgbench's time begins before they do, though
-// its rate leaves that out.
-const clientsASecond = 32
-
 // run runs the statements of requests, a transaction a request, with so many clients, under the settings of the API's
 // connections. server is PostgreSQL's first process.
 func (p *peer) run(ctx context.Context, dir, database string, server, clients int, lasts time.Duration) (reading, error) {

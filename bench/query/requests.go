@@ -50,10 +50,10 @@ func kinds() []kind {
 
 // sampled is a stored event that requests are made about.
 type sampled struct {
-	number                                         int64 // its position
-	id                                             string
-	eventType, aggregateType, aggregateID          string
-	user, correlation, causation, source, term, at string
+	number                                     int64 // its position
+	id                                         string
+	eventType, aggregateType, aggregateID      string
+	user, correlation, causation, source, term string
 }
 
 func (e *sampled) aggregate(what string) string {

@@ -28,7 +28,7 @@ type slowStore struct {
 }
 
 func (s *slowStore) Append(_ context.Context, entries []store.AccessEntry) error {
-	time.Sleep(10 * time.Millisecond)
+	<-time.After(10 * time.Millisecond)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.fails == nil {
@@ -39,7 +39,7 @@ func (s *slowStore) Append(_ context.Context, entries []store.AccessEntry) error
 
 func exchange(status int, principal string) *httpserver.Exchange {
 	return &httpserver.Exchange{
-		Request: &http.Request{Method: "GET", URL: &url.URL{Path: "/v1/events"}}, Route: "/v1/events", Status: status, Principal: principal,
+		Request: &http.Request{Method: http.MethodGet, URL: &url.URL{Path: "/v1/events"}}, Route: "/v1/events", Status: status, Principal: principal,
 		Phase: httpserver.PhaseRequest, CorrelationID: "c",
 	}
 }
@@ -103,7 +103,7 @@ func TestRefusedBeyondTheLimitAreSummarised(t *testing.T) {
 			require.NoError(t, l.Hook(t.Context(), exchange(http.StatusTooManyRequests, "")))
 		}
 		require.Empty(t, s.commits)
-		time.Sleep(summaryEvery + time.Second)
+		<-time.After(summaryEvery + time.Second)
 		require.Len(t, s.commits, 1)
 		require.Contains(t, string(s.commits[0][0].Canonical), `"query":{"refused":["1000"]}`)
 		require.NoError(t, l.Hook(t.Context(), exchange(http.StatusTooManyRequests, "")))

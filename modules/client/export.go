@@ -32,7 +32,7 @@ func (c *Client) Export(ctx context.Context, query url.Values, dst io.Writer, w 
 		if err != nil {
 			return err
 		}
-		defer body.Close() //nolint:errcheck // it was only read
+		defer body.Close()
 		return CopyBundle(dst, body, w.Each)
 	}
 	x := newExportCopy(dst, format == "csv", w.Each)

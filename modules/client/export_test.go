@@ -3,7 +3,6 @@ package client
 import (
 	"compress/gzip"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -158,13 +157,13 @@ func TestAnExportIsGivenUpInTheEnd(t *testing.T) {
 					Each: func() {}, Again: func(_ error, pause time.Duration) { pauses = append(pauses, pause) },
 				})
 				require.ErrorContains(t, err, c.says)
-				require.Equal(t, c.tries, len(pauses))
+				require.Len(t, pauses, c.tries)
 				require.True(t, strings.HasPrefix(got.String(), strings.Join(f.lines[:2], "")))
 				require.NotContains(t, got.String(), "complete", "there is no trailer")
-				all := []time.Duration{1, 2, 4, 8, 16, 30, 30, 30}
+				seconds := []int{1, 2, 4, 8, 16, 30, 30, 30}
 				sum := time.Duration(0)
 				for i, pause := range pauses {
-					require.Equal(t, all[i]*time.Second, pause)
+					require.Equal(t, seconds[i], int(pause/time.Second))
 					sum += pause
 				}
 				require.Equal(t, sum, time.Since(start))
@@ -259,7 +258,7 @@ func TestACompressedExportGoesOn(t *testing.T) {
 	var got strings.Builder
 	require.NoError(t, c.Export(t.Context(), url.Values{"format": {"csv"}}, &got, Watch{Each: func() {}, Again: func(cause error, _ time.Duration) {
 		var cut *cutError
-		assert.True(t, errors.As(cause, &cut))
+		assert.ErrorAs(t, cause, &cut)
 	}}))
 	require.Equal(t, f.part(nil), got.String())
 	require.Equal(t, 2, asked)

@@ -97,7 +97,7 @@ func (f *follower) stream(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer body.Close()
+	defer body.Close() //nolint:errcheck // it was only read
 	f.began = true
 	in := bufio.NewReaderSize(body, 64<<10)
 	var line, id, data []byte

@@ -50,7 +50,7 @@ func TestAnExportEndsWithItsToken(t *testing.T) {
 				w := &pages{}
 				source := func(yield func([]event.Stored, error) bool) {
 					for range 10 {
-						if time.Sleep(time.Second); !yield(make([]event.Stored, 1), nil) {
+						if <-time.After(time.Second); !yield(make([]event.Stored, 1), nil) {
 							return
 						}
 					}

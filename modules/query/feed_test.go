@@ -91,9 +91,9 @@ func TestFeedTakesTheFilters(t *testing.T) {
 		a.append(t, told(n, fmt.Sprintf(`{"n":%d}`, n%3), fmt.Sprintf(`{"userId":"u-%d"}`, n%2)))
 	}
 	got := a.get(t, "/v1/feed?userId=u-1&fields=eventId&payload=%7B%22n%22%3A1%7D")
-	require.Equal(t, fmt.Sprintf(`{"items":[{"eventId":%q},{"eventId":%q}],"nextCursor":null,"scannedTo":6}`, id(1), id(7)), string(got.body))
+	require.JSONEq(t, fmt.Sprintf(`{"items":[{"eventId":%q},{"eventId":%q}],"nextCursor":null,"scannedTo":6}`, id(1), id(7)), string(got.body))
 	got = a.get(t, "/v1/feed?userId=none")
-	require.Equal(t, `{"items":[],"nextCursor":null,"scannedTo":6}`, string(got.body))
+	require.JSONEq(t, `{"items":[],"nextCursor":null,"scannedTo":6}`, string(got.body))
 	a.get(t, "/v1/feed?fields=none").refused(t, 400, "invalid_parameter", "fields")
 	a.get(t, "/v1/feed?payload=%7B%7D").refused(t, 400, "invalid_parameter", "payload")
 }

@@ -232,11 +232,10 @@ func (p *pair) follow(t *rapid.T, tb testing.TB, limit int, filter url.Values) {
 			for _, e := range l.all("eventId") {
 				events = append(events, e.(string))
 			}
-			if next := strconv.FormatInt(l.ScannedTo, 10); next == after {
+			if strconv.FormatInt(l.ScannedTo, 10) == after {
 				return events
-			} else {
-				after = next
 			}
+			after = strconv.FormatInt(l.ScannedTo, 10)
 		}
 		t.Fatal("the feed has no end")
 		return nil

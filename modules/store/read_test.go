@@ -269,7 +269,7 @@ func TestReadOfALockedTableIsNotTooExpensive(t *testing.T) {
 	require.NoError(t, err)
 	tx, err := s.owner.Begin(t.Context())
 	require.NoError(t, err)
-	defer tx.Rollback(t.Context()) //nolint:errcheck // the database goes with it
+	defer tx.Rollback(t.Context())
 	_, err = tx.Exec(t.Context(), "LOCK TABLE events IN ACCESS EXCLUSIVE MODE")
 	require.NoError(t, err)
 	_, err = store.NewReader(store.ReaderOptions{Pool: pool}).Events(t.Context(), store.Filter{}, store.Page{Limit: 1})

@@ -41,7 +41,7 @@ func TestWantedValues(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			ctx := t.Context()
 			for _, s := range c.scopes {
-				ctx = WithScope(ctx, s)
+				ctx = WithScope(ctx, s) //nolint:fatcontext // two at most
 			}
 			got, err := wanted(ctx, conn, c.filter)
 			require.NoError(t, err)

@@ -155,7 +155,7 @@ func TestSwappedRows(t *testing.T) {
 			require.Len(t, orphans, 2, show(report))
 			for i, batch := range [][]int64{{0, 100}, {300, 630}} {
 				require.Equal(t, id(pair[i]), orphans[i].EventID)
-				require.Equal(t, batch, []int64{*orphans[i].Position, *orphans[i].End})
+				require.Equal(t, []int64{*orphans[i].Position, *orphans[i].End}, batch)
 			}
 		})
 	}

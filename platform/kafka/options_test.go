@@ -15,11 +15,13 @@ func valid() Options {
 
 func TestValidateTakesGoodOptions(t *testing.T) {
 	for name, change := range map[string]func(*Options){
-		"plain":             func(*Options) {},
-		"several brokers":   func(o *Options) { o.Brokers = []string{"a:1", "[::1]:65535"} },
-		"no topics":         func(o *Options) { o.Topics = nil }, // a role that reads none
-		"TLS":               func(o *Options) { o.TLS = TLSOptions{Enabled: true, CA: "ca", Cert: "cert", Key: "key"} },
-		"SCRAM without TLS": func(o *Options) { o.SASL = SASLOptions{Mechanism: "SCRAM-SHA-256", Username: "me", Password: "hunter2"} },
+		"plain":           func(*Options) {},
+		"several brokers": func(o *Options) { o.Brokers = []string{"a:1", "[::1]:65535"} },
+		"no topics":       func(o *Options) { o.Topics = nil }, // a role that reads none
+		"TLS":             func(o *Options) { o.TLS = TLSOptions{Enabled: true, CA: "ca", Cert: "cert", Key: "key"} },
+		"SCRAM without TLS": func(o *Options) {
+			o.SASL = SASLOptions{Mechanism: "SCRAM-SHA-256", Username: "me", Password: "hunter2"}
+		},
 		"PLAIN within TLS": func(o *Options) {
 			o.TLS.Enabled = true
 			o.SASL = SASLOptions{Mechanism: "PLAIN", Username: "me", Password: "hunter2"}
