@@ -1,12 +1,12 @@
 package systemtest
 
 import (
+	"bufio"
+	"compress/gzip"
+	"io"
 	"os"
 	"testing"
 	"time"
-
-	"bufio"
-	"compress/gzip"
 )
 
 // excerpt is what is tested where the whole file is not at hand.
@@ -62,17 +62,23 @@ func (s *stack) counts(stored, duplicates int64) {
 // lines is how many events a file has.
 func lines(t *testing.T, path string) (n int64) {
 	t.Helper()
+	for scanner := bufio.NewScanner(openEvents(t, path)); scanner.Scan(); {
+		n++
+	}
+	return n
+}
+
+// openEvents opens a compressed file of events.
+func openEvents(t *testing.T, path string) io.Reader {
+	t.Helper()
 	f, err := os.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
+	t.Cleanup(func() { _ = f.Close() })
 	text, err := gzip.NewReader(f)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for scanner := bufio.NewScanner(text); scanner.Scan(); {
-		n++
-	}
-	return n
+	return text
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -35,6 +36,13 @@ func (s *slowStore) Append(_ context.Context, entries []store.AccessEntry) error
 		s.commits = append(s.commits, entries)
 	}
 	return s.fails
+}
+
+// seen are the commits so far.
+func (s *slowStore) seen() [][]store.AccessEntry {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.commits)
 }
 
 func exchange(status int, principal string) *httpserver.Exchange {
@@ -69,7 +77,7 @@ func TestEntriesShareCommits(t *testing.T) {
 		}
 		asking.Wait()
 		require.LessOrEqual(t, time.Since(began), 20*time.Millisecond, "two commits")
-		require.LessOrEqual(t, len(s.commits), 2)
+		require.LessOrEqual(t, len(s.seen()), 2)
 		stop()
 		running.Wait()
 		require.ErrorIs(t, l.write(store.AccessEntry{}), errStopped)
@@ -102,14 +110,14 @@ func TestRefusedBeyondTheLimitAreSummarised(t *testing.T) {
 		for range 1000 {
 			require.NoError(t, l.Hook(t.Context(), exchange(http.StatusTooManyRequests, "")))
 		}
-		require.Empty(t, s.commits)
+		require.Empty(t, s.seen())
 		<-time.After(summaryEvery + time.Second)
-		require.Len(t, s.commits, 1)
-		require.Contains(t, string(s.commits[0][0].Canonical), `"query":{"refused":["1000"]}`)
+		require.Len(t, s.seen(), 1)
+		require.Contains(t, string(s.seen()[0][0].Canonical), `"query":{"refused":["1000"]}`)
 		require.NoError(t, l.Hook(t.Context(), exchange(http.StatusTooManyRequests, "")))
 		stop()
 		running.Wait()
-		require.Len(t, s.commits, 2, "also at the end")
+		require.Len(t, s.seen(), 2, "also at the end")
 	})
 }
 
