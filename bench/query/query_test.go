@@ -42,7 +42,8 @@ func TestAllMeasurements(t *testing.T) {
 	}
 	for _, r := range got.Rows {
 		m := r.Rounds[0]
-		for name, value := range map[string]float64{"the API's rate": m.API.Rate, "the API's median": m.API.P50, "pgbench's rate": m.Pgbench.Rate, "pgbench's median": m.Pgbench.P50, "the CPU's ratio": cpuRatioOf(m)} {
+		// pgbench's median is left out: where the clock is coarse, half of its transactions may take no time.
+		for name, value := range map[string]float64{"the API's rate": m.API.Rate, "the API's median": m.API.P50, "pgbench's rate": m.Pgbench.Rate, "the CPU's ratio": cpuRatioOf(m)} {
 			if value <= 0 {
 				t.Errorf("%s of %d, %s: %s was not measured", r.Kind, r.Store, r.Access, name)
 			}
