@@ -82,8 +82,9 @@ func entryOf(x *httpserver.Exchange, at time.Time) (store.AccessEntry, error) {
 	return store.AccessEntry{Time: at, Canonical: canonical}, nil
 }
 
-// PrincipalText is a principal as entries name it.
-func PrincipalText(subject string) string { return text(subject) }
+// IsOwnName reports whether entries name a principal by what is its own alone: not by what those without a token are
+// called, and not by the beginning of a long name.
+func IsOwnName(subject string) bool { return subject != anonymous && text(subject) == subject }
 
 // text is a caller's text as an entry can hold it: valid UTF-8 without NUL, and not long.
 func text(s string) string {

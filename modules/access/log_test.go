@@ -135,3 +135,9 @@ func TestEntriesOfHostileRequests(t *testing.T) {
 	require.NotContains(t, string(e.Canonical), `\u0000`)
 	require.Less(t, len(e.Canonical), 20_000, fmt.Sprint(len(e.Canonical)))
 }
+
+func TestOwnNames(t *testing.T) {
+	for subject, want := range map[string]bool{"ann": true, "anonymous": false, strings.Repeat("x", 1000): true, strings.Repeat("x", 1001): false} {
+		require.Equal(t, want, IsOwnName(subject), subject)
+	}
+}

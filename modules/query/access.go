@@ -21,9 +21,9 @@ func (h *Handlers) ListAccess(ctx context.Context, r httpapi.ListAccessRequestOb
 	filter := store.AccessFilter{
 		Principal: textOf(p.Principal), Route: textOf(p.Route), Method: textOf(p.Method), CorrelationID: textOf(p.CorrelationId),
 	}
-	if filter.Principal == me {
-		principal, _ := auth.PrincipalOf(ctx)
-		filter.Principal = access.PrincipalText(principal.Subject)
+	principal, _ := auth.PrincipalOf(ctx)
+	if filter.Principal == me && access.IsOwnName(principal.Subject) {
+		filter.Principal = principal.Subject
 	} else if _, err := access.Require(ctx, access.AccessRead); err != nil {
 		return nil, err
 	}
