@@ -2,10 +2,8 @@ package systemtest
 
 import (
 	"bufio"
-	"encoding/json"
 	"fmt"
 	"math/rand/v2"
-	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -93,31 +91,14 @@ func TestSearchesArePlainSQL(t *testing.T) {
 func search(t *testing.T, api, token string, query url.Values, below int64) []string {
 	t.Helper()
 	ids := []string{}
-	for {
-		status, body := get(t, api+"/v1/events?"+query.Encode(), token)
-		if status != http.StatusOK {
-			t.Fatalf("%s: %d %s", query.Encode(), status, body)
-		}
-		var page struct {
-			Items []struct {
-				EventID  string `json:"eventId"`
-				Position int64  `json:"position"`
-			} `json:"items"`
-			NextCursor *string `json:"nextCursor"`
-		}
-		if err := json.Unmarshal(body, &page); err != nil {
-			t.Fatal(err)
-		}
-		for _, e := range page.Items {
+	for events := range listed(t, api+"/v1/events", token, query) {
+		for _, e := range events {
 			if e.Position < below {
 				ids = append(ids, e.EventID)
 			}
 		}
-		if page.NextCursor == nil {
-			return ids
-		}
-		query.Set("cursor", *page.NextCursor)
 	}
+	return ids
 }
 
 // renumbered is a file with the excerpt's events under other ids.

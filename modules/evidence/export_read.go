@@ -43,9 +43,6 @@ func newExportReader(m *meter, b *bufio.Reader) *ExportReader {
 	return &ExportReader{meter: m, r: b, sum: sha256.New()}
 }
 
-// Count is how many events were read.
-func (x *ExportReader) Count() int64 { return x.count }
-
 // Trailer is the trailer, once Next has answered io.EOF; nil before.
 func (x *ExportReader) Trailer() *Trailer { return x.trailer }
 

@@ -47,13 +47,9 @@ func (h *Handlers) GetAccessProof(ctx context.Context, r httpapi.GetAccessProofR
 	if err != nil {
 		return nil, err
 	}
-	rows := h.reader.Ledger(ledger.Access)
-	checkpoint, err := rows.Checkpoint(ctx)
+	rows, checkpoint, err := h.covering(ctx, ledger.Access, found.Position)
 	if err != nil {
 		return nil, err
-	}
-	if found.Position >= checkpoint.Size {
-		return nil, store.NotYetSigned()
 	}
 	prover, err := ledger.NewProver(rows, checkpoint.Size)
 	if err != nil {

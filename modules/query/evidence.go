@@ -29,13 +29,9 @@ func (h *Handlers) GetEventProof(ctx context.Context, r httpapi.GetEventProofReq
 	if err != nil {
 		return nil, err
 	}
-	rows := h.reader.Ledger(ledger.Events)
-	checkpoint, err := rows.Checkpoint(ctx)
+	rows, checkpoint, err := h.covering(ctx, ledger.Events, found.Position)
 	if err != nil {
 		return nil, err
-	}
-	if found.Position >= checkpoint.Size {
-		return nil, store.NotYetSigned()
 	}
 	show(ctx, []event.Stored{found})
 	text := prefersText(httpserver.ExchangeOf(ctx).Request)
@@ -48,6 +44,17 @@ func (h *Handlers) GetEventProof(ctx context.Context, r httpapi.GetEventProofReq
 		return nil, h.faults.counted(err)
 	}
 	return httpapi.EventEvidence{Body: body, Text: text, ETag: etag}, nil
+}
+
+// covering returns a log and its latest checkpoint, which MUST cover the position: else it is an error to come back
+// after.
+func (h *Handlers) covering(ctx context.Context, log ledger.Log, position int64) (*store.LedgerReader, store.Checkpoint, error) {
+	rows := h.reader.Ledger(log)
+	checkpoint, err := rows.Checkpoint(ctx)
+	if err == nil && position >= checkpoint.Size {
+		err = store.NotYetSigned()
+	}
+	return rows, checkpoint, err
 }
 
 // proven returns the evidence of an event, and checks the proof before anybody gets it.

@@ -35,7 +35,13 @@ func (randomness) Read(p []byte) (int, error) {
 // sign does what the notary does: it stores tiles and signs a checkpoint of all that is there.
 func (a *api) sign(t testing.TB) store.Checkpoint {
 	t.Helper()
-	rows := store.NewLedger(openPool(t, a.database, "audittrail_notary", nil), ledger.Events)
+	return a.signLog(t, ledger.Events)
+}
+
+// signLog is sign of either log.
+func (a *api) signLog(t testing.TB, log ledger.Log) store.Checkpoint {
+	t.Helper()
+	rows := store.NewLedger(openPool(t, a.database, "audittrail_notary", nil), log)
 	size, err := rows.Size(t.Context())
 	require.NoError(t, err)
 	built, err := rows.Built(t.Context())
@@ -49,9 +55,9 @@ func (a *api) sign(t testing.TB) store.Checkpoint {
 	require.NoError(t, err)
 	a.key, err = ledger.GenerateKey(origin, randomness{})
 	require.NoError(t, err)
-	signer, err := a.key.Signer(ledger.Events)
+	signer, err := a.key.Signer(log)
 	require.NoError(t, err)
-	note, err := ledger.Checkpoint{Origin: ledger.Events.Origin(origin), Size: size, Root: root}.Sign(signer)
+	note, err := ledger.Checkpoint{Origin: log.Origin(origin), Size: size, Root: root}.Sign(signer)
 	require.NoError(t, err)
 	kept := store.Checkpoint{Size: size, Root: root, Note: string(note), SignedAt: time.Now().UTC().Truncate(time.Microsecond)}
 	require.NoError(t, rows.KeepCheckpoint(t.Context(), kept))

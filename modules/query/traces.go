@@ -36,7 +36,7 @@ func (h *Handlers) GetTrace(ctx context.Context, r httpapi.GetTraceRequestObject
 		return nil, err
 	}
 	tree.Settle(func(id event.ID) bool { return known[id] })
-	httpserver.ShowEvents(ctx, len(found.Events))
+	show(ctx, found.Events)
 	var body bytes.Buffer
 	switch kind := traceForm(httpserver.ExchangeOf(ctx).Request); kind {
 	case httpapi.MermaidType:

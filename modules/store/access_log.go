@@ -31,7 +31,7 @@ type AccessLog struct {
 
 // NewAccessLog makes an AccessLog. pool is of the role audittrail_api, with synchronous_commit on.
 func NewAccessLog(pool *pgxpool.Pool) *AccessLog {
-	return &AccessLog{pool: pool, months: newMonths()}
+	return &AccessLog{pool: pool, months: newMonths("access_log")}
 }
 
 const (
@@ -57,27 +57,15 @@ func (l *AccessLog) Append(ctx context.Context, entries []AccessEntry) error {
 	for i, e := range entries {
 		leaf := ledger.LeafHash(e.Canonical)
 		times[i], texts[i], leaves = e.Time, string(e.Canonical), append(leaves, leaf[:]...)
-		if err := l.ensureMonth(ctx, e.Time); err != nil {
-			return err
-		}
+	}
+	if err := l.months.ensure(ctx, l.pool, slices.Values(times)); err != nil {
+		return err
 	}
 	earliest, latest := slices.MinFunc(times, time.Time.Compare), slices.MaxFunc(times, time.Time.Compare)
 	if _, err := l.pool.Exec(ctx, appendAccessSQL, times, texts, len(entries), latest, earliest, latest, leaves); err != nil {
 		l.months.forget() // a partition may have been taken away
 		return fmt.Errorf("append to the access log: %w", err)
 	}
-	return nil
-}
-
-func (l *AccessLog) ensureMonth(ctx context.Context, at time.Time) error {
-	month := monthOf(at)
-	if l.months.has(month) {
-		return nil
-	}
-	if err := ensureMonth(ctx, l.pool, "access_log", at); err != nil {
-		return err
-	}
-	l.months.add(month)
 	return nil
 }
 
@@ -117,12 +105,7 @@ func (f AccessFilter) where() *conditions {
 	if f.Status != 0 {
 		c.add(`entry -> 'status' = to_jsonb(%s::int)`, f.Status)
 	}
-	if !f.From.IsZero() {
-		c.add("time >= %s::timestamptz", f.From)
-	}
-	if !f.To.IsZero() {
-		c.add("time < %s::timestamptz", f.To)
-	}
+	c.between("time", f.From, f.To)
 	return c
 }
 
@@ -171,19 +154,15 @@ func (r *Reader) AccessEntries(ctx context.Context, f AccessFilter, p Page) (Acc
 		if err := numberAll(ctx, conn); err != nil {
 			return err
 		}
-		where, order, beyond := f.where(), "time ASC, id ASC", ">"
-		if p.Order == Descending {
-			order, beyond = "time DESC, id DESC", "<"
-		}
+		where := f.where()
 		if p.Cursor != "" {
 			k, err := parseCursor(p.Cursor, p.Order, f.fingerprint())
 			if err != nil {
 				return err
 			}
-			at, id := where.bind(k.timestamp), where.bind(k.id)
-			where.terms = append(where.terms, "time "+beyond+"= "+at+"::timestamptz", "(time, id) "+beyond+" ("+at+"::timestamptz, "+id+"::bigint)")
+			where.beyond("time", k, p.Order)
 		}
-		sql := accessColumns + where.sql() + " ORDER BY " + order + " LIMIT " + where.bind(p.Limit+1)
+		sql := accessColumns + where.sql() + " ORDER BY " + p.Order.by("time") + " LIMIT " + where.bind(p.Limit+1)
 		rows, err := conn.Query(ctx, sql, append([]any{pgx.QueryExecModeExec}, where.args...)...)
 		if err != nil {
 			return err

@@ -39,7 +39,7 @@ func NewAppender(o AppenderOptions) *Appender {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Appender{pool: o.Pool, breaker: o.Breaker, months: newMonths(), now: o.Now, log: o.Log}
+	return &Appender{pool: o.Pool, breaker: o.Breaker, months: newMonths("events"), now: o.Now, log: o.Log}
 }
 
 // Append stores the whole batch in one transaction, or nothing of it. If it returns an error, the caller MUST call
@@ -56,7 +56,7 @@ func (a *Appender) Append(ctx context.Context, b Batch) (Receipt, error) {
 		return receipt, err
 	}
 	for blamed := true; len(p.ranges) > 0; {
-		if err := a.months.ensure(ctx, a.pool, p.events); err != nil {
+		if err := a.months.ensure(ctx, a.pool, timesOf(p.events)); err != nil {
 			return receipt, fmt.Errorf("append batch: %w", err)
 		}
 		err := a.try(ctx, p, &receipt)

@@ -54,7 +54,7 @@ func (r *Reader) list(ctx context.Context, conn *pgx.Conn, f Filter, p Page) ([]
 		return nil, nil, err
 	}
 	if at != nil {
-		where.beyond(*at, p.Order)
+		where.beyond("timestamp", *at, p.Order)
 	}
 	if p.Order == Descending {
 		slices.Reverse(spans)
@@ -99,7 +99,7 @@ func (r *Reader) search(ctx context.Context, conn *pgx.Conn, f Filter, from, to 
 
 // overSpans selects the events of the spans, in the order of the answer.
 func overSpans(spans []span, where *conditions, order Order, limit int) *selection {
-	return &selection{branches: conditionsOf(spans), where: where, order: order.sql(), limit: limit}
+	return &selection{branches: conditionsOf(spans), where: where, order: order.by("timestamp"), limit: limit}
 }
 
 func conditionsOf(spans []span) []string {
@@ -110,12 +110,12 @@ func conditionsOf(spans []span) []string {
 	return all
 }
 
-// sql returns the order for ORDER BY.
-func (o Order) sql() string {
+// by returns the order, by a column of times and id, as ORDER BY has it.
+func (o Order) by(column string) string {
 	if o == Descending {
-		return "timestamp DESC, id DESC"
+		return column + " DESC, id DESC"
 	}
-	return "timestamp ASC, id ASC"
+	return column + " ASC, id ASC"
 }
 
 func later(a, b time.Time) time.Time {

@@ -128,24 +128,28 @@ func (f Filter) where() *conditions {
 	if f.Payload != nil {
 		c.add("payload @> %s::jsonb", string(f.Payload))
 	}
-	if !f.From.IsZero() {
-		c.add("timestamp >= %s::timestamptz", f.From)
-	}
-	if !f.To.IsZero() {
-		c.add("timestamp < %s::timestamptz", f.To)
-	}
+	c.between("timestamp", f.From, f.To)
 	return c
 }
 
-// beyond adds the keyset condition of a cursor. The plain comparison is there for the planner: a row
+// between adds that a column's time lies in [from, to); zero is open.
+func (c *conditions) between(column string, from, to time.Time) {
+	if !from.IsZero() {
+		c.add(column+" >= %s::timestamptz", from)
+	}
+	if !to.IsZero() {
+		c.add(column+" < %s::timestamptz", to)
+	}
+}
+
+// beyond adds the keyset condition of a cursor over a column of times and id. The plain comparison is there for the planner: a row
 // comparison alone does not prune partitions.
-func (c *conditions) beyond(k key, order Order) {
-	at, id := c.bind(k.timestamp), c.bind(k.id)
-	plain, row := "timestamp >= ", "(timestamp, id) > "
+func (c *conditions) beyond(column string, k key, order Order) {
+	at, id, beyond := c.bind(k.timestamp), c.bind(k.id), ">"
 	if order == Descending {
-		plain, row = "timestamp <= ", "(timestamp, id) < "
+		beyond = "<"
 	}
 	c.terms = append(c.terms,
-		plain+at+"::timestamptz",
-		row+"("+at+"::timestamptz, "+id+"::bigint)")
+		column+" "+beyond+"= "+at+"::timestamptz",
+		"("+column+", id) "+beyond+" ("+at+"::timestamptz, "+id+"::bigint)")
 }

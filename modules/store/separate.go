@@ -22,7 +22,7 @@ const (
 func (a *Appender) separate(ctx context.Context, p *plan, refused *refusedError) (int, error) {
 	if isMissingPartition(refused.cause) { // it was detached since: make it again; no event is to blame
 		a.months.forget()
-		if err := a.months.ensure(ctx, a.pool, p.events); err != nil {
+		if err := a.months.ensure(ctx, a.pool, timesOf(p.events)); err != nil {
 			return 0, err
 		}
 	}

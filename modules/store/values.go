@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -91,14 +92,22 @@ func noteValues(ctx context.Context, conn *pgx.Conn, events []protect.Sealed) er
 	if err != nil {
 		return fmt.Errorf("read which fields are open: %w", err)
 	}
-	missing := seen.missing(events)
-	if len(missing) == 0 {
-		return nil
+	missing, keys := seen.missing(events)
+	if len(missing) > 0 {
+		if err := seen.commit(ctx, conn, missing); err != nil {
+			return err
+		}
 	}
+	seen.add(missing, keys)
+	return nil
+}
+
+// commit stores values, and looks which fields are open then.
+func (s *seenValues) commit(ctx context.Context, conn *pgx.Conn, missing []value) error {
 	fields, texts, months := make([]string, len(missing)), make([]string, len(missing)), make([]time.Time, len(missing))
 	for i, v := range missing {
 		fields[i], texts[i] = v.field, v.text
-		months[i] = time.Date(v.month/12, time.Month(v.month%12+1), 1, 0, 0, 0, 0, time.UTC)
+		months[i] = firstDay(v.month)
 	}
 	added, err := conn.Exec(ctx, addValuesSQL, fields, texts, months)
 	if err != nil {
@@ -108,22 +117,24 @@ func noteValues(ctx context.Context, conn *pgx.Conn, events []protect.Sealed) er
 		if _, err := conn.Exec(ctx, openFieldsSQL, mostValues); err != nil {
 			return fmt.Errorf("mark fields of many values: %w", err)
 		}
-		if err := seen.readOpen(ctx, conn); err != nil {
+		if err := s.readOpen(ctx, conn); err != nil {
 			return fmt.Errorf("read which fields are open: %w", err)
 		}
 	}
-	seen.add(missing, events)
 	return nil
 }
 
-// missing returns the values of the events that are not known yet, in order.
-func (s *seenValues) missing(events []protect.Sealed) []value {
-	found := map[value]bool{}
+// missing returns the values of the events that are not known yet, in order, and the keys of those events that are
+// new together.
+func (s *seenValues) missing(events []protect.Sealed) ([]value, map[string]bool) {
+	found, keys := map[value]bool{}, map[string]bool{}
 	for i := range events {
 		e := events[i].Event()
-		if s.events[string(s.keyOf(e))] {
+		key := s.keyOf(e)
+		if s.events[string(key)] || keys[string(key)] {
 			continue
 		}
+		keys[string(key)] = true
 		month := monthOf(e.Timestamp)
 		for _, v := range []value{{fieldEventType, e.Type, month}, {fieldAggregateType, e.AggregateType, month}} {
 			if !s.values[v] && !s.open[v.field] {
@@ -141,11 +152,11 @@ func (s *seenValues) missing(events []protect.Sealed) []value {
 		missing = append(missing, v)
 	}
 	slices.SortFunc(missing, compareValues)
-	return missing
+	return missing, keys
 }
 
-// add remembers values that are now committed.
-func (s *seenValues) add(values []value, events []protect.Sealed) {
+// add remembers values that are now committed, and the keys of events that have no others.
+func (s *seenValues) add(values []value, keys map[string]bool) {
 	if len(s.values)+len(s.events) > mostSeen {
 		clear(s.values)
 		clear(s.events)
@@ -153,11 +164,7 @@ func (s *seenValues) add(values []value, events []protect.Sealed) {
 	for _, v := range values {
 		s.values[v] = true
 	}
-	for i := range events {
-		if key := s.keyOf(events[i].Event()); !s.events[string(key)] {
-			s.events[string(key)] = true
-		}
-	}
+	maps.Copy(s.events, keys)
 }
 
 // keyOf returns an event's month, types and source as one text. It is valid until the next call.
