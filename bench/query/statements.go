@@ -108,7 +108,7 @@ func valueOf(arg any) (value, error) {
 			quoted[i] = `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(text) + `"`
 		}
 		return value{text: "{" + strings.Join(quoted, ",") + "}"}, nil
-	case []uint32:
+	case []uint32, []int64:
 		return value{text: "{" + strings.Trim(strings.ReplaceAll(fmt.Sprint(v), " ", ","), "[]") + "}"}, nil
 	default:
 		return value{}, fmt.Errorf("a value of type %T", arg)

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"time"
@@ -11,8 +12,7 @@ import (
 	"audittrail/modules/event"
 )
 
-// eventColumns are what scanEvent reads, but for the first position of the event's batch, which stands
-// at their end.
+// eventColumns are what scanRow reads.
 const eventColumns = `id, timestamp, created_at, event_id, event_type, aggregate_type, aggregate_id, version,
 	kafka_topic, kafka_partition, kafka_offset, salt, payload, metadata`
 
@@ -37,18 +37,54 @@ func (r *row) size() int {
 	return 450 + len(e.Payload) + len(e.Metadata) + len(e.Type) + len(e.AggregateType) + len(e.AggregateID) + len(e.Kafka.Topic)
 }
 
-// scanEvent reads a row with the first position of its batch behind the columns.
-func scanEvent(rows pgx.Rows) (row, error) {
+// batchesSQL uses the unique index (log, batch) of ledger_batches.
+const batchesSQL = `SELECT batch, first_position FROM ledger_batches WHERE log = 'events' AND batch = ANY ($1)`
+
+// number sets the rows' positions.
+func number(ctx context.Context, conn *pgx.Conn, rows []row) error {
+	var batches []int64
+	for i := range rows {
+		if b := rows[i].id >> indexBits; i == 0 || b != rows[i-1].id>>indexBits {
+			batches = append(batches, b)
+		}
+	}
+	if len(batches) == 0 {
+		return nil
+	}
+	slices.Sort(batches)
+	batches = slices.Compact(batches)
+	firsts := make(map[int64]int64, len(batches))
+	var batch, first int64
+	found, _ := conn.Query(ctx, batchesSQL, batches)
+	if _, err := pgx.ForEachRow(found, []any{&batch, &first}, func() error { firsts[batch] = first; return nil }); err != nil {
+		return err
+	}
+	for i := range rows {
+		first, ok := firsts[rows[i].id>>indexBits]
+		if !ok {
+			return unknownBatch(rows[i].id)
+		}
+		rows[i].stored.Position = first + rows[i].id&indexMask
+	}
+	return nil
+}
+
+// scanNumbered reads a row with the first position of its batch behind the columns.
+func scanNumbered(rows pgx.Rows) (row, error) {
 	var first *int64
 	r, err := scanRow(rows, &first)
 	if err != nil {
 		return row{}, err
 	}
 	if first == nil {
-		return row{}, fmt.Errorf("event row %d: %w: its batch is unknown", r.id, errCorrupt)
+		return row{}, unknownBatch(r.id)
 	}
 	r.stored.Position = *first + r.id&indexMask
 	return r, nil
+}
+
+func unknownBatch(id int64) error {
+	return fmt.Errorf("event row %d: %w: its batch is unknown", id, errCorrupt)
 }
 
 // scanRow reads a row of events into an event, except for its position. No other code does. jsonb has an order and a

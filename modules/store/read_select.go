@@ -2,11 +2,13 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"audittrail/modules/event"
 )
@@ -24,10 +26,17 @@ type selection struct {
 	prepared bool        // the SQL is that of many selections
 }
 
-// sql returns the statement that reads the rows, and its arguments.
+// single says that at most one row fits.
+func (s *selection) single() bool { return s.order == "" }
+
+// sql returns the statement that reads the rows, and its arguments. A single row comes with the first position of its
+// batch; for a list that is a further statement, since PostgreSQL would look it up for each row.
 func (s *selection) sql(visible scopes) (string, []any) {
 	rows, args := s.rows(eventColumns, visible)
-	return "SELECT " + eventColumns + ", " + positionColumn + " FROM (" + rows + ") AS e", args
+	if s.single() {
+		return "SELECT " + eventColumns + ", " + positionColumn + " FROM (" + rows + ") AS e", args
+	}
+	return "SELECT " + eventColumns + " FROM (" + rows + ") AS e", args
 }
 
 // countSQL returns the statement that counts the rows, and its arguments.
@@ -102,38 +111,65 @@ func (s *selection) estimate(ctx context.Context, conn *pgx.Conn) (int64, error)
 	return int64(plans[0].Plan.Rows), nil
 }
 
-// readInto fills the page with the selection's rows. When the page is full the connection is dropped rather
-// than drained: what is left may be a gigabyte.
+// readInto fills the page with the selection's rows.
 func (s *selection) readInto(ctx context.Context, conn *pgx.Conn, page *collector) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	undo, err := s.plannerSettings(ctx, conn)
-	if err != nil {
-		return err
-	}
-	defer undo()
 	sql, args := s.sql(scopesOf(ctx))
 	if !s.prepared {
 		args = append([]any{pgx.QueryExecModeExec}, args...)
 	}
+	before := len(page.rows)
+	undo, err := s.plannerSettings(ctx, conn)
+	if err != nil {
+		return err
+	}
+	err = s.scanInto(ctx, conn, page, sql, args)
+	undo()
+	if err != nil || s.single() {
+		return err
+	}
+	return number(ctx, conn, page.rows[before:])
+}
+
+// scanInto reads the statement's rows into the page until it is full.
+func (s *selection) scanInto(ctx context.Context, conn *pgx.Conn, page *collector, sql string, args []any) error {
 	rows, err := conn.Query(ctx, sql, args...)
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
 	for rows.Next() {
-		r, err := scanEvent(rows)
+		var r row
+		if s.single() {
+			r, err = scanNumbered(rows)
+		} else {
+			r, err = scanRow(rows)
+		}
 		if err != nil {
 			return err
 		}
 		if !page.add(r) {
 			if page.bytes < r.size() && len(page.rows) < page.limit {
-				cancel() // rows.Close then closes the connection, and the pool makes another
+				return s.abandon(ctx, conn, rows)
 			}
 			return nil
 		}
 	}
 	return rows.Err()
+}
+
+// abandon ends a statement without reading what is left of it, which may be a gigabyte.
+func (s *selection) abandon(ctx context.Context, conn *pgx.Conn, rows pgx.Rows) error {
+	bounded, cancel := context.WithTimeout(ctx, acquireTimeout)
+	defer cancel()
+	if err := conn.PgConn().CancelRequest(bounded); err != nil {
+		return fmt.Errorf("cancel a statement: %w", err)
+	}
+	rows.Close()
+	var pg *pgconn.PgError
+	if err := rows.Err(); err != nil && (!errors.As(err, &pg) || pg.Code != queryCanceled) {
+		return err
+	}
+	return nil
 }
 
 // plannerSettings makes the planner take a BRIN index where one finds the rows, until undo is called: it judges
