@@ -155,6 +155,7 @@ func subcommands(schema *config.Schema) []*cobra.Command {
 		newTopicsCmd(),
 		newKeysCmd(),
 		newTokenCmd(),
+		newSampleCmd(),
 		newConfigCmd(schema),
 		newVersionCmd(),
 	}

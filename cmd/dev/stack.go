@@ -22,7 +22,6 @@ import (
 
 const (
 	databaseName = "audittrail"
-	partitions   = 3
 	// metadataAge is how soon a topic that somebody makes is ingested. Asking costs nothing here.
 	metadataAge = time.Second
 	stopLimit   = 15 * time.Second // for PostgreSQL, after all else has stopped

@@ -18,6 +18,7 @@ type Producer interface {
 type Traffic struct {
 	generator *Generator
 	producer  Producer
+	limit     int64 // of records; 0 is none
 	published atomic.Int64
 	failed    atomic.Int64
 }
@@ -28,14 +29,14 @@ func NewTraffic(g *Generator, p Producer) *Traffic {
 	return &Traffic{generator: g, producer: p}
 }
 
-// Run publishes until ctx is cancelled, then waits up to grace for what was handed to the producer,
-// and returns nil, or the error of that wait. It publishes for ever otherwise: a record that the producer gives up on is counted
-// in Failed and the next one is tried, since traffic that stops by itself would look like a fault of
-// what reads it.
+// Run publishes until ctx is cancelled or the limit is reached, then waits for what was handed to the producer, after a
+// cancellation up to grace, and returns nil, or the error of that wait. A record that the producer gives up on is
+// counted in Failed and the next one is tried, since traffic that stops by itself would look like a fault of what
+// reads it.
 func (t *Traffic) Run(ctx context.Context, grace time.Duration) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	for ctx.Err() == nil {
+	for n := int64(0); ctx.Err() == nil && (t.limit == 0 || n < t.limit); n++ {
 		r := t.generator.Next()
 		timer.Reset(time.Until(r.At))
 		select {
@@ -43,6 +44,9 @@ func (t *Traffic) Run(ctx context.Context, grace time.Duration) error {
 		case <-timer.C:
 			t.publish(ctx, r)
 		}
+	}
+	if err := t.producer.Flush(ctx); err == nil || ctx.Err() == nil {
+		return err
 	}
 	flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer cancel()

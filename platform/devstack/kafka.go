@@ -10,11 +10,7 @@ import (
 	"strconv"
 	"syscall"
 
-	"audittrail/platform/kafka"
-
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
-	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // KafkaOptions say what kind of broker StartKafka starts.
@@ -78,17 +74,6 @@ func listenNear(ctx context.Context, want int) func(network, address string) (ne
 
 // Brokers are the addresses to connect to.
 func (k *Kafka) Brokers() []string { return k.addrs }
-
-// EnsureTopics makes the topics that don't exist, with this many partitions each and the cluster's
-// default replication, on any cluster that the client reaches.
-func EnsureTopics(ctx context.Context, client *kgo.Client, partitions int32, topics ...string) error {
-	for _, topic := range topics {
-		if _, err := kafka.CreateTopic(ctx, client, topic, partitions, nil); err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
-			return err
-		}
-	}
-	return nil
-}
 
 // Stop writes the broker's state to its data folder and ends it. Clients MUST be closed before, since
 // what they send meanwhile is refused. It must be called once.

@@ -12,6 +12,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"audittrail/platform/kafka"
 )
 
 func brokerClient(t *testing.T, brokers []string, opts ...kgo.Opt) *kgo.Client {
@@ -79,7 +81,7 @@ func ensureTopic(t *testing.T, k *Kafka) error {
 	t.Helper()
 	client := brokerClient(t, k.Brokers())
 	defer client.Close()
-	return EnsureTopics(t.Context(), client, 1, "orders")
+	return kafka.EnsureTopics(t.Context(), client, 1, "orders")
 }
 
 func startBroker(t *testing.T, dir string) *Kafka {

@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -37,4 +38,15 @@ func CreateTopic(ctx context.Context, client *kgo.Client, name string, partition
 		id = t.TopicID
 	}
 	return id, nil
+}
+
+// EnsureTopics makes those of the topics that do not exist, with this many partitions each and the cluster's default
+// replication.
+func EnsureTopics(ctx context.Context, client *kgo.Client, partitions int32, topics ...string) error {
+	for _, topic := range topics {
+		if _, err := CreateTopic(ctx, client, topic, partitions, nil); err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
+			return err
+		}
+	}
+	return nil
 }
