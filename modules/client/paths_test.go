@@ -22,6 +22,9 @@ func TestEveryPathCanBeAsked(t *testing.T) {
 		answer(w, http.StatusOK, kind, body)
 	})
 	for path, item := range spec.Doc.Paths.Map() {
+		if item.Get == nil {
+			continue
+		}
 		for kind := range item.Get.Responses.Status(http.StatusOK).Value.Content {
 			query := map[string][]string{"kind": {kind}}
 			switch kind {

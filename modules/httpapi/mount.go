@@ -33,7 +33,7 @@ type API interface {
 
 // Mount registers every operation of the specification on the server, the paths of tiles, and the files that
 // the page of /docs loads. Each request is checked in this order: its credential, unless the operation wants none;
-// the permission that the operation declares; and its parameters, by the specification. An error is a mistake in the program: an operation that can't be checked is not
+// the permission that the operation declares; its parameters, and its body, by the specification. An error is a mistake in the program: an operation that can't be checked is not
 // served.
 func Mount(server *httpserver.Server, spec *Spec, entrance Entrance, api API) error {
 	checks := map[string][]echo.MiddlewareFunc{}
@@ -47,13 +47,17 @@ func Mount(server *httpserver.Server, spec *Spec, entrance Entrance, api API) er
 			if err != nil {
 				return fmt.Errorf("openapi.yaml: %s %s: %w", method, path, err)
 			}
+			body, err := bodyOf(op)
+			if err != nil {
+				return fmt.Errorf("openapi.yaml: %s %s: %w", method, path, err)
+			}
 			checks[op.OperationID] = append(checks[op.OperationID], noteQuery(rules))
 			if isPublic(spec.Doc, op) || entrance.PublicLedger && mayBePublic(op) {
 				checks[op.OperationID] = append(checks[op.OperationID], letIn)
 			} else {
 				checks[op.OperationID] = append(checks[op.OperationID], wantToken(entrance), wantPermission(permission))
 			}
-			checks[op.OperationID] = append(checks[op.OperationID], wantParameters(rules))
+			checks[op.OperationID] = append(checks[op.OperationID], wantParameters(rules), wantBody(body))
 			server.Expect(path, method, statuses(op)...)
 		}
 	}

@@ -31,7 +31,7 @@ func (h *Handlers) ListAccess(ctx context.Context, r httpapi.ListAccessRequestOb
 		filter.Status = int(*p.Status)
 	}
 	var err error
-	if filter.From, filter.To, err = between(p.From, p.To); err != nil {
+	if filter.From, filter.To, err = httpapi.Between(p.From, p.To); err != nil {
 		return nil, err
 	}
 	found, err := h.reader.AccessEntries(ctx, filter, page(orderOf(p.Order, store.Descending), p.Limit, p.Cursor))

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -164,9 +165,10 @@ func (a *api) assemble(t testing.TB, pool *pgxpool.Pool, s settings) (run func(c
 	})
 	require.NoError(t, err)
 	served := struct {
+		others
 		*httpapi.Docs
 		*query.Handlers
-	}{httpapi.NewDocs(spec), handlers}
+	}{others{}, httpapi.NewDocs(spec), handlers}
 	require.NoError(t, httpapi.Mount(server, spec, httpapi.Entrance{Verifier: verifier, Policy: access.NewPolicy(s.access), PublicLedger: s.publicLedger}, served))
 	return func(ctx context.Context, listening func(net.Addr)) error {
 		ctx, cancel := context.WithCancel(ctx)
@@ -177,6 +179,14 @@ func (a *api) assemble(t testing.TB, pool *pgxpool.Pool, s settings) (run func(c
 		running.Go(func() { handlers.Run(ctx) })
 		return server.Run(ctx, listening)
 	}
+}
+
+// others stands in for the handlers of other modules, which have tests of their own.
+type others struct{ httpapi.StrictServerInterface }
+
+// isElsewhere reports whether another module answers a path.
+func isElsewhere(path string) bool {
+	return slices.ContainsFunc([]string{"/v1/replays"}, func(prefix string) bool { return strings.HasPrefix(path, prefix) })
 }
 
 func newRouter(t testing.TB) routers.Router {

@@ -13,9 +13,10 @@ import (
 // ListEvents searches events.
 func (h *Handlers) ListEvents(ctx context.Context, r httpapi.ListEventsRequestObject) (httpapi.ListEventsResponseObject, error) {
 	p := r.Params
-	filter, err := search{
-		p.EventType, p.AggregateType, p.AggregateId, p.From, p.To, p.CorrelationId, p.CausationId, p.UserId, p.Source, p.Payload,
-	}.filter(time.Now())
+	filter, err := httpapi.Search{
+		EventTypes: p.EventType, AggregateType: p.AggregateType, AggregateID: p.AggregateId, From: p.From, To: p.To,
+		CorrelationID: p.CorrelationId, CausationID: p.CausationId, UserID: p.UserId, Source: p.Source, Payload: p.Payload,
+	}.Filter(time.Now())
 	if err != nil {
 		return nil, err
 	}

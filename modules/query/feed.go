@@ -28,9 +28,10 @@ func (h *Handlers) ReadFeed(ctx context.Context, r httpapi.ReadFeedRequestObject
 		after = *r.Params.After
 	}
 	p := r.Params
-	filter, err := search{
-		p.EventType, p.AggregateType, p.AggregateId, p.From, p.To, p.CorrelationId, p.CausationId, p.UserId, p.Source, p.Payload,
-	}.filter(time.Now())
+	filter, err := httpapi.Search{
+		EventTypes: p.EventType, AggregateType: p.AggregateType, AggregateID: p.AggregateId, From: p.From, To: p.To,
+		CorrelationID: p.CorrelationId, CausationID: p.CausationId, UserID: p.UserId, Source: p.Source, Payload: p.Payload,
+	}.Filter(time.Now())
 	if err != nil {
 		return nil, err
 	}

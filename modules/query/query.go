@@ -113,22 +113,6 @@ func textOf[T ~string](given *T) string {
 	return string(*given)
 }
 
-// timeOf reads an optional moment; the zero time where it was not given.
-func timeOf(field string, given *httpapi.Moment) (time.Time, error) {
-	if given == nil {
-		return time.Time{}, nil
-	}
-	t, err := event.ParseTime(*given)
-	if err != nil {
-		return time.Time{}, invalid(field, "must be an RFC 3339 time").Because(err)
-	}
-	// No event is that old, and the zero time would pass for no bound at all.
-	if oldest := time.Date(1, 1, 2, 0, 0, 0, 0, time.UTC); t.Before(oldest) {
-		return oldest, nil
-	}
-	return t, nil
-}
-
 func invalid(field, detail string) *errs.Error {
 	return errs.New(errs.Invalid, "invalid_parameter", "%s", detail).InField(field)
 }

@@ -83,7 +83,7 @@ func (h *Handlers) GetAggregateState(ctx context.Context, r httpapi.GetAggregate
 func stateMoment(p httpapi.GetAggregateStateParams) (moment, error) {
 	when, given := anyMoment(), 0
 	if p.At != nil {
-		at, err := timeOf("at", p.At)
+		at, err := httpapi.TimeOf("at", p.At)
 		if err != nil {
 			return when, err
 		}
@@ -152,7 +152,7 @@ func diffMoment(field, text string) (moment, jsontext.Value, error) {
 		when.version = n
 		return when, jsontext.Value(text), nil
 	}
-	at, err := timeOf(field, &text)
+	at, err := httpapi.TimeOf(field, &text)
 	if err != nil {
 		return when, nil, invalid(field, "must be an RFC 3339 time, or a version: a whole number from 0 to 2147483647")
 	}

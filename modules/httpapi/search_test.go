@@ -1,4 +1,4 @@
-package query
+package httpapi
 
 import (
 	"testing"
@@ -50,14 +50,14 @@ func TestPayloadPatternsWithoutScalarsWantATime(t *testing.T) {
 		{"2026-01-29T00:00:00Z", "2026-03-01T00:00:00Z", true}, {"2026-01-28T23:59:59Z", "2026-03-01T00:00:00Z", false},
 		{"2026-01-29T00:00:00Z", "", true}, {"2026-01-28T00:00:00Z", "", false},
 	} {
-		s := search{payload: &pattern}
+		s := Search{Payload: &pattern}
 		if c.from != "" {
-			s.from = &c.from
+			s.From = &c.from
 		}
 		if c.to != "" {
-			s.to = &c.to
+			s.To = &c.to
 		}
-		_, err := s.filter(now)
+		_, err := s.Filter(now)
 		require.Equal(t, c.fits, err == nil, "%v %v", c, err)
 	}
 }
