@@ -11,12 +11,24 @@ import (
 // is live is less; without a limit, garbage may double it. The program itself takes 20 MiB more.
 const ingestMemory = 112 << 20
 
-// limitMemory sets a soft limit for a process whose only role is ingest: its memory is bounded by the
-// configuration, so collecting garbage sooner is enough to keep it there. What GOMEMLIMIT sets stays.
-func limitMemory(cfg Config) (restore func()) {
+// cgroupShare is the part of the container's memory that Go's runtime is asked to stay within. The rest is for what it
+// does not count, as the program itself and the kernel's buffers.
+const cgroupShare = 0.9
+
+// limitMemory sets a soft limit, near which garbage is collected more often: that of the cgroup, so that a container is
+// not killed for garbage, and a lower one for a process whose only role is ingest, whose memory is bounded by the
+// configuration. What GOMEMLIMIT sets stays.
+func limitMemory(cfg Config, cgroup func() (uint64, error)) (restore func()) {
 	before := debug.SetMemoryLimit(-1)
-	if before == math.MaxInt64 && slices.Equal(cfg.Roles, []string{"ingest"}) {
-		debug.SetMemoryLimit(ingestMemory + int64(cfg.Ingest.MaxRecordBytes) + max(0, cfg.Ingest.MaxInFlightBytes-32<<20))
+	limit := before
+	if before == math.MaxInt64 {
+		if most, err := cgroup(); err == nil && most < math.MaxInt64 { // an error: there is no limit
+			limit = int64(float64(most) * cgroupShare)
+		}
+		if slices.Equal(cfg.Roles, []string{"ingest"}) {
+			limit = min(limit, ingestMemory+int64(cfg.Ingest.MaxRecordBytes)+max(0, cfg.Ingest.MaxInFlightBytes-32<<20))
+		}
+		debug.SetMemoryLimit(limit)
 	}
 	return func() { debug.SetMemoryLimit(before) }
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -50,13 +51,13 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	warnHops(ctx, o.Config, o.Log)
-	defer limitMemory(o.Config)()
+	defer limitMemory(o.Config, memlimit.FromCgroup)()
 	if slices.Contains(o.Config.Roles, "api") {
 		defer ReserveForAPI()()
 	}
 	build := buildinfo.Read()
 	p := &parts{
-		cfg: o.Config, log: o.Log, metrics: telemetry.NewRegistry(build),
+		cfg: o.Config, log: o.Log, metrics: newMetricRegistry(o.Config, build),
 		listeners: &listeners{tell: o.Listening}, reload: o.Reload,
 	}
 	o.Log.InfoContext(ctx, "audittrail starts", "version", build.Version, "revision", build.Revision, "roles", o.Config.Roles)
@@ -67,6 +68,13 @@ func Run(ctx context.Context, o Options) error {
 	}
 	o.Log.InfoContext(context.WithoutCancel(ctx), "audittrail has stopped")
 	return err
+}
+
+// newMetricRegistry makes the registry, with what belongs to no role.
+func newMetricRegistry(c Config, build buildinfo.Info) *prometheus.Registry {
+	r := telemetry.NewRegistry(build)
+	r.MustRegister(newCertificateExpiry(c))
+	return r
 }
 
 // parts is what the roles are built from.

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"strconv"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -29,11 +30,13 @@ type metrics struct {
 	inFlight     prometheus.Gauge
 	appendErrors prometheus.Counter
 	published    *prometheus.CounterVec // by outcome
+	strangers    prometheus.Gauge
+	delays       *delays
 }
 
 // newMetrics registers the metrics. Named topics have their series from the start; those that a pattern
 // finds get them when their first partition is assigned.
-func newMetrics(reg prometheus.Registerer, topics []string) *metrics {
+func newMetrics(reg prometheus.Registerer, topics []string, now func() time.Time) *metrics {
 	m := &metrics{
 		records: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "audittrail_ingest_records_total",
 			Help: "Kafka offsets that were accounted for, by what became of them."}, []string{"topic", "outcome"}),
@@ -57,9 +60,13 @@ func newMetrics(reg prometheus.Registerer, topics []string) *metrics {
 			Help: "Tries of an append that failed; each is tried again."}),
 		published: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "audittrail_dead_letters_published_total",
 			Help: "Tries to publish a dead letter to its topic."}, []string{"outcome"}),
+		strangers: prometheus.NewGauge(prometheus.GaugeOpts{Name: "audittrail_ingest_group_strangers",
+			Help: "1 while the consumer group has a member of another installation: nothing is ingested then. More than zero is an alarm."}),
+		delays: newDelays(now, topics),
 	}
 	if reg != nil {
-		reg.MustRegister(m.records, m.lag, m.stopped, m.missing, m.appends, m.batchEvents, m.conflicts, m.pending, m.inFlight, m.appendErrors, m.published)
+		reg.MustRegister(m.records, m.lag, m.stopped, m.missing, m.appends, m.batchEvents, m.conflicts, m.pending, m.inFlight, m.appendErrors, m.published,
+			m.strangers, m.delays)
 	}
 	for _, topic := range topics {
 		m.seeTopic(topic)
@@ -85,12 +92,15 @@ func (m *metrics) nothingStopped(topics []string) {
 	}
 }
 
-func (m *metrics) setLag(at kafka.TopicPartition, lag int64) {
-	m.lag.WithLabelValues(at.Topic, strconv.Itoa(int(at.Partition))).Set(float64(max(0, lag)))
+// setLag notes where a partition's log ends, and the offset below which everything is accounted for.
+func (m *metrics) setLag(at kafka.TopicPartition, end, next int64) {
+	m.lag.WithLabelValues(at.Topic, strconv.Itoa(int(at.Partition))).Set(float64(max(0, end-next)))
+	m.delays.see(at, end, next)
 }
 
 func (m *metrics) dropLag(at kafka.TopicPartition) {
 	m.lag.DeleteLabelValues(at.Topic, strconv.Itoa(int(at.Partition)))
+	m.delays.forget(at)
 }
 
 // count counts what a batch's offsets became.

@@ -145,7 +145,7 @@ func (p *pipeline) grant(b begin) *lease {
 	p.metrics.seeTopic(b.id.Topic)
 	l := p.leases.grant(b.id, b.offset.Position)
 	at := l.at()
-	p.metrics.setLag(at, b.bounds.End-l.next)
+	p.metrics.setLag(at, b.bounds.End, l.next)
 	switch {
 	case b.offset.CutEnd >= 0:
 		p.sawCut(l, b.offset.CutEnd)

@@ -65,7 +65,7 @@ func New(o Options, d Dependencies) (*Role, error) {
 	named := slices.DeleteFunc(slices.Clone(d.Kafka.Topics), kafka.IsPattern)
 	return &Role{
 		options: o, deps: d, topics: topics, named: named,
-		metrics: newMetrics(d.Registry, named), status: newStatus(d.Now),
+		metrics: newMetrics(d.Registry, named, d.Now), status: newStatus(d.Now),
 	}, nil
 }
 

@@ -22,6 +22,7 @@ type strangers struct {
 	inbox   *inbox
 	status  *status
 	log     *slog.Logger
+	metrics *metrics
 
 	soon chan struct{} // holds a value while a look is wanted
 	gone chan struct{} // holds a value once the last stranger has left
@@ -29,7 +30,7 @@ type strangers struct {
 
 func newStrangers(group string, badge *badge, p *pipeline) *strangers {
 	return &strangers{
-		group: group, badge: badge, control: p.control, store: p.store, leases: p.leases, inbox: p.inbox, status: p.status, log: p.log,
+		group: group, badge: badge, control: p.control, store: p.store, leases: p.leases, inbox: p.inbox, status: p.status, log: p.log, metrics: p.metrics,
 		soon: make(chan struct{}, 1), gone: make(chan struct{}, 1),
 	}
 }
@@ -82,6 +83,7 @@ func (s *strangers) halt(m kafka.Member) {
 	why := fmt.Errorf("consumer group %q has a member of another installation (client %s at %s), and each of the two would store a part of the records: nothing is ingested until it has left; give one of them a kafka.group of its own",
 		s.group, m.ClientID, m.Host)
 	s.status.has(troubleStranger, why)
+	s.metrics.strangers.Set(1)
 	if s.leases.halt() {
 		s.log.Error("ingest halts", "reason", why)
 	}
@@ -89,6 +91,7 @@ func (s *strangers) halt(m kafka.Member) {
 
 func (s *strangers) goOn() {
 	lasted := s.status.has(troubleStranger, nil) // an earlier session may have halted
+	s.metrics.strangers.Set(0)
 	held, halted := s.leases.goOn()
 	if !halted {
 		return

@@ -27,7 +27,9 @@ func TestTwoInstallationsDoNotShareAGroup(t *testing.T) {
 	stranger := start(t, b, theirs, []string{topic}, inGroup(group))
 	all := []*process{first, second, stranger}
 	for _, p := range all {
-		eventually(t, "each to see the other", func() bool { return seesStranger(p) })
+		eventually(t, "each to see the other", func() bool {
+			return seesStranger(p) && value(t, p.reg, "audittrail_ingest_group_strangers") == 1
+		})
 	}
 	for partition := range int32(4) {
 		b.produce(topic, partition, events(100+int(partition)*10, 100+int(partition)*10+10)...)
@@ -46,7 +48,9 @@ func TestTwoInstallationsDoNotShareAGroup(t *testing.T) {
 	stranger.stop()
 	eventually(t, "all events", func() bool { n, _ := ours.count(); return n == 80 })
 	for _, p := range all[:2] {
-		eventually(t, "health to recover", func() bool { return p.role.Health(context.Background()) == nil })
+		eventually(t, "health to recover", func() bool {
+			return p.role.Health(context.Background()) == nil && value(t, p.reg, "audittrail_ingest_group_strangers") == 0
+		})
 	}
 	if ours.duplicate != 0 {
 		t.Errorf("%d records were appended twice", ours.duplicate)

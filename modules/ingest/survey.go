@@ -176,7 +176,7 @@ func (s *surveyor) showLag(all []kafka.TopicPartition, ends, next map[kafka.Topi
 	for _, at := range all {
 		shown[at] = true
 		if end, ok := ends[at]; ok {
-			s.metrics.setLag(at, end-next[at])
+			s.metrics.setLag(at, end, next[at])
 		}
 	}
 	for at := range s.lagOf {

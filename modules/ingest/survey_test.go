@@ -71,6 +71,12 @@ func TestLagCoversEveryPartition(t *testing.T) {
 	}
 	for _, one := range []*process{p, q} {
 		eventually(t, "the lag of all partitions in each process", func() bool { return one.lag(topic) == 20 })
+		eventually(t, "a delay", func() bool { return value(t, one.reg, "audittrail_ingest_delay_seconds", topic) > 0 })
+	}
+	st.set(func() { st.noOffsets = nil })
+	st.hookFails(nil)
+	for _, one := range []*process{p, q} {
+		eventually(t, "no delay", func() bool { return value(t, one.reg, "audittrail_ingest_delay_seconds", topic) == 0 })
 	}
 }
 

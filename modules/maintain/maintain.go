@@ -115,6 +115,7 @@ func (t *term) Round(ctx context.Context) bool {
 
 func (t *term) Close(ctx context.Context) {
 	t.role.metrics.leader.Set(0)
+	t.role.metrics.ahead.Set(0)
 	t.session.Close(ctx)
 }
 

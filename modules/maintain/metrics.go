@@ -28,6 +28,7 @@ type metrics struct {
 	seconds *prometheus.CounterVec
 	pages   prometheus.Counter
 	leader  prometheus.Gauge
+	ahead   prometheus.Gauge
 }
 
 func newMetrics(registry prometheus.Registerer) (metrics, error) {
@@ -44,6 +45,9 @@ func newMetrics(registry prometheus.Registerer) (metrics, error) {
 		leader: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "audittrail_maintain_leader", Help: "1 in the one process that does the upkeep.",
 		}),
+		ahead: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "audittrail_maintain_months_ahead", Help: "Months after the present one, without a gap, that have a partition of events; 0 in processes that do not do the upkeep: take the maximum over processes.",
+		}),
 	}
 	for _, task := range []string{taskMonths, taskPending, taskSummarise, taskAnalyse} {
 		m.seconds.WithLabelValues(task)
@@ -54,7 +58,7 @@ func newMetrics(registry prometheus.Registerer) (metrics, error) {
 	if registry == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.runs, m.seconds, m.pages, m.leader} {
+	for _, c := range []prometheus.Collector{m.runs, m.seconds, m.pages, m.leader, m.ahead} {
 		if err := registry.Register(c); err != nil {
 			return m, fmt.Errorf("maintain: %w", err)
 		}

@@ -48,6 +48,7 @@ func (r *rounds) run(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(failed, err)
 	}
+	r.metrics.ahead.Set(float64(r.ahead(partitions)))
 	for _, p := range r.busy(partitions) {
 		failed = errors.Join(failed, r.lookAfter(ctx, p))
 		if r.session.Lost() || ctx.Err() != nil {
@@ -64,15 +65,32 @@ func (r *rounds) makeMonths(ctx context.Context) error {
 		return nil
 	}
 	return r.metrics.measure(taskMonths, func() error {
-		first := time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, time.UTC)
 		for m := range monthsAhead + 1 {
-			if err := store.EnsureMonth(ctx, r.deps.Pool, first.AddDate(0, m, 0)); err != nil {
+			if err := store.EnsureMonth(ctx, r.deps.Pool, monthAfter(now, m)); err != nil {
 				return err
 			}
 		}
 		r.months = now
 		return nil
 	})
+}
+
+// monthAfter returns the first moment of the month that is so many after that of now.
+func monthAfter(now time.Time, months int) time.Time {
+	return time.Date(now.Year(), now.Month()+time.Month(months), 1, 0, 0, 0, 0, time.UTC)
+}
+
+// ahead counts the months after the present one, without a gap, that have a partition.
+func (r *rounds) ahead(partitions []store.PartitionState) int {
+	there := make(map[string]bool, len(partitions))
+	for _, p := range partitions {
+		there[p.Name] = true
+	}
+	now, months := r.deps.Now().UTC(), 0
+	for there[store.MonthPartition(monthAfter(now, months+1))] {
+		months++
+	}
+	return months
 }
 
 // busy are the partitions that rows came into lately. At the lead's first round those are all that hold

@@ -10,6 +10,13 @@ import (
 	"audittrail/modules/ledger"
 )
 
+// Outcomes of a round, as labels.
+const (
+	roundDone    = "done"
+	roundRefused = "refused" // a log is not an extension of what was signed
+	roundFailed  = "failed"
+)
+
 type metrics struct {
 	size     *prometheus.GaugeVec
 	signed   *prometheus.CounterVec
@@ -17,6 +24,7 @@ type metrics struct {
 	patrols  *prometheus.CounterVec
 	leader   prometheus.Gauge
 	forgot   prometheus.Gauge
+	rounds   *prometheus.HistogramVec
 
 	now     func() time.Time
 	covered map[ledger.Log]*atomic.Int64 // when a checkpoint last covered the whole log, in nanoseconds
@@ -42,9 +50,16 @@ func newMetrics(registry prometheus.Registerer, now func() time.Time) (metrics, 
 		forgot: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "audittrail_notary_began_without_memory", Help: "1 if this process found checkpoints in the database but none in its state file, so that it could not tell whether the database was rolled back.",
 		}),
+		rounds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "audittrail_notary_round_seconds", Help: "Time of a round of the process that signs, by outcome: it examines all logs, and signs those that have grown.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
+		}, []string{"outcome"}),
 		now: now, covered: make(map[ledger.Log]*atomic.Int64),
 	}
-	collectors := []prometheus.Collector{m.size, m.signed, m.refusals, m.patrols, m.leader, m.forgot}
+	collectors := []prometheus.Collector{m.size, m.signed, m.refusals, m.patrols, m.leader, m.forgot, m.rounds}
+	for _, outcome := range []string{roundDone, roundRefused, roundFailed} {
+		m.rounds.WithLabelValues(outcome)
+	}
 	for _, log := range ledger.Logs() {
 		m.size.WithLabelValues(string(log))
 		m.signed.WithLabelValues(string(log))
@@ -65,6 +80,18 @@ func newMetrics(registry prometheus.Registerer, now func() time.Time) (metrics, 
 		}
 	}
 	return m, nil
+}
+
+// round counts a round of the process that signs.
+func (m metrics) round(took time.Duration, err error) {
+	outcome := roundDone
+	switch {
+	case refused(err):
+		outcome = roundRefused
+	case err != nil:
+		outcome = roundFailed
+	}
+	m.rounds.WithLabelValues(outcome).Observe(took.Seconds())
 }
 
 // age returns a metric that grows only while entries wait for a signature.

@@ -34,7 +34,7 @@ func TestSignsWhatGrows(t *testing.T) {
 	n := d.notary(tempState(t), key(t, 1))
 	families, err := n.registry.Gather()
 	require.NoError(t, err)
-	require.Len(t, families, 7, "every metric is there from the start")
+	require.Len(t, families, 8, "every metric is there from the start")
 	require.Error(t, n.Health(t.Context()))
 	stop := n.start()
 	n.eventually("health", func() bool { return n.Health(context.Background()) == nil })

@@ -48,7 +48,11 @@ func (r *Role) open(ctx context.Context, s session) (*term, error) {
 // Round implements lifecycle.Term. Any error but a refusal ends the term. The next term begins with what the file
 // and the database hold.
 func (t *term) Round(ctx context.Context) bool {
+	began := time.Now()
 	err := t.round(ctx)
+	if ctx.Err() == nil { // stopping is no failure
+		t.role.metrics.round(time.Since(began), err)
+	}
 	t.role.note(ctx, err)
 	if err == nil {
 		t.ready()

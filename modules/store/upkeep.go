@@ -51,6 +51,9 @@ func (u *Upkeep) Partitions(ctx context.Context) ([]PartitionState, error) {
 	return states, nil
 }
 
+// MonthPartition returns the name of the partition of events for the month of at, in UTC, since the installation.
+func MonthPartition(at time.Time) string { return "events_" + at.UTC().Format("200601") }
+
 // CleanPendingLists moves the pending entries of the partition's GIN indexes into their trees, so that queries need
 // not read them one by one. It returns how many pages were pending. Inserts do not wait for it, even if a list is
 // full.
