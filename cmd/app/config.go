@@ -130,6 +130,14 @@ func (c Config) Validate() error {
 			return config.Invalid(fmt.Sprintf("roles[%d]", i), "must be one of %s%s", strings.Join(roleNames(), ", "), suggestRole(name))
 		}
 	}
+	known := c.Access.RoleNames()
+	for i, principal := range c.HTTP.TLS.ClientPrincipals {
+		for j, name := range principal.Roles {
+			if !slices.Contains(known, name) {
+				return config.Invalid(fmt.Sprintf("http.tls.client_principals[%d].roles[%d]", i, j), "must be one of %s: others allow nothing", strings.Join(known, ", "))
+			}
+		}
+	}
 	return nil
 }
 

@@ -133,6 +133,18 @@ func TestCheckNamesWhatTheRolesMiss(t *testing.T) {
 	require.ErrorContains(t, Check(c), "roles must name at least one of")
 }
 
+func TestRolesOfCertificatesMustBeKnown(t *testing.T) {
+	for roles, says := range map[string]string{`"viewer","own"`: "", `"viewer","owm"`: `http.tls.client_principals[0].roles[1] must be one of admin, analyst, auditor, operator, own, viewer`} {
+		_, err := load(t, "--http.tls.cert=c", "--http.tls.key=k", "--http.tls.client_ca=ca", `--access.roles=[{"name":"own","permissions":["events:read"]}]`,
+			`--http.tls.client_principals=[{"subject":"CN=a","principal":"a","roles":[`+roles+`]}]`)
+		if says == "" {
+			require.NoError(t, err)
+		} else {
+			require.ErrorContains(t, err, says)
+		}
+	}
+}
+
 func TestRetiredKeysOpenOnly(t *testing.T) {
 	lost := signingKey(t, 1)
 	c, err := load(t, "--ledger.origin="+origin, "--ledger.retired_keys="+lost.VerifierKey(ledger.Events)+", "+lost.VerifierKey(ledger.Access))

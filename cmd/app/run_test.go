@@ -40,6 +40,7 @@ type program struct {
 	cancel context.CancelFunc
 	ended  chan error
 	token  string
+	issuer *authtest.Issuer
 
 	mu    sync.Mutex
 	addrs map[string]string
@@ -67,7 +68,7 @@ func start(t *testing.T, args ...string) *program {
 		"--notary.state_file=" + filepath.Join(t.TempDir(), "notary.json")}, args...)...)
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
-	p := &program{t: t, cancel: cancel, ended: make(chan error, 1), token: issuer.Token(nil),
+	p := &program{t: t, cancel: cancel, ended: make(chan error, 1), issuer: issuer, token: issuer.Token(nil),
 		addrs: map[string]string{}, told: make(chan struct{})}
 	want := 1
 	for _, r := range chosen(c) {

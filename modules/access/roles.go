@@ -3,6 +3,7 @@ package access
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -61,6 +62,11 @@ func builtIn() []RoleOptions {
 		{Name: "operator", Permissions: names(EventsRead, IngestRead, DeadLettersRead, ReplayRead, DeadLettersWrite, ReplayWrite)},
 		{Name: "admin", Permissions: names(Permissions()...)},
 	}
+}
+
+// RoleNames are the roles that there are.
+func (o Options) RoleNames() []string {
+	return slices.Sorted(maps.Keys(NewPolicy(o).roles))
 }
 
 // Validate reports every key that can't work.
