@@ -39,6 +39,10 @@ fmt:
 generate:
     go generate ./modules/httpapi
 
+# Helm chart and plain manifests: rendering, lint, schemas of Kubernetes (../shared/tools)
+chart *args:
+    TEST_HELM=$(.ci/tool helm) CI=true go test ./charts {{args}} && .ci/chart
+
 # how fast ingest is beside psql's \copy; minutes (bench/README.md)
 bench-ingest *args:
     go run ./bench/ingest {{args}}

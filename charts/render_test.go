@@ -1,0 +1,195 @@
+package charts_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"audittrail/cmd/app"
+	"audittrail/platform/config"
+)
+
+func TestExamplesRenderAsBefore(t *testing.T) {
+	for name, values := range examples(t) {
+		t.Run(name, func(t *testing.T) {
+			golden(t, filepath.Join(chart, "testdata", name+".golden.yaml"), render(t, "--values", values))
+		})
+	}
+}
+
+func TestLint(t *testing.T) {
+	args := map[string][]string{"defaults": {}}
+	for name, values := range examples(t) {
+		args[name] = []string{"--values", values}
+	}
+	for name, extra := range args {
+		out, problems, err := run(t, append([]string{"lint", "--strict", chart}, extra...)...)
+		require.NoError(t, err, "%s: %s%s", name, out, problems)
+	}
+}
+
+// Each workload starts with what the chart gives it: the program itself says so.
+func TestTheProgramTakesTheConfiguration(t *testing.T) {
+	for name, values := range examples(t) {
+		all := objects(t, render(t, "--values", values))
+		dir := t.TempDir()
+		for file, content := range at(find(t, all, "ConfigMap", "audittrail"), "data").(map[string]any) {
+			content := strings.ReplaceAll(content.(string), "/etc/audittrail/tls/", dir+"/")
+			require.NoError(t, os.WriteFile(filepath.Join(dir, file), []byte(content), 0o600))
+		}
+		writeCertificate(t, dir)
+		workloads := 0
+		for _, o := range all {
+			if o.kind() != "Deployment" && o.kind() != "StatefulSet" {
+				continue
+			}
+			workloads++
+			cfg := load(t, o, dir)
+			require.NoError(t, app.Check(cfg), "%s: %s", name, o.name())
+			require.Equal(t, rolesOf(t, o), strings.Join(cfg.Roles, ","))
+			grace := at(o, "spec", "template", "spec", "terminationGracePeriodSeconds").(int)
+			require.Greater(t, float64(grace), (cfg.Shutdown.Delay + cfg.Shutdown.Grace + 3*time.Second).Seconds(), "OPERATIONS: longer by more than 3 s")
+		}
+		require.NotZero(t, workloads)
+	}
+}
+
+func rolesOf(t *testing.T, o object) string {
+	t.Helper()
+	args := at(o, "spec", "template", "spec", "containers", 0, "args").([]any)
+	require.Equal(t, "serve", args[0])
+	return strings.TrimPrefix(args[1].(string), "--roles=")
+}
+
+// load gives the program what its pod would have: the file, the variables, and files with secrets.
+func load(t *testing.T, o object, dir string) app.Config {
+	t.Helper()
+	secrets := map[string]string{
+		"postgres.url":        "postgres://app@db.example.com/audit?sslmode=verify-full",
+		"kafka.sasl.password": "secret",
+		"ledger.signing_key":  signingKey(t),
+	}
+	env := []string{"AUDITTRAIL_ROLES=" + rolesOf(t, o)}
+	for _, v := range at(o, "spec", "template", "spec", "containers", 0, "env").([]any) {
+		variable, path := at(v, "name").(string), at(v, "value").(string)
+		key, isSecret := strings.CutPrefix(path, "/etc/audittrail/secrets/")
+		if file, isConfig := strings.CutPrefix(path, "/etc/audittrail/config/"); isConfig {
+			env = append(env, variable+"="+filepath.Join(dir, file))
+		}
+		if !isSecret {
+			continue
+		}
+		require.Contains(t, secrets, key)
+		secret := filepath.Join(dir, key)
+		require.NoError(t, os.WriteFile(secret, []byte(secrets[key]+"\n"), 0o600))
+		env = append(env, variable+"="+secret)
+	}
+	cfg, err := app.Load(config.Sources{Environ: env})
+	require.NoError(t, err)
+	return cfg
+}
+
+// The chart runs every role that the program has, and gives the signing key to notaries alone.
+func TestRolesAreTheProgramsRoles(t *testing.T) {
+	schema, err := app.NewSchema()
+	require.NoError(t, err)
+	i := slices.IndexFunc(schema.Keys(), func(k config.Key) bool { return k.Name == "roles" })
+	want := strings.Split(schema.Keys()[i].Default, ",")
+	slices.Sort(want)
+
+	all := objects(t, render(t))
+	var split []string
+	for _, o := range all {
+		if o.kind() == "Deployment" || o.kind() == "StatefulSet" {
+			role := rolesOf(t, o)
+			split = append(split, role)
+			require.Equal(t, role == "notary", strings.Contains(fmt.Sprint(at(o, "spec", "template", "spec")), "signing"), role)
+		}
+	}
+	slices.Sort(split)
+	require.Equal(t, want, split, "give roles in values.yaml a line for it")
+	single := find(t, objects(t, render(t, "--set", "topology=single")), "StatefulSet", "audittrail")
+	require.Equal(t, strings.Join(want, ","), rolesOf(t, single))
+}
+
+func TestPodsAreRestricted(t *testing.T) {
+	for _, values := range examples(t) {
+		for _, o := range objects(t, render(t, "--values", values)) {
+			pod := at(o, "spec", "template", "spec")
+			if pod == nil || at(pod, "containers") == nil {
+				continue
+			}
+			require.Equal(t, true, at(pod, "securityContext", "runAsNonRoot"), o.name())
+			require.Equal(t, "RuntimeDefault", at(pod, "securityContext", "seccompProfile", "type"), o.name())
+			require.Equal(t, false, at(pod, "automountServiceAccountToken"), o.name())
+			require.Equal(t, false, at(pod, "enableServiceLinks"), o.name())
+			initial, _ := at(pod, "initContainers").([]any)
+			for _, c := range append(initial, at(pod, "containers").([]any)...) {
+				require.Equal(t, []any{"ALL"}, at(c, "securityContext", "capabilities", "drop"), o.name())
+				require.Equal(t, true, at(c, "securityContext", "readOnlyRootFilesystem"), o.name())
+				require.Equal(t, false, at(c, "securityContext", "allowPrivilegeEscalation"), o.name())
+				require.NotNil(t, at(c, "resources", "limits", "memory"), o.name())
+			}
+		}
+	}
+}
+
+// A Service must find only pods that listen: the readiness of the role that it fronts decides, and no other's.
+func TestProbesAskTheRoleInFront(t *testing.T) {
+	for topology, want := range map[string]string{"single": "/readyz/api", "split": "/readyz/api"} {
+		all := objects(t, render(t, "--set", "topology="+topology))
+		component := at(find(t, all, "Service", "audittrail"), "spec", "selector", "app.kubernetes.io/component")
+		for _, o := range all {
+			if o.kind() != "Deployment" && o.kind() != "StatefulSet" {
+				continue
+			}
+			probe := at(o, "spec", "template", "spec", "containers", 0, "readinessProbe", "httpGet", "path")
+			if at(o, "spec", "template", "metadata", "labels", "app.kubernetes.io/component") == component {
+				require.Equal(t, want, probe)
+				continue
+			}
+			require.Equal(t, "/readyz/"+rolesOf(t, o), probe)
+		}
+	}
+}
+
+func TestEverythingCanBeSwitchedOn(t *testing.T) {
+	all := objects(t, render(t, "--values", examples(t)["full"]))
+	require.Subset(t, kinds(all), []string{
+		"BackendTLSPolicy", "Certificate", "ConfigMap", "Deployment", "ExternalSecret", "HTTPRoute", "HorizontalPodAutoscaler", "Ingress", "Job",
+		"NetworkPolicy", "PodDisruptionBudget", "PrometheusRule", "ScaledObject", "Service", "ServiceAccount", "ServiceMonitor", "StatefulSet",
+	})
+	require.Nil(t, at(find(t, all, "Deployment", "audittrail-api"), "spec", "replicas"), "what scales it sets them")
+	require.NotEmpty(t, at(find(t, all, "PrometheusRule", "audittrail"), "spec", "groups"), "the alarms of deploy/observability")
+}
+
+// What can't work is refused with a sentence, before anything is installed.
+func TestRefusals(t *testing.T) {
+	for name, c := range map[string]struct{ set, want string }{
+		"unknown value":           {"replica=2", "additional properties 'replica' not allowed"},
+		"unknown value of a role": {"roles.api.replica=2", "additional properties 'replica' not allowed"},
+		"unknown topology":        {"topology=both", "value must be one of"},
+		"secret in the config":    {"config.ledger.signing_key=x", "config.ledger.signing_key is a secret"},
+		"what the chart sets":     {"config.http.addr=:80", "config.http.addr is set by the chart"},
+		"notary without memory":   {"roles.notary.stateful=false", "must outlive its pods"},
+		"two that scale":          {"roles.ingest.keda.enabled=true,roles.ingest.autoscaling.enabled=true", "not both"},
+		"keda without brokers":    {"roles.ingest.keda.enabled=true", "keda scales on lag"},
+		"secret without origin":   {"externalSecrets.enabled=true,externalSecrets.storeRef.name=x", "has no remote"},
+		"store without name":      {"externalSecrets.enabled=true,secrets.postgres\\.url.remote.key=x", "which store"},
+		"ingress without host":    {"ingress.enabled=true", "ingress.host"},
+		"route without gateway":   {"gateway.enabled=true", "which Gateway"},
+		"certificate of nobody":   {"tls.certManager.enabled=true", "who issues"},
+		"mount of nothing":        {"mounts[0].name=x,mounts[0].path=/x", "oneOf"},
+		"tag for a digest":        {"image.digest=v1", "does not match pattern"},
+	} {
+		_, problems, err := run(t, "template", "audittrail", chart, "--set", c.set)
+		require.Error(t, err, name)
+		require.Contains(t, problems, c.want, name)
+	}
+}
