@@ -12,7 +12,7 @@ import (
 
 // mutable are the tables that hold state and no history. Every other one must be protected.
 func mutable() []string {
-	return []string{"schema_migrations", "ingest_offsets", "dead_letter_outbox", "ledger_pending", "state_snapshots"}
+	return []string{"schema_migrations", "ingest_offsets", "dead_letter_outbox", "ledger_pending", "state_snapshots", "redrive_requests", "redrive_items", "dead_letter_tally"}
 }
 
 // history makes a database in which every protected table, and every partition, holds a row.
@@ -48,6 +48,7 @@ func history(t *testing.T) (conn *pgx.Conn, protected []string) {
 		VALUES (gen_random_uuid(), 0, 0, 1, 0, 1, 0, 0, now())`)
 	execute(t, conn, `INSERT INTO dead_letters ("offset", received_at, topic_id, partition, topic, reason, field, detail, header_keys, header_values)
 		VALUES (0, now(), gen_random_uuid(), 0, 'orders', 'empty_value', '', '', '{}', '{}')`)
+	execute(t, conn, `INSERT INTO dead_letter_fates (dead_letter_id, decided_at, decided_by, reason) SELECT id, now(), 'me', 'a test' FROM dead_letters`)
 	protected = list[string](t, conn, `SELECT oid::regclass::text FROM pg_class
 		WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND relname <> ALL ($1) ORDER BY 1`, mutable())
 	for _, table := range protected {

@@ -31,8 +31,17 @@ func expectedRights() map[string]rights {
 				"dead_letter_outbox": {"published_at"},
 			},
 		},
-		"audittrail_api":      {insert: []string{"access_log", "ledger_pending", "state_snapshots"}, remove: []string{"state_snapshots"}},
-		"audittrail_replay":   {},
+		"audittrail_api": {
+			insert: []string{"access_log", "dead_letter_fates", "ledger_pending", "redrive_items", "redrive_requests", "state_snapshots"},
+			remove: []string{"state_snapshots"},
+		},
+		"audittrail_replay": {
+			insert: []string{"dead_letter_fates", "event_keys", "event_values", "event_values_open", "events", "ledger_batches"},
+			update: map[string][]string{
+				"redrive_requests": {"finished_at", "value"},
+				"redrive_items":    {"detail", "field", "outcome", "reason", "tried_at"},
+			},
+		},
 		"audittrail_maintain": {},
 		"audittrail_notary":   {insert: []string{"ledger_checkpoints", "ledger_signatures", "ledger_tiles"}},
 	}
@@ -117,9 +126,11 @@ func TestWhoMayCallWhat(t *testing.T) {
 	for _, role := range runtimeRoles() {
 		conn := connectAs(t, url, role)
 		makes := role == "audittrail_ingest" || role == "audittrail_maintain"
-		makes = makes || role == "audittrail_api" // for the access log
+		makes = makes || role == "audittrail_api" || role == "audittrail_replay" // for the access log, and redriven events
 		require.Equal(t, makes, allowed(t, conn, "SELECT ensure_partition('events', '2999-01-01')"), "%s: ensure_partition", role)
-		require.Equal(t, role == "audittrail_ingest", allowed(t, conn, "SELECT nextval('event_batches')"), "%s: event_batches", role)
+		writes := role == "audittrail_ingest" || role == "audittrail_replay"
+		require.Equal(t, writes, allowed(t, conn, "SELECT nextval('event_batches')"), "%s: event_batches", role)
+		require.Equal(t, role == "audittrail_ingest", allowed(t, conn, "SELECT count_dead_letters()"), "%s: count_dead_letters", role)
 		require.Equal(t, role == "audittrail_api", allowed(t, conn, "SELECT nextval('access_batches')"), "%s: access_batches", role)
 		numbers := role == "audittrail_api" || role == "audittrail_notary"
 		require.Equal(t, numbers, allowed(t, conn, "SELECT number_pending('access')"), "%s: number_pending", role)
@@ -153,4 +164,14 @@ func TestEverythingBelongsToTheOwner(t *testing.T) {
 		WHERE pronamespace = 'public'::regnamespace AND pg_get_userbyid(proowner) <> 'audittrail_owner'`))
 	require.Empty(t, list[string](t, conn, `SELECT rolname::text FROM pg_roles WHERE rolname LIKE 'audittrail\_%'
 		AND (rolcanlogin OR rolinherit OR rolsuper OR rolcreaterole OR rolcreatedb OR rolbypassrls OR rolreplication)`))
+}
+
+// The API dismisses dead letters, and can't say that one was redriven.
+func TestTheAPICanOnlyDismiss(t *testing.T) {
+	url := migratetest.Database(t)
+	execute(t, connect(t, url), `INSERT INTO dead_letters ("offset", received_at, topic_id, partition, topic, reason, field, detail, header_keys, header_values)
+		VALUES (0, now(), gen_random_uuid(), 0, 'orders', 'empty_value', '', '', '{}', '{}')`)
+	conn := connectAs(t, url, "audittrail_api")
+	require.False(t, allowed(t, conn, `INSERT INTO dead_letter_fates (dead_letter_id, decided_at, decided_by, reason, fate) VALUES (1, now(), 'me', 'why', 'redriven')`))
+	require.Nil(t, try(t, conn, `INSERT INTO dead_letter_fates (dead_letter_id, decided_at, decided_by, reason) VALUES (1, now(), 'me', 'why')`))
 }

@@ -46,8 +46,10 @@ const (
 // round trip. It returns the first position, or -1 if nothing survived.
 func (t *transaction) accountAndCommit(ctx context.Context) (int64, error) {
 	var batch pgx.Batch
-	t.queueDeadLetters(&batch)
-	t.queueRanges(&batch)
+	if t.plan.redrive == nil { // whose offsets are accounted for
+		t.queueDeadLetters(&batch)
+		t.queueRanges(&batch)
+	}
 	before := batch.Len()
 	if len(t.survivors) > 0 {
 		earliest, latest := t.span()
@@ -108,11 +110,13 @@ func (t *transaction) queueDeadLetters(batch *pgx.Batch) {
 		if v == conflict {
 			t.queueDeadLetter(batch, &event.Rejected{
 				Raw: *t.plan.events[i].Raw(), Reason: event.EventIDConflict, Field: "eventId",
-				Detail: "an event with this id and other content is already stored",
+				Detail: conflictDetail,
 			})
 		}
 	}
 }
+
+const conflictDetail = "an event with this id and other content is already stored"
 
 func (t *transaction) queueDeadLetter(batch *pgx.Batch, r *event.Rejected) {
 	keys := make([][]byte, len(r.Raw.Headers))

@@ -102,11 +102,16 @@ func (a *Appender) try(ctx context.Context, p *plan, receipt *Receipt) (err erro
 		return err
 	}
 	t := transaction{conn: conn.Conn(), plan: p}
-	if err := t.fence(ctx); err != nil {
+	if err := t.begin(ctx); err != nil {
 		return err
 	}
 	if err := t.dedupe(ctx); err != nil {
 		return err
+	}
+	if p.redrive != nil {
+		if err := t.asPlanned(); err != nil {
+			return err
+		}
 	}
 	if err := t.copyEvents(ctx); err != nil {
 		return err

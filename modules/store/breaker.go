@@ -9,9 +9,9 @@ const (
 	// breakAfter is how long a transaction waits before the stalled transactions that block it are ended.
 	breakAfter = 3 * time.Second
 	// A stalled process (SIGSTOP during COPY) keeps its locks, and no timeout of the server ends a COPY whose client
-	// is silent. Only ingest's own transactions are ended, and only old ones.
+	// is silent. Only transactions that write events are ended, and only old ones.
 	endBlockersSQL = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-		WHERE pid = ANY (pg_blocking_pids($1)) AND application_name = $2
+		WHERE pid = ANY (pg_blocking_pids($1)) AND application_name = ANY ($2)
 		AND xact_start < clock_timestamp() - interval '10 s'`
 )
 
@@ -32,12 +32,12 @@ func (a *Appender) breakStalls(ctx context.Context, pid uint32) (stop func()) {
 				return
 			case <-tick.C:
 			}
-			tag, err := a.breaker.Exec(ctx, endBlockersSQL, int64(pid), IngestApplication)
+			tag, err := a.breaker.Exec(ctx, endBlockersSQL, int64(pid), []string{IngestApplication, ReplayApplication})
 			switch {
 			case err != nil && ctx.Err() == nil:
 				a.log.WarnContext(ctx, "could not look for stalled transactions", "error", err)
 			case tag.RowsAffected() > 0:
-				a.log.WarnContext(ctx, "ended stalled transactions of another ingest process", "count", tag.RowsAffected())
+				a.log.WarnContext(ctx, "ended stalled transactions of another process", "count", tag.RowsAffected())
 			}
 			tick.Reset(time.Second)
 		}

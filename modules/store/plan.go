@@ -27,6 +27,8 @@ type plan struct {
 	recordedAt time.Time
 	rows       rows
 	leaves     []ledger.Hash // of events[i]: its leaf in the ledger
+
+	redrive *redrive // not nil: the events are of dead letters, and there are no ranges
 }
 
 // newPlan checks the batch's accounting and encodes it. It refuses a batch that does not add up: that is a bug of the
@@ -35,22 +37,23 @@ func newPlan(b Batch, now time.Time) (*plan, error) {
 	if len(b.Events) > MaxBatchEvents {
 		return nil, fmt.Errorf("append batch: %d events, at most %d", len(b.Events), MaxBatchEvents)
 	}
-	p := &plan{
-		ranges:     slices.Clone(b.Ranges),
-		events:     b.Events,
-		rejected:   b.Rejected,
-		recordedAt: now.UTC().Truncate(time.Microsecond),
-	}
+	p := &plan{ranges: slices.Clone(b.Ranges), events: b.Events, rejected: b.Rejected}
 	slices.SortFunc(p.ranges, func(x, y Range) int { return comparePartition(x.Partition, y.Partition) })
 	if err := p.locate(); err != nil {
 		return nil, err
 	}
+	p.encode(now)
+	return p, nil
+}
+
+// encode prepares the events for the transaction.
+func (p *plan) encode(now time.Time) {
+	p.recordedAt = now.UTC().Truncate(time.Microsecond)
 	p.group()
 	salts := make([]byte, saltBytes*len(p.events))
 	rand.Read(salts) // never fails: it would end the program
 	p.rows = encodeRows(p.events, p.recordedAt, salts)
 	p.leaves = leavesOf(p.events, p.recordedAt, salts)
-	return p, nil
 }
 
 func comparePartition(x, y Partition) int {

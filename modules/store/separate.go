@@ -20,13 +20,7 @@ const (
 // separate finds the events that PostgreSQL refuses, and makes them dead letters. It returns how many there are.
 // The plan can then be tried again.
 func (a *Appender) separate(ctx context.Context, p *plan, refused *refusedError) (int, error) {
-	if isMissingPartition(refused.cause) { // it was detached since: make it again; no event is to blame
-		a.months.forget()
-		if err := a.months.ensure(ctx, a.pool, timesOf(p.events)); err != nil {
-			return 0, err
-		}
-	}
-	bad, err := a.findRefused(ctx, p)
+	bad, err := a.blame(ctx, p, refused)
 	if err != nil || len(bad) == 0 {
 		return 0, err
 	}
@@ -39,15 +33,33 @@ func (a *Appender) separate(ctx context.Context, p *plan, refused *refusedError)
 			continue
 		}
 		rejected = append(rejected, event.Rejected{Raw: *e.Raw(), Reason: event.StoreRejected,
-			Detail: "PostgreSQL refused the row with SQLSTATE " + code})
+			Detail: refusedDetail + code})
 	}
-	a.log.WarnContext(ctx, "PostgreSQL refused events", "count", len(bad))
 	next, err := newPlan(Batch{Ranges: p.ranges, Events: kept, Rejected: rejected}, p.recordedAt)
 	if err != nil {
 		return 0, err
 	}
 	*p = *next
 	return len(bad), nil
+}
+
+// refusedDetail stands before the code.
+const refusedDetail = "PostgreSQL refused the row with SQLSTATE "
+
+// blame is findRefused, after it has made a partition that is missing: it was detached since, and no event is to
+// blame for that.
+func (a *Appender) blame(ctx context.Context, p *plan, refused *refusedError) (map[int32]string, error) {
+	if isMissingPartition(refused.cause) {
+		a.months.forget()
+		if err := a.months.ensure(ctx, a.pool, timesOf(p.events)); err != nil {
+			return nil, err
+		}
+	}
+	bad, err := a.findRefused(ctx, p)
+	if len(bad) > 0 {
+		a.log.WarnContext(ctx, "PostgreSQL refused events", "count", len(bad))
+	}
+	return bad, err
 }
 
 // findRefused returns the events that PostgreSQL refuses, each with its SQLSTATE. It repeats the try up to the copy,
@@ -61,7 +73,7 @@ func (a *Appender) findRefused(ctx context.Context, p *plan) (map[int32]string, 
 	defer giveBack(conn, false) // closing it rolls the trial back
 	defer a.breakStalls(ctx, conn.Conn().PgConn().PID())()
 	t := transaction{conn: conn.Conn(), plan: p}
-	if err := t.fence(ctx); err != nil {
+	if err := t.begin(ctx); err != nil {
 		return nil, err
 	}
 	if err := t.dedupe(ctx); err != nil {

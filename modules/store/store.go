@@ -16,5 +16,8 @@ const (
 )
 
 // IngestApplication is the application_name of ingest's connections. Other processes end a stalled transaction only
-// if it has this name.
+// if it has this name or the next one.
 const IngestApplication = "audittrail-ingest"
+
+// ReplayApplication is that of the connections which redrive dead letters: they hold the same locks.
+const ReplayApplication = "audittrail-replay"

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
@@ -29,6 +30,14 @@ type transaction struct {
 	duplicates int
 	conflicts  int
 	outcomes   []Outcome // of plan.ranges
+}
+
+// begin (step 1) takes the locks by which one process alone stores what the plan holds.
+func (t *transaction) begin(ctx context.Context) error {
+	if t.plan.redrive != nil {
+		return t.takeFates(ctx)
+	}
+	return t.fence(ctx)
 }
 
 // fencedError says that the next offsets of these partitions are not where the batch begins. Nothing was written.

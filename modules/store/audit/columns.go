@@ -32,7 +32,9 @@ func verifiedColumns() map[string]map[string]string {
 		"ingest_admissions": {
 			"topic_id": "uuid", "from_log": "uuid", "to_log": "uuid", "partition": "int4", "from_offset": "int8", "to_offset": "int8", "topic": "text",
 		},
-		"dead_letters":       {"id": "int8", "offset": "int8", "topic_id": "uuid", "partition": "int4", "topic": "text"},
+		"dead_letters":       {"id": "int8", "offset": "int8", "topic_id": "uuid", "partition": "int4", "topic": "text", "reason": "text"},
+		"dead_letter_fates":  {"dead_letter_id": "int8", "batch": "int8", "event_id": "uuid", "fate": "text"},
+		"dead_letter_tally":  {"change": "int8", "reason": "text"},
 		"dead_letter_outbox": {"dead_letter_id": "int8"},
 		"access_log":         {"id": "int8", "time": "timestamptz", "entry": "jsonb"},
 		"ledger_pending":     {"batch": "int8", "count": "int4", "log": "text", "leaves": "bytea"},

@@ -28,6 +28,7 @@ func reconcileChecks() []reconcileCheck {
 		{"comparing each range with its sums", rangeSumsSQL},
 		{"comparing events with ranges, batches and keys", eventsSQL},
 		{"comparing dead letters with ranges", deadLettersSQL},
+		{"comparing dead letters with what became of them", fatesSQL},
 		{"checking that positions are dense", positionsSQL},
 		{"comparing admissions with offsets and ranges", admissionsSQL},
 	}
@@ -84,7 +85,8 @@ WHERE (r.to_offset::numeric - r.from_offset = r.stored::numeric + r.duplicates +
 ORDER BY 2, 3, 4`
 
 // eventsSQL reads events and event_keys once each. It compares them by batch with each other, with the ranges and
-// with the ledger. ids is the XOR of a hash of event id and timestamp over all rows: it is equal for equal sets,
+// with the ledger. A redriven dead letter's event is of no range, but of its fate: it has the coordinates of a record that
+// its range counts as dead-lettered. ids is the XOR of a hash of event id and timestamp over all rows: it is equal for equal sets,
 // and needs no sorting.
 const eventsSQL = `
 WITH event_parts AS MATERIALIZED (
@@ -108,12 +110,16 @@ WITH event_parts AS MATERIALIZED (
     SELECT r.batch, o.topic, r.partition, sum(r.stored)::bigint AS n, min(r.from_offset) AS first, max(r.to_offset) AS next
     FROM public.ingest_ranges r LEFT JOIN public.ingest_offsets o USING (topic_id, partition)
     WHERE r.stored > 0 GROUP BY 1, 2, 3
+    UNION ALL
+    SELECT f.batch, d.topic, d.partition, count(*), min(d."offset"), max(least(d."offset", 9223372036854775806)) + 1
+    FROM public.dead_letter_fates f LEFT JOIN public.dead_letters d ON d.id = f.dead_letter_id
+    WHERE f.batch IS NOT NULL GROUP BY 1, 2, 3
 ), in_ledger AS MATERIALIZED (
     SELECT batch, first_position, count AS n, recorded_at, earliest, latest FROM public.ledger_batches WHERE log = 'events'
 )
 SELECT 'range_events', coalesce(r.topic, e.topic), coalesce(r.partition, e.partition),
        coalesce(r.first, e.first), coalesce(r.next, least(e.last, 9223372036854775806) + 1), coalesce(r.batch, e.batch), NULL::bigint,
-       coalesce(r.n, 0)::text, coalesce(e.n, 0)::text, 'a range''s stored events are in events'
+       coalesce(r.n, 0)::text, coalesce(e.n, 0)::text, 'a range''s stored events, and a batch''s redriven dead letters, are in events'
 FROM in_ranges r FULL JOIN event_parts e ON r.batch = e.batch AND r.topic = e.topic AND r.partition = e.partition
 WHERE coalesce(r.n, 0) <> coalesce(e.n, 0)
 UNION ALL
@@ -184,6 +190,32 @@ SELECT 'dead_letter_outbox', d.topic, d.partition, d."offset", least(d."offset",
        'a dead letter is queued for its dead-letter topic'
 FROM public.dead_letters d LEFT JOIN public.dead_letter_outbox b ON b.dead_letter_id = d.id
 WHERE b.dead_letter_id IS NULL
+ORDER BY 2, 3, 4`
+
+// fatesSQL compares each fate with its dead letter and its event, by the primary keys, and the tally with what is left.
+const fatesSQL = `
+SELECT 'fate_dead_letter' AS "check", NULL::text, NULL::integer, NULL::bigint, NULL::bigint, f.batch, NULL::bigint,
+       format('dead letter %s', f.dead_letter_id), NULL::text, 'what became of a dead letter is said of one that there is, once'
+FROM public.dead_letter_fates f LEFT JOIN public.dead_letters d ON d.id = f.dead_letter_id
+WHERE d.id IS NULL
+UNION ALL
+SELECT 'fate_dead_letter', NULL, NULL, NULL, NULL, NULL, NULL,
+       format('dead letter %s once', dead_letter_id), count(*)::text, 'what became of a dead letter is said of one that there is, once'
+FROM public.dead_letter_fates GROUP BY dead_letter_id HAVING count(*) > 1
+UNION ALL
+SELECT 'fate_event', d.topic, d.partition, d."offset", least(d."offset", 9223372036854775806) + 1, f.batch, NULL,
+       coalesce(f.batch::text, 'any batch'), k.batch::text, 'a redriven dead letter''s event is stored, in the batch of its fate'
+FROM public.dead_letter_fates f JOIN public.dead_letters d ON d.id = f.dead_letter_id
+LEFT JOIN public.event_keys k ON k.event_id = f.event_id
+WHERE (f.fate = 'redriven' AND k.event_id IS NOT NULL AND (f.batch IS NULL OR f.batch = k.batch)
+       OR f.fate = 'dismissed' AND f.batch IS NULL AND f.event_id IS NULL) IS NOT TRUE
+UNION ALL
+SELECT 'dead_letter_tally', NULL, NULL, NULL, NULL, NULL, NULL, coalesce(p.n, 0)::text, coalesce(t.n, 0)::text,
+       format('the tally of pending dead letters counts them; reason %s', coalesce(p.reason, t.reason))
+FROM (SELECT d.reason, count(*) AS n FROM public.dead_letters d LEFT JOIN public.dead_letter_fates f ON f.dead_letter_id = d.id
+      WHERE f.dead_letter_id IS NULL GROUP BY d.reason) p
+FULL JOIN (SELECT reason, sum(change) AS n FROM public.dead_letter_tally GROUP BY reason) t ON p.reason = t.reason
+WHERE coalesce(p.n, 0) <> coalesce(t.n, 0)
 ORDER BY 2, 3, 4`
 
 // positionsSQL uses the primary key of ledger_batches.
