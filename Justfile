@@ -27,6 +27,10 @@ test *args:
 test-kafka *args:
     TEST_KAFKA_LIBS=$(.ci/kafka/libs) go test ./... {{args}}
 
+# what promtool says of the alert rules (Debian package prometheus)
+alerts:
+    cd deploy/observability && promtool check rules alerts.yaml && promtool test rules alerts_test.yaml
+
 # static checks
 lint *args:
     go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@{{lint_version}} run {{args}}

@@ -104,7 +104,7 @@ func sources(t *testing.T) []*file {
 func layerOf(dir string) (layer, rank int, reason string) {
 	parts := strings.Split(dir, "/")
 	switch parts[0] {
-	case ".", "bench", "charts": // bench holds programs of its own, charts tests
+	case ".", "bench", "charts", "deploy": // bench holds programs of its own, charts and deploy tests
 		return layerMain, 0, ""
 	case "cmd":
 		switch path.Base(dir) {

@@ -1,0 +1,235 @@
+// Package observability holds the alert rules and dashboards to the program, to their runbooks and to promtool.
+package observability
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v3"
+)
+
+type ruleFile struct {
+	Groups []struct {
+		Rules []rule `yaml:"rules"`
+	} `yaml:"groups"`
+}
+
+type rule struct {
+	Record, Alert, Expr string
+	Labels, Annotations map[string]string
+}
+
+// rules reads alerts.yaml.
+func rules(t *testing.T) (all []rule) {
+	t.Helper()
+	text, err := os.ReadFile("alerts.yaml")
+	require.NoError(t, err)
+	var file ruleFile
+	require.NoError(t, yaml.Unmarshal(text, &file))
+	for _, g := range file.Groups {
+		all = append(all, g.Rules...)
+	}
+	require.NotEmpty(t, all)
+	return all
+}
+
+// promtool runs promtool, which .ci/run installs.
+func promtool(t *testing.T, args ...string) {
+	t.Helper()
+	path, err := exec.LookPath("promtool")
+	if err != nil && os.Getenv("CI") == "" {
+		t.Skip("promtool is not installed (Debian package prometheus)")
+	}
+	require.NoError(t, err)
+	out, err := exec.CommandContext(t.Context(), path, args...).CombinedOutput()
+	require.NoError(t, err, "%s", out)
+}
+
+func TestPromtool(t *testing.T) {
+	promtool(t, "check", "rules", "--lint-fatal", "alerts.yaml")
+	promtool(t, "check", "config", "--syntax-only", "compose/prometheus.yaml")
+	promtool(t, "test", "rules", "alerts_test.yaml")
+}
+
+// The Helm chart has the same rules: a chart can't hold files from outside of its folder.
+func TestTheChartHasTheRules(t *testing.T) {
+	ours, err := os.ReadFile("alerts.yaml")
+	require.NoError(t, err)
+	charts, err := os.ReadFile("../../charts/audittrail/files/alerts.yaml")
+	require.NoError(t, err)
+	require.True(t, bytes.Equal(ours, charts), "cp deploy/observability/alerts.yaml charts/audittrail/files/ && go test ./charts -update")
+}
+
+// Every alert has a case in alerts_test.yaml in which it fires, and one in which it does not.
+func TestEachAlertHasCases(t *testing.T) {
+	text, err := os.ReadFile("alerts_test.yaml")
+	require.NoError(t, err)
+	var file struct {
+		Tests []struct {
+			Cases []struct {
+				Expr    string
+				Samples []struct{ Value float64 } `yaml:"exp_samples"`
+			} `yaml:"promql_expr_test"`
+		}
+	}
+	require.NoError(t, yaml.Unmarshal(text, &file))
+	fires, silent := map[string]bool{}, map[string]bool{}
+	expr := regexp.MustCompile(`^count\(ALERTS\{alertname="(\w+)", alertstate="firing"\}\)$`)
+	for _, test := range file.Tests {
+		for _, c := range test.Cases {
+			found := expr.FindStringSubmatch(c.Expr)
+			require.NotNil(t, found, c.Expr)
+			if len(c.Samples) > 0 {
+				fires[found[1]] = true
+			} else {
+				silent[found[1]] = true
+			}
+		}
+	}
+	for _, r := range rules(t) {
+		if r.Alert != "" {
+			require.True(t, fires[r.Alert], "alerts_test.yaml has no case in which %s fires", r.Alert)
+			require.True(t, silent[r.Alert], "alerts_test.yaml has no case in which %s does not fire", r.Alert)
+		}
+	}
+}
+
+// Who is woken by an alert finds what to do.
+func TestEachAlertHasARunbook(t *testing.T) {
+	text, err := os.ReadFile("../../docs/OPERATIONS.md")
+	require.NoError(t, err)
+	var sections []string
+	for _, heading := range regexp.MustCompile(`(?m)^#+ (.+)$`).FindAllStringSubmatch(string(text), -1) {
+		sections = append(sections, "docs/OPERATIONS.md#"+strings.ReplaceAll(strings.ToLower(heading[1]), " ", "-"))
+	}
+	linked := map[string]bool{}
+	for _, r := range rules(t) {
+		if r.Alert == "" {
+			continue
+		}
+		require.Contains(t, []string{"critical", "warning"}, r.Labels["severity"], r.Alert)
+		require.NotEmpty(t, r.Annotations["summary"], r.Alert)
+		require.NotEmpty(t, r.Annotations["description"], r.Alert)
+		require.Contains(t, sections, r.Annotations["runbook_url"], r.Alert)
+		linked[r.Annotations["runbook_url"]] = true
+	}
+	for _, section := range sections {
+		if strings.Contains(section, "#audittrail") {
+			require.True(t, linked[section], "no alert leads to %s", section)
+		}
+	}
+}
+
+// dashboard is what the test looks at of a Grafana dashboard.
+type dashboard struct {
+	UID, Title string
+	Panels     []panel
+	Templating struct {
+		List []struct{ Name, Type, Query string }
+	}
+}
+
+type panel struct {
+	ID          int
+	Title, Type string
+	Description string
+	Datasource  struct{ Type, UID string }
+	Targets     []struct{ Expr, LegendFormat string }
+}
+
+func dashboards(t *testing.T) (all []dashboard) {
+	t.Helper()
+	files, err := filepath.Glob("dashboards/*.json")
+	require.NoError(t, err)
+	require.Len(t, files, 3, "one for operators, one for compliance, one for a service team")
+	for _, name := range files {
+		text, err := os.ReadFile(name)
+		require.NoError(t, err)
+		var d dashboard
+		require.NoError(t, json.Unmarshal(text, &d), name)
+		all = append(all, d)
+	}
+	return all
+}
+
+// Every metric that a rule or a dashboard names exists, with that name: docs/METRICS.md lists what the program
+// registers, and a test of the program holds it to that.
+func TestEveryMetricExists(t *testing.T) {
+	text, err := os.ReadFile("../../docs/METRICS.md")
+	require.NoError(t, err)
+	exists := map[string]bool{}
+	for _, row := range regexp.MustCompile("(?m)^\\| `(audittrail_\\w+)` \\| (\\w+) \\|").FindAllStringSubmatch(string(text), -1) {
+		if row[2] == "histogram" {
+			exists[row[1]+"_bucket"], exists[row[1]+"_sum"], exists[row[1]+"_count"] = true, true, true
+		} else {
+			exists[row[1]] = true
+		}
+	}
+	require.NotEmpty(t, exists)
+	expressions := map[string]string{}
+	for _, r := range rules(t) {
+		exists[r.Record] = true
+		expressions[r.Alert+r.Record] = r.Expr
+	}
+	for _, d := range dashboards(t) {
+		for _, p := range d.Panels {
+			for i, target := range p.Targets {
+				expressions[fmt.Sprintf("%s/%s/%d", d.UID, p.Title, i)] = target.Expr
+			}
+		}
+		for _, v := range d.Templating.List {
+			expressions[d.UID+"/$"+v.Name] = v.Query
+		}
+	}
+	for where, expr := range expressions {
+		for _, name := range regexp.MustCompile(`\baudittrail[_:][\w:]+`).FindAllString(expr, -1) {
+			require.True(t, exists[name], "%s names %s, which is no metric of docs/METRICS.md", where, name)
+		}
+	}
+}
+
+// Dashboards are complete, and Prometheus can read each expression.
+func TestDashboards(t *testing.T) {
+	type record struct {
+		Record string `yaml:"record"`
+		Expr   string `yaml:"expr"`
+	}
+	var records []record
+	var uids []string
+	variables := strings.NewReplacer("$__rate_interval", "5m", "$__range", "1h", "$topic", "orders", "$route", "x")
+	for _, d := range dashboards(t) {
+		require.NotContains(t, uids, d.UID)
+		uids = append(uids, d.UID)
+		require.NotEmpty(t, d.Title)
+		var ids []int
+		for _, p := range d.Panels {
+			require.NotContains(t, ids, p.ID, d.Title)
+			ids = append(ids, p.ID)
+			require.NotEmpty(t, p.Title)
+			if slices.Contains([]string{"row", "text"}, p.Type) {
+				continue
+			}
+			require.NotEmpty(t, p.Description, p.Title)
+			require.Equal(t, "${datasource}", p.Datasource.UID, p.Title)
+			require.NotEmpty(t, p.Targets, p.Title)
+			for _, target := range p.Targets {
+				records = append(records, record{fmt.Sprintf("x:%d", len(records)), variables.Replace(target.Expr)})
+			}
+		}
+	}
+	text, err := yaml.Marshal(map[string]any{"groups": []any{map[string]any{"name": "dashboards", "rules": records}}})
+	require.NoError(t, err)
+	require.False(t, bytes.Contains(text, []byte("$")), "a variable has no value here:\n%s", text)
+	path := filepath.Join(t.TempDir(), "rules.yaml")
+	require.NoError(t, os.WriteFile(path, text, 0o600))
+	promtool(t, "check", "rules", path)
+}
