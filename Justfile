@@ -47,6 +47,10 @@ generate:
 chart *args:
     TEST_HELM=$(.ci/tool helm) CI=true go test ./charts {{args}} && .ci/chart
 
+# Terraform: format, validate, test by mocks and by the stand-in for AWS (../shared/tools)
+terraform:
+    .ci/terraform
+
 # how fast ingest is beside psql's \copy; minutes (bench/README.md)
 bench-ingest *args:
     go run ./bench/ingest {{args}}

@@ -1,0 +1,9 @@
+output "endpoint" {
+  description = "host:port"
+  value       = aws_db_instance.this.endpoint
+}
+
+output "master_secret_arn" {
+  description = "Secret of the login that migrates: {\"username\", \"password\"}. RDS makes and rotates it."
+  value       = aws_db_instance.this.master_user_secret[0].secret_arn
+}
