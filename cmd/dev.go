@@ -29,12 +29,14 @@ topics are all ingested, and of another broker the sample's. With auth.jwks_url,
 auth.issuers or a URL as auth.issuer no token is made: the issuer that you name makes them.`,
 		Example: `  audittrail dev
   audittrail dev --no-sample --kafka.brokers 127.0.0.1:19092 --kafka.topics orders
-  audittrail dev --fresh`,
+  audittrail dev --fresh
+  audittrail dev --keys-only    # then give serve what is in .audittrail, as compose.yaml does`,
 		Args: cobra.NoArgs,
 	}
 	var o dev.Options
 	c.Flags().StringVar(&o.Dir, "data", ".audittrail", "folder that keeps the data between starts")
 	c.Flags().BoolVar(&o.Fresh, "fresh", false, "delete what dev keeps in the folder, and begin anew")
+	keysOnly := c.Flags().Bool("keys-only", false, "make the folder's keys and token, for a serve that is given them, and end")
 	noSample := c.Flags().Bool("no-sample", false, "publish no sample traffic")
 	c.RunE = func(c *cobra.Command, _ []string) (err error) {
 		o.Started, o.Sample, o.Out, o.Log = time.Now(), !*noSample, c.OutOrStdout(), c.ErrOrStderr()
@@ -43,6 +45,9 @@ auth.issuers or a URL as auth.issuer no token is made: the issuer that you name 
 		}
 		if o.Dir == "" {
 			return wrongUsage("--data must not be empty")
+		}
+		if *keysOnly {
+			return dev.MakeKeys(o)
 		}
 		return dev.Run(c.Context(), o)
 	}

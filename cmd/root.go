@@ -144,6 +144,7 @@ func subcommands(schema *config.Schema) []*cobra.Command {
 	return []*cobra.Command{
 		newDevCmd(),
 		newServeCmd(),
+		newReadyCmd(),
 		newMigrateCmd(),
 		newPublishCmd(),
 		newEventsCmd(),

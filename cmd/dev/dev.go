@@ -31,10 +31,7 @@ type Options struct {
 // Run runs until ctx ends or something fails. It leaves no process behind.
 func Run(ctx context.Context, opts Options) (err error) {
 	setDefaults(&opts.Config)
-	folder, err := openFolder(opts.Dir)
-	if errors.Is(err, devstack.ErrFolderInUse) {
-		return errors.Join(err, errors.New("stop it first, or give this one another folder with --data"))
-	}
+	folder, err := takeFolder(opts.Dir)
 	if err != nil {
 		return err
 	}
@@ -50,6 +47,32 @@ func Run(ctx context.Context, opts Options) (err error) {
 		log: logging.New(opts.Log, opts.Config.Log), terminal: console.IsTerminal(opts.Out),
 	}
 	return s.run(ctx)
+}
+
+// MakeKeys makes what the folder does not have yet of the issuer's key, the ledger's signing key and their public
+// parts, and a new token. A serve that is given these files runs as dev does.
+func MakeKeys(opts Options) (err error) {
+	folder, err := takeFolder(opts.Dir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, folder.Close()) }()
+	if opts.Fresh {
+		if err := folder.Reset(); err != nil {
+			return err
+		}
+	}
+	s := &stack{Options: opts, folder: folder}
+	return errors.Join(s.issueToken(), s.openLedger())
+}
+
+// takeFolder opens the data folder for this process alone.
+func takeFolder(dir string) (*devstack.Folder, error) {
+	folder, err := openFolder(dir)
+	if errors.Is(err, devstack.ErrFolderInUse) {
+		err = errors.Join(err, errors.New("stop it first, or give this one another folder with --data"))
+	}
+	return folder, err
 }
 
 // setDefaults sets what nobody has set: dev listens on this machine only, stops at once, and logs for
