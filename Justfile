@@ -31,6 +31,22 @@ test-kafka *args:
 alerts:
     cd deploy/observability && promtool check rules alerts.yaml && promtool test rules alerts_test.yaml
 
+# the image audittrail:local, by docker (ENGINE=podman for another engine)
+image:
+    .ci/image build
+
+# the image's size, user, ports, labels and layers, that a second build has the same layers, and that it runs
+image-check:
+    .ci/image check
+
+# the image for both processors, into a registry: just image-push ghcr.io/example/audittrail:v1
+image-push name:
+    docker buildx build --platform linux/amd64,linux/arm64 --build-arg VERSION=$(git describe --tags --always) --build-arg REVISION=$(git rev-parse HEAD) -t {{name}} --push .
+
+# all of it in containers: Kafka, PostgreSQL, our roles, Prometheus, Alertmanager, Grafana, traces
+compose *args:
+    docker compose up --build {{args}}
+
 # static checks
 lint *args:
     go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@{{lint_version}} run {{args}}

@@ -61,6 +61,12 @@ func do(t *testing.T, args ...string) string {
 // what it said is shown if the test failed.
 func start(t *testing.T, name string, args ...string) *program {
 	t.Helper()
+	return startIn(t, "", nil, name, args...)
+}
+
+// startIn is start in a folder, with more in the environment.
+func startIn(t *testing.T, dir string, environment []string, name string, args ...string) *program {
+	t.Helper()
 	p := &program{
 		t: t, name: name, admin: freeAddress(t), exited: make(chan struct{}),
 		log: filepath.Join(t.TempDir(), name+".log"),
@@ -74,6 +80,7 @@ func start(t *testing.T, name string, args ...string) *program {
 		p.admin = freeAddress(t)
 	}
 	p.cmd = command(context.Background(), append(args, "--admin.addr", p.admin)...)
+	p.cmd.Env, p.cmd.Dir = append(p.cmd.Env, environment...), dir
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -233,3 +233,41 @@ func TestDashboards(t *testing.T) {
 	require.NoError(t, os.WriteFile(path, text, 0o600))
 	promtool(t, "check", "rules", path)
 }
+
+// compose.yaml runs every role, Prometheus scrapes each, nothing is reachable from other machines, and every server that
+// stays has a health check.
+func TestCompose(t *testing.T) {
+	var file struct {
+		Services map[string]struct {
+			Image       string
+			Command     []string
+			Ports       []string
+			Healthcheck map[string]any
+		}
+	}
+	var scraped struct {
+		Configs []struct {
+			Static []struct{ Targets []string } `yaml:"static_configs"`
+		} `yaml:"scrape_configs"`
+	}
+	for path, into := range map[string]any{"../../compose.yaml": &file, "compose/prometheus.yaml": &scraped} {
+		text, err := os.ReadFile(path)
+		require.NoError(t, err)
+		require.NoError(t, yaml.Unmarshal(text, into))
+	}
+	metrics, err := os.ReadFile("../../docs/METRICS.md")
+	require.NoError(t, err)
+	for _, role := range regexp.MustCompile("(?m)^## Role `(\\w+)`$").FindAllStringSubmatch(string(metrics), -1) {
+		runs := func(name string) bool { return slices.Contains(file.Services[name].Command, "--roles="+role[1]) }
+		require.True(t, runs(role[1]), "compose.yaml has no service %s with --roles=%[1]s", role[1])
+		require.Contains(t, scraped.Configs[0].Static[0].Targets, role[1]+":9090")
+	}
+	for name, service := range file.Services {
+		for _, port := range service.Ports {
+			require.Regexp(t, `^127\.0\.0\.1:\d+:\d+$`, port, name)
+		}
+		if service.Image != "audittrail:local" || service.Command[0] == "serve" {
+			require.NotEmpty(t, service.Healthcheck, name)
+		}
+	}
+}
