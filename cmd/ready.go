@@ -57,7 +57,7 @@ func askReady(ctx context.Context, url string, out io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("no serve answers: %w", err)
 	}
-	defer answer.Body.Close() //nolint:errcheck // it was only read
+	defer answer.Body.Close()
 	if _, err := io.Copy(out, io.LimitReader(answer.Body, readyBytes)); err != nil {
 		return err
 	}

@@ -89,7 +89,7 @@ func sampleOutcome(ctx context.Context, err error, stream *sample.Stream, record
 	case err != nil:
 		return fmt.Errorf("publish sample: %w", err)
 	case failed > 0:
-		return fmt.Errorf("Kafka did not take %s", console.Counted(failed, "record", "records"))
+		return fmt.Errorf("%s not taken by Kafka", console.Counted(failed, "record was", "records were"))
 	case ctx.Err() != nil && records > 0 && stream.Published() < records:
 		return errors.New("interrupted")
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -91,10 +92,10 @@ func TestCompose(t *testing.T) {
 		list.Env = append(list.Env, "AUDITTRAIL_CLIENT_TOKEN="+token)
 		out, err := list.Output()
 		if err != nil || !json.Valid(out) {
-			return fmt.Errorf("%q: %v", out, err)
+			return fmt.Errorf("%q, %w", out, errors.Join(err, errors.New("no event")))
 		}
 		if one[int64](s, "SELECT count(*) FROM ledger_checkpoints") == 0 {
-			return fmt.Errorf("no checkpoint")
+			return errors.New("no checkpoint")
 		}
 		return nil
 	})
