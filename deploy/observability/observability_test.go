@@ -42,12 +42,17 @@ func rules(t *testing.T) (all []rule) {
 	return all
 }
 
-// promtool runs promtool, which .ci/run installs.
 func promtool(t *testing.T, args ...string) {
 	t.Helper()
-	path, err := exec.LookPath("promtool")
+	tool(t, "promtool", args...)
+}
+
+// tool runs a program of the Debian packages prometheus and prometheus-alertmanager, which .ci/run installs.
+func tool(t *testing.T, name string, args ...string) {
+	t.Helper()
+	path, err := exec.LookPath(name)
 	if err != nil && os.Getenv("CI") == "" {
-		t.Skip("promtool is not installed (Debian package prometheus)")
+		t.Skipf("%s is not installed (Debian packages prometheus and prometheus-alertmanager)", name)
 	}
 	require.NoError(t, err)
 	out, err := exec.CommandContext(t.Context(), path, args...).CombinedOutput()
@@ -58,6 +63,7 @@ func TestPromtool(t *testing.T) {
 	promtool(t, "check", "rules", "--lint-fatal", "alerts.yaml")
 	promtool(t, "check", "config", "--syntax-only", "compose/prometheus.yaml")
 	promtool(t, "test", "rules", "alerts_test.yaml")
+	tool(t, "amtool", "check-config", "compose/alertmanager.yaml")
 }
 
 // The Helm chart has the same rules: a chart can't hold files from outside of its folder.
