@@ -248,7 +248,9 @@ func TestCompose(t *testing.T) {
 			Image       string
 			Command     []string
 			Ports       []string
+			Volumes     []string
 			Healthcheck map[string]any
+			DependsOn   map[string]struct{ Condition string } `yaml:"depends_on"`
 		}
 	}
 	var scraped struct {
@@ -274,6 +276,16 @@ func TestCompose(t *testing.T) {
 		}
 		if service.Image != "audittrail:local" || service.Command[0] == "serve" {
 			require.NotEmpty(t, service.Healthcheck, name)
+		}
+		for other, wait := range service.DependsOn {
+			require.Contains(t, file.Services, other, name)
+			require.Equal(t, wait.Condition == "service_healthy", len(file.Services[other].Healthcheck) > 0, "%s waits for %s", name, other)
+		}
+		for _, volume := range service.Volumes {
+			if source, _, _ := strings.Cut(volume, ":"); strings.HasPrefix(source, ".") {
+				_, err := os.Stat(filepath.Join("../..", source)) // Docker would make a folder of that name
+				require.NoError(t, err, name)
+			}
 		}
 	}
 }
