@@ -32,14 +32,18 @@ func expectedRights() map[string]rights {
 			},
 		},
 		"audittrail_api": {
-			insert: []string{"access_log", "dead_letter_fates", "ledger_pending", "redrive_items", "redrive_requests", "state_snapshots"},
+			insert: []string{"access_log", "dead_letter_fates", "ledger_pending", "redrive_items", "redrive_requests", "replays", "state_snapshots"},
 			remove: []string{"state_snapshots"},
+			update: map[string][]string{"replays": {"asked", "asked_at", "asked_by", "wanted"}},
 		},
 		"audittrail_replay": {
-			insert: []string{"dead_letter_fates", "event_keys", "event_values", "event_values_open", "events", "ledger_batches"},
+			insert: []string{"dead_letter_fates", "event_keys", "event_values", "event_values_open", "events", "ledger_batches", "replay_failures"},
+			remove: []string{"replay_failures"},
 			update: map[string][]string{
 				"redrive_requests": {"finished_at", "value"},
 				"redrive_items":    {"detail", "field", "outcome", "reason", "tried_at"},
+				"replays":          {"error", "finished_at", "heeded", "lease", "leased_until", "position", "rate", "sent", "started_at", "state"},
+				"replay_failures":  {"attempts", "failed_at", "reason"},
 			},
 		},
 		"audittrail_maintain": {},

@@ -89,9 +89,10 @@ func serveAPI(ctx context.Context, o apiOptions, logs io.Writer, tracer pgx.Quer
 		return err
 	}
 	served := struct {
+		others
 		*httpapi.Docs
 		*query.Handlers
-	}{httpapi.NewDocs(spec), reading}
+	}{others{}, httpapi.NewDocs(spec), reading}
 	if err := httpapi.Mount(server, spec, httpapi.Entrance{Verifier: verifier, Policy: access.NewPolicy(access.Options{})}, served); err != nil {
 		return err
 	}
@@ -108,3 +109,6 @@ func serveAPI(ctx context.Context, o apiOptions, logs io.Writer, tracer pgx.Quer
 	}
 	return server.Run(ctx, listening)
 }
+
+// others stands in for the handlers of other modules, which nobody asks here.
+type others struct{ httpapi.StrictServerInterface }

@@ -17,6 +17,7 @@ import (
 	"audittrail/modules/ingest"
 	"audittrail/modules/notary"
 	"audittrail/modules/query/fold"
+	"audittrail/modules/replay"
 	"audittrail/platform/auth"
 	"audittrail/platform/config"
 	"audittrail/platform/httpserver"
@@ -27,7 +28,7 @@ import (
 // Config is every key of the program. A module's keys stand in its own options struct, nested here
 // under the section's name. It is loaded once and then passed on by value.
 type Config struct {
-	Roles    []string        `key:"roles" default:"ingest,api,maintain,notary" help:"what this process does: ingest, api, maintain, notary; each may run in any number of processes"`
+	Roles    []string        `key:"roles" default:"ingest,api,replay,maintain,notary" help:"what this process does: ingest, api, replay, maintain, notary; each may run in any number of processes"`
 	Shutdown ShutdownOptions `key:"shutdown"`
 	Log      logging.Options `key:"log"`
 
@@ -43,11 +44,11 @@ type Config struct {
 	State    fold.Options            `key:"state"`
 
 	Access   access.Options  `key:"access"`
+	Replay   replay.Options  `key:"replay"`
 	Security SecurityOptions `key:"security"`
 
 	Encryption encryptionLater `key:"encryption"`
 	Redis      redisLater      `key:"redis"`
-	Replay     replayLater     `key:"replay"`
 
 	loaded *config.Loaded
 }

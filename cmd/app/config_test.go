@@ -201,15 +201,14 @@ func TestAClientURLThatIsNoneIsNamed(t *testing.T) {
 }
 
 func TestKeysWithoutEffectAreNamedOnce(t *testing.T) {
-	c, err := load(t, "--redis.url=redis://h", "--access.retention=1h", "--http.addr=:1", "--kafka.schema_registry.url=http://h",
-		"--replay.targets=[{\"type\":\"kafka\",\"topic\":\"t\"}]")
+	c, err := load(t, "--redis.url=redis://h", "--access.retention=1h", "--http.addr=:1", "--kafka.schema_registry.url=http://h")
 	require.NoError(t, err)
 	var out bytes.Buffer
 	require.NoError(t, warnUnused(context.Background(), c, logging.New(&out, logging.Options{Level: "warn", Format: "json"})))
-	for _, key := range []string{"redis.url", "access.retention", "kafka.schema_registry.url", "replay.targets"} {
+	for _, key := range []string{"redis.url", "access.retention", "kafka.schema_registry.url"} {
 		require.Equal(t, 1, strings.Count(out.String(), `"key":"`+key+`"`), key)
 	}
-	require.Equal(t, 4, strings.Count(out.String(), "\n"))
+	require.Equal(t, 3, strings.Count(out.String(), "\n"))
 }
 
 func TestEncryptionIsRefusedAndNotIgnored(t *testing.T) {

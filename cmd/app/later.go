@@ -29,17 +29,6 @@ type redisLater struct {
 	URL string `key:"url" secret:"url" help:"not in effect yet. Redis, for a cache that processes share"`
 }
 
-type replayLater struct {
-	Targets []replayTarget `key:"targets" help:"not in effect yet. Where replays may write to"`
-}
-
-type replayTarget struct {
-	Type  string `key:"type"`
-	Name  string `key:"name"`
-	Topic string `key:"topic"`
-	URL   string `key:"url" secret:"url"`
-}
-
 // notYet begins the help of every key that nothing reads yet, in this package and others.
 const notYet = "not in effect yet"
 

@@ -11,6 +11,7 @@ import (
 	"audittrail/modules/access"
 	"audittrail/modules/httpapi"
 	"audittrail/modules/query"
+	"audittrail/modules/replay"
 	"audittrail/modules/store"
 	"audittrail/platform/auth"
 	"audittrail/platform/httpserver"
@@ -22,6 +23,7 @@ import (
 type handlers struct {
 	*httpapi.Docs
 	*query.Handlers
+	*replay.Endpoints
 }
 
 // maxDrain is how long requests under way may take to end, where the grace period is longer.
@@ -61,7 +63,7 @@ func apiRole(_ context.Context, p *parts, open pools) (lifecycle.Role, error) {
 		Verifier: verifier, Certificates: auth.NewCertificates(p.cfg.HTTP.TLS.ClientPrincipals),
 		Policy: access.NewPolicy(p.cfg.Access), PublicLedger: p.cfg.Ledger.Public,
 	}
-	if err := httpapi.Mount(server, spec, entrance, handlers{httpapi.NewDocs(spec), reading}); err != nil {
+	if err := httpapi.Mount(server, spec, entrance, handlers{httpapi.NewDocs(spec), reading, replayHandlers(p.cfg, open["api"], reader)}); err != nil {
 		return nil, err
 	}
 	return &api{

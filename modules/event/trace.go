@@ -47,3 +47,15 @@ func allZero(b []byte) bool {
 	}
 	return true
 }
+
+// TraceParent returns a traceparent header that the event's trace id can have come from; ok is false where it can't
+// have come from one. Its parent is made up, since it is not kept.
+func (e *Event) TraceParent() (header []byte, ok bool) {
+	for name, value := range Members(e.Metadata) {
+		if string(name) == traceID && len(value) == 34 {
+			header = append(append([]byte("00-"), value[1:33]...), "-0000000000000001-00"...)
+			return header, traceIn(header) != nil
+		}
+	}
+	return nil, false
+}

@@ -101,10 +101,15 @@ func (r *Reader) Ping(ctx context.Context) error {
 
 // read calls f with a connection. It returns f's error as a public one.
 func (r *Reader) read(ctx context.Context, what string, f func(context.Context, *pgx.Conn) error) error {
+	return r.readFor(ctx, what, readTimeout, f)
+}
+
+// readFor is read for statements that may take this long together.
+func (r *Reader) readFor(ctx context.Context, what string, most time.Duration, f func(context.Context, *pgx.Conn) error) error {
 	if r.scoped && scopesOf(ctx) == nil {
 		return fmt.Errorf("%s: %w", what, errNoScope)
 	}
-	bounded, cancel := context.WithTimeout(ctx, readTimeout)
+	bounded, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	wait, stop := context.WithTimeout(bounded, acquireTimeout)
 	defer stop()

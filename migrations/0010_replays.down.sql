@@ -1,0 +1,3 @@
+BEGIN;
+DROP TABLE replay_failures, replays;
+COMMIT;
