@@ -406,19 +406,19 @@ type link struct {
 	to  sender
 }
 
-var errNoTime error = &obstacle{"waits for the lease to be renewed", nil}
-
 func (l *link) send(ctx context.Context, events []event.Stored) ([]outcome, error) {
 	if len(events) == 0 {
 		return nil, nil
 	}
 	if !l.job.mayStillSend() {
-		return nil, errNoTime
+		return nil, &obstacle{"waits for the lease to be renewed", nil}
 	}
 	if err := l.open(ctx); err != nil {
 		return nil, err
 	}
+	begun := time.Now()
 	outcomes, err := l.to.send(ctx, events)
+	l.job.role.metrics.seconds.WithLabelValues(l.job.to.kind).Observe(time.Since(begun).Seconds())
 	if err != nil && l.job.to.kind == typeKafka {
 		l.drop() // such a client can't be used any more
 	}

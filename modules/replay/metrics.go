@@ -8,6 +8,7 @@ import (
 
 type metrics struct {
 	events  *prometheus.CounterVec
+	seconds *prometheus.HistogramVec
 	running prometheus.Gauge
 }
 
@@ -24,11 +25,16 @@ func newMetrics(reg prometheus.Registerer) (metrics, error) {
 			Name: "audittrail_replay_events_total",
 			Help: "Events of replays, by the type of target and what became of them: sent, failed, or waiting for a failed one of their aggregate.",
 		}, []string{"target", "outcome"}),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "audittrail_replay_send_seconds", Help: "Time of sending some events of a replay together, by the type of target, failures included.",
+			Buckets: prometheus.ExponentialBuckets(0.001, 4, 8),
+		}, []string{"target"}),
 		running: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "audittrail_replay_jobs_running", Help: "Replays that this process works at.",
 		}),
 	}
 	for _, kind := range targetTypes() {
+		m.seconds.WithLabelValues(kind)
 		for _, outcome := range []string{outcomeSent, outcomeFailed, outcomeWaiting} {
 			m.events.WithLabelValues(kind, outcome)
 		}
@@ -36,5 +42,5 @@ func newMetrics(reg prometheus.Registerer) (metrics, error) {
 	if reg == nil {
 		return m, nil
 	}
-	return m, errors.Join(reg.Register(m.events), reg.Register(m.running))
+	return m, errors.Join(reg.Register(m.events), reg.Register(m.seconds), reg.Register(m.running))
 }
