@@ -78,8 +78,9 @@ func serveAPI(ctx context.Context, o apiOptions, logs io.Writer, tracer pgx.Quer
 	if err != nil {
 		return err
 	}
+	reader := store.NewReader(store.ReaderOptions{Pool: pool, Scoped: true})
 	reading, err := query.NewHandlers(query.Options{
-		Reader: store.NewReader(store.ReaderOptions{Pool: pool, Scoped: true}), MaxWaits: 256, Metrics: metrics,
+		Reader: reader, MaxWaits: 256, Metrics: metrics,
 	})
 	if err != nil {
 		return err
@@ -93,7 +94,7 @@ func serveAPI(ctx context.Context, o apiOptions, logs io.Writer, tracer pgx.Quer
 		*httpapi.Docs
 		*query.Handlers
 	}{others{}, httpapi.NewDocs(spec), reading}
-	if err := httpapi.Mount(server, spec, httpapi.Entrance{Verifier: verifier, Policy: access.NewPolicy(access.Options{})}, served); err != nil {
+	if err := httpapi.Mount(server, spec, httpapi.Entrance{Verifier: verifier, Seats: reader, Policy: access.NewPolicy(access.Options{})}, served); err != nil {
 		return err
 	}
 	background, cancel := context.WithCancel(ctx)

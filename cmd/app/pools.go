@@ -3,9 +3,11 @@ package app
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"audittrail/modules/store"
 	"audittrail/platform/postgres"
 )
 
@@ -51,8 +53,39 @@ func (p *parts) probePool(ctx context.Context, r role) (*pgxpool.Pool, error) {
 
 // pool makes a pool, and keeps it for the end. It opens no connection yet.
 func (p *parts) pool(ctx context.Context, o postgres.PoolOptions) (*pgxpool.Pool, error) {
-	o.URL, o.Metrics = p.cfg.Postgres.URL, p.metrics
+	o.URL = p.cfg.Postgres.URL
 	o.Fresh = func() string { return p.cfg.fresh("postgres.url", o.URL) }
+	return p.poolTo(ctx, o)
+}
+
+// replicas makes a pool to each replica, like the one given.
+func (p *parts) replicas(ctx context.Context, like postgres.PoolOptions) ([]store.Replica, error) {
+	var all []store.Replica
+	like.Name = "replica"
+	for i, url := range p.cfg.Postgres.ReplicaURLs {
+		like.URL = url
+		like.Fresh = func() string {
+			now := p.cfg.fresh("postgres.replica_urls", "")
+			if urls := strings.Split(now, ","); len(urls) == len(p.cfg.Postgres.ReplicaURLs) {
+				return strings.TrimSpace(urls[i])
+			}
+			return url
+		}
+		name, err := serverOf(url)
+		if err != nil {
+			return nil, err
+		}
+		pool, err := p.poolTo(ctx, like)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, store.Replica{Name: name, Pool: pool})
+	}
+	return all, nil
+}
+
+func (p *parts) poolTo(ctx context.Context, o postgres.PoolOptions) (*pgxpool.Pool, error) {
+	o.Metrics = p.metrics
 	pool, err := postgres.Open(ctx, o)
 	if err != nil {
 		return nil, err

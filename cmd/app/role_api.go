@@ -31,7 +31,7 @@ const maxDrain = 10 * time.Second
 
 // apiRole assembles the API: the server, what it asks before an answer leaves (its hooks), who is let in,
 // and the handlers. It opens no connection and no listener.
-func apiRole(_ context.Context, p *parts, open pools) (lifecycle.Role, error) {
+func apiRole(ctx context.Context, p *parts, open pools) (lifecycle.Role, error) {
 	spec, err := httpapi.Load()
 	if err != nil {
 		return nil, err
@@ -52,7 +52,11 @@ func apiRole(_ context.Context, p *parts, open pools) (lifecycle.Role, error) {
 	if err != nil {
 		return nil, err
 	}
-	reader := store.NewReader(store.ReaderOptions{Pool: open["api"], Scoped: true})
+	replicas, err := apiReplicas(ctx, p, open)
+	if err != nil {
+		return nil, err
+	}
+	reader := store.NewReader(store.ReaderOptions{Pool: open["api"], Replicas: replicas, Scoped: true})
 	reading, err := query.NewHandlers(query.Options{
 		Reader: reader, State: p.cfg.State, MaxWaits: p.cfg.HTTP.MaxRequests / 2, Metrics: p.metrics,
 	})
@@ -61,16 +65,27 @@ func apiRole(_ context.Context, p *parts, open pools) (lifecycle.Role, error) {
 	}
 	entrance := httpapi.Entrance{
 		Verifier: verifier, Certificates: auth.NewCertificates(p.cfg.HTTP.TLS.ClientPrincipals),
-		Policy: access.NewPolicy(p.cfg.Access), PublicLedger: p.cfg.Ledger.Public,
+		Policy: access.NewPolicy(p.cfg.Access), Seats: reader, PublicLedger: p.cfg.Ledger.Public,
 	}
 	if err := httpapi.Mount(server, spec, entrance, handlers{httpapi.NewDocs(spec), reading, replayHandlers(p.cfg, open["api"], reader)}); err != nil {
 		return nil, err
 	}
 	return &api{
-		server: server, verifier: verifier, reading: reading, accesses: accesses, log: p.log,
+		server: server, verifier: verifier, reading: reading, accesses: accesses, replicas: replicas, log: p.log,
 		checks:    []func(context.Context) error{reader.Ping, accessed.Check},
 		listening: func(addr net.Addr) { p.listeners.up("api", addr) },
 	}, nil
+}
+
+// apiReplicas returns what is known of the replicas; nil if there are none.
+func apiReplicas(ctx context.Context, p *parts, open pools) (*store.Replicas, error) {
+	all, err := p.replicas(ctx, apiPool(p.cfg.Postgres.MaxConns))
+	if err != nil || len(all) == 0 {
+		return nil, err
+	}
+	return store.NewReplicas(store.ReplicaOptions{
+		Primary: open["api"], Replicas: all, MaxLag: p.cfg.Postgres.ReplicaMaxLag, Log: p.log, Metrics: p.metrics,
+	})
 }
 
 // api is the role: it serves until it is stopped.
@@ -79,6 +94,7 @@ type api struct {
 	verifier  *auth.Verifier
 	reading   *query.Handlers
 	accesses  *access.Log
+	replicas  *store.Replicas               // nil if there are none
 	checks    []func(context.Context) error // ask PostgreSQL
 	log       *slog.Logger
 	listening func(net.Addr) // is told the listener's address before the role is ready
@@ -99,11 +115,22 @@ func (a *api) Run(ctx context.Context, ready func()) error {
 	running.Go(func() { a.accesses.Run(logging) })
 	running.Go(func() { a.verifier.Run(background) })
 	running.Go(func() { a.reading.Run(background) })
+	if a.replicas != nil {
+		running.Go(func() { a.replicas.Run(background) })
+	}
 	return a.server.Run(ctx, func(addr net.Addr) {
 		a.log.Info("the API listens", slog.String("address", addr.String()))
 		a.listening(addr)
 		ready()
 	})
+}
+
+// Notes tells which replicas are not read, and why: the primary answers in their place.
+func (a *api) Notes() []string {
+	if a.replicas == nil {
+		return nil
+	}
+	return a.replicas.Notes()
 }
 
 // Drain closes connections as answers leave, while the role goes on serving.

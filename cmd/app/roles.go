@@ -27,7 +27,7 @@ func table(c Config) []role {
 			{Name: "breaker", Role: "", MaxConns: 2, StatementTimeout: stall},
 		}},
 		{"api", needs{tokens: true, listens: true}, apiRole, []postgres.PoolOptions{
-			{Name: "api", Role: "audittrail_api", MaxConns: conns, LockTimeout: stall, StatementTimeout: 10 * time.Second, Parameters: inOrder()},
+			apiPool(conns),
 			{Name: "access", Role: "audittrail_api", MaxConns: 2, LockTimeout: stall, StatementTimeout: stall, DurableCommits: true},
 		}},
 		{"replay", needs{kafka: true}, replayRole, []postgres.PoolOptions{
@@ -41,6 +41,11 @@ func table(c Config) []role {
 			{Name: "notary", Role: "audittrail_notary", MaxConns: 2, LockTimeout: stall, StatementTimeout: 30 * time.Second, DurableCommits: true},
 		}},
 	}
+}
+
+// apiPool is what the API reads by, from the primary and from each replica.
+func apiPool(conns int) postgres.PoolOptions {
+	return postgres.PoolOptions{Name: "api", Role: "audittrail_api", MaxConns: conns, LockTimeout: stall, StatementTimeout: 10 * time.Second, Parameters: inOrder()}
 }
 
 // stall bounds how long a stalled process can hold what others wait for.

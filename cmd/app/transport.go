@@ -36,12 +36,18 @@ type hop struct {
 // hops returns the unsafe ways beyond loopback that the roles use. Kafka's are none without `kafka`.
 func (c Config) hops(kafka bool) []hop {
 	var all []hop
-	switch postgres.Transport(c.Postgres.URL) {
-	case postgres.Plain:
-		all = append(all, hop{"postgres.url", "lets bytes go to PostgreSQL in plain text: give it sslmode=verify-full and sslrootcert", true})
-	case postgres.Unverified:
-		all = append(all, hop{"postgres.url", "has TLS without checking who the server is: give it sslmode=verify-full and sslrootcert", false})
-	case postgres.Safe:
+	servers := [][2]string{{"postgres.url", c.Postgres.URL}}
+	for i, url := range c.Postgres.ReplicaURLs {
+		servers = append(servers, [2]string{fmt.Sprintf("postgres.replica_urls[%d]", i), url})
+	}
+	for _, s := range servers {
+		switch key := s[0]; postgres.Transport(s[1]) {
+		case postgres.Plain:
+			all = append(all, hop{key, "lets bytes go to PostgreSQL in plain text: give it sslmode=verify-full and sslrootcert", true})
+		case postgres.Unverified:
+			all = append(all, hop{key, "has TLS without checking who the server is: give it sslmode=verify-full and sslrootcert", false})
+		case postgres.Safe:
+		}
 	}
 	if !kafka || c.Kafka.TLS.Enabled {
 		return all

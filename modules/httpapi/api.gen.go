@@ -182,26 +182,27 @@ func (e LogName) Valid() bool {
 
 // Defines values for ProblemCode.
 const (
-	ProblemCodeCountMismatch     ProblemCode = "count_mismatch"
-	ProblemCodeForbidden         ProblemCode = "forbidden"
-	ProblemCodeInternalError     ProblemCode = "internal_error"
-	ProblemCodeInvalidCursor     ProblemCode = "invalid_cursor"
-	ProblemCodeInvalidParameter  ProblemCode = "invalid_parameter"
-	ProblemCodeInvalidRequest    ProblemCode = "invalid_request"
-	ProblemCodeInvalidToken      ProblemCode = "invalid_token"
-	ProblemCodeMethodNotAllowed  ProblemCode = "method_not_allowed"
-	ProblemCodeNotFound          ProblemCode = "not_found"
-	ProblemCodeNotYetSigned      ProblemCode = "not_yet_signed"
-	ProblemCodePositionBeyondEnd ProblemCode = "position_beyond_end"
-	ProblemCodeQueryTooExpensive ProblemCode = "query_too_expensive"
-	ProblemCodeRateLimited       ProblemCode = "rate_limited"
-	ProblemCodeReplayState       ProblemCode = "replay_state"
-	ProblemCodeRequestTooLarge   ProblemCode = "request_too_large"
-	ProblemCodeStateRuleFailed   ProblemCode = "state_rule_failed"
-	ProblemCodeTargetRefused     ProblemCode = "target_refused"
-	ProblemCodeTokenExpired      ProblemCode = "token_expired"
-	ProblemCodeUnauthenticated   ProblemCode = "unauthenticated"
-	ProblemCodeUnavailable       ProblemCode = "unavailable"
+	ProblemCodeCountMismatch      ProblemCode = "count_mismatch"
+	ProblemCodeForbidden          ProblemCode = "forbidden"
+	ProblemCodeInternalError      ProblemCode = "internal_error"
+	ProblemCodeInvalidCursor      ProblemCode = "invalid_cursor"
+	ProblemCodeInvalidParameter   ProblemCode = "invalid_parameter"
+	ProblemCodeInvalidRequest     ProblemCode = "invalid_request"
+	ProblemCodeInvalidToken       ProblemCode = "invalid_token"
+	ProblemCodeMethodNotAllowed   ProblemCode = "method_not_allowed"
+	ProblemCodeNotFound           ProblemCode = "not_found"
+	ProblemCodeNotYetSigned       ProblemCode = "not_yet_signed"
+	ProblemCodePositionBeyondEnd  ProblemCode = "position_beyond_end"
+	ProblemCodePositionNotReached ProblemCode = "position_not_reached"
+	ProblemCodeQueryTooExpensive  ProblemCode = "query_too_expensive"
+	ProblemCodeRateLimited        ProblemCode = "rate_limited"
+	ProblemCodeReplayState        ProblemCode = "replay_state"
+	ProblemCodeRequestTooLarge    ProblemCode = "request_too_large"
+	ProblemCodeStateRuleFailed    ProblemCode = "state_rule_failed"
+	ProblemCodeTargetRefused      ProblemCode = "target_refused"
+	ProblemCodeTokenExpired       ProblemCode = "token_expired"
+	ProblemCodeUnauthenticated    ProblemCode = "unauthenticated"
+	ProblemCodeUnavailable        ProblemCode = "unavailable"
 )
 
 // Valid indicates whether the value is a known member of the ProblemCode enum.
@@ -228,6 +229,8 @@ func (e ProblemCode) Valid() bool {
 	case ProblemCodeNotYetSigned:
 		return true
 	case ProblemCodePositionBeyondEnd:
+		return true
+	case ProblemCodePositionNotReached:
 		return true
 	case ProblemCodeQueryTooExpensive:
 		return true
@@ -876,6 +879,7 @@ type Problem struct {
 	// | `rate_limited` | 429 | the caller has sent more requests than it may; `Retry-After` says when to go on |
 	// | `internal_error` | 500 | our fault; report it with the correlation id |
 	// | `not_yet_signed` | 503 | no checkpoint covers the event yet; `Retry-After` says when to try again |
+	// | `position_not_reached` | 503 | no server has the position of `Audittrail-Min-Position` yet; `Retry-After` says when to try again |
 	// | `unavailable` | 503 | a part that is needed is away; `Retry-After` says when to try again |
 	Code          ProblemCode `json:"code"`
 	CorrelationId string      `json:"correlationId"`
@@ -920,6 +924,7 @@ type Problem struct {
 // | `rate_limited` | 429 | the caller has sent more requests than it may; `Retry-After` says when to go on |
 // | `internal_error` | 500 | our fault; report it with the correlation id |
 // | `not_yet_signed` | 503 | no checkpoint covers the event yet; `Retry-After` says when to try again |
+// | `position_not_reached` | 503 | no server has the position of `Audittrail-Min-Position` yet; `Retry-After` says when to try again |
 // | `unavailable` | 503 | a part that is needed is away; `Retry-After` says when to try again |
 type ProblemCode string
 
@@ -1184,6 +1189,9 @@ type Limit = int32
 // Log defines model for Log.
 type Log = LogName
 
+// MinPosition defines model for MinPosition.
+type MinPosition = int64
+
 // Payload defines model for Payload.
 type Payload = string
 
@@ -1307,6 +1315,10 @@ type GetAggregateDiffParams struct {
 
 	// To As `from`, and not before it.
 	To string `form:"to" json:"to"`
+
+	// AudittrailMinPosition The position that the answer must know of, with all before it: the `Audittrail-Position` of an earlier answer, or
+	// the position of an event from the feed. Without it, an answer may be some seconds behind where replicas are read.
+	AudittrailMinPosition *MinPosition `json:"Audittrail-Min-Position,omitempty"`
 }
 
 // ListAggregateEventsParams defines parameters for ListAggregateEvents.
@@ -1319,6 +1331,10 @@ type ListAggregateEventsParams struct {
 
 	// Cursor The `nextCursor` of the page before. All filters and the order must be the same as for that page; `limit` may differ.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// AudittrailMinPosition The position that the answer must know of, with all before it: the `Audittrail-Position` of an earlier answer, or
+	// the position of an event from the feed. Without it, an answer may be some seconds behind where replicas are read.
+	AudittrailMinPosition *MinPosition `json:"Audittrail-Min-Position,omitempty"`
 }
 
 // ListAggregateEventsParamsOrder defines parameters for ListAggregateEvents.
@@ -1334,6 +1350,10 @@ type GetAggregateStateParams struct {
 
 	// Position Events whose `position` is not greater: what was known then.
 	Position *int64 `form:"position,omitempty" json:"position,omitempty"`
+
+	// AudittrailMinPosition The position that the answer must know of, with all before it: the `Audittrail-Position` of an earlier answer, or
+	// the position of an event from the feed. Without it, an answer may be some seconds behind where replicas are read.
+	AudittrailMinPosition *MinPosition `json:"Audittrail-Min-Position,omitempty"`
 }
 
 // ListDeadLettersParams defines parameters for ListDeadLetters.
@@ -1404,6 +1424,10 @@ type ListEventsParams struct {
 	// Count Adds `count` to the answer: how many events fit in all. `exact` counts up to 10,000; without a filter
 	// it is the log's size. `estimate` is what PostgreSQL's planner expects, and costs nothing.
 	Count *ListEventsParamsCount `form:"count,omitempty" json:"count,omitempty"`
+
+	// AudittrailMinPosition The position that the answer must know of, with all before it: the `Audittrail-Position` of an earlier answer, or
+	// the position of an event from the feed. Without it, an answer may be some seconds behind where replicas are read.
+	AudittrailMinPosition *MinPosition `json:"Audittrail-Min-Position,omitempty"`
 }
 
 // ListEventsParamsOrder defines parameters for ListEvents.
@@ -1466,6 +1490,10 @@ type ExportEventsParams struct {
 
 	// Order By time, `asc` is oldest first.
 	Order *ExportEventsParamsOrder `form:"order,omitempty" json:"order,omitempty"`
+
+	// AudittrailMinPosition The position that the answer must know of, with all before it: the `Audittrail-Position` of an earlier answer, or
+	// the position of an event from the feed. Without it, an answer may be some seconds behind where replicas are read.
+	AudittrailMinPosition *MinPosition `json:"Audittrail-Min-Position,omitempty"`
 }
 
 // ExportEventsParamsFormat defines parameters for ExportEvents.
@@ -1479,6 +1507,10 @@ type GetEventParams struct {
 	// IfNoneMatch Entity tags of answers that the caller has already, or `*`. It may be repeated. What is no entity tag
 	// matches nothing. Only the 32 KiB that all of a request's headers may have bound it.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
+
+	// AudittrailMinPosition The position that the answer must know of, with all before it: the `Audittrail-Position` of an earlier answer, or
+	// the position of an event from the feed. Without it, an answer may be some seconds behind where replicas are read.
+	AudittrailMinPosition *MinPosition `json:"Audittrail-Min-Position,omitempty"`
 }
 
 // GetEventProofParams defines parameters for GetEventProof.
@@ -1486,6 +1518,10 @@ type GetEventProofParams struct {
 	// IfNoneMatch Entity tags of answers that the caller has already, or `*`. It may be repeated. What is no entity tag
 	// matches nothing. Only the 32 KiB that all of a request's headers may have bound it.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
+
+	// AudittrailMinPosition The position that the answer must know of, with all before it: the `Audittrail-Position` of an earlier answer, or
+	// the position of an event from the feed. Without it, an answer may be some seconds behind where replicas are read.
+	AudittrailMinPosition *MinPosition `json:"Audittrail-Min-Position,omitempty"`
 }
 
 // ReadFeedParams defines parameters for ReadFeed.
@@ -1566,6 +1602,13 @@ type ListReplaysParams struct {
 
 	// Cursor The `nextCursor` of the page before. All filters and the order must be the same as for that page; `limit` may differ.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// GetTraceParams defines parameters for GetTrace.
+type GetTraceParams struct {
+	// AudittrailMinPosition The position that the answer must know of, with all before it: the `Audittrail-Position` of an earlier answer, or
+	// the position of an event from the feed. Without it, an answer may be some seconds behind where replicas are read.
+	AudittrailMinPosition *MinPosition `json:"Audittrail-Min-Position,omitempty"`
 }
 
 // CreateReplayJSONRequestBody defines body for CreateReplay for application/json ContentType.
@@ -1876,7 +1919,7 @@ type ServerInterface interface {
 	ResumeReplay(ctx echo.Context, id ReplayId) error
 	// GetTrace A workflow as a tree of causes and effects
 	// (GET /v1/traces/{correlationId})
-	GetTrace(ctx echo.Context, correlationId Name) error
+	GetTrace(ctx echo.Context, correlationId Name, params GetTraceParams) error
 }
 
 // ServerInterfaceWrapper converts echo contexts to parameters.
@@ -2043,6 +2086,23 @@ func (w *ServerInterfaceWrapper) GetAggregateDiff(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter to: %s", err))
 	}
 
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Audittrail-Min-Position" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Audittrail-Min-Position")]; found {
+		var AudittrailMinPosition MinPosition
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Audittrail-Min-Position, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Audittrail-Min-Position", valueList[0], &AudittrailMinPosition, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Audittrail-Min-Position: %s", err))
+		}
+
+		params.AudittrailMinPosition = &AudittrailMinPosition
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetAggregateDiff(ctx, pType, id, params)
 	return err
@@ -2090,6 +2150,23 @@ func (w *ServerInterfaceWrapper) ListAggregateEvents(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
 	}
 
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Audittrail-Min-Position" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Audittrail-Min-Position")]; found {
+		var AudittrailMinPosition MinPosition
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Audittrail-Min-Position, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Audittrail-Min-Position", valueList[0], &AudittrailMinPosition, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Audittrail-Min-Position: %s", err))
+		}
+
+		params.AudittrailMinPosition = &AudittrailMinPosition
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.ListAggregateEvents(ctx, pType, id, params)
 	return err
@@ -2135,6 +2212,23 @@ func (w *ServerInterfaceWrapper) GetAggregateState(ctx echo.Context) error {
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "position", ctx.QueryParams(), &params.Position, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
 	if err != nil {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter position: %s", err))
+	}
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Audittrail-Min-Position" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Audittrail-Min-Position")]; found {
+		var AudittrailMinPosition MinPosition
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Audittrail-Min-Position, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Audittrail-Min-Position", valueList[0], &AudittrailMinPosition, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Audittrail-Min-Position: %s", err))
+		}
+
+		params.AudittrailMinPosition = &AudittrailMinPosition
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
@@ -2315,6 +2409,23 @@ func (w *ServerInterfaceWrapper) ListEvents(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter count: %s", err))
 	}
 
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Audittrail-Min-Position" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Audittrail-Min-Position")]; found {
+		var AudittrailMinPosition MinPosition
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Audittrail-Min-Position, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Audittrail-Min-Position", valueList[0], &AudittrailMinPosition, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Audittrail-Min-Position: %s", err))
+		}
+
+		params.AudittrailMinPosition = &AudittrailMinPosition
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.ListEvents(ctx, params)
 	return err
@@ -2438,6 +2549,23 @@ func (w *ServerInterfaceWrapper) ExportEvents(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter order: %s", err))
 	}
 
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Audittrail-Min-Position" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Audittrail-Min-Position")]; found {
+		var AudittrailMinPosition MinPosition
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Audittrail-Min-Position, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Audittrail-Min-Position", valueList[0], &AudittrailMinPosition, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Audittrail-Min-Position: %s", err))
+		}
+
+		params.AudittrailMinPosition = &AudittrailMinPosition
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.ExportEvents(ctx, params)
 	return err
@@ -2472,6 +2600,21 @@ func (w *ServerInterfaceWrapper) GetEvent(ctx echo.Context) error {
 		}
 
 		params.IfNoneMatch = &IfNoneMatch
+	}
+	// ------------- Optional header parameter "Audittrail-Min-Position" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Audittrail-Min-Position")]; found {
+		var AudittrailMinPosition MinPosition
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Audittrail-Min-Position, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Audittrail-Min-Position", valueList[0], &AudittrailMinPosition, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Audittrail-Min-Position: %s", err))
+		}
+
+		params.AudittrailMinPosition = &AudittrailMinPosition
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
@@ -2508,6 +2651,21 @@ func (w *ServerInterfaceWrapper) GetEventProof(ctx echo.Context) error {
 		}
 
 		params.IfNoneMatch = &IfNoneMatch
+	}
+	// ------------- Optional header parameter "Audittrail-Min-Position" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Audittrail-Min-Position")]; found {
+		var AudittrailMinPosition MinPosition
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Audittrail-Min-Position, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Audittrail-Min-Position", valueList[0], &AudittrailMinPosition, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Audittrail-Min-Position: %s", err))
+		}
+
+		params.AudittrailMinPosition = &AudittrailMinPosition
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
@@ -2853,8 +3011,28 @@ func (w *ServerInterfaceWrapper) GetTrace(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter correlationId: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetTraceParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Audittrail-Min-Position" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Audittrail-Min-Position")]; found {
+		var AudittrailMinPosition MinPosition
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Audittrail-Min-Position, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Audittrail-Min-Position", valueList[0], &AudittrailMinPosition, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Audittrail-Min-Position: %s", err))
+		}
+
+		params.AudittrailMinPosition = &AudittrailMinPosition
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.GetTrace(ctx, correlationId)
+	err = w.Handler.GetTrace(ctx, correlationId, params)
 	return err
 }
 
@@ -2965,9 +3143,10 @@ type ConflictApplicationProblemPlusJSONResponse struct {
 }
 
 type EventPageResponseHeaders struct {
-	CacheControl   *string
-	Vary           *string
-	XCorrelationId *string
+	AudittrailPosition *int64
+	CacheControl       *string
+	Vary               *string
+	XCorrelationId     *string
 }
 type EventPageJSONResponse struct {
 	Body EventList
@@ -4149,9 +4328,10 @@ type GetAggregateDiffResponseObject interface {
 }
 
 type GetAggregateDiff200ResponseHeaders struct {
-	CacheControl   *string
-	Vary           *string
-	XCorrelationId *string
+	AudittrailPosition *int64
+	CacheControl       *string
+	Vary               *string
+	XCorrelationId     *string
 }
 
 type GetAggregateDiff200JSONResponse struct {
@@ -4166,6 +4346,9 @@ func (response GetAggregateDiff200JSONResponse) VisitGetAggregateDiffResponse(w 
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.AudittrailPosition != nil {
+		w.Header().Set("Audittrail-Position", fmt.Sprint(*response.Headers.AudittrailPosition))
+	}
 	if response.Headers.CacheControl != nil {
 		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
 	}
@@ -4434,6 +4617,9 @@ func (response ListAggregateEvents200JSONResponse) VisitListAggregateEventsRespo
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.AudittrailPosition != nil {
+		w.Header().Set("Audittrail-Position", fmt.Sprint(*response.Headers.AudittrailPosition))
+	}
 	if response.Headers.CacheControl != nil {
 		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
 	}
@@ -4672,9 +4858,10 @@ type GetAggregateStateResponseObject interface {
 }
 
 type GetAggregateState200ResponseHeaders struct {
-	CacheControl   *string
-	Vary           *string
-	XCorrelationId *string
+	AudittrailPosition *int64
+	CacheControl       *string
+	Vary               *string
+	XCorrelationId     *string
 }
 
 type GetAggregateState200JSONResponse struct {
@@ -4689,6 +4876,9 @@ func (response GetAggregateState200JSONResponse) VisitGetAggregateStateResponse(
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.AudittrailPosition != nil {
+		w.Header().Set("Audittrail-Position", fmt.Sprint(*response.Headers.AudittrailPosition))
+	}
 	if response.Headers.CacheControl != nil {
 		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
 	}
@@ -5453,9 +5643,10 @@ type ListEventsResponseObject interface {
 }
 
 type ListEvents200ResponseHeaders struct {
-	CacheControl   *string
-	Vary           *string
-	XCorrelationId *string
+	AudittrailPosition *int64
+	CacheControl       *string
+	Vary               *string
+	XCorrelationId     *string
 }
 
 type ListEvents200JSONResponse struct {
@@ -5470,6 +5661,9 @@ func (response ListEvents200JSONResponse) VisitListEventsResponse(w http.Respons
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.AudittrailPosition != nil {
+		w.Header().Set("Audittrail-Position", fmt.Sprint(*response.Headers.AudittrailPosition))
+	}
 	if response.Headers.CacheControl != nil {
 		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
 	}
@@ -5706,6 +5900,7 @@ type ExportEventsResponseObject interface {
 }
 
 type ExportEvents200ResponseHeaders struct {
+	AudittrailPosition *int64
 	AudittrailSize     *int64
 	CacheControl       *string
 	ContentDisposition *string
@@ -5726,6 +5921,9 @@ func (response ExportEvents200JSONResponse) VisitExportEventsResponse(w http.Res
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.AudittrailPosition != nil {
+		w.Header().Set("Audittrail-Position", fmt.Sprint(*response.Headers.AudittrailPosition))
+	}
 	if response.Headers.AudittrailSize != nil {
 		w.Header().Set("Audittrail-Size", fmt.Sprint(*response.Headers.AudittrailSize))
 	}
@@ -5760,6 +5958,9 @@ func (response ExportEvents200ApplicationxNdjsonResponse) VisitExportEventsRespo
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	if response.ContentLength != 0 {
 		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	if response.Headers.AudittrailPosition != nil {
+		w.Header().Set("Audittrail-Position", fmt.Sprint(*response.Headers.AudittrailPosition))
 	}
 	if response.Headers.AudittrailSize != nil {
 		w.Header().Set("Audittrail-Size", fmt.Sprint(*response.Headers.AudittrailSize))
@@ -5822,6 +6023,9 @@ func (response ExportEvents200TextcsvResponse) VisitExportEventsResponse(w http.
 	w.Header().Set("Content-Type", "text/csv")
 	if response.ContentLength != 0 {
 		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	if response.Headers.AudittrailPosition != nil {
+		w.Header().Set("Audittrail-Position", fmt.Sprint(*response.Headers.AudittrailPosition))
 	}
 	if response.Headers.AudittrailSize != nil {
 		w.Header().Set("Audittrail-Size", fmt.Sprint(*response.Headers.AudittrailSize))
@@ -6095,10 +6299,11 @@ type GetEventResponseObject interface {
 }
 
 type GetEvent200ResponseHeaders struct {
-	CacheControl   *string
-	ETag           *string
-	Vary           *string
-	XCorrelationId *string
+	AudittrailPosition *int64
+	CacheControl       *string
+	ETag               *string
+	Vary               *string
+	XCorrelationId     *string
 }
 
 type GetEvent200JSONResponse struct {
@@ -6113,6 +6318,9 @@ func (response GetEvent200JSONResponse) VisitGetEventResponse(w http.ResponseWri
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.AudittrailPosition != nil {
+		w.Header().Set("Audittrail-Position", fmt.Sprint(*response.Headers.AudittrailPosition))
+	}
 	if response.Headers.CacheControl != nil {
 		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
 	}
@@ -6131,10 +6339,11 @@ func (response GetEvent200JSONResponse) VisitGetEventResponse(w http.ResponseWri
 }
 
 type GetEvent304ResponseHeaders struct {
-	CacheControl   *string
-	ETag           *string
-	Vary           *string
-	XCorrelationId *string
+	AudittrailPosition *int64
+	CacheControl       *string
+	ETag               *string
+	Vary               *string
+	XCorrelationId     *string
 }
 
 type GetEvent304Response struct {
@@ -6142,6 +6351,9 @@ type GetEvent304Response struct {
 }
 
 func (response GetEvent304Response) VisitGetEventResponse(w http.ResponseWriter) error {
+	if response.Headers.AudittrailPosition != nil {
+		w.Header().Set("Audittrail-Position", fmt.Sprint(*response.Headers.AudittrailPosition))
+	}
 	if response.Headers.CacheControl != nil {
 		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
 	}
@@ -6381,10 +6593,11 @@ type GetEventProofResponseObject interface {
 }
 
 type GetEventProof200ResponseHeaders struct {
-	CacheControl   *string
-	ETag           *string
-	Vary           *string
-	XCorrelationId *string
+	AudittrailPosition *int64
+	CacheControl       *string
+	ETag               *string
+	Vary               *string
+	XCorrelationId     *string
 }
 
 type GetEventProof200JSONResponse struct {
@@ -6399,6 +6612,9 @@ func (response GetEventProof200JSONResponse) VisitGetEventProofResponse(w http.R
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.AudittrailPosition != nil {
+		w.Header().Set("Audittrail-Position", fmt.Sprint(*response.Headers.AudittrailPosition))
+	}
 	if response.Headers.CacheControl != nil {
 		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
 	}
@@ -6424,6 +6640,9 @@ type GetEventProof200TextResponse struct {
 func (response GetEventProof200TextResponse) VisitGetEventProofResponse(w http.ResponseWriter) error {
 
 	w.Header().Set("Content-Type", "text/plain")
+	if response.Headers.AudittrailPosition != nil {
+		w.Header().Set("Audittrail-Position", fmt.Sprint(*response.Headers.AudittrailPosition))
+	}
 	if response.Headers.CacheControl != nil {
 		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
 	}
@@ -6443,10 +6662,11 @@ func (response GetEventProof200TextResponse) VisitGetEventProofResponse(w http.R
 }
 
 type GetEventProof304ResponseHeaders struct {
-	CacheControl   *string
-	ETag           *string
-	Vary           *string
-	XCorrelationId *string
+	AudittrailPosition *int64
+	CacheControl       *string
+	ETag               *string
+	Vary               *string
+	XCorrelationId     *string
 }
 
 type GetEventProof304Response struct {
@@ -6454,6 +6674,9 @@ type GetEventProof304Response struct {
 }
 
 func (response GetEventProof304Response) VisitGetEventProofResponse(w http.ResponseWriter) error {
+	if response.Headers.AudittrailPosition != nil {
+		w.Header().Set("Audittrail-Position", fmt.Sprint(*response.Headers.AudittrailPosition))
+	}
 	if response.Headers.CacheControl != nil {
 		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
 	}
@@ -9768,6 +9991,7 @@ func (response ResumeReplay503ApplicationProblemPlusJSONResponse) VisitResumeRep
 
 type GetTraceRequestObject struct {
 	CorrelationId Name `json:"correlationId"`
+	Params        GetTraceParams
 }
 
 type GetTraceResponseObject interface {
@@ -9775,9 +9999,10 @@ type GetTraceResponseObject interface {
 }
 
 type GetTrace200ResponseHeaders struct {
-	CacheControl   *string
-	Vary           *string
-	XCorrelationId *string
+	AudittrailPosition *int64
+	CacheControl       *string
+	Vary               *string
+	XCorrelationId     *string
 }
 
 type GetTrace200JSONResponse struct {
@@ -9792,6 +10017,9 @@ func (response GetTrace200JSONResponse) VisitGetTraceResponse(w http.ResponseWri
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.AudittrailPosition != nil {
+		w.Header().Set("Audittrail-Position", fmt.Sprint(*response.Headers.AudittrailPosition))
+	}
 	if response.Headers.CacheControl != nil {
 		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
 	}
@@ -9817,6 +10045,9 @@ func (response GetTrace200TextvndGraphvizResponse) VisitGetTraceResponse(w http.
 	w.Header().Set("Content-Type", "text/vnd.graphviz")
 	if response.ContentLength != 0 {
 		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	if response.Headers.AudittrailPosition != nil {
+		w.Header().Set("Audittrail-Position", fmt.Sprint(*response.Headers.AudittrailPosition))
 	}
 	if response.Headers.CacheControl != nil {
 		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
@@ -9847,6 +10078,9 @@ func (response GetTrace200TextvndMermaidResponse) VisitGetTraceResponse(w http.R
 	w.Header().Set("Content-Type", "text/vnd.mermaid")
 	if response.ContentLength != 0 {
 		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	if response.Headers.AudittrailPosition != nil {
+		w.Header().Set("Audittrail-Position", fmt.Sprint(*response.Headers.AudittrailPosition))
 	}
 	if response.Headers.CacheControl != nil {
 		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
@@ -10842,10 +11076,11 @@ func (sh *strictHandler) ResumeReplay(ctx echo.Context, id ReplayId) error {
 }
 
 // GetTrace operation middleware
-func (sh *strictHandler) GetTrace(ctx echo.Context, correlationId Name) error {
+func (sh *strictHandler) GetTrace(ctx echo.Context, correlationId Name, params GetTraceParams) error {
 	var request GetTraceRequestObject
 
 	request.CorrelationId = correlationId
+	request.Params = params
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
 		return sh.ssi.GetTrace(ctx.Request().Context(), request.(GetTraceRequestObject))

@@ -139,6 +139,7 @@ func (e Export) VisitExportEventsResponse(w http.ResponseWriter) error {
 		h := w.Header()
 		h.Set(contentType, e.Type)
 		h.Set(sizeHeader, strconv.FormatInt(size, 10))
+		h.Set(positionHeader, strconv.FormatInt(size-1, 10))
 		h.Set(echo.HeaderContentDisposition, `attachment; filename="`+e.File+`"`)
 		h.Add(echo.HeaderVary, echo.HeaderAcceptEncoding)
 		if e.IsGzip {

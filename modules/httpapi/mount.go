@@ -21,7 +21,8 @@ type Entrance struct {
 	Verifier     *auth.Verifier
 	Certificates auth.Certificates // who the holders of client certificates are
 	Policy       *access.Policy
-	PublicLedger bool // ledger.public: operations that want a token or none want none
+	Seats        Seats // which server answers; nil for the primary alone
+	PublicLedger bool  // ledger.public: operations that want a token or none want none
 }
 
 // API is all that is served: the specification's operations, and the tiles. Several handler sets fulfil it
@@ -58,6 +59,9 @@ func Mount(server *httpserver.Server, spec *Spec, entrance Entrance, api API) er
 				checks[op.OperationID] = append(checks[op.OperationID], wantToken(entrance), wantPermission(permission))
 			}
 			checks[op.OperationID] = append(checks[op.OperationID], wantParameters(rules), wantBody(body))
+			if entrance.Seats != nil && mayLag(op) {
+				checks[op.OperationID] = append(checks[op.OperationID], takeSeat(entrance.Seats))
+			}
 			server.Expect(path, method, statuses(op)...)
 		}
 	}

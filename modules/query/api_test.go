@@ -110,6 +110,7 @@ type settings struct {
 	snapshotEvery int
 	access        access.Options
 	heartbeat     time.Duration // of streams; 0 for the usual
+	replicas      *store.Replicas
 }
 
 // startAPI serves the handlers over a pool until the test is over.
@@ -159,8 +160,9 @@ func (a *api) assemble(t testing.TB, pool *pgxpool.Pool, s settings) (run func(c
 	require.NoError(t, err)
 	verifier, err := auth.NewVerifier(a.issuer.Options(), log)
 	require.NoError(t, err)
+	reader := store.NewReader(store.ReaderOptions{Pool: pool, Replicas: s.replicas, Scoped: true})
 	handlers, err := query.NewHandlers(query.Options{
-		Reader: store.NewReader(store.ReaderOptions{Pool: pool, Scoped: true}), MaxWaits: s.maxRequests / 2, Metrics: a.metrics,
+		Reader: reader, MaxWaits: s.maxRequests / 2, Metrics: a.metrics,
 		SnapshotEvery: s.snapshotEvery, Heartbeat: s.heartbeat,
 	})
 	require.NoError(t, err)
@@ -169,7 +171,7 @@ func (a *api) assemble(t testing.TB, pool *pgxpool.Pool, s settings) (run func(c
 		*httpapi.Docs
 		*query.Handlers
 	}{others{}, httpapi.NewDocs(spec), handlers}
-	require.NoError(t, httpapi.Mount(server, spec, httpapi.Entrance{Verifier: verifier, Policy: access.NewPolicy(s.access), PublicLedger: s.publicLedger}, served))
+	require.NoError(t, httpapi.Mount(server, spec, httpapi.Entrance{Verifier: verifier, Seats: reader, Policy: access.NewPolicy(s.access), PublicLedger: s.publicLedger}, served))
 	return func(ctx context.Context, listening func(net.Addr)) error {
 		ctx, cancel := context.WithCancel(ctx)
 		var running sync.WaitGroup

@@ -62,6 +62,9 @@ type ReaderOptions struct {
 	PageBytes  int              // PageBytes if 0
 	ScanBudget time.Duration    // ScanBudget if 0
 
+	// Replicas are read by contexts with a seat; nil if there are none. See WithSeat.
+	Replicas *Replicas
+
 	// Scoped makes a read fail if its context has no scope: see WithScope. It is for readers that answer callers.
 	Scoped bool
 }
@@ -72,6 +75,7 @@ type ReaderOptions struct {
 // statement took too long), Unavailable (PostgreSQL can't be reached).
 type Reader struct {
 	pool       *pgxpool.Pool
+	replicas   *Replicas // nil if there are none
 	now        func() time.Time
 	pageBytes  int
 	scanBudget time.Duration
@@ -85,7 +89,7 @@ func NewReader(o ReaderOptions) *Reader {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Reader{pool: o.Pool, now: o.Now, pageBytes: cmp.Or(o.PageBytes, PageBytes), scanBudget: cmp.Or(o.ScanBudget, ScanBudget), scoped: o.Scoped}
+	return &Reader{pool: o.Pool, replicas: o.Replicas, now: o.Now, pageBytes: cmp.Or(o.PageBytes, PageBytes), scanBudget: cmp.Or(o.ScanBudget, ScanBudget), scoped: o.Scoped}
 }
 
 // Ping reports whether events can be read. It reads one as a list does, since a server may answer but have settings
@@ -99,7 +103,7 @@ func (r *Reader) Ping(ctx context.Context) error {
 	return err
 }
 
-// read calls f with a connection. It returns f's error as a public one.
+// read calls f with a connection. It returns f's error as a public one. It may call f twice.
 func (r *Reader) read(ctx context.Context, what string, f func(context.Context, *pgx.Conn) error) error {
 	return r.readFor(ctx, what, readTimeout, f)
 }
@@ -111,9 +115,17 @@ func (r *Reader) readFor(ctx context.Context, what string, most time.Duration, f
 	}
 	bounded, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
+	if s := seatOf(ctx); s != nil {
+		return r.readSeated(ctx, bounded, s, what, f)
+	}
+	return readFrom(ctx, bounded, r.pool, what, f)
+}
+
+// readFrom calls f with a connection of the pool, within bounded. ctx is the caller's.
+func readFrom(ctx, bounded context.Context, pool *pgxpool.Pool, what string, f func(context.Context, *pgx.Conn) error) error {
 	wait, stop := context.WithTimeout(bounded, acquireTimeout)
 	defer stop()
-	conn, err := r.pool.Acquire(wait)
+	conn, err := pool.Acquire(wait)
 	if err != nil {
 		if ctx.Err() != nil {
 			return ctx.Err()

@@ -25,6 +25,7 @@ func (r *Reader) Count(ctx context.Context, f Filter) (n int64, isCapped bool, e
 	}
 	err = r.read(ctx, "count events", func(ctx context.Context, conn *pgx.Conn) error {
 		defer cancelAfter(ctx, conn, countBudget)()
+		n = 0
 		where, spans, err := r.search(ctx, conn, f, f.From, f.To)
 		if err != nil {
 			return err

@@ -27,7 +27,11 @@ func (r *Reader) CursorBehind(ctx context.Context, id event.ID, f Filter, order 
 	if err != nil {
 		return "", err
 	}
-	return cursor(key{found.stored.Timestamp, found.id}, order, f.fingerprint()), nil
+	position := found.stored.Position
+	if s := seatOf(ctx); s != nil {
+		position = max(position, s.needed())
+	}
+	return r.cursorOf(ctx, key{found.stored.Timestamp, found.id}, order, f, position), nil
 }
 
 // row answers the row of this id. There are two statements, since a join would probe all partitions.

@@ -15,38 +15,70 @@ import (
 // the first page appears on exactly one page. A page ends early, and may be empty, if the search has used the
 // reader's scan budget: only an empty Next means the end.
 func (r *Reader) Events(ctx context.Context, f Filter, p Page) (EventPage, error) {
-	var page EventPage
+	var (
+		page  EventPage
+		place *pageCursor
+	)
+	if p.Cursor != "" {
+		c, err := parsePageCursor(p.Cursor, p.Order, visibleTo(ctx, f))
+		if err != nil {
+			return page, err
+		}
+		place = &c
+		r.seatAt(ctx, c.position)
+	}
 	err := r.read(ctx, "list events", func(ctx context.Context, conn *pgx.Conn) error {
-		rows, next, err := r.list(ctx, conn, f, p)
+		rows, next, err := r.list(ctx, conn, f, p, place)
 		if err != nil {
 			return err
 		}
-		page.Items = make([]event.Stored, len(rows))
+		page = EventPage{Items: make([]event.Stored, len(rows))}
 		for i := range rows {
 			page.Items[i] = rows[i].stored
 		}
-		if next != nil {
-			page.Next = cursor(*next, p.Order, visibleTo(ctx, f))
+		if next == nil {
+			return nil
 		}
+		position := int64(noPosition)
+		switch {
+		case place != nil:
+			position = place.position
+		case r.replicas != nil: // read behind the page, so it is not before anything that the page could show
+			if position, err = readHead(ctx, conn); err != nil {
+				return err
+			}
+		}
+		page.Next = r.cursorOf(ctx, *next, p.Order, f, position)
 		return nil
 	})
 	return page, err
 }
 
+// seatAt has a list go on where there is what its first page could see: at the primary, if its cursor does not tell.
+func (r *Reader) seatAt(ctx context.Context, position int64) {
+	if position == noPosition {
+		seatOf(ctx).ToPrimary()
+		return
+	}
+	seatOf(ctx).raise(position)
+}
+
+// cursorOf returns a list's cursor. It carries the position only where there are replicas, which may lack it.
+func (r *Reader) cursorOf(ctx context.Context, at key, order Order, f Filter, position int64) string {
+	if r.replicas == nil {
+		position = noPosition
+	}
+	return pageCursor{at, position}.encode(order, visibleTo(ctx, f))
+}
+
 // list returns a page's rows, and the place where the next page begins, or nil if there is none.
-func (r *Reader) list(ctx context.Context, conn *pgx.Conn, f Filter, p Page) ([]row, *key, error) {
-	var at *key
+func (r *Reader) list(ctx context.Context, conn *pgx.Conn, f Filter, p Page, at *pageCursor) ([]row, *key, error) {
 	from, to := f.From, f.To
-	if p.Cursor != "" {
-		k, err := parseCursor(p.Cursor, p.Order, visibleTo(ctx, f))
-		if err != nil {
-			return nil, nil, err
-		}
-		at = &k
+	if at != nil {
 		if p.Order == Ascending {
-			from = later(from, k.timestamp)
+			from = later(from, at.timestamp)
 		} else {
-			to = earlier(to, k.timestamp.Add(time.Microsecond))
+			to = earlier(to, at.timestamp.Add(time.Microsecond))
 		}
 	}
 	where, spans, err := r.search(ctx, conn, f, from, to)
@@ -54,7 +86,7 @@ func (r *Reader) list(ctx context.Context, conn *pgx.Conn, f Filter, p Page) ([]
 		return nil, nil, err
 	}
 	if at != nil {
-		where.beyond("timestamp", *at, p.Order)
+		where.beyond("timestamp", at.key, p.Order)
 	}
 	if p.Order == Descending {
 		slices.Reverse(spans)

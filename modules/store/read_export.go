@@ -33,6 +33,7 @@ type exportPage struct {
 // is used the next one is read, so that PostgreSQL and this process work at the same time.
 func (r *Reader) Export(ctx context.Context, f Filter, order Order, cursor string, size int64) iter.Seq2[[]event.Stored, error] {
 	return func(yield func([]event.Stored, error) bool) {
+		seatOf(ctx).raise(size - 1)
 		ctx, cancel := context.WithCancel(ctx)
 		pages := make(chan exportPage)
 		var reading sync.WaitGroup

@@ -51,13 +51,20 @@ const headSQL = `SELECT first_position + count - 1 FROM ledger_batches
 // Head returns the position of the event that was committed last, or -1 if there is none.
 func (r *Reader) Head(ctx context.Context) (int64, error) {
 	head := int64(-1)
-	err := r.read(ctx, "read head", func(ctx context.Context, conn *pgx.Conn) error {
-		err := conn.QueryRow(ctx, headSQL).Scan(&head)
-		if errors.Is(err, pgx.ErrNoRows) {
-			return nil
-		}
+	err := r.read(ctx, "read head", func(ctx context.Context, conn *pgx.Conn) (err error) {
+		head, err = readHead(ctx, conn)
 		return err
 	})
+	seatOf(ctx).raise(head)
+	return head, err
+}
+
+func readHead(ctx context.Context, conn *pgx.Conn) (int64, error) {
+	head := int64(-1)
+	err := conn.QueryRow(ctx, headSQL).Scan(&head)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return -1, nil
+	}
 	return head, err
 }
 

@@ -48,11 +48,17 @@ func (l *LedgerReader) Checkpoint(ctx context.Context) (c Checkpoint, err error)
 	if err == nil && !ok {
 		return Checkpoint{}, NotYetSigned()
 	}
+	if l.log == ledger.Events {
+		seatOf(ctx).raise(c.Size - 1)
+	}
 	return c, err
 }
 
 // CheckpointOf is the one of exactly this size; ok is false where none was signed.
 func (l *LedgerReader) CheckpointOf(ctx context.Context, size int64) (c Checkpoint, ok bool, err error) {
+	if l.log == ledger.Events {
+		seatOf(ctx).raise(size - 1)
+	}
 	err = l.with(ctx, "read checkpoint", func(ctx context.Context, rows *Ledger) (err error) {
 		c, ok, err = rows.CheckpointUpTo(ctx, size)
 		return err

@@ -41,6 +41,7 @@ func (r *Reader) Snapshot(ctx context.Context, of SnapshotOf, until time.Time) (
 	if !Unscoped(ctx) {
 		return s, false, nil
 	}
+	invalid := false
 	err = r.read(ctx, "read snapshot", func(ctx context.Context, conn *pgx.Conn) error {
 		var bound any = until
 		if until.IsZero() {
@@ -65,12 +66,15 @@ func (r *Reader) Snapshot(ctx context.Context, of SnapshotOf, until time.Time) (
 				return err
 			}
 		}
-		if ok = n == s.Events; ok {
-			return nil
-		}
-		_, err = conn.Exec(ctx, dropSnapshotsSQL, of.AggregateType, of.AggregateID)
-		return err
+		ok, invalid = n == s.Events, n != s.Events
+		return nil
 	})
+	if err == nil && invalid {
+		err = r.read(withoutSeat(ctx), "drop snapshots", func(ctx context.Context, conn *pgx.Conn) error {
+			_, err := conn.Exec(ctx, dropSnapshotsSQL, of.AggregateType, of.AggregateID)
+			return err
+		})
+	}
 	return s, ok, err
 }
 
@@ -80,7 +84,7 @@ func (r *Reader) SaveSnapshot(ctx context.Context, of SnapshotOf, s Snapshot) er
 	if !Unscoped(ctx) {
 		return nil
 	}
-	return r.read(ctx, "save snapshot", func(ctx context.Context, conn *pgx.Conn) error {
+	return r.read(withoutSeat(ctx), "save snapshot", func(ctx context.Context, conn *pgx.Conn) error {
 		_, err := conn.Exec(ctx, saveSnapshotSQL, of.AggregateType, of.AggregateID, of.Rules, s.AsOf, s.Events, s.Body)
 		return err
 	})

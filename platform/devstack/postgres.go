@@ -34,6 +34,9 @@ type PostgresOptions struct {
 	// Settings are server parameters by name, e.g. "max_connections": "200".
 	Settings map[string]string
 
+	// Follows makes the server a streaming replica of another one, of which it is a copy. Its data are new.
+	Follows *Postgres
+
 	// BinDir is the folder of postgres and initdb. Empty: see findBinaries.
 	BinDir string
 
@@ -90,7 +93,7 @@ func (p *Postgres) open(ctx context.Context) (err error) {
 	if err := p.cluster.check(p.bin); err != nil {
 		return err
 	}
-	return p.cluster.initialise(ctx, p.bin, p.opts.Fast)
+	return p.cluster.initialise(ctx, p.bin, p.opts)
 }
 
 // Start starts the server again after Halt or Crash, on the same port and data.

@@ -140,19 +140,29 @@ func (c *cluster) check(b binaries) error {
 
 // initialise runs initdb where there are no data yet. It works aside and renames, so that a start
 // that is killed half-way leaves nothing that looks like data.
-func (c *cluster) initialise(ctx context.Context, b binaries, fast bool) error {
+func (c *cluster) initialise(ctx context.Context, b binaries, opts PostgresOptions) error {
 	if c.version != 0 {
 		return nil
 	}
 	aside := filepath.Join(c.location, "cluster.new")
 	c.password = rand.Text()
+	if opts.Follows != nil {
+		c.password = opts.Follows.cluster.password
+	}
 	if err := errors.Join(os.RemoveAll(c.data), os.RemoveAll(aside)); err != nil {
 		return fmt.Errorf("data folder: %w", err)
 	}
 	if err := errors.Join(os.Mkdir(aside, 0o700), c.owner.give(aside)); err != nil {
 		return fmt.Errorf("data folder: %w", err)
 	}
-	if err := c.initdb(ctx, b, aside, fast); err != nil {
+	var err error
+	if opts.Follows != nil {
+		// -R has the copy follow the server that it is of.
+		err = c.run(ctx, b.path("pg_basebackup"), "-D", aside, "-d", opts.Follows.URL("postgres"), "-R", "-X", "stream", "--checkpoint=fast", "--no-sync")
+	} else {
+		err = c.initdb(ctx, b, aside, opts.Fast)
+	}
+	if err != nil {
 		return err
 	}
 	if err := os.WriteFile(c.passwordFile(), []byte(c.password), 0o600); err != nil {
@@ -179,20 +189,25 @@ func (c *cluster) initdb(ctx context.Context, b binaries, dir string, fast bool)
 	if fast {
 		args = append(args, "--no-sync")
 	}
+	return c.run(ctx, b.path("initdb"), args...)
+}
+
+// run runs a program that makes the data.
+func (c *cluster) run(ctx context.Context, program string, args ...string) error {
 	remove := ""
 	if c.temporary {
 		remove = c.home
 	}
 	var out bytes.Buffer
-	cmd := c.owner.supervised(ctx, c.location, remove, b.path("initdb"), args...)
+	cmd := c.owner.supervised(ctx, c.location, remove, program, args...)
 	cmd.Stdout, cmd.Stderr = &out, &out
 	dismiss, err := startSupervised(cmd)
 	if err != nil {
-		return fmt.Errorf("run %s as %s: %w", b.path("initdb"), c.owner.name, err)
+		return fmt.Errorf("run %s as %s: %w", program, c.owner.name, err)
 	}
 	defer dismiss()
 	if err := cmd.Wait(); err != nil {
-		return fmt.Errorf("initdb: %w: %s", err, lastLine(out.Bytes()))
+		return fmt.Errorf("%s: %w: %s", filepath.Base(program), err, lastLine(out.Bytes()))
 	}
 	return nil
 }

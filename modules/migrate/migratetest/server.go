@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"audittrail/platform/devstack"
 )
 
@@ -67,4 +69,33 @@ func (s *OwnServer) within(action func(*devstack.Postgres, context.Context) erro
 	if err := action(s.server, ctx); err != nil {
 		s.t.Fatal(err)
 	}
+}
+
+// Replica starts a streaming replica of the server, and ends it when t is over. It may be stopped, crashed and
+// started as the server itself.
+func (s *OwnServer) Replica() *OwnServer {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), 2*time.Minute)
+	defer cancel()
+	server, err := devstack.StartPostgres(ctx, devstack.PostgresOptions{Fast: true, Settings: settings(), Follows: s.server})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	r := &OwnServer{t: s.t, server: server, database: s.database}
+	s.t.Cleanup(func() { r.within((*devstack.Postgres).Stop) })
+	return r
+}
+
+// Execute runs a statement as the superuser.
+func (s *OwnServer) Execute(sql string) {
+	s.t.Helper()
+	s.within(func(_ *devstack.Postgres, ctx context.Context) error {
+		conn, err := pgx.Connect(ctx, s.URL())
+		if err != nil {
+			return err
+		}
+		defer conn.Close(ctx) //nolint:errcheck // the statement has answered
+		_, err = conn.Exec(ctx, sql)
+		return err
+	})
 }
