@@ -167,38 +167,61 @@ func dashboards(t *testing.T) (all []dashboard) {
 	return all
 }
 
-// Every metric that a rule or a dashboard names exists, with that name: docs/METRICS.md lists what the program
+// Every metric that a rule or a dashboard names exists, and so does every label: docs/METRICS.md lists what the program
 // registers, and a test of the program holds it to that.
-func TestEveryMetricExists(t *testing.T) {
+func TestEveryMetricAndLabelExists(t *testing.T) {
 	text, err := os.ReadFile("../../docs/METRICS.md")
 	require.NoError(t, err)
-	exists := map[string]bool{}
-	for _, row := range regexp.MustCompile("(?m)^\\| `(audittrail_\\w+)` \\| (\\w+) \\|").FindAllStringSubmatch(string(text), -1) {
-		if row[2] == "histogram" {
-			exists[row[1]+"_bucket"], exists[row[1]+"_sum"], exists[row[1]+"_count"] = true, true, true
-		} else {
-			exists[row[1]] = true
+	labels := map[string][]string{} // of each metric
+	for _, row := range regexp.MustCompile("(?m)^\\| `(audittrail_\\w+)` \\| (\\w+) \\| (.*?) \\|").FindAllStringSubmatch(string(text), -1) {
+		own := regexp.MustCompile(`\w+`).FindAllString(row[3], -1)
+		if row[2] != "histogram" {
+			labels[row[1]] = own
+			continue
 		}
+		labels[row[1]+"_bucket"], labels[row[1]+"_sum"], labels[row[1]+"_count"] = append(own, "le"), own, own
 	}
-	require.NotEmpty(t, exists)
-	expressions := map[string]string{}
+	require.NotEmpty(t, labels)
+	// What names labels: the expression, and the texts that show its result.
+	type use struct{ expr, texts string }
+	uses := map[string]use{}
 	for _, r := range rules(t) {
-		exists[r.Record] = true
-		expressions[r.Alert+r.Record] = r.Expr
+		if r.Record != "" {
+			labels[r.Record] = nil
+		}
+		uses[r.Alert+r.Record] = use{r.Expr, r.Annotations["summary"] + r.Annotations["description"]}
 	}
 	for _, d := range dashboards(t) {
 		for _, p := range d.Panels {
 			for i, target := range p.Targets {
-				expressions[fmt.Sprintf("%s/%s/%d", d.UID, p.Title, i)] = target.Expr
+				uses[fmt.Sprintf("%s/%s/%d", d.UID, p.Title, i)] = use{target.Expr, target.LegendFormat}
 			}
 		}
 		for _, v := range d.Templating.List {
-			expressions[d.UID+"/$"+v.Name] = v.Query
+			uses[d.UID+"/$"+v.Name] = use{expr: v.Query}
 		}
 	}
-	for where, expr := range expressions {
-		for _, name := range regexp.MustCompile(`\baudittrail[_:][\w:]+`).FindAllString(expr, -1) {
-			require.True(t, exists[name], "%s names %s, which is no metric of docs/METRICS.md", where, name)
+	lists := regexp.MustCompile(`(?:by|on|ignoring|without) \(([\w, ]+)\)`)
+	for where, u := range uses {
+		known := []string{"instance", "job"} // which Prometheus adds
+		for _, name := range regexp.MustCompile(`\baudittrail[_:][\w:]+`).FindAllString(u.expr, -1) {
+			require.Contains(t, labels, name, "%s names a metric that docs/METRICS.md does not have", where)
+			known = append(known, labels[name]...)
+		}
+		var named []string
+		for _, list := range lists.FindAllStringSubmatch(u.expr, -1) {
+			named = append(named, strings.Split(list[1], ", ")...)
+		}
+		for _, found := range regexp.MustCompile(`(\w+)=~?"`).FindAllStringSubmatch(u.expr, -1) {
+			named = append(named, found[1])
+		}
+		for _, found := range regexp.MustCompile(`\{\{ ?(?:with )?(?:\$labels\.)?([a-z]\w*)`).FindAllStringSubmatch(u.texts, -1) {
+			named = append(named, found[1])
+		}
+		for _, label := range named {
+			if label != "end" { // of a template
+				require.Contains(t, known, label, "%s names a label that its metrics do not have", where)
+			}
 		}
 	}
 }
