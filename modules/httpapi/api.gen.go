@@ -308,8 +308,9 @@ func (e Reason) Valid() bool {
 
 // Defines values for ReplayTargetType.
 const (
-	FileTarget  ReplayTargetType = "file"
-	KafkaTarget ReplayTargetType = "kafka"
+	FileTarget    ReplayTargetType = "file"
+	KafkaTarget   ReplayTargetType = "kafka"
+	WebhookTarget ReplayTargetType = "webhook"
 )
 
 // Valid indicates whether the value is a known member of the ReplayTargetType enum.
@@ -318,6 +319,8 @@ func (e ReplayTargetType) Valid() bool {
 	case FileTarget:
 		return true
 	case KafkaTarget:
+		return true
+	case WebhookTarget:
 		return true
 	default:
 		return false
@@ -988,6 +991,25 @@ type Replay struct {
 	Error string `json:"error"`
 }
 
+// ReplayFailure defines model for ReplayFailure.
+type ReplayFailure struct {
+	Position      int64  `json:"position"`
+	EventId       string `json:"eventId"`
+	AggregateType string `json:"aggregateType"`
+	AggregateId   string `json:"aggregateId"`
+
+	// Attempts How often it was tried; 0 where it waits for an earlier one of its aggregate.
+	Attempts int32  `json:"attempts"`
+	Reason   string `json:"reason"`
+	FailedAt string `json:"failedAt"`
+}
+
+// ReplayFailureList defines model for ReplayFailureList.
+type ReplayFailureList struct {
+	Items      []ReplayFailure `json:"items"`
+	NextCursor *string         `json:"nextCursor"`
+}
+
 // ReplayFilter The filters of a search. All are optional; without any, all events are meant.
 type ReplayFilter struct {
 	AggregateId   *Name   `json:"aggregateId,omitempty"`
@@ -1065,7 +1087,9 @@ type ReplayRequest struct {
 	// Speed As fast as possible where it is left out, or empty; else one of the two: `maxPerSecond` events a second at most, or the rhythm of their timestamps, `timeScale` times as fast.
 	Speed *ReplaySpeed `json:"speed,omitempty"`
 
-	// Target Where the events go. `topic` is of a Kafka target, `name` the file of a file target: NDJSON, compressed where it ends in `.gz`.
+	// Target Where the events go. `topic` is of a Kafka target, `url` of a webhook, `name` the file of a file target: NDJSON,
+	// compressed where it ends in `.gz`. A request to a webhook carries one event, or up to `batch` of them as an array
+	// of `{"position", "event"}`.
 	Target ReplayTarget `json:"target"`
 
 	// Until The last position. Without it, the log's end now.
@@ -1078,11 +1102,15 @@ type ReplaySpeed struct {
 	TimeScale    *float64 `json:"timeScale,omitempty"`
 }
 
-// ReplayTarget Where the events go. `topic` is of a Kafka target, `name` the file of a file target: NDJSON, compressed where it ends in `.gz`.
+// ReplayTarget Where the events go. `topic` is of a Kafka target, `url` of a webhook, `name` the file of a file target: NDJSON,
+// compressed where it ends in `.gz`. A request to a webhook carries one event, or up to `batch` of them as an array
+// of `{"position", "event"}`.
 type ReplayTarget struct {
+	Batch *int32           `json:"batch,omitempty"`
 	Name  *string          `json:"name,omitempty"`
 	Topic *string          `json:"topic,omitempty"`
 	Type  ReplayTargetType `json:"type"`
+	Url   *string          `json:"url,omitempty"`
 }
 
 // ReplayTargetType defines model for ReplayTarget.Type.
@@ -1604,6 +1632,15 @@ type ListReplaysParams struct {
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// ListReplayFailuresParams defines parameters for ListReplayFailures.
+type ListReplayFailuresParams struct {
+	// After Only those whose position is greater.
+	After *int64 `form:"after,omitempty" json:"after,omitempty"`
+
+	// Limit How many items a page holds at most.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
 // GetTraceParams defines parameters for GetTrace.
 type GetTraceParams struct {
 	// AudittrailMinPosition The position that the answer must know of, with all before it: the `Audittrail-Position` of an earlier answer, or
@@ -1911,12 +1948,18 @@ type ServerInterface interface {
 	// CancelReplay End a replay
 	// (POST /v1/replays/{id}/cancel)
 	CancelReplay(ctx echo.Context, id ReplayId) error
+	// ListReplayFailures Events that were not delivered
+	// (GET /v1/replays/{id}/failures)
+	ListReplayFailures(ctx echo.Context, id ReplayId, params ListReplayFailuresParams) error
 	// PauseReplay Pause a replay
 	// (POST /v1/replays/{id}/pause)
 	PauseReplay(ctx echo.Context, id ReplayId) error
 	// ResumeReplay Go on with a replay
 	// (POST /v1/replays/{id}/resume)
 	ResumeReplay(ctx echo.Context, id ReplayId) error
+	// RetryReplay Send again what has failed
+	// (POST /v1/replays/{id}/retry)
+	RetryReplay(ctx echo.Context, id ReplayId) error
 	// GetTrace A workflow as a tree of causes and effects
 	// (GET /v1/traces/{correlationId})
 	GetTrace(ctx echo.Context, correlationId Name, params GetTraceParams) error
@@ -2968,6 +3011,38 @@ func (w *ServerInterfaceWrapper) CancelReplay(ctx echo.Context) error {
 	return err
 }
 
+// ListReplayFailures converts echo context to params.
+func (w *ServerInterfaceWrapper) ListReplayFailures(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ReplayId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListReplayFailuresParams
+	// ------------- Optional query parameter "after" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "after", ctx.QueryParams(), &params.After, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter after: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListReplayFailures(ctx, id, params)
+	return err
+}
+
 // PauseReplay converts echo context to params.
 func (w *ServerInterfaceWrapper) PauseReplay(ctx echo.Context) error {
 	var err error
@@ -2997,6 +3072,22 @@ func (w *ServerInterfaceWrapper) ResumeReplay(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.ResumeReplay(ctx, id)
+	return err
+}
+
+// RetryReplay converts echo context to params.
+func (w *ServerInterfaceWrapper) RetryReplay(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ReplayId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RetryReplay(ctx, id)
 	return err
 }
 
@@ -3102,6 +3193,8 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/v1/replays/:id/pause", wrapper.PauseReplay, options.OperationMiddlewares["pauseReplay"]...)
 	router.POST(options.BaseURL+"/v1/replays/:id/resume", wrapper.ResumeReplay, options.OperationMiddlewares["resumeReplay"]...)
 	router.POST(options.BaseURL+"/v1/replays/:id/cancel", wrapper.CancelReplay, options.OperationMiddlewares["cancelReplay"]...)
+	router.POST(options.BaseURL+"/v1/replays/:id/retry", wrapper.RetryReplay, options.OperationMiddlewares["retryReplay"]...)
+	router.GET(options.BaseURL+"/v1/replays/:id/failures", wrapper.ListReplayFailures, options.OperationMiddlewares["listReplayFailures"]...)
 	router.GET(options.BaseURL+"/v1/ingest/offsets", wrapper.ListIngestOffsets, options.OperationMiddlewares["listIngestOffsets"]...)
 	router.GET(options.BaseURL+"/v1/access-log", wrapper.ListAccess, options.OperationMiddlewares["listAccess"]...)
 	router.GET(options.BaseURL+"/v1/access-log/:position/proof", wrapper.GetAccessProof, options.OperationMiddlewares["getAccessProof"]...)
@@ -9395,6 +9488,282 @@ func (response CancelReplay503ApplicationProblemPlusJSONResponse) VisitCancelRep
 	return err
 }
 
+type ListReplayFailuresRequestObject struct {
+	Id     ReplayId `json:"id"`
+	Params ListReplayFailuresParams
+}
+
+type ListReplayFailuresResponseObject interface {
+	VisitListReplayFailuresResponse(w http.ResponseWriter) error
+}
+
+type ListReplayFailures200ResponseHeaders struct {
+	CacheControl   *string
+	Vary           *string
+	XCorrelationId *string
+}
+
+type ListReplayFailures200JSONResponse struct {
+	Body    ReplayFailureList
+	Headers ListReplayFailures200ResponseHeaders
+}
+
+func (response ListReplayFailures200JSONResponse) VisitListReplayFailuresResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.Vary != nil {
+		w.Header().Set("Vary", fmt.Sprint(*response.Headers.Vary))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListReplayFailures400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response ListReplayFailures400ApplicationProblemPlusJSONResponse) VisitListReplayFailuresResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListReplayFailures401ApplicationProblemPlusJSONResponse struct {
+	UnauthenticatedApplicationProblemPlusJSONResponse
+}
+
+func (response ListReplayFailures401ApplicationProblemPlusJSONResponse) VisitListReplayFailuresResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListReplayFailures403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response ListReplayFailures403ApplicationProblemPlusJSONResponse) VisitListReplayFailuresResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListReplayFailures404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response ListReplayFailures404ApplicationProblemPlusJSONResponse) VisitListReplayFailuresResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListReplayFailures413ApplicationProblemPlusJSONResponse struct {
+	TooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response ListReplayFailures413ApplicationProblemPlusJSONResponse) VisitListReplayFailuresResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListReplayFailures422ApplicationProblemPlusJSONResponse struct {
+	TooExpensiveApplicationProblemPlusJSONResponse
+}
+
+func (response ListReplayFailures422ApplicationProblemPlusJSONResponse) VisitListReplayFailuresResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListReplayFailures429ApplicationProblemPlusJSONResponse struct {
+	TooManyRequestsApplicationProblemPlusJSONResponse
+}
+
+func (response ListReplayFailures429ApplicationProblemPlusJSONResponse) VisitListReplayFailuresResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListReplayFailures431ApplicationProblemPlusJSONResponse struct {
+	HeaderTooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response ListReplayFailures431ApplicationProblemPlusJSONResponse) VisitListReplayFailuresResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(431)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListReplayFailures500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response ListReplayFailures500ApplicationProblemPlusJSONResponse) VisitListReplayFailuresResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListReplayFailures503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response ListReplayFailures503ApplicationProblemPlusJSONResponse) VisitListReplayFailuresResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type PauseReplayRequestObject struct {
 	Id ReplayId `json:"id"`
 }
@@ -9989,6 +10358,303 @@ func (response ResumeReplay503ApplicationProblemPlusJSONResponse) VisitResumeRep
 	return err
 }
 
+type RetryReplayRequestObject struct {
+	Id ReplayId `json:"id"`
+}
+
+type RetryReplayResponseObject interface {
+	VisitRetryReplayResponse(w http.ResponseWriter) error
+}
+
+type RetryReplay200ResponseHeaders struct {
+	CacheControl   *string
+	Vary           *string
+	XCorrelationId *string
+}
+
+type RetryReplay200JSONResponse struct {
+	Body    Replay
+	Headers RetryReplay200ResponseHeaders
+}
+
+func (response RetryReplay200JSONResponse) VisitRetryReplayResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.Vary != nil {
+		w.Header().Set("Vary", fmt.Sprint(*response.Headers.Vary))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RetryReplay400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response RetryReplay400ApplicationProblemPlusJSONResponse) VisitRetryReplayResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RetryReplay401ApplicationProblemPlusJSONResponse struct {
+	UnauthenticatedApplicationProblemPlusJSONResponse
+}
+
+func (response RetryReplay401ApplicationProblemPlusJSONResponse) VisitRetryReplayResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RetryReplay403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response RetryReplay403ApplicationProblemPlusJSONResponse) VisitRetryReplayResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RetryReplay404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response RetryReplay404ApplicationProblemPlusJSONResponse) VisitRetryReplayResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RetryReplay409ApplicationProblemPlusJSONResponse struct {
+	ConflictApplicationProblemPlusJSONResponse
+}
+
+func (response RetryReplay409ApplicationProblemPlusJSONResponse) VisitRetryReplayResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RetryReplay413ApplicationProblemPlusJSONResponse struct {
+	TooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response RetryReplay413ApplicationProblemPlusJSONResponse) VisitRetryReplayResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RetryReplay422ApplicationProblemPlusJSONResponse struct {
+	TooExpensiveApplicationProblemPlusJSONResponse
+}
+
+func (response RetryReplay422ApplicationProblemPlusJSONResponse) VisitRetryReplayResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RetryReplay429ApplicationProblemPlusJSONResponse struct {
+	TooManyRequestsApplicationProblemPlusJSONResponse
+}
+
+func (response RetryReplay429ApplicationProblemPlusJSONResponse) VisitRetryReplayResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RetryReplay431ApplicationProblemPlusJSONResponse struct {
+	HeaderTooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response RetryReplay431ApplicationProblemPlusJSONResponse) VisitRetryReplayResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(431)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RetryReplay500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response RetryReplay500ApplicationProblemPlusJSONResponse) VisitRetryReplayResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RetryReplay503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response RetryReplay503ApplicationProblemPlusJSONResponse) VisitRetryReplayResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetTraceRequestObject struct {
 	CorrelationId Name `json:"correlationId"`
 	Params        GetTraceParams
@@ -10406,12 +11072,18 @@ type StrictServerInterface interface {
 	// CancelReplay End a replay
 	// (POST /v1/replays/{id}/cancel)
 	CancelReplay(ctx context.Context, request CancelReplayRequestObject) (CancelReplayResponseObject, error)
+	// ListReplayFailures Events that were not delivered
+	// (GET /v1/replays/{id}/failures)
+	ListReplayFailures(ctx context.Context, request ListReplayFailuresRequestObject) (ListReplayFailuresResponseObject, error)
 	// PauseReplay Pause a replay
 	// (POST /v1/replays/{id}/pause)
 	PauseReplay(ctx context.Context, request PauseReplayRequestObject) (PauseReplayResponseObject, error)
 	// ResumeReplay Go on with a replay
 	// (POST /v1/replays/{id}/resume)
 	ResumeReplay(ctx context.Context, request ResumeReplayRequestObject) (ResumeReplayResponseObject, error)
+	// RetryReplay Send again what has failed
+	// (POST /v1/replays/{id}/retry)
+	RetryReplay(ctx context.Context, request RetryReplayRequestObject) (RetryReplayResponseObject, error)
 	// GetTrace A workflow as a tree of causes and effects
 	// (GET /v1/traces/{correlationId})
 	GetTrace(ctx context.Context, request GetTraceRequestObject) (GetTraceResponseObject, error)
@@ -11025,6 +11697,32 @@ func (sh *strictHandler) CancelReplay(ctx echo.Context, id ReplayId) error {
 	return nil
 }
 
+// ListReplayFailures operation middleware
+func (sh *strictHandler) ListReplayFailures(ctx echo.Context, id ReplayId, params ListReplayFailuresParams) error {
+	var request ListReplayFailuresRequestObject
+
+	request.Id = id
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListReplayFailures(ctx.Request().Context(), request.(ListReplayFailuresRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListReplayFailures")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListReplayFailuresResponseObject); ok {
+		return validResponse.VisitListReplayFailuresResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // PauseReplay operation middleware
 func (sh *strictHandler) PauseReplay(ctx echo.Context, id ReplayId) error {
 	var request PauseReplayRequestObject
@@ -11069,6 +11767,31 @@ func (sh *strictHandler) ResumeReplay(ctx echo.Context, id ReplayId) error {
 		return err
 	} else if validResponse, ok := response.(ResumeReplayResponseObject); ok {
 		return validResponse.VisitResumeReplayResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RetryReplay operation middleware
+func (sh *strictHandler) RetryReplay(ctx echo.Context, id ReplayId) error {
+	var request RetryReplayRequestObject
+
+	request.Id = id
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RetryReplay(ctx.Request().Context(), request.(RetryReplayRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RetryReplay")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RetryReplayResponseObject); ok {
+		return validResponse.VisitRetryReplayResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -35,6 +36,7 @@ type JobStore interface {
 	List(ctx context.Context, p store.Page) (store.ReplayPage, error)
 	Get(ctx context.Context, id event.ID) (store.Replay, error)
 	Ask(ctx context.Context, id event.ID, wish store.ReplayWish, by string) (store.Replay, error)
+	Failures(ctx context.Context, of store.Replay, after int64, limit int) ([]store.ReplayFailure, error)
 }
 
 // EventReader reads what a job would send: a [store.Reader].
@@ -254,6 +256,45 @@ func (h *Endpoints) ResumeReplay(ctx context.Context, r httpapi.ResumeReplayRequ
 func (h *Endpoints) CancelReplay(ctx context.Context, r httpapi.CancelReplayRequestObject) (httpapi.CancelReplayResponseObject, error) {
 	now, err := h.ask(ctx, r.Id, store.WishCancel)
 	return httpapi.CancelReplay200JSONResponse{Body: now}, err
+}
+
+// RetryReplay asks a job to send again what has failed.
+func (h *Endpoints) RetryReplay(ctx context.Context, r httpapi.RetryReplayRequestObject) (httpapi.RetryReplayResponseObject, error) {
+	now, err := h.ask(ctx, r.Id, store.WishRetry)
+	return httpapi.RetryReplay200JSONResponse{Body: now}, err
+}
+
+// ListReplayFailures answers which events of a job were not delivered, and why.
+func (h *Endpoints) ListReplayFailures(ctx context.Context, r httpapi.ListReplayFailuresRequestObject) (httpapi.ListReplayFailuresResponseObject, error) {
+	of, err := h.get(ctx, r.Id)
+	if err != nil {
+		return nil, err
+	}
+	after, limit := int64(-1), defaultLimit
+	if r.Params.After != nil {
+		after = *r.Params.After
+	}
+	if r.Params.Limit != nil {
+		limit = int(*r.Params.Limit)
+	}
+	found, err := h.Jobs.Failures(ctx, of, after, limit+1)
+	if err != nil {
+		return nil, err
+	}
+	list := httpapi.ReplayFailureList{Items: []httpapi.ReplayFailure{}}
+	for _, f := range found[:min(limit, len(found))] {
+		list.Items = append(list.Items, httpapi.ReplayFailure{
+			Position: f.Position, EventId: f.EventID.String(), AggregateType: f.AggregateType, AggregateId: f.AggregateID,
+			Attempts: int32(f.Attempts), Reason: f.Reason, FailedAt: event.FormatTime(f.At),
+		})
+		httpserver.ShowEvents(ctx, 1)
+		httpserver.ShowPosition(ctx, f.Position)
+	}
+	if len(found) > limit {
+		next := strconv.FormatInt(found[limit-1].Position, 10)
+		list.NextCursor = &next
+	}
+	return httpapi.ListReplayFailures200JSONResponse{Body: list}, nil
 }
 
 func (h *Endpoints) ask(ctx context.Context, id string, wish store.ReplayWish) (httpapi.Replay, error) {

@@ -103,6 +103,14 @@ func (j *job) work(ctx context.Context) error {
 	}
 	link := &link{job: j}
 	defer link.drop()
+	if j.isAskedToRetry() {
+		if err := j.retry(readable, link); err != nil {
+			return err
+		}
+		if j.claim.Prior != store.ReplayRunning && j.claim.Position < j.claim.Until { // just those that had failed
+			return errPaused
+		}
+	}
 	if err := j.sendAll(readable, link); err != nil {
 		return err
 	}
@@ -139,7 +147,7 @@ func (j *job) prepare() error {
 func (j *job) park(ctx context.Context) error {
 	clear(j.parked)
 	for after := int64(-1); ; {
-		failures, err := j.role.deps.Jobs.Failures(ctx, j.claim.Number, after, maxHeld)
+		failures, err := j.failures(ctx, after)
 		if err != nil {
 			return err
 		}
@@ -151,6 +159,15 @@ func (j *job) park(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// failures reads failed and waiting events beyond a position, maxHeld at most.
+func (j *job) failures(ctx context.Context, after int64) (found []store.ReplayFailure, err error) {
+	err = j.patiently(ctx, func() (err error) {
+		found, err = j.role.deps.Jobs.Failures(ctx, j.claim.Number, after, maxHeld)
+		return unreadable(err)
+	})
+	return found, err
 }
 
 // page is a part of what is to be sent.
@@ -172,7 +189,12 @@ func (j *job) sendAll(ctx context.Context, to *link) error {
 	})
 	for p := range pages {
 		for rest := p.events; len(rest) > 0; {
-			n, err := j.pace.next(ctx, rest)
+			if j.isAskedToRetry() {
+				if err := j.retry(ctx, to); err != nil {
+					return err
+				}
+			}
+			n, err := j.pace.next(ctx, rest[:min(len(rest), j.to.together())])
 			if err != nil {
 				return err
 			}
@@ -189,27 +211,23 @@ func (j *job) sendAll(ctx context.Context, to *link) error {
 // read reads what is to be sent. A store that does not answer is asked again.
 func (j *job) read(ctx context.Context, after int64, into chan<- page) error {
 	until := j.claim.Until
-	for backoff := leastBackoff; after < until; {
-		found, err := j.role.deps.Reader.FeedBatch(ctx, j.filter, after, maxChunk, chunkBytes)
+	for after < until {
+		var found store.FeedPage
+		err := j.patiently(ctx, func() (err error) {
+			if found, err = j.role.deps.Reader.FeedBatch(ctx, j.filter, after, maxChunk, chunkBytes); errs.Of(err).Code == "position_beyond_end" {
+				return &fatal{"the log ends before the replay does: it was set back", err}
+			}
+			return unreadable(err)
+		})
 		if err != nil {
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			j.hindered("the event store can't be read right now")
-			j.log.WarnContext(ctx, "a replay can't read", "error", err)
-			if err := wait(ctx, backoff); err != nil {
-				return err
-			}
-			backoff = min(2*backoff, mostBackoff)
-			continue
+			return err
 		}
-		backoff = leastBackoff
+		if found.ScannedTo == after && !found.More {
+			return &fatal{"the log ends before the replay does: it was set back", nil}
+		}
 		p := page{found.Items, min(found.ScannedTo, until)}
 		for n := len(p.events); n > 0 && p.events[n-1].Position > until; n-- {
 			p.events = p.events[:n-1]
-		}
-		if found.ScannedTo == after && !found.More { // positions that there are not: the log was set back
-			return &fatal{fmt.Sprintf("the log ends at position %d, before the replay does: it was set back", after), nil}
 		}
 		after = found.ScannedTo
 		select {
@@ -221,9 +239,16 @@ func (j *job) read(ctx context.Context, after int64, into chan<- page) error {
 	return nil
 }
 
+func unreadable(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &obstacle{"the event store can't be read right now", err}
+}
+
 // deliver sends events until each was sent, has failed or waits.
 func (j *job) deliver(ctx context.Context, to *link, events []event.Stored) error {
-	for backoff := leastBackoff; len(events) > 0; {
+	return j.patiently(ctx, func() error {
 		var open []event.Stored
 		outcomes := make([]outcome, len(events))
 		for i := range events {
@@ -234,36 +259,38 @@ func (j *job) deliver(ctx context.Context, to *link, events []event.Stored) erro
 			}
 		}
 		results, err := to.send(ctx, open)
-		next := 0
 		for i := range outcomes {
-			if outcomes[i].status == unsent && next < len(results) {
-				outcomes[i] = results[next]
-				next++
+			if outcomes[i].status == unsent && len(results) > 0 {
+				outcomes[i], results = results[0], results[1:]
 			}
 		}
-		done := j.settle(events, outcomes)
-		events = events[done:]
+		events = events[j.settle(events, outcomes):]
 		if stored := j.save(ctx); stored != nil {
 			return stored
 		}
-		if len(events) == 0 {
-			break
+		if err == nil && len(events) > 0 {
+			err = &obstacle{"not all events were sent", ctx.Err()}
 		}
+		return err
+	})
+}
+
+// patiently tries until it goes well, or is not worth another try, or ctx ends.
+func (j *job) patiently(ctx context.Context, try func() error) error {
+	for backoff := leastBackoff; ; backoff = min(2*backoff, mostBackoff) {
+		err := try()
 		switch {
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case isFatal(err):
+		case err == nil, isFatal(err):
 			return err
-		case err != nil:
-			j.hindered(shown(err))
-			j.log.WarnContext(ctx, "a replay can't send, it will be tried again", "error", err)
-			if err := wait(ctx, backoff); err != nil {
-				return err
-			}
-			backoff = min(2*backoff, mostBackoff)
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		}
+		j.hindered(shown(err))
+		j.log.WarnContext(ctx, "a replay is hindered, it will be tried again", "error", err)
+		if wait(ctx, backoff) != nil {
+			return context.Cause(ctx)
 		}
 	}
-	return nil
 }
 
 // settle counts the events up to the first that was not sent, and answers how many these are.
@@ -435,6 +462,8 @@ func (l *link) open(ctx context.Context) (err error) {
 		l.to, err = openKafka(ctx, j.role.deps.Kafka, j.to, j.claim.ID.String(), j.role.deps.MaxRecordBytes, j.log)
 	case typeFile:
 		l.to, err = openFile(j.to, j.claim.ID.String(), j.claim.Lease)
+	case typeWebhook:
+		l.to, err = openWebhook(j)
 	}
 	if err != nil {
 		l.to = nil

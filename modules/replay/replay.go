@@ -42,6 +42,7 @@ type Jobs interface {
 
 // Reader reads what is sent.
 type Reader interface {
+	Feed(ctx context.Context, f store.Filter, after int64, limit int) (store.FeedPage, error)
 	FeedBatch(ctx context.Context, f store.Filter, after int64, limit, bytes int) (store.FeedPage, error)
 }
 
@@ -51,6 +52,7 @@ type Dependencies struct {
 	Reader  Reader
 	Targets *Targets
 	Kafka   kafka.Options
+	Webhook WebhookPatience // zeros: the usual
 
 	// MaxRecordBytes is what ingest takes, so that what was stored can be ingested again.
 	MaxRecordBytes int

@@ -61,7 +61,7 @@ func paceOf(s httpapi.ReplaySpeed, to destination) pacer {
 
 // usualRate is how many events a second targets of a type take where nothing bounds them, roughly.
 func usualRate(kind string) float64 {
-	return map[string]float64{typeKafka: 20_000, typeFile: 20_000}[kind]
+	return map[string]float64{typeKafka: 20_000, typeWebhook: 200, typeFile: 20_000}[kind]
 }
 
 // estimate is how many seconds a replay takes, roughly.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"net/url"
 	"path/filepath"
 	"strings"
 
@@ -14,24 +15,29 @@ import (
 
 // Options are the keys below `replay`.
 type Options struct {
-	Targets []TargetOptions `key:"targets" help:"where replays may write to: a list of {type: kafka, topic} and {type: file, folder}, each with maxPerSecond where wanted; without it, any Kafka topic that exists and is neither ingested, nor internal, nor a dead-letter topic"`
+	Targets []TargetOptions `key:"targets" help:"where replays may write to: a list of {type: kafka, topic}, {type: webhook, url, secret_file, allow_private, ca} and {type: file, folder}, each with maxPerSecond where wanted; secret_file holds what requests are signed with (Standard Webhooks), a secret a line; without the list, any Kafka topic that exists and is neither ingested, nor internal, nor a dead-letter topic"`
 }
 
 // TargetOptions are one place to write to.
 type TargetOptions struct {
 	Type         string  `key:"type"`
 	Topic        string  `key:"topic"`
+	URL          string  `key:"url"`
+	SecretFile   string  `key:"secret_file"`
+	AllowPrivate bool    `key:"allow_private"`
+	CA           string  `key:"ca"`
 	Folder       string  `key:"folder"`
 	MaxPerSecond float64 `key:"maxPerSecond"`
 }
 
 // The types of targets.
 const (
-	typeKafka = string(httpapi.KafkaTarget)
-	typeFile  = string(httpapi.FileTarget)
+	typeKafka   = string(httpapi.KafkaTarget)
+	typeWebhook = string(httpapi.WebhookTarget)
+	typeFile    = string(httpapi.FileTarget)
 )
 
-func targetTypes() []string { return []string{typeKafka, typeFile} }
+func targetTypes() []string { return []string{typeKafka, typeWebhook, typeFile} }
 
 // Validate reports every key that can't work.
 func (o Options) Validate() error {
@@ -41,8 +47,8 @@ func (o Options) Validate() error {
 		invalid := func(key, text string, args ...any) {
 			errs = append(errs, config.Invalid(fmt.Sprintf("targets[%d].%s", i, key), text, args...))
 		}
-		wanted := map[string]string{typeKafka: t.Topic, typeFile: t.Folder}
-		name := map[string]string{typeKafka: "topic", typeFile: "folder"}
+		wanted := map[string]string{typeKafka: t.Topic, typeWebhook: t.URL, typeFile: t.Folder}
+		name := map[string]string{typeKafka: "topic", typeWebhook: "url", typeFile: "folder"}
 		if _, known := wanted[t.Type]; !known {
 			invalid("type", "must be one of: %s", strings.Join(targetTypes(), ", "))
 			continue
@@ -55,6 +61,14 @@ func (o Options) Validate() error {
 		}
 		if folders > 1 {
 			invalid("type", "must not be file a second time: there is one folder")
+		}
+		if t.Type == typeWebhook {
+			if u, err := url.Parse(t.URL); err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.Fragment != "" {
+				invalid("url", "must be an https URL without a user and a fragment")
+			}
+			if t.SecretFile == "" {
+				invalid("secret_file", "must be given: requests are signed")
+			}
 		}
 		if t.MaxPerSecond < 0 {
 			invalid("maxPerSecond", "must not be negative; 0 is no bound")
@@ -80,11 +94,21 @@ type destination struct {
 	kind         string
 	topic        string // of Kafka
 	folder, file string
-	maxPerSecond float64 // 0: no bound
+	webhook      TargetOptions // its own
+	batch        int           // events that a request to it carries at most
+	maxPerSecond float64       // 0: no bound
 }
 
 // key is equal for destinations that are one place.
-func (d destination) key() string { return d.kind + ":" + cmp.Or(d.topic, d.file) }
+func (d destination) key() string { return d.kind + ":" + cmp.Or(d.topic, d.file, d.webhook.URL) }
+
+// together is how many events are sent before the progress is stored.
+func (d destination) together() int {
+	if d.kind == typeWebhook {
+		return 4 * lanes * d.batch
+	}
+	return maxChunk
+}
 
 func refused(field, format string, args ...any) error {
 	return errs.New(errs.Unprocessable, "target_refused", format, args...).InField("target." + field)
@@ -100,16 +124,24 @@ func invalid(field, format string, args ...any) *errs.Error {
 
 // resolve returns the destination of a target, or why a replay must not write there.
 func (t *Targets) resolve(target httpapi.ReplayTarget) (destination, error) {
-	topic, name := textOf(target.Topic), textOf(target.Name)
-	for field, text := range map[string]string{"topic": topic, "name": name} {
-		if wanted := map[string]string{typeKafka: "topic", typeFile: "name"}[string(target.Type)]; (field == wanted) != (text != "") {
-			return destination{}, invalid("target."+field, "a target of type %s has the member %s", target.Type, wanted)
+	topic, name, address := textOf(target.Topic), textOf(target.Name), textOf(target.Url)
+	wanted := map[string]string{typeKafka: "topic", typeWebhook: "url", typeFile: "name"}[string(target.Type)]
+	for _, given := range []struct{ field, text string }{{"topic", topic}, {"name", name}, {"url", address}} {
+		if (given.field == wanted) != (given.text != "") {
+			return destination{}, invalid("target."+given.field, "a target of type %s has the member %s", target.Type, wanted)
 		}
 	}
-	if string(target.Type) == typeFile {
-		return t.file(name)
+	if target.Batch != nil && string(target.Type) != typeWebhook {
+		return destination{}, invalid("target.batch", "is of a target of type %s", typeWebhook)
 	}
-	return t.kafka(topic)
+	switch string(target.Type) {
+	case typeFile:
+		return t.file(name)
+	case typeWebhook:
+		return t.webhook(address, target.Batch)
+	default:
+		return t.kafka(topic)
+	}
 }
 
 func (t *Targets) kafka(topic string) (destination, error) {
@@ -131,6 +163,20 @@ func (t *Targets) kafka(topic string) (destination, error) {
 		}
 	}
 	return d, refused("topic", "is not allowed: add it to replay.targets")
+}
+
+func (t *Targets) webhook(address string, batch *int32) (destination, error) {
+	d := destination{kind: typeWebhook, batch: 1}
+	if batch != nil {
+		d.batch = int(*batch)
+	}
+	for _, l := range t.listed {
+		if l.Type == typeWebhook && l.URL == address {
+			d.webhook, d.maxPerSecond = l, l.MaxPerSecond
+			return d, nil
+		}
+	}
+	return d, refused("url", "is not allowed: add it to replay.targets")
 }
 
 func (t *Targets) file(name string) (destination, error) {

@@ -33,6 +33,7 @@ var ErrLeaseLost = errors.New("another process has taken the replay over")
 type ReplayClaim struct {
 	Replay
 	Lease int64
+	Prior ReplayState // the job's before
 	Asked ReplayAsked
 }
 
@@ -47,13 +48,14 @@ const (
 	// It uses replays_open and replays_running. A job whose worker has died is still running.
 	claimReplaySQL = `UPDATE replays SET state = 'running', lease = lease + 1, leased_until = now() + $1::interval,
 			started_at = coalesce(started_at, now()), finished_at = NULL, error = '', rate = 0
-		WHERE number = (SELECT number FROM replays r
+		FROM (SELECT number AS claimed, state AS prior FROM replays r
 			WHERE (state = 'pending' AND wanted IN ('run', 'retry')
 				OR asked > heeded AND (state IN ('paused', 'failed') AND wanted IN ('run', 'retry') OR state = 'completed' AND wanted = 'retry')
 				OR state = 'running' AND leased_until < now())
 			AND NOT EXISTS (SELECT FROM replays o WHERE o.target_key = r.target_key AND o.state = 'running' AND o.number <> r.number)
-			ORDER BY number LIMIT 1 FOR UPDATE SKIP LOCKED)
-		RETURNING lease, wanted, asked, asked > heeded, ` + replayColumns
+			ORDER BY number LIMIT 1 FOR UPDATE SKIP LOCKED) AS c
+		WHERE number = claimed
+		RETURNING prior, lease, wanted, asked, asked > heeded, ` + replayColumns
 
 	// heeded only grows.
 	renewReplaySQL = `UPDATE replays SET leased_until = now() + $3::interval, position = $4, sent = $5, rate = $6, error = $7,
@@ -78,7 +80,7 @@ const (
 func (w *ReplayWork) Claim(ctx context.Context) (c ReplayClaim, ok bool, err error) {
 	rows, _ := w.pool.Query(ctx, claimReplaySQL, w.lease)
 	c, err = pgx.CollectExactlyOneRow(rows, func(row pgx.CollectableRow) (c ReplayClaim, err error) {
-		c.Replay, err = scanReplay(behind{row, []any{&c.Lease, &c.Asked.Wish, &c.Asked.Number, &c.Asked.IsOpen}})
+		c.Replay, err = scanReplay(behind{row, []any{&c.Prior, &c.Lease, &c.Asked.Wish, &c.Asked.Number, &c.Asked.IsOpen}})
 		return c, err
 	})
 	var pg *pgconn.PgError
