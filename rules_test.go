@@ -47,6 +47,7 @@ func TestNoGlobalLoggerOrRegistry(t *testing.T) {
 	global := map[string][]string{
 		"slog":       {"SetDefault", "Default", "Debug", "Info", "Warn", "Error", "DebugContext", "InfoContext", "WarnContext", "ErrorContext", "Log", "With"},
 		"prometheus": {"MustRegister", "Register", "DefaultRegisterer", "DefaultGatherer"},
+		"otel":       {"SetTracerProvider", "SetTextMapPropagator", "SetErrorHandler", "SetLogger", "GetTracerProvider", "Tracer", "Handle"},
 		"http":       {"Handle", "HandleFunc", "DefaultServeMux", "DefaultClient", "ListenAndServe"},
 	}
 	for _, f := range sources(t) {

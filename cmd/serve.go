@@ -4,7 +4,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"audittrail/cmd/app"
-	"audittrail/platform/logging"
 )
 
 func newServeCmd() *cobra.Command {
@@ -25,7 +24,10 @@ on the operators' port (admin.addr) says what it waits for, and /readyz/api that
 On SIGTERM /readyz becomes 503, and everything goes on for shutdown.delay, so that load balancers can
 route elsewhere. Then the roles stop within shutdown.grace. SIGINT stops without the delay, a second
 signal at once. SIGHUP reads certificates and token keys again. Exit status 0 after an orderly stop, 1
-if a role failed or did not stop in time.`,
+if a role failed or did not stop in time.
+
+Metrics are at /metrics of the operators' port. With OTEL_EXPORTER_OTLP_ENDPOINT, and the other standard
+OTEL_* variables, traces and logs are sent by OTLP.`,
 		Example: `  # everything in one process
   audittrail serve --config audittrail.yaml
 
@@ -41,7 +43,11 @@ if a role failed or did not stop in time.`,
 		}
 		reload, release := reloadSignal()
 		defer release()
-		return app.Run(c.Context(), app.Options{Config: cfg, Log: logging.New(c.ErrOrStderr(), cfg.Log), Reload: reload})
+		o, err := app.Observe(c.Context(), c.ErrOrStderr(), app.Options{Config: cfg, Reload: reload})
+		if err != nil {
+			return err
+		}
+		return app.Run(c.Context(), o)
 	}
 	return c
 }

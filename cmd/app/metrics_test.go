@@ -147,7 +147,7 @@ func labelsOf(constant, variable string) string {
 
 const metricsHead = `# Metrics
 
-Generated from the program; do not edit. The operators' port serves them at ` + "`/metrics`" + `, in Prometheus' format. Labels are bounded: none is an id. Every series is there from the start, at zero, but for those of brokers and partitions, and of topics that a pattern finds.
+Generated from the program; do not edit. The operators' port serves them at ` + "`/metrics`" + `, in Prometheus' format; who asks for OpenMetrics gets exemplars of the durations too. Labels are bounded: none is an id. Every series is there from the start, at zero, but for those of brokers and partitions, and of topics that a pattern finds.
 
 A process also has client_golang's ` + "`go_*` and `process_*`" + `. A histogram has three series: ` + "`_bucket`, `_sum` and `_count`" + `. A Kafka client has metrics of its own by its name: those of ` + "`audittrail_kafka_ingest_*`, which reads the records, there are as `audittrail_kafka_ingest_control_*`" + ` too, of the client that asks questions and publishes dead letters.
 

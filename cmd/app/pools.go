@@ -85,7 +85,7 @@ func (p *parts) replicas(ctx context.Context, like postgres.PoolOptions) ([]stor
 }
 
 func (p *parts) poolTo(ctx context.Context, o postgres.PoolOptions) (*pgxpool.Pool, error) {
-	o.Metrics = p.metrics
+	o.Metrics, o.Tracing = p.metrics, p.tracing
 	pool, err := postgres.Open(ctx, o)
 	if err != nil {
 		return nil, err

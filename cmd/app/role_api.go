@@ -42,7 +42,7 @@ func apiRole(ctx context.Context, p *parts, open pools) (lifecycle.Role, error) 
 		return nil, err
 	}
 	server, err := httpserver.New(p.cfg.HTTP, httpserver.Deps{
-		Log: p.log, Metrics: p.metrics, Drain: min(maxDrain, p.cfg.Shutdown.Grace/2),
+		Log: p.log, Metrics: p.metrics, Tracing: p.tracing, Drain: min(maxDrain, p.cfg.Shutdown.Grace/2),
 		Hooks: []httpserver.Hook{accesses.Hook},
 	})
 	if err != nil {

@@ -17,6 +17,7 @@ func ingestRole(_ context.Context, p *parts, open pools) (lifecycle.Role, error)
 		Outbox:   outbox{store.NewOutbox(pool)},
 		Ping:     pool.Ping,
 		Registry: p.metrics,
+		Tracing:  p.tracing,
 		Log:      p.log,
 	})
 }

@@ -18,12 +18,19 @@ import (
 	"audittrail/platform/lifecycle"
 	"audittrail/platform/telemetry"
 	"audittrail/platform/telemetry/buildinfo"
+	"audittrail/platform/telemetry/otlp"
 )
 
 // Options is what Run is called with.
 type Options struct {
 	Config Config
 	Log    *slog.Logger
+
+	// Level is Log's, which the operators' port changes; nil: it can't be changed.
+	Level *slog.LevelVar
+
+	// Exports is what is sent by OTLP; nil: nothing. Run closes it.
+	Exports *otlp.Exports
 
 	// Listening is told the address of each listener that is up: "admin" and "api". It may be nil;
 	// it must not block.
@@ -44,6 +51,7 @@ var ErrTerminated = errors.New("terminated")
 // that is away is no error: the roles wait, and /readyz says what for. A role that fails, or does not
 // stop in time, is an error that names it.
 func Run(ctx context.Context, o Options) error {
+	defer closeExports(ctx, o)
 	if err := Check(o.Config); err != nil {
 		return err
 	}
@@ -58,7 +66,10 @@ func Run(ctx context.Context, o Options) error {
 	build := buildinfo.Read()
 	p := &parts{
 		cfg: o.Config, log: o.Log, metrics: newMetricRegistry(o.Config, build),
-		listeners: &listeners{tell: o.Listening}, reload: o.Reload,
+		listeners: &listeners{tell: o.Listening}, reload: o.Reload, level: o.Level,
+	}
+	if o.Exports != nil {
+		p.tracing = o.Exports.Tracing
 	}
 	o.Log.InfoContext(ctx, "audittrail starts", "version", build.Version, "revision", build.Revision, "roles", o.Config.Roles)
 	err := p.run(ctx, chosen(o.Config))
@@ -81,7 +92,9 @@ func newMetricRegistry(c Config, build buildinfo.Info) *prometheus.Registry {
 type parts struct {
 	cfg       Config
 	log       *slog.Logger
+	level     *slog.LevelVar
 	metrics   *prometheus.Registry
+	tracing   *telemetry.Tracing // nil where it is off
 	listeners *listeners
 	reload    <-chan os.Signal
 	pools     []*pgxpool.Pool // to be closed at the end
@@ -91,7 +104,7 @@ type parts struct {
 func (p *parts) run(ctx context.Context, roles []role) error {
 	var group *lifecycle.Group
 	admin := httpserver.NewAdmin(p.cfg.Admin, httpserver.AdminDeps{
-		Log: p.log, Metrics: p.metrics, Started: p.listeners.allUp,
+		Log: p.log, Level: p.level, Metrics: p.metrics, Started: p.listeners.allUp,
 		Status:   func(ctx context.Context) []lifecycle.Status { return withoutAdmin(group.Status(ctx)) },
 		StatusOf: func(ctx context.Context, role string) (lifecycle.Status, bool) { return group.StatusOf(ctx, role) },
 		Roles:    roleNames(),

@@ -60,6 +60,12 @@ func signingKey(t testing.TB, seed byte) ledger.SigningKey {
 // start runs the program with the roles given, on free ports.
 func start(t *testing.T, args ...string) *program {
 	t.Helper()
+	return startLogging(t, io.Discard, args...)
+}
+
+// startLogging runs it as serve does: with a log, and with what the environment asks for.
+func startLogging(t *testing.T, log io.Writer, args ...string) *program {
+	t.Helper()
 	issuer := authtest.NewIssuer(t)
 	trust := issuer.Options()
 	c, err := load(t, append([]string{"--http.addr=127.0.0.1:0", "--admin.addr=127.0.0.1:0", "--auth.issuer=" + trust.Issuer,
@@ -76,15 +82,15 @@ func start(t *testing.T, args ...string) *program {
 			want++
 		}
 	}
-	go func() {
-		p.ended <- Run(ctx, Options{Config: c, Log: slog.New(slog.DiscardHandler), Listening: func(name string, addr net.Addr) {
-			p.mu.Lock()
-			defer p.mu.Unlock()
-			if p.addrs[name] = addr.String(); len(p.addrs) == want {
-				close(p.told)
-			}
-		}})
-	}()
+	o, err := Observe(ctx, log, Options{Config: c, Listening: func(name string, addr net.Addr) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.addrs[name] = addr.String(); len(p.addrs) == want {
+			close(p.told)
+		}
+	}})
+	require.NoError(t, err)
+	go func() { p.ended <- Run(ctx, o) }()
 	t.Cleanup(cancel)
 	return p
 }

@@ -14,7 +14,6 @@ import (
 	"audittrail/cmd/app"
 	"audittrail/platform/console"
 	"audittrail/platform/devstack"
-	"audittrail/platform/logging"
 )
 
 // Options are what dev is called with.
@@ -42,9 +41,13 @@ func Run(ctx context.Context, opts Options) (err error) {
 			return err
 		}
 	}
+	observed, err := app.Observe(ctx, opts.Log, app.Options{Config: opts.Config})
+	if err != nil {
+		return err
+	}
 	s := &stack{
 		Options: opts, folder: folder, embeds: embeds,
-		log: logging.New(opts.Log, opts.Config.Log), terminal: console.IsTerminal(opts.Out),
+		log: observed.Log, observed: observed, terminal: console.IsTerminal(opts.Out),
 	}
 	return s.run(ctx)
 }

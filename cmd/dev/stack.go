@@ -34,6 +34,8 @@ type stack struct {
 	embeds bool // a PostgreSQL of its own
 	log    *slog.Logger
 
+	observed app.Options // with the log, and what is sent by OTLP
+
 	terminal bool // Out is a screen
 
 	kafka    *devstack.Kafka    // nil where another one is used
@@ -55,9 +57,9 @@ func (s *stack) run(ctx context.Context) (err error) {
 	group, ctx := errgroup.WithContext(ctx)
 	listening := make(chan listener, 2)
 	group.Go(func() error {
-		err := app.Run(ctx, app.Options{Config: s.Config, Log: s.log, Listening: func(name string, addr net.Addr) {
-			listening <- listener{name, addr}
-		}})
+		o := s.observed
+		o.Config, o.Listening = s.Config, func(name string, addr net.Addr) { listening <- listener{name, addr} }
+		err := app.Run(ctx, o)
 		if err == nil && ctx.Err() == nil {
 			return errors.New("the roles ended by themselves")
 		}

@@ -5,7 +5,9 @@ import "unicode/utf8"
 const (
 	extensions = "extensions" // the member of metadata that holds the record's other members
 	traceID    = "traceId"    // the member of metadata that holds the producer's trace id
-	marker     = "audittrail" // the member of metadata that is ours
+
+	correlationID = "correlationId"
+	marker        = "audittrail" // the member of metadata that is ours
 )
 
 // metadata checks the metadata object and its known members. It may be absent.
@@ -84,6 +86,17 @@ func (d *Decoded) extend(metadata []byte) ([]byte, *problem) {
 	extension = append(append(append(extension, `{"`+extensions+`":`...), others...), '}')
 	extended, _ := mergeObjects(metadata, extension)
 	return extended, nil
+}
+
+// CorrelationID is metadata's correlation id; false where there is none that can be read.
+func (e *Event) CorrelationID() (string, bool) {
+	members := membersOf(e.Metadata)
+	for name, value, ok := members.next(); ok && string(name) <= correlationID; name, value, ok = members.next() {
+		if string(name) == correlationID && value[0] == '"' {
+			return string(appendUnescaped(nil, value[1:len(value)-1])), true
+		}
+	}
+	return "", false
 }
 
 // Source is metadata's source; false where there is none.

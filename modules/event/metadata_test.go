@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"audittrail/modules/event"
 	"audittrail/modules/event/eventtest"
 )
@@ -106,5 +108,33 @@ func TestDigestWithoutOurMarker(t *testing.T) {
 	e.Metadata = []byte(`{"audittrail":{"replay":"r-1"},` + string(e.Metadata[1:]))
 	if e.Digest() != plain {
 		t.Error("metadata.audittrail changes the digest")
+	}
+}
+
+func TestTraceParentOfARecord(t *testing.T) {
+	raw := event.Raw{Headers: []event.Header{{Key: "x"}, header("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")}}
+	p, ok := raw.TraceParent()
+	require.True(t, ok)
+	require.Equal(t, event.TraceParent{
+		Trace: [16]byte{0x4b, 0xf9, 0x2f, 0x35, 0x77, 0xb3, 0x4d, 0xa6, 0xa3, 0xce, 0x92, 0x9d, 0x0e, 0x0e, 0x47, 0x36},
+		Span:  [8]byte{0x00, 0xf0, 0x67, 0xaa, 0x0b, 0xa9, 0x02, 0xb7}, Sampled: true,
+	}, p)
+	raw.Headers[1] = header("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-02")
+	p, ok = raw.TraceParent()
+	require.True(t, ok)
+	require.False(t, p.Sampled)
+	raw.Headers[1] = header("00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01")
+	_, ok = raw.TraceParent()
+	require.False(t, ok)
+}
+
+func TestCorrelationIDOfAnEvent(t *testing.T) {
+	for metadata, want := range map[string]string{
+		`{"causationId":"a","correlationId":"c \"1\"","source":"s"}`: `c "1"`, `{"source":"s"}`: "", `{}`: "", `{"correlationId":{"$sealed":"1.x"}}`: "",
+	} {
+		e := event.Event{Metadata: []byte(metadata)}
+		got, ok := e.CorrelationID()
+		require.Equal(t, want, got, metadata)
+		require.Equal(t, want != "", ok, metadata)
 	}
 }

@@ -1,11 +1,40 @@
 package event
 
+import "encoding/hex"
+
+// TraceParent is the span that a producer sent along with a record.
+type TraceParent struct {
+	Trace   [16]byte
+	Span    [8]byte
+	Sampled bool
+}
+
+// TraceParent reads the record's traceparent header; ok is false where there is none that is valid.
+func (r *Raw) TraceParent() (p TraceParent, ok bool) {
+	for i := range r.Headers {
+		if r.Headers[i].Key != traceParentHeader {
+			continue
+		}
+		value := r.Headers[i].Value
+		if traceIn(value) == nil {
+			return p, false
+		}
+		_, _ = hex.Decode(p.Trace[:], value[3:35]) // traceIn has looked at all of them
+		_, _ = hex.Decode(p.Span[:], value[36:52])
+		p.Sampled = hexDigit(value[54])&1 == 1
+		return p, true
+	}
+	return p, false
+}
+
+const traceParentHeader = "traceparent"
+
 // traceOf is the trace id of the record's traceparent header (W3C Trace Context, section 3.2): 32
 // lower-case hexadecimal digits. It is nil where there is no header or none that is valid; a trace is
 // never invented. Of several headers the first counts, as propagators read it.
 func traceOf(headers []Header) []byte {
 	for _, h := range headers {
-		if h.Key == "traceparent" {
+		if h.Key == traceParentHeader {
 			return traceIn(h.Value)
 		}
 	}

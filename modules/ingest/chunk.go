@@ -23,6 +23,9 @@ type chunk struct {
 	events   []protect.Sealed
 	rejected []event.Rejected
 	ready    chan struct{} // closed once decoded
+
+	spans    []recordSpan // of those records that are traced, in the order of their offsets
+	appended bool
 }
 
 // recordOverhead estimates what a record costs beside its bytes: the raw record, the decoded event and its

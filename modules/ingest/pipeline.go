@@ -21,6 +21,7 @@ type pipeline struct {
 	now     func() time.Time
 	log     *slog.Logger
 	metrics *metrics
+	tracing *tracing
 	status  *status
 	leases  *leases
 	budget  *budget
@@ -72,6 +73,7 @@ func (p *pipeline) dispatch(ctx context.Context, c *chunk) error {
 // nothing may be stored that should have been sealed.
 func (p *pipeline) decodeChunks(ctx context.Context, rules event.Rules) {
 	for c := range p.decode {
+		c.spans = p.tracing.begin(c.records)
 		for try := 0; ; try++ {
 			err := c.decode(ctx, rules, p.now(), p.sealer)
 			p.status.has(troubleKeys, err)

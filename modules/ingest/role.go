@@ -14,6 +14,7 @@ import (
 
 	"audittrail/modules/protect"
 	"audittrail/platform/kafka"
+	"audittrail/platform/telemetry"
 )
 
 // Dependencies are what the role works with.
@@ -25,6 +26,7 @@ type Dependencies struct {
 	Ping   func(context.Context) error // whether PostgreSQL answers; nil: not asked
 
 	Registry prometheus.Registerer // nil: no metrics
+	Tracing  *telemetry.Tracing    // nil: records and batches have no spans
 	Log      *slog.Logger          // nil: discards
 	Now      func() time.Time      // nil: time.Now
 

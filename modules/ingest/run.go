@@ -15,7 +15,7 @@ import (
 func (r *Role) newPipeline(control *kgo.Client, badge *badge, end func(error)) *pipeline {
 	p := &pipeline{
 		options: r.options, named: r.named, store: r.deps.Store, sealer: r.deps.Sealer, now: r.deps.Now, log: r.deps.Log,
-		metrics: r.metrics, status: r.status, control: control,
+		metrics: r.metrics, status: r.status, control: control, tracing: newTracing(r.deps.Tracing, r.deps.Kafka.Group),
 		leases:   newLeases(r.options.Workers),
 		unpacker: kafka.NewUnpacker(unpackedBytes),
 		budget:   newBudget(r.options.MaxInFlightBytes),
@@ -27,7 +27,7 @@ func (r *Role) newPipeline(control *kgo.Client, badge *badge, end func(error)) *
 	p.strangers = newStrangers(r.deps.Kafka.Group, badge, p)
 	for n := range r.options.Workers {
 		p.workers = append(p.workers, &worker{
-			options: p.options, store: p.store, now: p.now, log: p.log.With("worker", n), metrics: p.metrics,
+			options: p.options, store: p.store, now: p.now, log: p.log.With("worker", n), metrics: p.metrics, tracing: p.tracing,
 			status: p.status, leases: p.leases, budget: p.budget, inbox: p.inbox, fail: func(err error) { end(&failure{err}) },
 			number: n, queue: make(chan *chunk, queueChunks), timeout: cmp.Or(r.deps.appendTimeout, appendTimeout),
 		})

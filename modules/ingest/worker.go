@@ -6,8 +6,11 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"audittrail/modules/event"
 	"audittrail/modules/store"
+	"audittrail/platform/telemetry"
 )
 
 // worker appends the chunks of its partitions, in the order in which they were read.
@@ -17,6 +20,7 @@ type worker struct {
 	now     func() time.Time
 	log     *slog.Logger
 	metrics *metrics
+	tracing *tracing
 	status  *status
 	leases  *leases
 	budget  *budget
@@ -87,6 +91,8 @@ func (w *worker) delay() time.Duration {
 func (w *worker) flush(ctx context.Context) {
 	defer w.putDown()
 	w.lastStart = w.now()
+	ctx, span := w.tracing.batch(ctx, w.batch.chunks)
+	defer span.End()
 	for try := 0; ; try++ {
 		done, err := w.try(ctx)
 		if done {
@@ -96,9 +102,10 @@ func (w *worker) flush(ctx context.Context) {
 			return
 		}
 		w.metrics.appendErrors.Inc()
+		telemetry.Fail(span, err)
 		lasting := w.status.has(troubleStore, err)
 		if try == 0 || try%10 == 0 {
-			w.log.Error("append failed; the same batch is tried again", "try", try+1, "failingFor", lasting.Round(time.Millisecond), "error", err)
+			w.log.ErrorContext(ctx, "append failed; the same batch is tried again", "try", try+1, "failingFor", lasting.Round(time.Millisecond), "error", err)
 		}
 		if !sleep(ctx, backoff(try)) {
 			return
@@ -133,8 +140,15 @@ func (w *worker) try(ctx context.Context) (done bool, err error) {
 	if lasting := w.status.has(troubleStore, nil); lasting > 0 {
 		w.log.Info("append works again", "failedFor", lasting.Round(time.Millisecond))
 	}
-	w.metrics.appends.Observe(w.now().Sub(start).Seconds())
+	took := w.now().Sub(start)
+	telemetry.Observe(ctx, w.metrics.appends, took.Seconds())
 	w.metrics.batchEvents.Observe(float64(len(b.Events)))
+	stored(trace.SpanFromContext(ctx), b, receipt)
+	for _, c := range chunks {
+		c.appended = true
+	}
+	w.log.DebugContext(ctx, "batch appended", "events", len(b.Events), "rejected", len(b.Rejected), "stored", receipt.Stored,
+		"firstPosition", receipt.First, "duration", took)
 	w.noteReceipt(b, receipt)
 	return true, nil
 }
@@ -179,6 +193,7 @@ func (w *worker) lost(held *lease, l store.Lost) {
 func (w *worker) putDown() {
 	var n int64
 	for _, c := range w.batch.chunks {
+		c.end()
 		n += c.taken
 	}
 	w.batch.reset()

@@ -11,6 +11,7 @@ import (
 
 	"audittrail/modules/event"
 	"audittrail/modules/protect"
+	"audittrail/platform/telemetry"
 
 	"github.com/jackc/pgx/v5/pgconn"
 )
@@ -139,7 +140,10 @@ func (t *transaction) copyEvents(ctx context.Context) error {
 
 // copyRows copies numbered rows.
 func (t *transaction) copyRows(ctx context.Context, chosen []int32) error {
+	ctx, span := telemetry.Within(ctx, "COPY events")
+	defer span.End()
 	tag, err := t.conn.PgConn().CopyFrom(ctx, t.plan.rows.reader(chosen), copyEventsSQL)
+	telemetry.Fail(span, err)
 	switch {
 	case isRefusal(err):
 		return &refusedError{cause: err}

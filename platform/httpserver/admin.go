@@ -54,6 +54,8 @@ type AdminDeps struct {
 	Roles []string
 	// Started tells whether configuration and listeners are up. It never waits for other systems.
 	Started func() bool
+	// Level is the least level that is logged, which PUT /loglevel changes; nil: it can't be.
+	Level *slog.LevelVar
 }
 
 // Admin is the operators' port. It speaks plain net/http: it must work when everything else does not,

@@ -33,7 +33,12 @@ func (a *Admin) routes() http.Handler {
 	mux.Handle("GET /metrics", promhttp.HandlerFor(a.deps.Metrics, promhttp.HandlerOpts{
 		ErrorLog:            slog.NewLogLogger(a.deps.Log.Handler(), slog.LevelWarn),
 		MaxRequestsInFlight: maxScrapes,
+		EnableOpenMetrics:   true, // for exemplars
 	}))
+	if a.deps.Level != nil {
+		mux.HandleFunc("GET /loglevel", a.logLevel)
+		mux.HandleFunc("PUT /loglevel", a.setLogLevel)
+	}
 	if a.opts.Pprof {
 		// Index serves the named profiles, too. The command line is left out: it may hold secrets.
 		mux.HandleFunc("GET /debug/pprof/", pprof.Index)

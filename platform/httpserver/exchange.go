@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"audittrail/platform/logging"
 )
 
@@ -46,6 +48,7 @@ type Exchange struct {
 	Phase         Phase               // which part of the answer the hooks are asked about
 
 	start      time.Time
+	span       trace.Span // nil where there is no tracing
 	address    netip.Addr // RemoteAddr
 	limits     limits
 	quota      string // the header RateLimit; "" where no limit was asked
@@ -90,6 +93,9 @@ func (s *Server) newExchange(r *http.Request) (*Exchange, *http.Request) {
 		x.RemoteAddr = x.address.String()
 	}
 	ctx := logging.WithCorrelationID(r.Context(), x.CorrelationID)
+	if s.tracing != nil {
+		ctx = s.beginSpan(ctx, x, r)
+	}
 	x.Request = r.WithContext(context.WithValue(ctx, exchangeKey{}, x))
 	return x, x.Request
 }

@@ -1,12 +1,19 @@
 package httpserver
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+
+	"audittrail/platform/telemetry"
 )
 
 // statusGone is what is logged for a caller that left before its answer (as nginx has it). It is sent to nobody.
@@ -32,12 +39,33 @@ func (s *Server) Expect(route, method string, statuses ...int) {
 // observe writes the request's log line and its metric. The logger adds the context's correlation id.
 func (s *Server) observe(x *Exchange) {
 	took := time.Since(x.start)
-	s.seconds.WithLabelValues(x.Route, methodLabel(x.Request.Method), strconv.Itoa(x.Status)).Observe(took.Seconds())
+	telemetry.Observe(x.Request.Context(), s.seconds.WithLabelValues(x.Route, methodLabel(x.Request.Method), strconv.Itoa(x.Status)), took.Seconds())
 	s.log.LogAttrs(x.Request.Context(), slog.LevelInfo, "request",
 		slog.String("method", methodLabel(x.Request.Method)),
 		slog.String("route", x.Route),
 		slog.Int("status", x.Status),
 		slog.Duration("duration", took))
+	if x.span != nil {
+		endSpan(x)
+	}
+}
+
+// beginSpan begins the request's span, beneath the one that the caller sent. It holds no path, no query and no header,
+// which may tell what somebody looks for.
+func (s *Server) beginSpan(ctx context.Context, x *Exchange, r *http.Request) context.Context {
+	ctx = telemetry.Propagation().Extract(ctx, propagation.HeaderCarrier(r.Header))
+	ctx, x.span = s.tracing.Tracer.Start(ctx, methodLabel(r.Method), trace.WithSpanKind(trace.SpanKindServer),
+		trace.WithAttributes(attribute.String("http.request.method", methodLabel(r.Method)), telemetry.CorrelationKey.String(x.CorrelationID)))
+	return ctx
+}
+
+func endSpan(x *Exchange) {
+	x.span.SetName(methodLabel(x.Request.Method) + " " + x.Route)
+	x.span.SetAttributes(attribute.String("http.route", x.Route), attribute.Int("http.response.status_code", x.Status))
+	if x.Status >= http.StatusInternalServerError {
+		x.span.SetStatus(codes.Error, "")
+	}
+	x.span.End()
 }
 
 // logCause writes what the answer must not say. A part that is away is no fault of the program.

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"audittrail/platform/errs"
+	"audittrail/platform/telemetry"
 )
 
 // maxBodyBytes bounds a request's body.
@@ -25,8 +26,9 @@ type Hook func(ctx context.Context, x *Exchange) error
 type Deps struct {
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
-	Drain   time.Duration // how long requests under way may take to end at shutdown; 0 is 10 s
-	Hooks   []Hook        // asked in this order
+	Tracing *telemetry.Tracing // nil: requests have no spans
+	Drain   time.Duration      // how long requests under way may take to end at shutdown; 0 is 10 s
+	Hooks   []Hook             // asked in this order
 }
 
 // Server is the API's HTTP server. Register routes on Echo before Run.
@@ -34,6 +36,7 @@ type Server struct {
 	opts    Options
 	log     *slog.Logger
 	hooks   []Hook
+	tracing *telemetry.Tracing
 	drain   time.Duration
 	pace    time.Duration // streamPace, but in tests
 	least   streamRate    // of leastBytes, but in tests
@@ -58,7 +61,7 @@ func New(opts Options, deps Deps) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		opts: opts, log: deps.Log, hooks: deps.Hooks, drain: deps.Drain, pace: streamPace, least: streamRate{leastBytes, leastWithin},
+		opts: opts, log: deps.Log, hooks: deps.Hooks, tracing: deps.Tracing, drain: deps.Drain, pace: streamPace, least: streamRate{leastBytes, leastWithin},
 		proxies: trusted, limits: newLimits(opts), echo: echo.New(), seconds: newRequestSeconds(deps.Metrics),
 		slots: make(chan struct{}, opts.MaxRequests),
 	}

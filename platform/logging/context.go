@@ -4,13 +4,11 @@ import (
 	"context"
 	"log/slog"
 	"slices"
+
+	"go.opentelemetry.io/otel/trace"
 )
 
 type correlationKey struct{}
-
-type traceKey struct{}
-
-type traceIDs struct{ trace, span string }
 
 // WithCorrelationID returns a context whose log lines carry the correlation id.
 func WithCorrelationID(ctx context.Context, id string) context.Context {
@@ -23,13 +21,7 @@ func CorrelationID(ctx context.Context) string {
 	return id
 }
 
-// WithTrace returns a context whose log lines carry a trace id and a span id (lower-case hexadecimal,
-// as W3C Trace Context spells them).
-func WithTrace(ctx context.Context, traceID, spanID string) context.Context {
-	return context.WithValue(ctx, traceKey{}, traceIDs{traceID, spanID})
-}
-
-// idHandler adds the context's ids to every line, at its top level: also to the lines of a logger with
+// idHandler adds the context's ids to every line, those of its correlation and of its span, at its top level: also to the lines of a logger with
 // groups, for which the handler is built anew beneath the ids.
 type idHandler struct {
 	base    slog.Handler // without the groups and attributes of With
@@ -79,8 +71,8 @@ func idsOf(ctx context.Context) []slog.Attr {
 	if id := CorrelationID(ctx); id != "" {
 		ids = append(ids, slog.String("correlationId", id))
 	}
-	if t, ok := ctx.Value(traceKey{}).(traceIDs); ok {
-		ids = append(ids, slog.String("traceId", t.trace), slog.String("spanId", t.span))
+	if span := trace.SpanContextFromContext(ctx); span.IsValid() {
+		ids = append(ids, slog.String("traceId", span.TraceID().String()), slog.String("spanId", span.SpanID().String()))
 	}
 	return ids
 }

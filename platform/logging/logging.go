@@ -8,6 +8,7 @@ package logging
 import (
 	"io"
 	"log/slog"
+	"strings"
 
 	slogmulti "github.com/samber/slog-multi"
 
@@ -53,15 +54,39 @@ func level(name string) (slog.Level, bool) {
 // New makes a logger that writes to w, a line at a time. The options have been validated; a level
 // that is not known counts as info.
 func New(w io.Writer, o Options) *slog.Logger {
-	l, _ := level(o.Level)
+	l := new(slog.LevelVar)
+	o.SetLevel(l)
+	return NewAt(w, o, l)
+}
+
+// NewAt makes a logger like New whose level is l's, which may change while it is used. What it writes to w goes to the
+// others too, which may be nil: without secrets, and from the same level on.
+func NewAt(w io.Writer, o Options, l *slog.LevelVar, others ...slog.Handler) *slog.Logger {
 	opts := &slog.HandlerOptions{Level: l, ReplaceAttr: forPrograms}
-	var sink slog.Handler = slog.NewJSONHandler(w, opts)
+	sinks := []slog.Handler{slog.NewJSONHandler(w, opts)}
 	if o.Format == formatConsole {
 		opts.ReplaceAttr = forPeople
-		sink = slog.NewTextHandler(w, opts)
+		sinks[0] = slog.NewTextHandler(w, opts)
 	}
-	return slog.New(slogmulti.Pipe(withIDs).Handler(slogmulti.Fanout(sink)))
+	for _, other := range others {
+		if other != nil {
+			sinks = append(sinks, redacting{other, l})
+		}
+	}
+	return slog.New(slogmulti.Pipe(withIDs).Handler(slogmulti.Fanout(sinks...)))
 }
+
+// SetLevel gives l the options' level.
+func (o Options) SetLevel(l *slog.LevelVar) {
+	least, _ := level(o.Level)
+	l.Set(least)
+}
+
+// Levels are the names of the levels.
+func Levels() []string { return []string{"debug", "info", "warn", "error"} }
+
+// LevelName is the name of a level that is one of Levels.
+func LevelName(l slog.Level) string { return strings.ToLower(l.String()) }
 
 // forPrograms has times in UTC, so that the lines of all machines sort together, and durations in seconds.
 func forPrograms(groups []string, a slog.Attr) slog.Attr {

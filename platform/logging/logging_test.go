@@ -5,11 +5,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"log/slog"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // line logs once by f and gives the decoded JSON line.
@@ -23,12 +25,13 @@ func line(t *testing.T, f func(*slog.Logger)) map[string]any {
 }
 
 func TestIDsOfTheContext(t *testing.T) {
-	ctx := WithTrace(WithCorrelationID(context.Background(), "c-1"), "0af7", "b7ad")
+	span := trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{0x0a, 0xf7}, SpanID: trace.SpanID{0xb7, 0xad}})
+	ctx := trace.ContextWithSpanContext(WithCorrelationID(context.Background(), "c-1"), span)
 	want := func(got map[string]any) {
 		t.Helper()
 		require.Equal(t, "c-1", got["correlationId"])
-		require.Equal(t, "0af7", got["traceId"])
-		require.Equal(t, "b7ad", got["spanId"])
+		require.Equal(t, "0af70000000000000000000000000000", got["traceId"])
+		require.Equal(t, "b7ad000000000000", got["spanId"])
 	}
 	got := line(t, func(l *slog.Logger) { l.InfoContext(ctx, "hello", "n", 1) })
 	want(got)
@@ -94,6 +97,11 @@ func TestSecretsAreRedacted(t *testing.T) {
 				require.NotContains(t, out.String(), "98765432101234")
 				require.Contains(t, out.String(), "********")
 			}
+			var out bytes.Buffer
+			f(NewAt(io.Discard, Options{Format: "json"}, new(slog.LevelVar), slog.NewJSONHandler(&out, nil)))
+			require.NotContains(t, out.String(), secret, "the other handler")
+			require.NotContains(t, out.String(), "98765432101234")
+			require.Contains(t, out.String(), "********")
 		})
 	}
 }
@@ -111,6 +119,16 @@ func TestLevelAndFormat(t *testing.T) {
 	require.Empty(t, out.String())
 	l.Warn("loud", "k", "v")
 	require.Regexp(t, `^time=\d\d:\d\d:\d\d\.\d{3}Z level=WARN msg=loud k=v\n$`, out.String())
+
+	var other bytes.Buffer
+	level := new(slog.LevelVar)
+	l = NewAt(io.Discard, Options{Format: "json"}, level, nil, slog.NewTextHandler(&other, &slog.HandlerOptions{Level: slog.LevelDebug})).With("a", 1)
+	l.Debug("quiet")
+	require.Empty(t, other.String())
+	Options{Level: "debug"}.SetLevel(level)
+	l.Debug("loud")
+	require.Contains(t, other.String(), "level=DEBUG msg=loud a=1")
+	require.Equal(t, "debug", LevelName(level.Level()))
 
 	require.NoError(t, Options{"debug", "console"}.Validate())
 	require.ErrorContains(t, Options{"loud", "json"}.Validate(), "level must be")

@@ -1,6 +1,7 @@
 package logging
 
 import (
+	"context"
 	"log/slog"
 	"regexp"
 	"strings"
@@ -60,4 +61,46 @@ func clean(s string) string {
 		s = jwt.ReplaceAllString(s, config.Masked)
 	}
 	return s
+}
+
+// redacting is a handler beside the one that writes lines: for one that takes no function to redact by.
+type redacting struct {
+	slog.Handler
+	level slog.Leveler
+}
+
+func (h redacting) Enabled(_ context.Context, l slog.Level) bool { return l >= h.level.Level() }
+
+func (h redacting) Handle(ctx context.Context, r slog.Record) error {
+	safe := slog.NewRecord(r.Time, r.Level, clean(r.Message), r.PC)
+	r.Attrs(func(a slog.Attr) bool {
+		safe.AddAttrs(redactDeep(a))
+		return true
+	})
+	return h.Handler.Handle(ctx, safe)
+}
+
+func (h redacting) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return redacting{h.Handler.WithAttrs(redactAll(attrs)), h.level}
+}
+
+func (h redacting) WithGroup(name string) slog.Handler {
+	return redacting{h.Handler.WithGroup(name), h.level}
+}
+
+func redactAll(attrs []slog.Attr) []slog.Attr {
+	safe := make([]slog.Attr, len(attrs))
+	for i, a := range attrs {
+		safe[i] = redactDeep(a)
+	}
+	return safe
+}
+
+// redactDeep redacts an attribute, or those of a group. Durations are in seconds, as in lines for programs.
+func redactDeep(a slog.Attr) slog.Attr {
+	a.Value = a.Value.Resolve()
+	if a.Value.Kind() == slog.KindGroup {
+		return slog.Attr{Key: a.Key, Value: slog.GroupValue(redactAll(a.Value.Group())...)}
+	}
+	return forPrograms(nil, a)
 }

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -10,6 +11,8 @@ import (
 	"github.com/jackc/pgx/v5/multitracer"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"audittrail/platform/telemetry"
 )
 
 // poolMetrics measures one pool.
@@ -59,16 +62,19 @@ func (m poolMetrics) watch(pool *pgxpool.Pool) {
 	}
 }
 
-// trace is the tracer that measures, beside the one given.
-func (m poolMetrics) trace(other pgx.QueryTracer) pgx.QueryTracer {
-	if m.acquire == nil {
-		return other
+// trace is the tracer that measures, beside those given, each of which may be nil. It is nil where there is none.
+func (m poolMetrics) trace(others ...pgx.QueryTracer) pgx.QueryTracer {
+	all := slices.DeleteFunc(others, func(t pgx.QueryTracer) bool { return t == nil })
+	if m.acquire != nil {
+		all = append(all, acquireTimer{m.acquire.WithLabelValues(m.name)})
 	}
-	timer := acquireTimer{m.acquire.WithLabelValues(m.name)}
-	if other == nil {
-		return timer
+	switch len(all) {
+	case 0:
+		return nil
+	case 1:
+		return all[0]
 	}
-	return multitracer.New(timer, other)
+	return multitracer.New(all...)
 }
 
 // poolSizes collects the sizes of all pools of a registry.
@@ -119,7 +125,7 @@ func (acquireTimer) TraceAcquireStart(ctx context.Context, _ *pgxpool.Pool, _ pg
 // TraceAcquireEnd implements pgxpool.AcquireTracer.
 func (t acquireTimer) TraceAcquireEnd(ctx context.Context, _ *pgxpool.Pool, _ pgxpool.TraceAcquireEndData) {
 	if began, ok := ctx.Value(acquireStart{}).(time.Time); ok {
-		t.seconds.Observe(time.Since(began).Seconds())
+		telemetry.Observe(ctx, t.seconds, time.Since(began).Seconds())
 	}
 }
 

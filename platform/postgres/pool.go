@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"audittrail/platform/errs"
+	"audittrail/platform/telemetry"
 )
 
 // PoolOptions say what connections may do and for how long: a pool's, or a single one.
@@ -48,6 +49,7 @@ type PoolOptions struct {
 	DurableCommits bool
 
 	Tracer  pgx.QueryTracer       // may be nil
+	Tracing *telemetry.Tracing    // nil: statements have no spans
 	Metrics prometheus.Registerer // may be nil; several pools may share a name
 }
 
@@ -89,7 +91,7 @@ func Open(ctx context.Context, opts PoolOptions) (*pgxpool.Pool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("pool %s: %w", opts.Name, err)
 	}
-	conn.Tracer = metrics.trace(opts.Tracer)
+	conn.Tracer = metrics.trace(opts.Tracer, newTracer(opts.Tracing))
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("pool %s: %w", opts.Name, err)
