@@ -110,8 +110,9 @@ func newMigrateForceCmd() *cobra.Command {
 		Use:   "force V",
 		Short: "Record that the schema has version V and is whole, without changing it",
 		Long: `Force writes down that the schema has version V (0: it is empty) and is whole. It runs no migration. It
-is for a schema that was marked as interrupted, after a look at what it really has: since a migration
-and its record commit together, that is the version before the one that was interrupted.`,
+is for a schema that an older version of this program marked as interrupted, after a look at what it
+really has, and after repairs by hand. A migration and its record commit together, so an interrupted
+'up' needs no force: run it again.`,
 		Example: `  audittrail migrate status
   audittrail migrate force 3`,
 		Args: cobra.ExactArgs(1),

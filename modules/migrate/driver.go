@@ -19,8 +19,8 @@ import (
 )
 
 // driver is the library's, with three properties added: a migration and the record of its version
-// commit together, one that fails leaves the version that the database had (and not "dirty"), and one
-// that would drop rows is refused.
+// commit together, so that one that fails or loses its connection leaves the version that the database
+// had (and is never "dirty"), and one that would drop rows is refused.
 type driver struct {
 	database.Driver
 	db          *sql.DB
@@ -28,8 +28,9 @@ type driver struct {
 	all         []int
 	destroyData bool
 
-	before int // the version before the migration that runs; -1 for none
-	target int // the version that it leads to
+	before   int  // the version before the migration that runs; -1 for none
+	target   int  // the version that it leads to
+	recorded bool // it was committed, with its version
 }
 
 func openDriver(ctx context.Context, config *pgx.ConnConfig, all []int, destroyData bool) (*driver, error) {
@@ -59,16 +60,42 @@ func (d *driver) cancel() {
 	_ = d.backend.CancelRequest(ctx) // in vain: then the statement runs to its end
 }
 
-// SetVersion is called before (dirty) and after (clean) each migration.
+// SetVersion is called before (dirty) and after (clean) each migration. It writes nothing then, since Run
+// does: a mark that is written before would outlive a migration that was rolled back. It writes what Force
+// says.
 func (d *driver) SetVersion(version int, dirty bool) error {
-	if dirty {
+	switch {
+	case dirty:
 		before, _, err := d.Version()
 		if err != nil {
 			return err
 		}
-		d.before, d.target = before, version
+		d.before, d.target, d.recorded = before, version, false
+		return nil
+	case d.recorded:
+		return nil
 	}
 	return d.Driver.SetVersion(version, dirty)
+}
+
+// lost reports whether the connection is gone. The library's lock and the open transaction went with it.
+func (d *driver) lost() bool { return d.backend.IsClosed() }
+
+// Unlock gives the library's lock back.
+func (d *driver) Unlock() error {
+	if err := d.Driver.Unlock(); err != nil && !d.lost() {
+		return serverError(err)
+	}
+	return nil
+}
+
+// Close ends the connection.
+func (d *driver) Close() error {
+	lost := d.lost() // before it is closed on purpose
+	if err := d.Driver.Close(); err != nil && !lost {
+		return err
+	}
+	return nil
 }
 
 // Run runs one migration, a file of the form BEGIN; … COMMIT;.
@@ -84,6 +111,7 @@ func (d *driver) Run(migration io.Reader) error {
 	if err := d.Driver.Run(strings.NewReader(statements)); err != nil {
 		return errors.Join(d.failure(err), d.restore())
 	}
+	d.recorded = true
 	return nil
 }
 
@@ -98,7 +126,7 @@ func (d *driver) complete(file string) (string, error) {
 	if d.target < d.before && !d.destroyData {
 		guard, check = rememberOccupied, refuseDropped
 	}
-	return head + "BEGIN;" + guard + body + check + recordClean + "COMMIT;", nil
+	return head + "BEGIN;" + guard + body + check + record(d.target) + "COMMIT;", nil
 }
 
 // cutBegin cuts file at its first line that is no comment, which has to be BEGIN;.
@@ -116,12 +144,12 @@ func cutBegin(file string) (head, body string, found bool) {
 	return "", "", false
 }
 
-// restore records the version that the database still has, the migration being rolled back.
+// restore ends the transaction of a migration that failed.
 func (d *driver) restore() error {
-	if err := d.Driver.Run(strings.NewReader("ROLLBACK")); err != nil {
+	if err := d.Driver.Run(strings.NewReader("ROLLBACK")); err != nil && !d.lost() {
 		return fmt.Errorf("roll back: %w", serverError(err))
 	}
-	return serverError(d.Driver.SetVersion(d.before, false))
+	return nil
 }
 
 // failure is why a migration failed: the guard's answer, or the server's.
@@ -131,6 +159,10 @@ func (d *driver) failure(err error) error {
 	if errors.As(err, &failed) && failed.Code == codeOccupied {
 		return errs.New(errs.Conflict, codeDataLoss, "refused, and nothing was changed: these tables hold rows and would be dropped, or a column of them: %s "+
 			"(--destroy-data drops them)", failed.Message)
+	}
+	if d.lost() {
+		return errs.New(errs.Unavailable, "connection_lost", "the connection to the database was lost in the migration from version %d to %d, "+
+			"which was applied as a whole or not at all: run the command again", max(d.before, 0), max(d.target, 0)).Because(err)
 	}
 	return fmt.Errorf("from version %d to %d, rolled back: %w", max(d.before, 0), max(d.target, 0), err)
 }

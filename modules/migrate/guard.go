@@ -1,5 +1,7 @@
 package migrate
 
+import "fmt"
+
 // The guard looks which tables hold rows before a down migration, and which of them are gone or have
 // fewer columns after it, in the migration's own transaction: nothing has to declare what it drops. The tables are locked
 // first, so that no row comes in between. Partitions count as their parent; rows that the migrations
@@ -52,9 +54,12 @@ END
 $audittrail_guard$;
 `
 
-// recordClean commits the version with the migration. The library's own record, a moment later, then
-// changes nothing; and "dirty" means for certain that the migration was not applied.
-const recordClean = `
-RESET ROLE;
-UPDATE public.schema_migrations SET dirty = false;
-`
+// record writes a version down in the migration's own transaction: what it says was applied, whatever
+// happens to the connection. A negative version is the empty database, which has no row.
+func record(version int) string {
+	sql := "\nRESET ROLE;\nDELETE FROM public.schema_migrations;\n"
+	if version >= 0 {
+		sql += fmt.Sprintf("INSERT INTO public.schema_migrations (version, dirty) VALUES (%d, false);\n", version)
+	}
+	return sql
+}

@@ -282,26 +282,6 @@ func TestStatusChangesNothing(t *testing.T) {
 	require.False(t, scan[bool](t, connect(t, opts.URL), "SELECT to_regclass('schema_migrations') IS NOT NULL"))
 }
 
-// A production login is no superuser: it may create roles, and owns the database.
-func TestLoginThatIsNoSuperuserMigrates(t *testing.T) {
-	server, err := devstack.StartPostgres(t.Context(), devstack.PostgresOptions{Fast: true})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, server.Stop(context.Background())) })
-	conn := connect(t, server.URL("postgres"))
-	execute(t, conn, "CREATE ROLE deployer LOGIN CREATEROLE PASSWORD 'secret'")
-	execute(t, conn, "CREATE ROLE second LOGIN PASSWORD 'secret'")
-	execute(t, conn, "CREATE DATABASE store OWNER deployer")
-	opts := migrate.Options{URL: loginURL(t, server.URL("store"), "deployer")}
-	require.NoError(t, migrate.Up(t.Context(), opts))
-	require.NoError(t, migrate.Up(t.Context(), opts))
-	// Any other member of the owner goes on from there.
-	execute(t, conn, "GRANT audittrail_owner TO second")
-	second := migrate.Options{URL: loginURL(t, server.URL("store"), "second")}
-	v, _ := version(t, opts)
-	require.NoError(t, migrate.Force(t.Context(), second, v))
-	require.NoError(t, migrate.Down(t.Context(), second, v, false))
-}
-
 func loginURL(t *testing.T, superuser, login string) string {
 	t.Helper()
 	u, err := url.Parse(superuser)

@@ -92,7 +92,7 @@ func explain(ctx context.Context, err error) error {
 	var dirty migrate.ErrDirty
 	switch {
 	case errors.As(err, &dirty):
-		return errs.New(errs.Conflict, "schema_dirty", "the migration of the schema to version %d was interrupted. "+
+		return errs.New(errs.Conflict, "schema_dirty", "an older version of this program was interrupted while it migrated the schema to version %d. "+
 			"Look what the database has, and record it: audittrail migrate force V", dirty.Version).Because(err)
 	case ctx.Err() != nil:
 		return fmt.Errorf("migrate: stopped; what was under way was rolled back: %w", context.Cause(ctx))
@@ -100,7 +100,7 @@ func explain(ctx context.Context, err error) error {
 	return withCure(err)
 }
 
-// progress passes the library's lines on.
+// progress passes the library's lines on, but for errors: those are returned, too.
 type progress struct {
 	log interface {
 		Info(msg string, args ...any)
@@ -108,7 +108,9 @@ type progress struct {
 }
 
 func (p progress) Printf(format string, args ...any) {
-	p.log.Info("migration", "step", strings.TrimSpace(fmt.Sprintf(format, args...)))
+	if line := strings.TrimSpace(fmt.Sprintf(format, args...)); !strings.HasPrefix(line, "error:") {
+		p.log.Info("migration", "step", line)
+	}
 }
 
 func (p progress) Verbose() bool { return false }

@@ -63,7 +63,7 @@ func findBinaries(ctx context.Context, given string, major int, log *slog.Logger
 	if len(found) > 0 {
 		return found[0], nil
 	}
-	return downloadBinaries(ctx, log)
+	return downloadBinaries(ctx, downloadVersion, log)
 }
 
 // installedBinaries are all usable installations: the one on PATH first, then newest first.

@@ -13,13 +13,22 @@ import (
 	embedded "github.com/fergusstrange/embedded-postgres"
 )
 
-// downloadVersion is fetched where the machine has no server.
-const downloadVersion = embedded.V17
+const (
+	downloadVersion = embedded.V17 // fetched where the machine has no server; its data folders stay of this version
+	newestVersion   = embedded.V18
+)
+
+// NewestPostgres fetches the newest server that can be had and returns its folder, for PostgresOptions.BinDir: tests
+// of what differs between versions want it beside the one that the machine has.
+func NewestPostgres(ctx context.Context) (binDir string, err error) {
+	b, err := downloadBinaries(ctx, newestVersion, slog.New(slog.DiscardHandler))
+	return b.dir, err
+}
 
 // downloadBinaries fetches a server into this user's cache, once. The library has no call for only
 // that, so it is asked to start one on a data folder that can't be: it fetches, unpacks, and fails
 // before it runs anything. That also serves root, whom initdb would refuse.
-func downloadBinaries(ctx context.Context, log *slog.Logger) (binaries, error) {
+func downloadBinaries(ctx context.Context, version embedded.PostgresVersion, log *slog.Logger) (binaries, error) {
 	cache, err := downloadCache()
 	if err != nil {
 		return binaries{}, fmt.Errorf("no PostgreSQL found, and no place to download one to: %w", err)
@@ -29,12 +38,12 @@ func downloadBinaries(ctx context.Context, log *slog.Logger) (binaries, error) {
 		return binaries{}, err
 	}
 	defer unlock()
-	dir := filepath.Join(cache, string(downloadVersion))
+	dir := filepath.Join(cache, string(version))
 	if b, err := inspectBinaries(ctx, filepath.Join(dir, "bin")); err == nil {
 		return b, nil
 	}
-	log.Info("no PostgreSQL on this machine: downloading one", "version", downloadVersion, "to", dir)
-	if err := fetch(ctx, cache, dir); err != nil {
+	log.Info("no PostgreSQL on this machine: downloading one", "version", version, "to", dir)
+	if err := fetch(ctx, version, cache, dir); err != nil {
 		return binaries{}, fmt.Errorf("no PostgreSQL %d or newer on this machine (set TEST_POSTGRES_BIN to the folder of one), "+
 			"and the download failed: %w", oldestPostgres, err)
 	}
@@ -42,7 +51,7 @@ func downloadBinaries(ctx context.Context, log *slog.Logger) (binaries, error) {
 }
 
 // fetch unpacks aside and renames, so that what is interrupted leaves nothing that looks whole.
-func fetch(ctx context.Context, cache, dir string) error {
+func fetch(ctx context.Context, version embedded.PostgresVersion, cache, dir string) error {
 	port, err := freePort(ctx)
 	if err != nil {
 		return err
@@ -52,7 +61,7 @@ func fetch(ctx context.Context, cache, dir string) error {
 		return err
 	}
 	defer os.RemoveAll(aside) //nolint:errcheck // it is removed by the next try
-	config := embedded.DefaultConfig().Version(downloadVersion).Port(uint32(port)).
+	config := embedded.DefaultConfig().Version(version).Port(uint32(port)).
 		CachePath(aside).BinariesPath(filepath.Join(aside, "server")).RuntimePath(filepath.Join(aside, "runtime")).
 		DataPath(filepath.Join(os.DevNull, "data")).Logger(io.Discard)
 	if url := os.Getenv("TEST_POSTGRES_REPOSITORY"); url != "" { // a mirror of Maven's central repository
