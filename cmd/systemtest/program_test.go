@@ -32,7 +32,12 @@ type program struct {
 
 // command prepares the program with arguments, and an environment without settings of ours.
 func command(ctx context.Context, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, os.Args[0], args...)
+	return commandOf(ctx, os.Args[0], args...)
+}
+
+// commandOf is command for another binary of the program.
+func commandOf(ctx context.Context, binary string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, binary, args...)
 	for _, variable := range os.Environ() {
 		if !strings.HasPrefix(variable, "AUDITTRAIL_") {
 			cmd.Env = append(cmd.Env, variable)
@@ -61,11 +66,17 @@ func do(t *testing.T, args ...string) string {
 // what it said is shown if the test failed.
 func start(t *testing.T, name string, args ...string) *program {
 	t.Helper()
-	return startIn(t, "", nil, name, args...)
+	return startOf(t, os.Args[0], "", nil, name, args...)
 }
 
 // startIn is start in a folder, with more in the environment.
 func startIn(t *testing.T, dir string, environment []string, name string, args ...string) *program {
+	t.Helper()
+	return startOf(t, os.Args[0], dir, environment, name, args...)
+}
+
+// startOf is startIn for another binary of the program.
+func startOf(t *testing.T, binary, dir string, environment []string, name string, args ...string) *program {
 	t.Helper()
 	p := &program{
 		t: t, name: name, admin: freeAddress(t), exited: make(chan struct{}),
@@ -79,7 +90,7 @@ func startIn(t *testing.T, dir string, environment []string, name string, args .
 	for slices.Contains(args, p.admin) { // a port that was free a moment ago is free again
 		p.admin = freeAddress(t)
 	}
-	p.cmd = command(context.Background(), append(args, "--admin.addr", p.admin)...)
+	p.cmd = commandOf(context.Background(), binary, append(args, "--admin.addr", p.admin)...)
 	p.cmd.Env, p.cmd.Dir = append(p.cmd.Env, environment...), dir
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	if err := p.cmd.Start(); err != nil {

@@ -78,11 +78,17 @@ func brokers(t *testing.T) []string {
 // ingest starts a process with the ingest role. Flags are put behind the stack's own and win.
 func (s *stack) ingest(name string, flags ...string) *program {
 	s.t.Helper()
+	return s.serve(os.Args[0], name, flags...)
+}
+
+// serve is ingest for another binary of the program.
+func (s *stack) serve(binary, name string, flags ...string) *program {
+	s.t.Helper()
 	args := []string{
 		"serve", "--roles=ingest", "--postgres.url", s.url, "--kafka.brokers", strings.Join(s.brokers, ","),
 		"--kafka.topics", s.topic, "--kafka.group", s.group, "--log.format", "json",
 	}
-	return start(s.t, name, append(args, flags...)...)
+	return startOf(s.t, binary, "", nil, name, append(args, flags...)...)
 }
 
 // through gives the database's URL by way of a proxy's address.
