@@ -67,6 +67,26 @@ chart *args:
 terraform:
     .ci/terraform
 
+# the chart's renderings and the manifests, shown to a real kube-apiserver; minutes to build it at first
+kubernetes *args:
+    .ci/kubernetes {{args}}
+
+# GitHub's workflows: actionlint, permissions, pins
+workflows:
+    .ci/workflows
+
+# every fuzz target for a while
+fuzz time="10s":
+    .ci/fuzz {{time}}
+
+# Go benchmarks beside those of another commit
+bench-against base="main" *packages:
+    .ci/bench {{base}} {{packages}}
+
+# binaries, bills of materials and checksums of a version, in dist/
+release version:
+    .ci/release {{version}}
+
 # how fast ingest is beside psql's \copy; minutes (bench/README.md)
 bench-ingest *args:
     go run ./bench/ingest {{args}}
