@@ -14,7 +14,7 @@ output "chart_values" {
     secrets = {
       "postgres.url"        = { name = "audittrail", key = "postgres-url", remote = { key = "${var.name}/app-database", template = local.database_url } }
       "ledger.signing_key"  = { name = "audittrail-signing", key = "signing-key", roles = ["notary"], remote = { key = "${var.name}/signing-key" } }
-      "kafka.sasl.password" = { name = "audittrail-kafka", key = "password", roles = ["ingest"], remote = { key = module.kafka.scram_secret_name, property = "password" } }
+      "kafka.sasl.password" = { name = "audittrail-kafka", key = "password", roles = ["ingest", "replay"], remote = { key = module.kafka.scram_secret_name, property = "password" } }
     }
     migration = { grant = "audittrail_app", secret = { name = "audittrail-owner", key = "postgres-url", remote = { key = module.postgres.master_secret_arn, template = local.database_url } } }
   })

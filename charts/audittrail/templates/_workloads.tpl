@@ -26,7 +26,7 @@
 {{- toYaml $all -}}
 {{- end -}}
 
-{{/* The configuration file: what the user gave, and what the chart knows. {root, kafka}: without kafka, nothing of Kafka's. */}}
+{{/* The configuration file: what the user gave, and what the chart knows. {root, kafka}: without kafka, no login there: its password would be missing. */}}
 {{- define "audittrail.config" -}}
 {{- $kafka := .kafka -}}
 {{- with .root -}}
@@ -57,11 +57,13 @@
 {{- else if .Values.tls.terminated -}}
   {{- $_ := set $own.http "tls_terminated" true -}}
 {{- end -}}
-{{- toYaml (mustMergeOverwrite (ternary (deepCopy .Values.config) (omit (deepCopy .Values.config) "kafka") $kafka) $own) -}}
+{{- $config := deepCopy .Values.config -}}
+{{- if and (not $kafka) $config.kafka -}}{{- $_ := set $config "kafka" (omit $config.kafka "sasl") -}}{{- end -}}
+{{- toYaml (mustMergeOverwrite $config $own) -}}
 {{- end -}}
 {{- end -}}
 
-{{- define "audittrail.configFile" -}}{{ ternary "audittrail.yaml" "without-kafka.yaml" . }}{{- end -}}
+{{- define "audittrail.configFile" -}}{{ ternary "audittrail.yaml" "without-kafka-login.yaml" . }}{{- end -}}
 
 {{- define "audittrail.env" -}}AUDITTRAIL_{{ . | upper | replace "." "_" }}_FILE{{- end -}}
 
