@@ -182,6 +182,7 @@ func (e LogName) Valid() bool {
 
 // Defines values for ProblemCode.
 const (
+	ProblemCodeAlreadyDecided     ProblemCode = "already_decided"
 	ProblemCodeCountMismatch      ProblemCode = "count_mismatch"
 	ProblemCodeForbidden          ProblemCode = "forbidden"
 	ProblemCodeInternalError      ProblemCode = "internal_error"
@@ -203,11 +204,14 @@ const (
 	ProblemCodeTokenExpired       ProblemCode = "token_expired"
 	ProblemCodeUnauthenticated    ProblemCode = "unauthenticated"
 	ProblemCodeUnavailable        ProblemCode = "unavailable"
+	ProblemCodeValueNotKept       ProblemCode = "value_not_kept"
 )
 
 // Valid indicates whether the value is a known member of the ProblemCode enum.
 func (e ProblemCode) Valid() bool {
 	switch e {
+	case ProblemCodeAlreadyDecided:
+		return true
 	case ProblemCodeCountMismatch:
 		return true
 	case ProblemCodeForbidden:
@@ -249,6 +253,8 @@ func (e ProblemCode) Valid() bool {
 	case ProblemCodeUnauthenticated:
 		return true
 	case ProblemCodeUnavailable:
+		return true
+	case ProblemCodeValueNotKept:
 		return true
 	default:
 		return false
@@ -300,6 +306,24 @@ func (e Reason) Valid() bool {
 	case ReasonTooLarge:
 		return true
 	case ReasonUnknownSchema:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RedriveState.
+const (
+	RedriveCompleted RedriveState = "completed"
+	RedrivePending   RedriveState = "pending"
+)
+
+// Valid indicates whether the value is a known member of the RedriveState enum.
+func (e RedriveState) Valid() bool {
+	switch e {
+	case RedriveCompleted:
+		return true
+	case RedrivePending:
 		return true
 	default:
 		return false
@@ -614,10 +638,91 @@ type DeadLetter struct {
 	// Omitted What is not shown, since it is longer than 64 KiB: the key and the value are null then, and the
 	// headers are none. Only in lists, and only where there is something; the dead letter alone has all.
 	Omitted *[]DeadLetterOmitted `json:"omitted,omitempty"`
+
+	// Fate What became of it; only where it is not pending.
+	Fate *DeadLetterFate `json:"fate,omitempty"`
+
+	// Retry The last redrive of it that failed; only where there was one.
+	Retry *DeadLetterRetry `json:"retry,omitempty"`
+
+	// Decoded The value as a text; only of a dead letter alone, where the value is valid UTF-8 and not longer than 64 KiB,
+	// and the caller may see it.
+	Decoded *DecodedValue `json:"decoded,omitempty"`
 }
 
 // DeadLetterOmitted defines model for DeadLetter.Omitted.
 type DeadLetterOmitted string
+
+// DeadLetterDecision defines model for DeadLetterDecision.
+type DeadLetterDecision struct {
+	// Redrive The id to ask `/v1/dead-letters/redrives/{id}` with.
+	Redrive *int64 `json:"redrive"`
+
+	// Total How many dead letters it is about.
+	Total int `json:"total"`
+
+	// Reasons How many of them by reason.
+	Reasons map[string]int `json:"reasons"`
+
+	// More More fit the filter: ask again, with `after`.
+	More bool `json:"more"`
+
+	// Last The highest id among them.
+	Last *int64 `json:"last"`
+}
+
+// DeadLetterFate What became of it; only where it is not pending.
+type DeadLetterFate struct {
+	At string `json:"at"`
+
+	// By Who decided.
+	By string `json:"by"`
+
+	// Reason Why.
+	Reason string `json:"reason"`
+
+	// EventId The event that it became.
+	EventId *string `json:"eventId,omitempty"`
+
+	// Stored False where the event was stored before, with the same content.
+	Stored *bool `json:"stored,omitempty"`
+
+	// Edited The event has another value than the record.
+	Edited *bool `json:"edited,omitempty"`
+
+	// Redrive The redrive's id.
+	Redrive *int64 `json:"redrive,omitempty"`
+}
+
+// DeadLetterFilter The filters of the list. All are optional; without any, all pending dead letters are meant.
+type DeadLetterFilter struct {
+	// After Only ids above this one: `last` of the answer before.
+	After *int64  `json:"after,omitempty"`
+	Field *string `json:"field,omitempty"`
+
+	// From RFC 3339; digits finer than microseconds are cut.
+	From *Moment `json:"from,omitempty"`
+	Key  *string `json:"key,omitempty"`
+
+	// Reason * `empty_value`: no value, or a tombstone
+	// * `malformed_json`: not one JSON object
+	// * `duplicate_member`: an object names a member twice
+	// * `invalid_text`: invalid UTF-8, NUL, a lone surrogate
+	// * `number_out_of_range`: more than 1,000 digits when written out plainly
+	// * `too_deep`: nested beyond `ingest.max_depth`
+	// * `too_large`: beyond `ingest.max_record_bytes`; only its length, hash and first 4 KiB are kept
+	// * `missing_field`: a required member is absent or null
+	// * `invalid_field`: a member breaks its rule
+	// * `event_id_conflict`: the id is taken by an event with other content
+	// * `store_rejected`: PostgreSQL refused the row
+	// * `decode_failed`: not what its schema says
+	// * `unknown_schema`: the schema registry does not know its schema
+	Reason *Reason `json:"reason,omitempty"`
+
+	// To RFC 3339; digits finer than microseconds are cut.
+	To    *Moment `json:"to,omitempty"`
+	Topic *string `json:"topic,omitempty"`
+}
 
 // DeadLetterHeader defines model for DeadLetterHeader.
 type DeadLetterHeader struct {
@@ -640,8 +745,43 @@ type DeadLetterList struct {
 	NextCursor *string      `json:"nextCursor"`
 }
 
+// DeadLetterRetry The last redrive of it that failed; only where there was one.
+type DeadLetterRetry struct {
+	Redrive int64  `json:"redrive"`
+	At      string `json:"at"`
+
+	// Reason Why: one of the reasons of a dead letter, or `value_not_kept`.
+	Reason string `json:"reason"`
+	Field  string `json:"field"`
+	Detail string `json:"detail"`
+}
+
 // DeadLetterStatus defines model for DeadLetterStatus.
 type DeadLetterStatus string
+
+// DecodedValue The value as a text; only of a dead letter alone, where the value is valid UTF-8 and not longer than 64 KiB,
+// and the caller may see it.
+type DecodedValue struct {
+	Text string `json:"text"`
+
+	// Place Where what is wrong lies; null where it has no place, as a member that is missing.
+	Place *ValuePlace `json:"place"`
+}
+
+// DismissRequest defines model for DismissRequest.
+type DismissRequest struct {
+	// Ids Instead of `filter`.
+	Ids *[]DeadLetterId `json:"ids,omitempty"`
+
+	// Filter The filters of the list. All are optional; without any, all pending dead letters are meant.
+	Filter *DeadLetterFilter `json:"filter,omitempty"`
+
+	// Reason Why; it is kept for ever.
+	Reason string `json:"reason"`
+
+	// DryRun Say what would be dismissed, and keep nothing.
+	DryRun *bool `json:"dryRun,omitempty"`
+}
 
 // Event defines model for Event.
 type Event struct {
@@ -873,6 +1013,8 @@ type Problem struct {
 	// | `not_found` | 404 | there is no such path, or no such thing |
 	// | `method_not_allowed` | 405 | the path does not know this method; `Allow` says which it knows |
 	// | `position_beyond_end` | 409 | the feed or an export was asked to go on beyond the log's end; the log was set back |
+	// | `already_decided` | 409 | a dead letter was redriven or dismissed before |
+	// | `value_not_kept` | 409 | neither the event store nor Kafka has the value of a dead letter that was too large |
 	// | `count_mismatch` | 409 | `confirmCount` is missing, or another one than there are events now |
 	// | `replay_state` | 409 | the replay has ended, or is otherwise in no state for this |
 	// | `request_too_large` | 413 | the request has a body, or a larger one, than the path takes |
@@ -918,6 +1060,8 @@ type Problem struct {
 // | `not_found` | 404 | there is no such path, or no such thing |
 // | `method_not_allowed` | 405 | the path does not know this method; `Allow` says which it knows |
 // | `position_beyond_end` | 409 | the feed or an export was asked to go on beyond the log's end; the log was set back |
+// | `already_decided` | 409 | a dead letter was redriven or dismissed before |
+// | `value_not_kept` | 409 | neither the event store nor Kafka has the value of a dead letter that was too large |
 // | `count_mismatch` | 409 | `confirmCount` is missing, or another one than there are events now |
 // | `replay_state` | 409 | the replay has ended, or is otherwise in no state for this |
 // | `request_too_large` | 413 | the request has a body, or a larger one, than the path takes |
@@ -948,6 +1092,46 @@ type ProofHashes = []string
 // * `decode_failed`: not what its schema says
 // * `unknown_schema`: the schema registry does not know its schema
 type Reason string
+
+// Redrive defines model for Redrive.
+type Redrive struct {
+	Id         int64        `json:"id"`
+	State      RedriveState `json:"state"`
+	Total      int64        `json:"total"`
+	Stored     int64        `json:"stored"`
+	Duplicates int64        `json:"duplicates"`
+	Failed     int64        `json:"failed"`
+	Decided    int64        `json:"decided"`
+
+	// Failures How many failed, by reason.
+	Failures   map[string]int64 `json:"failures"`
+	Edited     bool             `json:"edited"`
+	Reason     string           `json:"reason"`
+	CreatedBy  string           `json:"createdBy"`
+	CreatedAt  string           `json:"createdAt"`
+	FinishedAt *string          `json:"finishedAt"`
+}
+
+// RedriveState defines model for Redrive.State.
+type RedriveState string
+
+// RedriveRequest defines model for RedriveRequest.
+type RedriveRequest struct {
+	// Ids Instead of `filter`.
+	Ids *[]DeadLetterId `json:"ids,omitempty"`
+
+	// Filter The filters of the list. All are optional; without any, all pending dead letters are meant.
+	Filter *DeadLetterFilter `json:"filter,omitempty"`
+
+	// Value In base64: what is stored in place of the record's own value. A request's body is 1 MiB at most.
+	Value *string `json:"value,omitempty"`
+
+	// Reason Why; it is kept for ever.
+	Reason string `json:"reason"`
+
+	// DryRun Say what would be redriven, and keep nothing.
+	DryRun *bool `json:"dryRun,omitempty"`
+}
 
 // Replay defines model for Replay.
 type Replay struct {
@@ -1153,6 +1337,21 @@ type TraceNode struct {
 	Event Event `json:"event"`
 }
 
+// ValuePlace defines model for ValuePlace.
+type ValuePlace struct {
+	// From The first byte of the value, from 0.
+	From int `json:"from"`
+
+	// To The byte behind it.
+	To int `json:"to"`
+
+	// Line From 1.
+	Line int `json:"line"`
+
+	// Column The character in that line, from 1.
+	Column int `json:"column"`
+}
+
 // VersionReport What is odd about the events' versions. The lists hold 100 entries at most; `counts` has all.
 type VersionReport struct {
 	Counts struct {
@@ -1246,6 +1445,11 @@ type BeyondEnd = Problem
 //
 // Example: {"code":"invalid_parameter","correlationId":"4bf92f3577b34da6a3ce929d0e0e4736","detail":"limit: must be a whole number from 1 to 1000, without leading zeros","errors":[{"detail":"must be a whole number from 1 to 1000, without leading zeros","field":"limit"}],"status":400,"title":"Bad Request","type":"about:blank"}
 type Conflict = Problem
+
+// DeadLetterConflict A problem of RFC 9457.
+//
+// Example: {"code":"invalid_parameter","correlationId":"4bf92f3577b34da6a3ce929d0e0e4736","detail":"limit: must be a whole number from 1 to 1000, without leading zeros","errors":[{"detail":"must be a whole number from 1 to 1000, without leading zeros","field":"limit"}],"status":400,"title":"Bad Request","type":"about:blank"}
+type DeadLetterConflict = Problem
 
 // EventPage defines model for EventPage.
 type EventPage = EventList
@@ -1391,6 +1595,18 @@ type ListDeadLettersParams struct {
 
 	// Reason Why it was refused.
 	Reason *Reason `form:"reason,omitempty" json:"reason,omitempty"`
+
+	// Field The path of what was wrong, or of what that lies within. `payload` finds `payload.lines[3].qty` too.
+	Field *string `form:"field,omitempty" json:"field,omitempty"`
+
+	// From Only those received at or after this moment.
+	From *Moment `form:"from,omitempty" json:"from,omitempty"`
+
+	// To Only those received before this moment. It must be after `from`.
+	To *Moment `form:"to,omitempty" json:"to,omitempty"`
+
+	// Key A text that the record's key holds, at any place. No index helps with it.
+	Key *string `form:"key,omitempty" json:"key,omitempty"`
 
 	// Status What became of it.
 	Status *DeadLetterStatus `form:"status,omitempty" json:"status,omitempty"`
@@ -1647,6 +1863,12 @@ type GetTraceParams struct {
 	// the position of an event from the feed. Without it, an answer may be some seconds behind where replicas are read.
 	AudittrailMinPosition *MinPosition `json:"Audittrail-Min-Position,omitempty"`
 }
+
+// DismissDeadLettersJSONRequestBody defines body for DismissDeadLetters for application/json ContentType.
+type DismissDeadLettersJSONRequestBody = DismissRequest
+
+// RedriveDeadLettersJSONRequestBody defines body for RedriveDeadLetters for application/json ContentType.
+type RedriveDeadLettersJSONRequestBody = RedriveRequest
 
 // CreateReplayJSONRequestBody defines body for CreateReplay for application/json ContentType.
 type CreateReplayJSONRequestBody = ReplayRequest
@@ -1906,6 +2128,15 @@ type ServerInterface interface {
 	// ListDeadLetters Records that could not become events
 	// (GET /v1/dead-letters)
 	ListDeadLetters(ctx echo.Context, params ListDeadLettersParams) error
+	// DismissDeadLetters Decide that dead letters stay what they are
+	// (POST /v1/dead-letters/dismiss)
+	DismissDeadLetters(ctx echo.Context) error
+	// RedriveDeadLetters Make events of dead letters after all
+	// (POST /v1/dead-letters/redrive)
+	RedriveDeadLetters(ctx echo.Context) error
+	// GetRedrive How far a redrive has come
+	// (GET /v1/dead-letters/redrives/{id})
+	GetRedrive(ctx echo.Context, id int64) error
 	// GetDeadLetter One dead letter
 	// (GET /v1/dead-letters/{id})
 	GetDeadLetter(ctx echo.Context, id DeadLetterId) error
@@ -2299,6 +2530,34 @@ func (w *ServerInterfaceWrapper) ListDeadLetters(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter reason: %s", err))
 	}
 
+	// ------------- Optional query parameter "field" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "field", ctx.QueryParams(), &params.Field, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter field: %s", err))
+	}
+
+	// ------------- Optional query parameter "from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "from", ctx.QueryParams(), &params.From, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter from: %s", err))
+	}
+
+	// ------------- Optional query parameter "to" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "to", ctx.QueryParams(), &params.To, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter to: %s", err))
+	}
+
+	// ------------- Optional query parameter "key" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "key", ctx.QueryParams(), &params.Key, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter key: %s", err))
+	}
+
 	// ------------- Optional query parameter "status" -------------
 
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "status", ctx.QueryParams(), &params.Status, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
@@ -2322,6 +2581,40 @@ func (w *ServerInterfaceWrapper) ListDeadLetters(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.ListDeadLetters(ctx, params)
+	return err
+}
+
+// DismissDeadLetters converts echo context to params.
+func (w *ServerInterfaceWrapper) DismissDeadLetters(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DismissDeadLetters(ctx)
+	return err
+}
+
+// RedriveDeadLetters converts echo context to params.
+func (w *ServerInterfaceWrapper) RedriveDeadLetters(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RedriveDeadLetters(ctx)
+	return err
+}
+
+// GetRedrive converts echo context to params.
+func (w *ServerInterfaceWrapper) GetRedrive(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id int64
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "int64", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetRedrive(ctx, id)
 	return err
 }
 
@@ -3187,6 +3480,9 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/ledger/:log/consistency", wrapper.GetConsistency, options.OperationMiddlewares["getConsistency"]...)
 	router.GET(options.BaseURL+"/v1/dead-letters", wrapper.ListDeadLetters, options.OperationMiddlewares["listDeadLetters"]...)
 	router.GET(options.BaseURL+"/v1/dead-letters/:id", wrapper.GetDeadLetter, options.OperationMiddlewares["getDeadLetter"]...)
+	router.POST(options.BaseURL+"/v1/dead-letters/redrive", wrapper.RedriveDeadLetters, options.OperationMiddlewares["redriveDeadLetters"]...)
+	router.GET(options.BaseURL+"/v1/dead-letters/redrives/:id", wrapper.GetRedrive, options.OperationMiddlewares["getRedrive"]...)
+	router.POST(options.BaseURL+"/v1/dead-letters/dismiss", wrapper.DismissDeadLetters, options.OperationMiddlewares["dismissDeadLetters"]...)
 	router.GET(options.BaseURL+"/v1/replays", wrapper.ListReplays, options.OperationMiddlewares["listReplays"]...)
 	router.POST(options.BaseURL+"/v1/replays", wrapper.CreateReplay, options.OperationMiddlewares["createReplay"]...)
 	router.GET(options.BaseURL+"/v1/replays/:id", wrapper.GetReplay, options.OperationMiddlewares["getReplay"]...)
@@ -3233,6 +3529,16 @@ type ConflictApplicationProblemPlusJSONResponse struct {
 	Body Problem
 
 	Headers ConflictResponseHeaders
+}
+
+type DeadLetterConflictResponseHeaders struct {
+	CacheControl   *string
+	XCorrelationId *string
+}
+type DeadLetterConflictApplicationProblemPlusJSONResponse struct {
+	Body Problem
+
+	Headers DeadLetterConflictResponseHeaders
 }
 
 type EventPageResponseHeaders struct {
@@ -5454,6 +5760,907 @@ type ListDeadLetters503ApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListDeadLetters503ApplicationProblemPlusJSONResponse) VisitListDeadLettersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DismissDeadLettersRequestObject struct {
+	Body *DismissDeadLettersJSONRequestBody
+}
+
+type DismissDeadLettersResponseObject interface {
+	VisitDismissDeadLettersResponse(w http.ResponseWriter) error
+}
+
+type DismissDeadLetters200ResponseHeaders struct {
+	CacheControl   *string
+	Vary           *string
+	XCorrelationId *string
+}
+
+type DismissDeadLetters200JSONResponse struct {
+	Body    DeadLetterDecision
+	Headers DismissDeadLetters200ResponseHeaders
+}
+
+func (response DismissDeadLetters200JSONResponse) VisitDismissDeadLettersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.Vary != nil {
+		w.Header().Set("Vary", fmt.Sprint(*response.Headers.Vary))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DismissDeadLetters400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response DismissDeadLetters400ApplicationProblemPlusJSONResponse) VisitDismissDeadLettersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DismissDeadLetters401ApplicationProblemPlusJSONResponse struct {
+	UnauthenticatedApplicationProblemPlusJSONResponse
+}
+
+func (response DismissDeadLetters401ApplicationProblemPlusJSONResponse) VisitDismissDeadLettersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DismissDeadLetters403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response DismissDeadLetters403ApplicationProblemPlusJSONResponse) VisitDismissDeadLettersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DismissDeadLetters404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response DismissDeadLetters404ApplicationProblemPlusJSONResponse) VisitDismissDeadLettersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DismissDeadLetters409ApplicationProblemPlusJSONResponse struct {
+	DeadLetterConflictApplicationProblemPlusJSONResponse
+}
+
+func (response DismissDeadLetters409ApplicationProblemPlusJSONResponse) VisitDismissDeadLettersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DismissDeadLetters413ApplicationProblemPlusJSONResponse struct {
+	TooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response DismissDeadLetters413ApplicationProblemPlusJSONResponse) VisitDismissDeadLettersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DismissDeadLetters422ApplicationProblemPlusJSONResponse struct {
+	TooExpensiveApplicationProblemPlusJSONResponse
+}
+
+func (response DismissDeadLetters422ApplicationProblemPlusJSONResponse) VisitDismissDeadLettersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DismissDeadLetters429ApplicationProblemPlusJSONResponse struct {
+	TooManyRequestsApplicationProblemPlusJSONResponse
+}
+
+func (response DismissDeadLetters429ApplicationProblemPlusJSONResponse) VisitDismissDeadLettersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DismissDeadLetters431ApplicationProblemPlusJSONResponse struct {
+	HeaderTooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response DismissDeadLetters431ApplicationProblemPlusJSONResponse) VisitDismissDeadLettersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(431)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DismissDeadLetters500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response DismissDeadLetters500ApplicationProblemPlusJSONResponse) VisitDismissDeadLettersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DismissDeadLetters503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response DismissDeadLetters503ApplicationProblemPlusJSONResponse) VisitDismissDeadLettersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RedriveDeadLettersRequestObject struct {
+	Body *RedriveDeadLettersJSONRequestBody
+}
+
+type RedriveDeadLettersResponseObject interface {
+	VisitRedriveDeadLettersResponse(w http.ResponseWriter) error
+}
+
+type RedriveDeadLetters200ResponseHeaders struct {
+	CacheControl   *string
+	Vary           *string
+	XCorrelationId *string
+}
+
+type RedriveDeadLetters200JSONResponse struct {
+	Body    DeadLetterDecision
+	Headers RedriveDeadLetters200ResponseHeaders
+}
+
+func (response RedriveDeadLetters200JSONResponse) VisitRedriveDeadLettersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.Vary != nil {
+		w.Header().Set("Vary", fmt.Sprint(*response.Headers.Vary))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RedriveDeadLetters202ResponseHeaders struct {
+	CacheControl   *string
+	Vary           *string
+	XCorrelationId *string
+}
+
+type RedriveDeadLetters202JSONResponse struct {
+	Body    DeadLetterDecision
+	Headers RedriveDeadLetters202ResponseHeaders
+}
+
+func (response RedriveDeadLetters202JSONResponse) VisitRedriveDeadLettersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.Vary != nil {
+		w.Header().Set("Vary", fmt.Sprint(*response.Headers.Vary))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RedriveDeadLetters400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response RedriveDeadLetters400ApplicationProblemPlusJSONResponse) VisitRedriveDeadLettersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RedriveDeadLetters401ApplicationProblemPlusJSONResponse struct {
+	UnauthenticatedApplicationProblemPlusJSONResponse
+}
+
+func (response RedriveDeadLetters401ApplicationProblemPlusJSONResponse) VisitRedriveDeadLettersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RedriveDeadLetters403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response RedriveDeadLetters403ApplicationProblemPlusJSONResponse) VisitRedriveDeadLettersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RedriveDeadLetters404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response RedriveDeadLetters404ApplicationProblemPlusJSONResponse) VisitRedriveDeadLettersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RedriveDeadLetters409ApplicationProblemPlusJSONResponse struct {
+	DeadLetterConflictApplicationProblemPlusJSONResponse
+}
+
+func (response RedriveDeadLetters409ApplicationProblemPlusJSONResponse) VisitRedriveDeadLettersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RedriveDeadLetters413ApplicationProblemPlusJSONResponse struct {
+	TooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response RedriveDeadLetters413ApplicationProblemPlusJSONResponse) VisitRedriveDeadLettersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RedriveDeadLetters422ApplicationProblemPlusJSONResponse struct {
+	TooExpensiveApplicationProblemPlusJSONResponse
+}
+
+func (response RedriveDeadLetters422ApplicationProblemPlusJSONResponse) VisitRedriveDeadLettersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RedriveDeadLetters429ApplicationProblemPlusJSONResponse struct {
+	TooManyRequestsApplicationProblemPlusJSONResponse
+}
+
+func (response RedriveDeadLetters429ApplicationProblemPlusJSONResponse) VisitRedriveDeadLettersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RedriveDeadLetters431ApplicationProblemPlusJSONResponse struct {
+	HeaderTooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response RedriveDeadLetters431ApplicationProblemPlusJSONResponse) VisitRedriveDeadLettersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(431)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RedriveDeadLetters500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response RedriveDeadLetters500ApplicationProblemPlusJSONResponse) VisitRedriveDeadLettersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RedriveDeadLetters503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response RedriveDeadLetters503ApplicationProblemPlusJSONResponse) VisitRedriveDeadLettersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetRedriveRequestObject struct {
+	Id int64 `json:"id"`
+}
+
+type GetRedriveResponseObject interface {
+	VisitGetRedriveResponse(w http.ResponseWriter) error
+}
+
+type GetRedrive200ResponseHeaders struct {
+	CacheControl   *string
+	Vary           *string
+	XCorrelationId *string
+}
+
+type GetRedrive200JSONResponse struct {
+	Body    Redrive
+	Headers GetRedrive200ResponseHeaders
+}
+
+func (response GetRedrive200JSONResponse) VisitGetRedriveResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.Vary != nil {
+		w.Header().Set("Vary", fmt.Sprint(*response.Headers.Vary))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetRedrive400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response GetRedrive400ApplicationProblemPlusJSONResponse) VisitGetRedriveResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetRedrive401ApplicationProblemPlusJSONResponse struct {
+	UnauthenticatedApplicationProblemPlusJSONResponse
+}
+
+func (response GetRedrive401ApplicationProblemPlusJSONResponse) VisitGetRedriveResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetRedrive403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response GetRedrive403ApplicationProblemPlusJSONResponse) VisitGetRedriveResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetRedrive404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response GetRedrive404ApplicationProblemPlusJSONResponse) VisitGetRedriveResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetRedrive413ApplicationProblemPlusJSONResponse struct {
+	TooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response GetRedrive413ApplicationProblemPlusJSONResponse) VisitGetRedriveResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetRedrive422ApplicationProblemPlusJSONResponse struct {
+	TooExpensiveApplicationProblemPlusJSONResponse
+}
+
+func (response GetRedrive422ApplicationProblemPlusJSONResponse) VisitGetRedriveResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetRedrive429ApplicationProblemPlusJSONResponse struct {
+	TooManyRequestsApplicationProblemPlusJSONResponse
+}
+
+func (response GetRedrive429ApplicationProblemPlusJSONResponse) VisitGetRedriveResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetRedrive431ApplicationProblemPlusJSONResponse struct {
+	HeaderTooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response GetRedrive431ApplicationProblemPlusJSONResponse) VisitGetRedriveResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(431)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetRedrive500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response GetRedrive500ApplicationProblemPlusJSONResponse) VisitGetRedriveResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetRedrive503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response GetRedrive503ApplicationProblemPlusJSONResponse) VisitGetRedriveResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -11030,6 +12237,15 @@ type StrictServerInterface interface {
 	// ListDeadLetters Records that could not become events
 	// (GET /v1/dead-letters)
 	ListDeadLetters(ctx context.Context, request ListDeadLettersRequestObject) (ListDeadLettersResponseObject, error)
+	// DismissDeadLetters Decide that dead letters stay what they are
+	// (POST /v1/dead-letters/dismiss)
+	DismissDeadLetters(ctx context.Context, request DismissDeadLettersRequestObject) (DismissDeadLettersResponseObject, error)
+	// RedriveDeadLetters Make events of dead letters after all
+	// (POST /v1/dead-letters/redrive)
+	RedriveDeadLetters(ctx context.Context, request RedriveDeadLettersRequestObject) (RedriveDeadLettersResponseObject, error)
+	// GetRedrive How far a redrive has come
+	// (GET /v1/dead-letters/redrives/{id})
+	GetRedrive(ctx context.Context, request GetRedriveRequestObject) (GetRedriveResponseObject, error)
 	// GetDeadLetter One dead letter
 	// (GET /v1/dead-letters/{id})
 	GetDeadLetter(ctx context.Context, request GetDeadLetterRequestObject) (GetDeadLetterResponseObject, error)
@@ -11320,6 +12536,123 @@ func (sh *strictHandler) ListDeadLetters(ctx echo.Context, params ListDeadLetter
 		return err
 	} else if validResponse, ok := response.(ListDeadLettersResponseObject); ok {
 		return validResponse.VisitListDeadLettersResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// DismissDeadLetters operation middleware
+func (sh *strictHandler) DismissDeadLetters(ctx echo.Context) error {
+	var request DismissDeadLettersRequestObject
+
+	var body DismissDeadLettersJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.DismissDeadLetters(ctx.Request().Context(), request.(DismissDeadLettersRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DismissDeadLetters")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(DismissDeadLettersResponseObject); ok {
+		return validResponse.VisitDismissDeadLettersResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RedriveDeadLetters operation middleware
+func (sh *strictHandler) RedriveDeadLetters(ctx echo.Context) error {
+	var request RedriveDeadLettersRequestObject
+
+	var body RedriveDeadLettersJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RedriveDeadLetters(ctx.Request().Context(), request.(RedriveDeadLettersRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RedriveDeadLetters")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RedriveDeadLettersResponseObject); ok {
+		return validResponse.VisitRedriveDeadLettersResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetRedrive operation middleware
+func (sh *strictHandler) GetRedrive(ctx echo.Context, id int64) error {
+	var request GetRedriveRequestObject
+
+	request.Id = id
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetRedrive(ctx.Request().Context(), request.(GetRedriveRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetRedrive")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetRedriveResponseObject); ok {
+		return validResponse.VisitGetRedriveResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

@@ -111,6 +111,7 @@ type settings struct {
 	access        access.Options
 	heartbeat     time.Duration // of streams; 0 for the usual
 	replicas      *store.Replicas
+	kept          func(context.Context, []store.DeadLetter) error
 }
 
 // startAPI serves the handlers over a pool until the test is over.
@@ -162,6 +163,7 @@ func (a *api) assemble(t testing.TB, pool *pgxpool.Pool, s settings) (run func(c
 	require.NoError(t, err)
 	reader := store.NewReader(store.ReaderOptions{Pool: pool, Replicas: s.replicas, Scoped: true})
 	handlers, err := query.NewHandlers(query.Options{
+		Letters: store.NewLetters(pool), Kept: s.kept,
 		Reader: reader, MaxWaits: s.maxRequests / 2, Metrics: a.metrics,
 		SnapshotEvery: s.snapshotEvery, Heartbeat: s.heartbeat,
 	})
@@ -186,9 +188,9 @@ func (a *api) assemble(t testing.TB, pool *pgxpool.Pool, s settings) (run func(c
 // others stands in for the handlers of other modules, which have tests of their own.
 type others struct{ httpapi.StrictServerInterface }
 
-// isElsewhere reports whether another module answers a path.
+// isElsewhere reports whether another module answers a path, or other tests ask it: it wants more than a GET.
 func isElsewhere(path string) bool {
-	return slices.ContainsFunc([]string{"/v1/replays"}, func(prefix string) bool { return strings.HasPrefix(path, prefix) })
+	return slices.ContainsFunc([]string{"/v1/replays", "/v1/dead-letters/redrive", "/v1/dead-letters/dismiss"}, func(prefix string) bool { return strings.HasPrefix(path, prefix) })
 }
 
 func newRouter(t testing.TB) routers.Router {

@@ -12,16 +12,15 @@ import (
 	"audittrail/modules/store"
 )
 
-// pending is what every dead letter is: the store keeps no other fate yet.
-const pending = httpapi.Pending
-
 // ListDeadLetters answers the records that could not become events.
 func (h *Handlers) ListDeadLetters(ctx context.Context, r httpapi.ListDeadLettersRequestObject) (httpapi.ListDeadLettersResponseObject, error) {
 	list := httpapi.DeadLetterList{Items: []httpapi.DeadLetter{}}
-	if r.Params.Status != nil && *r.Params.Status != pending {
-		return httpapi.ListDeadLetters200JSONResponse{Body: list}, nil
+	p := r.Params
+	filter := store.DeadLetterFilter{Topic: textOf(p.Topic), Reason: textOf(p.Reason), Field: textOf(p.Field), Key: textOf(p.Key), Status: textOf(p.Status)}
+	var err error
+	if filter.From, filter.To, err = httpapi.Between(p.From, p.To); err != nil {
+		return nil, err
 	}
-	filter := store.DeadLetterFilter{Topic: textOf(r.Params.Topic), Reason: textOf(r.Params.Reason)}
 	found, err := h.reader.DeadLetters(ctx, filter, page(store.Descending, r.Params.Limit, r.Params.Cursor))
 	if err != nil {
 		return nil, err
@@ -46,7 +45,9 @@ func (h *Handlers) GetDeadLetter(ctx context.Context, r httpapi.GetDeadLetterReq
 	if found.Omitted.Any() {
 		return h.longDeadLetter(ctx, &found), nil
 	}
-	return httpapi.GetDeadLetter200JSONResponse{Body: deadLetter(&found)}, nil
+	body := deadLetter(&found)
+	body.Decoded = decoded(&found)
+	return httpapi.GetDeadLetter200JSONResponse{Body: body}, nil
 }
 
 // hideValue takes the record's value away where the caller may not see what is sensitive in it: nobody knows what is
@@ -63,7 +64,11 @@ func deadLetter(d *store.DeadLetter) httpapi.DeadLetter {
 		Reason: httpapi.Reason(d.Reason), Field: d.Field, Detail: d.Detail,
 		Key: bytesOrNull(d.Raw.Key), Value: bytesOrNull(d.Raw.Value),
 		Headers:    make([]httpapi.DeadLetterHeader, len(d.Raw.Headers)),
-		ReceivedAt: event.FormatTime(d.ReceivedAt), Status: pending, Omitted: omitted(d.Omitted),
+		ReceivedAt: event.FormatTime(d.ReceivedAt), Status: httpapi.Pending, Omitted: omitted(d.Omitted),
+		Fate: fate(d.Fate), Retry: retry(d.Retry),
+	}
+	if d.Fate != nil {
+		out.Status = httpapi.DeadLetterStatus(d.Fate.What)
 	}
 	if d.ValueLength >= 0 {
 		sum := hex.EncodeToString(d.ValueSHA256)

@@ -28,6 +28,12 @@ type Options struct {
 	Reader Reader
 	State  fold.Options // how states are folded
 
+	Letters Letters // decides about dead letters
+
+	// Kept is an error where Kafka does not have the value of one of the dead letters any more, which the event store
+	// does not keep; nil: nobody can say.
+	Kept func(ctx context.Context, letters []store.DeadLetter) error
+
 	// SnapshotEvery is after how many events of an aggregate its state is kept; 1,000 where 0.
 	SnapshotEvery int
 
@@ -45,6 +51,8 @@ type Handlers struct {
 	exports *slots        // of exports
 	waits   *slots        // of feeds that wait or stream
 	holds   chan struct{} // one for each that found no place to wait, and is held a moment
+	letters Letters
+	kept    func(ctx context.Context, letters []store.DeadLetter) error
 	faults  evidenceFaults
 	rules   *fold.Rules   // of states
 	beat    time.Duration // how often a stream of the feed says that it is there
@@ -64,7 +72,7 @@ func NewHandlers(o Options) (*Handlers, error) {
 		return nil, err
 	}
 	return &Handlers{
-		reader: o.Reader, head: newHeadWatch(o.Reader), rules: rules, faults: faults,
+		reader: o.Reader, letters: o.Letters, kept: o.Kept, head: newHeadWatch(o.Reader), rules: rules, faults: faults,
 		snapshotEvery: cmp.Or(o.SnapshotEvery, snapshotEvery), beat: cmp.Or(o.Heartbeat, heartbeat),
 		exports: newExportSlots(), waits: newFeedSlots(o.MaxWaits), holds: make(chan struct{}, o.MaxWaits/2),
 	}, nil

@@ -47,6 +47,8 @@ type traceReader interface {
 type deadLetterReader interface {
 	DeadLetters(ctx context.Context, f store.DeadLetterFilter, p store.Page) (store.DeadLetterPage, error)
 	DeadLetter(ctx context.Context, id int64) (store.DeadLetter, error)
+	SelectDeadLetters(ctx context.Context, f store.DeadLetterFilter, limit int) (store.Selection, error)
+	PendingDeadLetters(ctx context.Context, ids []int64) ([]store.DeadLetter, error)
 	ReadKey(ctx context.Context, id int64) iter.Seq2[[]byte, error]
 	ReadValue(ctx context.Context, id int64) iter.Seq2[[]byte, error]
 	ReadHeaders(ctx context.Context, id int64) iter.Seq2[store.LongHeader, error]

@@ -20,6 +20,9 @@ type DeadLetter struct {
 	ValueLength int64  // of the whole value; -1 if the record had none
 	ValueSHA256 []byte // of the whole value; nil if the record had none
 
+	Fate  *Fate  // nil while it is pending
+	Retry *Retry // the last redrive that failed; nil without one
+
 	Omitted Omitted // which parts Raw lacks, since they are longer than ShownBytes
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -15,12 +16,50 @@ import (
 
 // DeadLetterFilter selects dead letters. Zero fields do not filter.
 type DeadLetterFilter struct {
-	Topic  string
-	Reason string
+	Topic    string
+	Reason   string
+	Field    string // the path, or one that it is within
+	Key      string // a text that the record's key holds
+	From, To time.Time
+	Status   string // one of the constants
+	After    int64  // ids above it
 }
 
+// What has become of a dead letter.
+const (
+	Pending      = "pending"
+	WasRedriven  = "redriven"
+	WasDismissed = "dismissed"
+)
+
 func (f DeadLetterFilter) fingerprint() []byte {
-	return appendField(appendField([]byte("dead-letters"), f.Topic), f.Reason)
+	b := []byte("dead-letters")
+	for _, text := range []string{f.Topic, f.Reason, f.Field, f.Key, moment(f.From), moment(f.To), f.Status, strconv.FormatInt(f.After, 10)} {
+		b = appendField(b, text)
+	}
+	return b
+}
+
+// where builds the filter's conditions. Served by dead_letters_topic, dead_letters_reason and the primary keys; all
+// else is looked for in what these find.
+func (f DeadLetterFilter) where() *conditions {
+	c := &conditions{}
+	c.addText("topic = %s", f.Topic)
+	c.addText("reason = %s", f.Reason)
+	c.addText("(field = %s OR starts_with(field, %s || '.') OR starts_with(field, %s || '['))", f.Field)
+	c.addText("position(convert_to(%s::text, 'UTF8') in key) > 0", f.Key)
+	c.between("received_at", f.From, f.To)
+	if f.After > 0 {
+		c.add("id > %s::bigint", f.After)
+	}
+	switch f.Status {
+	case "":
+	case Pending:
+		c.terms = append(c.terms, "NOT EXISTS (SELECT FROM dead_letter_fates AS f WHERE f.dead_letter_id = dead_letters.id)")
+	default:
+		c.add("EXISTS (SELECT FROM dead_letter_fates AS f WHERE f.dead_letter_id = dead_letters.id AND f.fate = %s)", f.Status)
+	}
+	return c
 }
 
 // deadLettersVisibleTo is what a cursor of a list of dead letters belongs to.
@@ -43,13 +82,7 @@ const hashedBytes = 64 << 20
 // DeadLetters returns a page of the dead letters that match the filter, the latest first; it ignores p.Order. Parts
 // longer than ShownBytes are left out. It uses the primary key, dead_letters_topic and dead_letters_reason.
 func (r *Reader) DeadLetters(ctx context.Context, f DeadLetterFilter, p Page) (DeadLetterPage, error) {
-	where := &conditions{}
-	if f.Topic != "" {
-		where.add("topic = %s", f.Topic)
-	}
-	if f.Reason != "" {
-		where.add("reason = %s", f.Reason)
-	}
+	where := f.where()
 	if p.Cursor != "" {
 		k, err := parseCursor(p.Cursor, Descending, deadLettersVisibleTo(ctx, f))
 		if err != nil {
@@ -63,6 +96,9 @@ func (r *Reader) DeadLetters(ctx context.Context, f DeadLetterFilter, p Page) (D
 	})
 	if err == nil {
 		err = r.hashValues(ctx, page.Items)
+	}
+	if err == nil {
+		err = r.readFates(ctx, page.Items)
 	}
 	return page, err
 }
@@ -213,7 +249,9 @@ func (r *Reader) DeadLetter(ctx context.Context, id int64) (DeadLetter, error) {
 		return DeadLetter{}, err
 	}
 	one := []DeadLetter{letter}
-	err = r.hashValues(ctx, one)
+	if err = r.hashValues(ctx, one); err == nil {
+		err = r.readFates(ctx, one)
+	}
 	return one[0], err
 }
 

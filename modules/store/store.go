@@ -13,6 +13,9 @@ const (
 	lockUpkeep       int64 = 0x61756474_00000003 // held by the process that maintains partitions and indexes
 	// 4 is used by number_pending in migrations/0002, which numbers the access log.
 	lockNotary int64 = 0x61756474_00000005 // held by the process that signs checkpoints
+	// 16 is used by count_dead_letters in migrations/0009.
+	lockRedrive   int64 = 0x61756474_00000011 // held by the process that redrives dead letters
+	lockReconcile int64 = 0x61756474_00000012 // held by the process that checks the accounting now and then
 )
 
 // IngestApplication is the application_name of ingest's connections. Other processes end a stalled transaction only
