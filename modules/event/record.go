@@ -56,6 +56,12 @@ const (
 	StoreRejected    Reason = "store_rejected"      // PostgreSQL itself refused the row
 )
 
+// Reasons returns all of them.
+func Reasons() []Reason {
+	return []Reason{EmptyValue, MalformedJSON, DuplicateMember, InvalidText, NumberOutOfRange, TooDeep, TooLarge,
+		MissingField, InvalidField, EventIDConflict, StoreRejected}
+}
+
 // Rejected is a record that could not become an event. It keeps the record, so that nothing is lost.
 type Rejected struct {
 	Raw    Raw

@@ -6,6 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"audittrail/modules/event"
 	"audittrail/modules/store"
 	"audittrail/platform/kafka"
 )
@@ -26,7 +27,8 @@ type metrics struct {
 	appends      prometheus.Histogram
 	batchEvents  prometheus.Histogram
 	conflicts    prometheus.Counter
-	pending      prometheus.Gauge
+	pending      *prometheus.GaugeVec // by reason
+	oldest       prometheus.Gauge
 	inFlight     prometheus.Gauge
 	appendErrors prometheus.Counter
 	published    *prometheus.CounterVec // by outcome
@@ -52,8 +54,10 @@ func newMetrics(reg prometheus.Registerer, topics []string, now func() time.Time
 			Help: "Events of an append.", Buckets: prometheus.ExponentialBuckets(1, 4, 8)}),
 		conflicts: prometheus.NewCounter(prometheus.CounterOpts{Name: "audittrail_event_id_conflicts_total",
 			Help: "Records whose event id is taken by an event with other content."}),
-		pending: prometheus.NewGauge(prometheus.GaugeOpts{Name: "audittrail_dead_letters_pending",
-			Help: "Dead letters that nobody has redriven or dismissed."}),
+		pending: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "audittrail_dead_letters_pending",
+			Help: "Dead letters that nobody has redriven or dismissed, by reason. One process tells, and the others say 0: take the maximum over processes."}, []string{"reason"}),
+		oldest: prometheus.NewGauge(prometheus.GaugeOpts{Name: "audittrail_dead_letters_oldest_pending_seconds",
+			Help: "Age of the oldest pending dead letter; 0 without any, and in processes that do not count."}),
 		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{Name: "audittrail_ingest_in_flight_bytes",
 			Help: "Estimated memory of records between fetch and commit."}),
 		appendErrors: prometheus.NewCounter(prometheus.CounterOpts{Name: "audittrail_ingest_append_errors_total",
@@ -65,16 +69,32 @@ func newMetrics(reg prometheus.Registerer, topics []string, now func() time.Time
 		delays: newDelays(now, topics),
 	}
 	if reg != nil {
-		reg.MustRegister(m.records, m.lag, m.stopped, m.missing, m.appends, m.batchEvents, m.conflicts, m.pending, m.inFlight, m.appendErrors, m.published,
+		reg.MustRegister(m.records, m.lag, m.stopped, m.missing, m.appends, m.batchEvents, m.conflicts, m.pending, m.oldest, m.inFlight, m.appendErrors, m.published,
 			m.strangers, m.delays)
 	}
 	for _, topic := range topics {
 		m.seeTopic(topic)
 		m.missing.WithLabelValues(topic)
 	}
+	m.setPending(store.PendingLetters{}, time.Time{})
 	m.published.WithLabelValues("acknowledged")
 	m.published.WithLabelValues("failed")
 	return m
+}
+
+// setPending tells of the pending dead letters. The reasons are those of events, and so few.
+func (m *metrics) setPending(p store.PendingLetters, now time.Time) {
+	m.pending.Reset()
+	for _, reason := range event.Reasons() {
+		m.pending.WithLabelValues(string(reason))
+	}
+	for reason, n := range p.Reasons {
+		m.pending.WithLabelValues(reason).Set(float64(n))
+	}
+	m.oldest.Set(0)
+	if !p.Oldest.IsZero() {
+		m.oldest.Set(max(0, now.Sub(p.Oldest).Seconds()))
+	}
 }
 
 func (m *metrics) seeTopic(topic string) {

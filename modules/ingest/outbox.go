@@ -17,7 +17,7 @@ import (
 type Outbox interface {
 	Next(ctx context.Context, after int64, skip []string, limit int) ([]store.DeadLetter, error)
 	Published(ctx context.Context, ids []int64) error
-	Pending(ctx context.Context) (int64, error)
+	Pending(ctx context.Context) (store.PendingLetters, error)
 
 	// Lead makes the caller the one publisher, if there is none.
 	Lead(ctx context.Context) (Lead, bool, error)
@@ -117,12 +117,12 @@ func (p *publisher) count(ctx context.Context) error {
 	if p.now().Sub(p.countedAt) < pendingEvery {
 		return nil
 	}
-	n, err := p.outbox.Pending(ctx)
+	pending, err := p.outbox.Pending(ctx)
 	if err != nil {
 		return err
 	}
 	p.countedAt = p.now()
-	p.metrics.pending.Set(float64(n))
+	p.metrics.setPending(pending, p.now())
 	return nil
 }
 
@@ -187,4 +187,8 @@ func (p *publisher) giveUp(topic string, err error) {
 }
 
 // handOver forgets what was given up: it is another leader's to say now.
-func (p *publisher) handOver() { clear(p.givenUp) }
+func (p *publisher) handOver() {
+	clear(p.givenUp)
+	p.countedAt = time.Time{}
+	p.metrics.setPending(store.PendingLetters{}, p.now()) // and counting the dead letters is theirs, too
+}

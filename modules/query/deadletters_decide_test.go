@@ -154,7 +154,9 @@ func TestADeadLetterShowsWhereItFailed(t *testing.T) {
 // What a redrive's caller may do is what each permission says, within the scope of each.
 func TestDecisionsKeepToPermissionsAndScopes(t *testing.T) {
 	t.Parallel()
-	wrong := func(n int, kind string) string { return strings.Replace(order(n, kind, "o"), `"version":1`, `"version":-1`, 1) }
+	wrong := func(n int, kind string) string {
+		return strings.Replace(order(n, kind, "o"), `"version":1`, `"version":-1`, 1)
+	}
 	orders := access.ScopeOptions{AggregateTypes: []string{"Order"}}
 	a := withRoles(t,
 		access.RoleOptions{Name: "orders", Permissions: []string{"deadletters:read", "deadletters:write"}, Scope: orders},

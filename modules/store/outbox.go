@@ -2,7 +2,9 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -11,7 +13,13 @@ import (
 // Outbox is the queue of dead letters that are still to be published to their dead-letter topics. The transaction
 // that stores a dead letter also queues it, so publishing may fail or lag without losing one. Each is published at
 // least once.
-type Outbox struct{ pool *pgxpool.Pool }
+type Outbox struct {
+	pool *pgxpool.Pool
+
+	looks    int   // how often Pending was asked
+	floor    int64 // of the ids, no pending one was below it at the look before the last
+	lastSeen int64
+}
 
 // NewOutbox returns an Outbox on a pool of the role audittrail_ingest.
 func NewOutbox(pool *pgxpool.Pool) *Outbox { return &Outbox{pool: pool} }
@@ -34,7 +42,10 @@ const (
 		WHERE bytes <= $4 OR n = 1`
 	readOutboxSQL = `SELECT ` + publishedColumns + ` FROM dead_letters WHERE id = ANY ($1) ORDER BY id`
 	publishedSQL  = `UPDATE dead_letter_outbox SET published_at = now() WHERE dead_letter_id = ANY ($1) AND published_at IS NULL`
-	pendingSQL    = `SELECT count(*) FROM dead_letters`
+	pendingSQL    = `SELECT reason, pending FROM count_dead_letters()`
+	// It uses the primary keys.
+	oldestPendingSQL = `SELECT id, received_at FROM dead_letters AS d WHERE id >= $1
+		AND NOT EXISTS (SELECT FROM dead_letter_fates AS f WHERE f.dead_letter_id = d.id) ORDER BY id LIMIT 1`
 )
 
 // Next returns unpublished dead letters with ids above after, in order, except those whose source topic is in skip.
@@ -68,13 +79,47 @@ func (o *Outbox) Published(ctx context.Context, ids []int64) error {
 	return nil
 }
 
-// Pending counts the dead letters that nobody has redriven or dismissed.
-func (o *Outbox) Pending(ctx context.Context) (int64, error) {
-	var n int64
-	if err := o.pool.QueryRow(ctx, pendingSQL).Scan(&n); err != nil {
-		return 0, fmt.Errorf("count dead letters: %w", err)
+// PendingLetters are the dead letters that nobody has redriven or dismissed.
+type PendingLetters struct {
+	Reasons map[string]int64 // how many of each
+	Oldest  time.Time        // when the oldest one was received; zero without any
+}
+
+// fullLook is how often Pending looks for the oldest one from the first id on: one may have been committed after
+// others with higher ids.
+const fullLook = 240
+
+// Pending counts the pending dead letters. Its cost does not grow with their number: it reads a tally, and looks for
+// the oldest one from where that was before. One goroutine at a time may call it.
+func (o *Outbox) Pending(ctx context.Context) (PendingLetters, error) {
+	p := PendingLetters{Reasons: map[string]int64{}}
+	var (
+		reason string
+		n, id  int64
+	)
+	rows, _ := o.pool.Query(ctx, pendingSQL)
+	if _, err := pgx.ForEachRow(rows, []any{&reason, &n}, func() error {
+		p.Reasons[reason] = n
+		return nil
+	}); err != nil {
+		return p, fmt.Errorf("count dead letters: %w", err)
 	}
-	return n, nil
+	if o.looks%fullLook == 0 {
+		o.floor, o.lastSeen = 0, 0
+	}
+	o.looks++
+	err := o.pool.QueryRow(ctx, oldestPendingSQL, o.floor).Scan(&id, &p.Oldest)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows): // all are decided: the next one lies behind them
+		err = o.pool.QueryRow(ctx, `SELECT coalesce(max(id), 0) FROM dead_letters`).Scan(&id)
+	case err == nil:
+		p.Oldest = p.Oldest.UTC()
+	}
+	if err != nil {
+		return p, fmt.Errorf("find the oldest dead letter: %w", err)
+	}
+	o.floor, o.lastSeen = o.lastSeen, id
+	return p, nil
 }
 
 // TryLead gives the caller the publisher's lead if no other process has it.

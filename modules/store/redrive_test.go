@@ -188,3 +188,42 @@ func TestReconcileFindsTamperedFates(t *testing.T) {
 		})
 	}
 }
+
+func TestPendingDeadLettersAreTallied(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	s.begin(t, 1)
+	outbox := store.NewOutbox(s.pool)
+	pending := func() store.PendingLetters {
+		p, err := outbox.Pending(t.Context())
+		require.NoError(t, err)
+		return p
+	}
+	require.True(t, pending().Oldest.IsZero())
+	letters := s.refusedRecords(t, 4)
+	_, err := s.Append(t.Context(), one(t, 4, raw(0, 4, "{")))
+	require.NoError(t, err)
+	for range 3 {
+		require.Equal(t, map[string]int64{"too_deep": 4, "malformed_json": 1}, pending().Reasons)
+	}
+	require.Equal(t, 2, s.count(t, `SELECT count(*) FROM dead_letter_tally`), "a row for each reason")
+	first := pending().Oldest
+	require.False(t, first.IsZero())
+	_, err = s.replayer(t).Redrive(t.Context(), s.asked(t, "ann", 1), letters)
+	require.NoError(t, err)
+	p := pending()
+	require.Equal(t, map[string]int64{"too_deep": 0, "malformed_json": 1}, p.Reasons)
+	require.True(t, p.Oldest.After(first), "the oldest is another one now")
+	n, err := store.NewLetters(openPool(t, s.url, "audittrail_api")).Dismiss(t.Context(), []int64{letters[0].Letter, letters[3].Letter + 1}, "ben", "noise", time.Now())
+	require.NoError(t, err)
+	require.EqualValues(t, 1, n, "the first one is decided")
+	for range 3 {
+		p = pending()
+		require.Equal(t, map[string]int64{"too_deep": 0, "malformed_json": 0}, p.Reasons)
+		require.True(t, p.Oldest.IsZero())
+	}
+	_, err = s.Append(t.Context(), one(t, 5, raw(0, 5, "{")))
+	require.NoError(t, err)
+	require.False(t, pending().Oldest.IsZero())
+	s.reconciled(t)
+}
