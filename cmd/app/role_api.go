@@ -58,7 +58,7 @@ func apiRole(ctx context.Context, p *parts, open pools) (lifecycle.Role, error) 
 	}
 	reader := store.NewReader(store.ReaderOptions{Pool: open["api"], Replicas: replicas, Scoped: true})
 	reading, err := query.NewHandlers(query.Options{
-		Reader: reader, Letters: store.NewLetters(open["api"]), State: p.cfg.State, MaxWaits: p.cfg.HTTP.MaxRequests / 2, Metrics: p.metrics,
+		Reader: reader, Letters: store.NewLetters(open["api"]), Kept: replay.NewSource(p.cfg.Kafka, p.log).Kept, State: p.cfg.State, MaxWaits: p.cfg.HTTP.MaxRequests / 2, Metrics: p.metrics,
 	})
 	if err != nil {
 		return nil, err

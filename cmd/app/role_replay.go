@@ -6,18 +6,29 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"audittrail/modules/ingest"
+	"audittrail/modules/protect"
 	"audittrail/modules/replay"
 	"audittrail/modules/store"
 	"audittrail/platform/lifecycle"
 )
 
-// replayRole sends stored events to targets once more.
+// replayRole sends stored events to targets once more, and redrives dead letters.
 func replayRole(_ context.Context, p *parts, open pools) (lifecycle.Role, error) {
+	log := p.log.With("role", "replay")
+	redriver, err := replay.NewRedriver(replay.RedriveDependencies{
+		Letters: store.NewLetters(open["redrive"]),
+		Store:   store.NewAppender(store.AppenderOptions{Pool: open["redrive"], Log: log}),
+		Sealer:  protect.NewProtector(), Rules: p.cfg.Ingest.Rules(), Source: replay.NewSource(p.cfg.Kafka, log),
+		Log: log, Metrics: p.metrics,
+	})
+	if err != nil {
+		return nil, err
+	}
 	return replay.New(replay.Dependencies{
 		Jobs:    store.NewReplayWork(open["replay"], replay.Lease),
 		Reader:  store.NewReader(store.ReaderOptions{Pool: open["replay"], Scoped: true}),
 		Targets: replayTargets(p.cfg), Kafka: p.cfg.Kafka, MaxRecordBytes: p.cfg.Ingest.MaxRecordBytes,
-		Log: p.log.With("role", "replay"), Metrics: p.metrics,
+		Redriver: redriver, Log: log, Metrics: p.metrics,
 	})
 }
 

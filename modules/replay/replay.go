@@ -57,6 +57,9 @@ type Dependencies struct {
 	// MaxRecordBytes is what ingest takes, so that what was stored can be ingested again.
 	MaxRecordBytes int
 
+	// Redriver redrives dead letters beside; nil: nobody does.
+	Redriver *Redriver
+
 	Lease   time.Duration // that of Jobs; 0: Lease
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
@@ -100,6 +103,9 @@ func (r *Role) Run(ctx context.Context, ready func()) error {
 	ready = sync.OnceFunc(ready)
 	var working sync.WaitGroup
 	defer working.Wait()
+	if r.deps.Redriver != nil {
+		working.Go(func() { r.deps.Redriver.Run(ctx) })
+	}
 	free := make(chan struct{}, maxJobs)
 	look := time.NewTicker(pollEvery)
 	defer look.Stop()

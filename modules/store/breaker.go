@@ -32,7 +32,7 @@ func (a *Appender) breakStalls(ctx context.Context, pid uint32) (stop func()) {
 				return
 			case <-tick.C:
 			}
-			tag, err := a.breaker.Exec(ctx, endBlockersSQL, int64(pid), []string{IngestApplication, ReplayApplication})
+			tag, err := a.breaker.Exec(ctx, endBlockersSQL, int64(pid), []string{IngestApplication, RedriveApplication})
 			switch {
 			case err != nil && ctx.Err() == nil:
 				a.log.WarnContext(ctx, "could not look for stalled transactions", "error", err)

@@ -22,5 +22,5 @@ const (
 // if it has this name or the next one.
 const IngestApplication = "audittrail-ingest"
 
-// ReplayApplication is that of the connections which redrive dead letters: they hold the same locks.
-const ReplayApplication = "audittrail-replay"
+// RedriveApplication is that of the connections which redrive dead letters: they hold the same locks.
+const RedriveApplication = "audittrail-redrive"
