@@ -17,16 +17,19 @@ broker, PostgreSQL (this machine's, or a downloaded one), the schema, every role
 documents, a token to use, and sample traffic: the orders of a shop, with their reservations,
 payments, shipments, refunds, some failures, and a few bad records that end as dead letters.
 
-The ledger's checkpoints are signed with a key that is made once; its verifier keys are in the folder,
-for 'audittrail verify --key'.
+Dev makes the key that signs the ledger's checkpoints once. The verifier keys are files in the data
+folder, for 'audittrail verify --key'.
 
-Its data are kept in the folder --data, and the next start goes on from them, also after a crash or
-a kill. Ctrl-C stops it and leaves no process behind. It listens on 127.0.0.1 only.
+Dev keeps its data in the folder --data. The next start continues with these data, also after a crash
+or a kill. Ctrl-C stops dev and leaves no process behind. Dev listens on 127.0.0.1 only.
 
-All of serve's configuration counts. Where kafka.brokers or postgres.url is given, that is used instead
-of the embedded one (and PostgreSQL is migrated); where kafka.topics is not, the embedded broker's
-topics are all ingested, and of another broker the sample's. With auth.jwks_url, auth.jwks_file,
-auth.issuers or a URL as auth.issuer no token is made: the issuer that you name makes them.`,
+Dev reads all of serve's configuration:
+- With kafka.brokers or postgres.url it uses your Kafka or PostgreSQL instead of the embedded one. It
+  migrates your PostgreSQL.
+- Without kafka.topics it ingests all topics of the embedded broker, but only the sample's topics of
+  your Kafka.
+- With auth.jwks_url, auth.jwks_file, auth.issuers or a URL as auth.issuer it makes no token: you get
+  your tokens from that issuer.`,
 		Example: `  audittrail dev
   audittrail dev --no-sample --kafka.brokers 127.0.0.1:19092 --kafka.topics orders
   audittrail dev --fresh

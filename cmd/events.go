@@ -30,14 +30,14 @@ func newEventsCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "events",
 		Short: "Search events, and print them as table, JSON or NDJSON",
-		Long: `Events searches the history through the API at client.url, with the token of client.token. All
-filters must fit. The newest come first unless --order asc is given.
+		Long: `Events searches the history through the API at client.url, with the token of client.token. An
+event is shown if it matches all filters. The newest events come first; --order asc reverses that.
 
-A table is for reading: on a terminal its lines are cut at the terminal's width. JSON is one document,
-{"items": […], "nextCursor": …}; NDJSON is one event a line. Characters that a terminal would obey are
-printed as escapes in all of them.
+The output is a table, whose lines are cut at the terminal's width, or JSON, which is one document
+{"items": […], "nextCursor": …}, or NDJSON, which is one event a line. Control characters are printed as
+escapes, so that an event cannot change your terminal.
 
-The token may come from a file: AUDITTRAIL_CLIENT_TOKEN_FILE names it.`,
+The variable AUDITTRAIL_CLIENT_TOKEN_FILE names a file that holds the token.`,
 		Example: `  export AUDITTRAIL_CLIENT_TOKEN_FILE=.audittrail/token   # as 'audittrail dev' writes it
   audittrail events
   audittrail events --event-type PaymentDeclined --event-type PaymentRefunded --from 1h

@@ -28,18 +28,18 @@ func newPublishCmd() *cobra.Command {
 		Short: "Send a file of events to Kafka: NDJSON, plain or gzip",
 		Long: `Publish sends each line of FILE as one record to a Kafka topic, keyed by the event's aggregateId, so
 that the events of an aggregate stay in order. FILE may be gzip, whatever its name is, and '-' is
-standard input. A line that is no JSON object with an aggregateId is sent as it is, without a key,
-and counted; ingest will say what is wrong with it. Blank lines are skipped.
+standard input. A line that is not a JSON object with an aggregateId is sent unchanged and without a
+key. Publish counts such lines; ingest makes them dead letters. Publish skips blank lines.
 
-Records are acknowledged by all in-sync replicas, and are neither lost nor doubled by retries. The
-first line that is longer than the topic's max.message.bytes, or that Kafka refuses, ends the command
-with an error that names it. Ctrl-C waits for what was sent and says how far it came. To publish a
-file again is safe: what was stored before is counted as duplicates.
+All in-sync replicas acknowledge each record, and retries neither lose nor double a record. If a line is
+longer than the topic's max.message.bytes, or Kafka refuses it, the command ends with an error that
+names the line. On Ctrl-C publish waits for the records under way and prints how many lines it sent. You
+may publish a file again: ingest counts the events that are stored already as duplicates.
 
---check sends nothing and needs no Kafka. It judges each line as ingest would, by ingest.max_depth,
-ingest.max_record_bytes and ingest.max_future, prints each that is no event with the field and the
-reason, and says how many are good. The exit status is 1 where one is not. Whether an event's id is
-taken, and what the topic takes, it can't tell.`,
+--check sends nothing and needs no Kafka. It checks each line as ingest would, by ingest.max_depth,
+ingest.max_record_bytes and ingest.max_future. It prints the field and the reason for each line that
+ingest would refuse, and the number of good lines. The exit status is 1 if it refused a line. It does
+not check whether an event's id is taken, or whether the topic would take the line.`,
 		Example: `  audittrail publish orders.jsonl.gz --topic orders --create 6
   audittrail publish orders.jsonl.gz --check
   zcat *.gz | audittrail publish - --topic orders --kafka.brokers k1:9092`,

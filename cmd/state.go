@@ -27,10 +27,10 @@ func newStateCmd() *cobra.Command {
 		Use:   "state TYPE ID",
 		Short: "Show an aggregate as it stood at a moment, or what changed since",
 		Long: `State folds an aggregate's events into its state, through the API at client.url, with the token of
-client.token. Without a flag all events count.
+client.token. Without --at and --version it folds all events.
 
-With --diff it prints what changed between two moments, and the event that caused each change. The
-moments are both times, or both versions.`,
+--diff prints what changed between two moments, and the event that caused each change. Give two times
+or two versions.`,
 		Example: `  audittrail state Order SO-1001
   audittrail state Order SO-1001 --at 2026-03-01T12:00:00Z
   audittrail state Order SO-1001 --version 3 --output json
