@@ -49,11 +49,11 @@ func decoded(records []sample.Record) ([]protect.Sealed, error) {
 		if rejected != nil {
 			return nil, errors.New(rejected.Detail)
 		}
-		sealed, err := protect.NewProtector().Seal(context.Background(), valid)
+		sealed, err := protect.NewProtector().Seal(context.Background(), []event.Valid{valid})
 		if err != nil {
 			return nil, err
 		}
-		events = append(events, sealed)
+		events = append(events, sealed...)
 	}
 	return events, nil
 }

@@ -35,7 +35,7 @@ func Check(c Config) error {
 			}
 		}
 	}
-	return merge(c.Require(keys...), c.contradictions(all), refuseUnsealed(c))
+	return merge(c.Require(keys...), c.contradictions(all))
 }
 
 // contradictions are what no section can see by itself, what a role needs of the issuers of tokens, and what
@@ -43,6 +43,7 @@ func Check(c Config) error {
 func (c Config) contradictions(n needs) error {
 	problems := c.checkFiles("admin.tls", tlsFiles{cert: c.Admin.TLS.Cert, key: c.Admin.TLS.Key})
 	problems = append(problems, c.withOrigin("", errors.Join(c.checkHops(n.kafka)...))...)
+	problems = append(problems, c.withOrigin("", c.checkEncryption())...)
 	if n.kafka {
 		if len(c.Kafka.Topics) > 0 { // else Require has said so
 			problems = append(problems, c.withOrigin("", ingest.CheckTopics(c.Kafka.Topics, c.Ingest.DLQSuffix))...)

@@ -16,6 +16,7 @@ import (
 	"audittrail/modules/client"
 	"audittrail/modules/ingest"
 	"audittrail/modules/notary"
+	"audittrail/modules/protect"
 	"audittrail/modules/query/fold"
 	"audittrail/modules/replay"
 	"audittrail/platform/auth"
@@ -47,7 +48,7 @@ type Config struct {
 	Replay   replay.Options  `key:"replay"`
 	Security SecurityOptions `key:"security"`
 
-	Encryption encryptionLater `key:"encryption"`
+	Encryption protect.Options `key:"encryption"`
 	Redis      redisLater      `key:"redis"`
 
 	loaded *config.Loaded

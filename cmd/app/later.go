@@ -10,20 +10,7 @@ import (
 
 // The keys in this file are accepted, so that a configuration may be written for the whole design, and
 // do nothing yet: their features come later, and take the structs along into their own modules. A key
-// that is set all the same is never silently without effect: see warnUnused and refuseUnsealed.
-
-type encryptionLater struct {
-	Rules   []encryptionRule `key:"rules" help:"not in effect yet, serve refuses to start with it. Fields whose values are sealed"`
-	KEKURL  string           `key:"kek_url" secret:"true" help:"not in effect yet, serve refuses to start with it. Key-encryption key, a gocloud secrets URL"`
-	KeysURL string           `key:"keys_url" secret:"url" help:"not in effect yet. Database of the subjects' data keys; default: postgres.url"`
-}
-
-type encryptionRule struct {
-	EventType string `key:"eventType"`
-	Path      string `key:"path"`
-	Subject   string `key:"subject"`
-	Search    bool   `key:"search"`
-}
+// that is set all the same is never silently without effect: see warnUnused.
 
 type redisLater struct {
 	URL string `key:"url" secret:"url" help:"not in effect yet. Redis, for a cache that processes share"`
@@ -55,20 +42,4 @@ func warnUnused(ctx context.Context, c Config, log *slog.Logger) error {
 		}
 	}
 	return nil
-}
-
-// refuseUnsealed fails where fields are meant to be sealed: this version would store them readable.
-func refuseUnsealed(c Config) error {
-	const text = "is set, but this version does not seal fields yet; it refuses to store them unsealed. Remove the key to go on without"
-	var errs []error
-	if len(c.Encryption.Rules) > 0 {
-		errs = append(errs, config.Invalid("encryption.rules", text))
-	}
-	if c.Encryption.KEKURL != "" {
-		errs = append(errs, config.Invalid("encryption.kek_url", text))
-	}
-	if len(errs) == 0 {
-		return nil
-	}
-	return &config.Error{Problems: errs}
 }

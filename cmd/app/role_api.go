@@ -10,6 +10,7 @@ import (
 
 	"audittrail/modules/access"
 	"audittrail/modules/httpapi"
+	"audittrail/modules/protect"
 	"audittrail/modules/query"
 	"audittrail/modules/replay"
 	"audittrail/modules/store"
@@ -52,11 +53,19 @@ func apiRole(ctx context.Context, p *parts, open pools) (lifecycle.Role, error) 
 	if err != nil {
 		return nil, err
 	}
+	keys, err := p.keyring(ctx, "audittrail_api")
+	if err != nil {
+		return nil, err
+	}
+	var opener *protect.Opener
+	if keys != nil {
+		opener = protect.NewOpener(keys)
+	}
 	replicas, err := apiReplicas(ctx, p, open)
 	if err != nil {
 		return nil, err
 	}
-	reader := store.NewReader(store.ReaderOptions{Pool: open["api"], Replicas: replicas, Scoped: true})
+	reader := store.NewReader(store.ReaderOptions{Pool: open["api"], Replicas: replicas, Scoped: true, Opener: opener})
 	reading, err := query.NewHandlers(query.Options{
 		Reader: reader, Letters: store.NewLetters(open["api"]), Kept: replay.NewSource(p.cfg.Kafka, p.log).Kept, State: p.cfg.State, MaxWaits: p.cfg.HTTP.MaxRequests / 2, Metrics: p.metrics,
 	})

@@ -4,16 +4,30 @@ import (
 	"context"
 
 	"audittrail/modules/ingest"
+	"audittrail/modules/protect"
 	"audittrail/modules/store"
 	"audittrail/platform/lifecycle"
 )
 
 // ingestRole reads Kafka and appends to the event store.
-func ingestRole(_ context.Context, p *parts, open pools) (lifecycle.Role, error) {
+func ingestRole(ctx context.Context, p *parts, open pools) (lifecycle.Role, error) {
 	pool := open["ingest"]
+	sealer := protect.NewProtector()
+	keys, err := p.keyring(ctx, "audittrail_ingest")
+	if err != nil {
+		return nil, err
+	}
+	if keys != nil {
+		rules, err := protect.NewRules(p.cfg.Encryption.Rules)
+		if err != nil {
+			return nil, err
+		}
+		sealer = protect.WithRules(rules, keys)
+	}
 	return ingest.New(p.cfg.Ingest, ingest.Dependencies{
 		Kafka:    p.cfg.Kafka,
 		Store:    store.NewAppender(store.AppenderOptions{Pool: pool, Breaker: open["breaker"], Log: p.log}),
+		Sealer:   sealer,
 		Outbox:   outbox{store.NewOutbox(pool)},
 		Ping:     pool.Ping,
 		Registry: p.metrics,

@@ -49,6 +49,13 @@ func (c Config) hops(kafka bool) []hop {
 		case postgres.Safe:
 		}
 	}
+	switch {
+	case c.Encryption.KeysURL == "":
+	case postgres.Transport(c.Encryption.KeysURL) == postgres.Plain:
+		all = append(all, hop{"encryption.keys_url", "lets bytes go to PostgreSQL in plain text: give it sslmode=verify-full and sslrootcert", true})
+	case postgres.Transport(c.Encryption.KeysURL) == postgres.Unverified:
+		all = append(all, hop{"encryption.keys_url", "has TLS without checking who the server is: give it sslmode=verify-full and sslrootcert", false})
+	}
 	if !kafka || c.Kafka.TLS.Enabled {
 		return all
 	}

@@ -1,6 +1,9 @@
 package event
 
-import "crypto/sha256"
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+)
 
 // DigestSize is the size of a dedupe digest: its scheme, and 16 bytes.
 const DigestSize = 17
@@ -9,6 +12,7 @@ const DigestSize = 17
 const (
 	SchemeErased = 0 // no digest any more: whatever record has this id is a duplicate
 	SchemePlain  = 1 // the first 16 bytes of SHA-256 over the eight members
+	SchemeKeyed  = 2 // the first 16 bytes of HMAC-SHA-256 over the same bytes, of an event with sealed fields
 )
 
 // Digest tells two records of one event id apart that do not say the same.
@@ -18,7 +22,26 @@ type Digest [DigestSize]byte
 // metadata.audittrail: neither another spelling of the record nor a replay of ours makes a difference.
 func (e *Event) Digest() Digest {
 	var space [1024]byte
-	b := append(space[:0], `{"aggregateId":`...)
+	sum := sha256.Sum256(e.appendDigested(space[:0]))
+	d := Digest{SchemePlain}
+	copy(d[1:], sum[:])
+	return d
+}
+
+// KeyedDigest is Digest for an event with sensitive fields, as it is before sealing: without the key nobody can
+// confirm a guess of what is in them.
+func (e *Event) KeyedDigest(key []byte) Digest {
+	var space [1024]byte
+	mac := hmac.New(sha256.New, key)
+	_, _ = mac.Write(e.appendDigested(space[:0])) // never fails (hash.Hash)
+	d := Digest{SchemeKeyed}
+	copy(d[1:], mac.Sum(nil))
+	return d
+}
+
+// appendDigested appends what a digest is computed over.
+func (e *Event) appendDigested(b []byte) []byte {
+	b = append(b, `{"aggregateId":`...)
 	b = appendText(b, e.AggregateID)
 	b = append(b, `,"aggregateType":`...)
 	b = appendText(b, e.AggregateType)
@@ -38,10 +61,5 @@ func (e *Event) Digest() Digest {
 	b = AppendTime(b, e.Timestamp)
 	b = append(b, `","version":`...)
 	b = appendInt(b, int64(e.Version))
-	b = append(b, '}')
-
-	sum := sha256.Sum256(b)
-	d := Digest{SchemePlain}
-	copy(d[1:], sum[:])
-	return d
+	return append(b, '}')
 }

@@ -1,5 +1,7 @@
 package event
 
+import "time"
+
 // TopicID is Kafka's id of a topic (KIP-516). A topic that is deleted and made again under its old
 // name has another id, which is why coordinates are keyed by it.
 type TopicID [16]byte
@@ -21,6 +23,7 @@ type Header struct {
 // Raw is a Kafka record as it was read. Its slices belong to it: no stage changes them.
 type Raw struct {
 	Coordinates
+	Time    time.Time // the record's timestamp, as producer or broker set it; zero where it is not known
 	Key     []byte
 	Value   []byte // nil for a tombstone; where Oversize is set, the first OversizeKept bytes only
 	Headers []Header

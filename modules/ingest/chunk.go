@@ -45,27 +45,27 @@ func (c *chunk) absent() int64 {
 
 // sealer is what decoding needs of protect.Protector.
 type sealer interface {
-	Seal(ctx context.Context, v event.Valid) (protect.Sealed, error)
+	Seal(ctx context.Context, events []event.Valid) ([]protect.Sealed, error)
 }
 
 // decode turns the records into events and rejected records. The records themselves are let go. It fails
 // where an event can't be sealed, because the keys are out of reach; then it may be called again.
 func (c *chunk) decode(ctx context.Context, rules event.Rules, now time.Time, s sealer) error {
-	events, rejections := make([]protect.Sealed, 0, len(c.records)), []event.Rejected(nil)
+	valids, rejections := make([]event.Valid, 0, len(c.records)), []event.Rejected(nil)
 	for _, raw := range c.records {
 		decoded, rejected := event.Decode(raw)
 		if rejected == nil {
 			var valid event.Valid
 			if valid, rejected = decoded.Validate(rules, now); rejected == nil {
-				sealed, err := s.Seal(ctx, valid)
-				if err != nil {
-					return err
-				}
-				events = append(events, sealed)
+				valids = append(valids, valid)
 				continue
 			}
 		}
 		rejections = append(rejections, *rejected)
+	}
+	events, err := s.Seal(ctx, valids)
+	if err != nil {
+		return err
 	}
 	c.events, c.rejected, c.records = events, rejections, nil
 	close(c.ready)
@@ -76,6 +76,7 @@ func (c *chunk) decode(ctx context.Context, rules event.Rules, now time.Time, s 
 func rawOf(p store.Partition, r *kafka.Record) event.Raw {
 	raw := event.Raw{
 		Coordinates: event.Coordinates{TopicID: p.TopicID, Topic: p.Topic, Partition: p.Number, Offset: r.Offset},
+		Time:        r.Time,
 		Key:         r.Key,
 		Value:       r.Value,
 	}

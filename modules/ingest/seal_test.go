@@ -17,10 +17,10 @@ type lockedSealer struct {
 	tries atomic.Int64
 }
 
-func (s *lockedSealer) Seal(ctx context.Context, v event.Valid) (protect.Sealed, error) {
+func (s *lockedSealer) Seal(ctx context.Context, v []event.Valid) ([]protect.Sealed, error) {
 	s.tries.Add(1)
 	if !s.open.Load() {
-		return protect.Sealed{}, errors.New("the keys are out of reach")
+		return nil, errors.New("the keys are out of reach")
 	}
 	return s.Protector.Seal(ctx, v)
 }

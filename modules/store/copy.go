@@ -9,7 +9,6 @@ import (
 	"io"
 	"time"
 
-	"audittrail/modules/event"
 	"audittrail/modules/protect"
 	"audittrail/platform/telemetry"
 
@@ -21,9 +20,9 @@ const saltBytes = 16
 // copyEventsSQL has the columns in the order of encodeRow. The format is PostgreSQL's binary COPY ("Binary Format"
 // under COPY in its manual).
 const copyEventsSQL = `COPY events (id, timestamp, created_at, kafka_offset, kafka_partition, version, event_id,
-	event_type, aggregate_type, aggregate_id, kafka_topic, salt, payload, metadata) FROM STDIN BINARY`
+	event_type, aggregate_type, aggregate_id, kafka_topic, salt, payload, metadata, sealed) FROM STDIN BINARY`
 
-const copyColumns = 14
+const copyColumns = 15
 
 var (
 	copyHeader  = []byte("PGCOPY\n\xff\r\n\x00\x00\x00\x00\x00\x00\x00\x00\x00")
@@ -43,19 +42,21 @@ func encodeRows(events []protect.Sealed, recordedAt time.Time, salts []byte) row
 	size := 0
 	for i := range events {
 		e := events[i].Event()
-		size += 180 + len(e.Type) + len(e.AggregateType) + len(e.AggregateID) +
-			len(events[i].Raw().Topic) + len(e.Payload) + len(e.Metadata)
+		payload, metadata, sealed := events[i].Row()
+		size += 184 + len(e.Type) + len(e.AggregateType) + len(e.AggregateID) +
+			len(events[i].Raw().Topic) + len(payload) + len(metadata) + len(sealed)
 	}
 	r := rows{buf: make([]byte, 0, size), ends: make([]int, len(events))}
 	created := postgresMicros(recordedAt)
 	for i := range events {
-		r.buf = encodeRow(r.buf, events[i].Event(), events[i].Raw(), created, salts[i*saltBytes:][:saltBytes])
+		r.buf = encodeRow(r.buf, &events[i], created, salts[i*saltBytes:][:saltBytes])
 		r.ends[i] = len(r.buf)
 	}
 	return r
 }
 
-func encodeRow(b []byte, e *event.Event, raw *event.Raw, created int64, salt []byte) []byte {
+func encodeRow(b []byte, s *protect.Sealed, created int64, salt []byte) []byte {
+	e, raw := s.Event(), s.Raw()
 	b = binary.BigEndian.AppendUint16(b, copyColumns)
 	b = appendInt8(b, 0) // id: written after the dedupe
 	b = appendInt8(b, postgresMicros(e.Timestamp))
@@ -71,8 +72,13 @@ func encodeRow(b []byte, e *event.Event, raw *event.Raw, created int64, salt []b
 	b = appendText(b, raw.Topic)
 	b = binary.BigEndian.AppendUint32(b, uint32(len(salt)))
 	b = append(b, salt...)
-	b = appendJSONB(b, e.Payload)
-	return appendJSONB(b, e.Metadata)
+	payload, metadata, sealed := s.Row()
+	b = appendJSONB(b, payload)
+	b = appendJSONB(b, metadata)
+	if sealed == nil {
+		return binary.BigEndian.AppendUint32(b, 1<<32-1) // NULL
+	}
+	return append(binary.BigEndian.AppendUint32(b, uint32(len(sealed))), sealed...)
 }
 
 func appendInt8(b []byte, v int64) []byte {
@@ -135,7 +141,10 @@ func (t *transaction) copyEvents(ctx context.Context) error {
 		return nil
 	}
 	t.plan.rows.number(t.survivors, t.batch)
-	return t.copyRows(ctx, t.survivors)
+	if err := t.copyRows(ctx, t.survivors); err != nil {
+		return err
+	}
+	return t.copySealed(ctx)
 }
 
 // copyRows copies numbered rows.

@@ -150,14 +150,10 @@ func (p *plan) judge(batch int64, holders map[event.ID]holder) []verdict {
 		}
 		for _, i := range rest {
 			verdicts[i] = conflict
-			if isErased(digest) || string(p.events[i].Digest()) == string(digest) {
+			if p.events[i].Says(digest) {
 				verdicts[i] = duplicate
 			}
 		}
 	}
 	return verdicts
 }
-
-// isErased reports whether the holder's content was erased. A record with its id can't be compared any more, and
-// counts as a duplicate.
-func isErased(digest []byte) bool { return len(digest) > 0 && digest[0] == event.SchemeErased }

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"audittrail/modules/event"
+	"audittrail/modules/protect"
 	"audittrail/platform/errs"
 )
 
@@ -67,6 +68,8 @@ type ReaderOptions struct {
 
 	// Scoped makes a read fail if its context has no scope: see WithScope. It is for readers that answer callers.
 	Scoped bool
+
+	Opener *protect.Opener // of sealed values; nil: nobody sees them
 }
 
 // Reader answers the API's questions. It is safe for concurrent use.
@@ -80,6 +83,7 @@ type Reader struct {
 	pageBytes  int
 	scanBudget time.Duration
 	scoped     bool
+	opener     *protect.Opener
 	spans      spanCache
 	totals     totalsCache
 }
@@ -89,7 +93,7 @@ func NewReader(o ReaderOptions) *Reader {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Reader{pool: o.Pool, replicas: o.Replicas, now: o.Now, pageBytes: cmp.Or(o.PageBytes, PageBytes), scanBudget: cmp.Or(o.ScanBudget, ScanBudget), scoped: o.Scoped}
+	return &Reader{pool: o.Pool, replicas: o.Replicas, now: o.Now, pageBytes: cmp.Or(o.PageBytes, PageBytes), scanBudget: cmp.Or(o.ScanBudget, ScanBudget), scoped: o.Scoped, opener: o.Opener}
 }
 
 // Ping reports whether events can be read. It reads one as a list does, since a server may answer but have settings

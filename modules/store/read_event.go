@@ -18,7 +18,14 @@ const keySQL = `SELECT batch, timestamp FROM event_keys WHERE event_id = $1`
 // Event answers the event of this id.
 func (r *Reader) Event(ctx context.Context, id event.ID) (event.Stored, error) {
 	found, err := r.row(ctx, id)
-	return found.stored, err
+	if err != nil {
+		return event.Stored{}, err
+	}
+	shown, err := r.shown(ctx, []row{found})
+	if err != nil {
+		return event.Stored{}, err
+	}
+	return shown[0], nil
 }
 
 // CursorBehind answers the cursor with which a list begins behind an event, whether that fits the filter or not.

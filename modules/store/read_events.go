@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-
-	"audittrail/modules/event"
 )
 
 // Events returns a page of the events that match the filter, by (timestamp, id). Every event that was stored before
@@ -18,6 +16,7 @@ func (r *Reader) Events(ctx context.Context, f Filter, p Page) (EventPage, error
 	var (
 		page  EventPage
 		place *pageCursor
+		found []row
 	)
 	if p.Cursor != "" {
 		c, err := parsePageCursor(p.Cursor, p.Order, visibleTo(ctx, f))
@@ -32,10 +31,7 @@ func (r *Reader) Events(ctx context.Context, f Filter, p Page) (EventPage, error
 		if err != nil {
 			return err
 		}
-		page = EventPage{Items: make([]event.Stored, len(rows))}
-		for i := range rows {
-			page.Items[i] = rows[i].stored
-		}
+		page, found = EventPage{}, rows
 		if next == nil {
 			return nil
 		}
@@ -51,6 +47,10 @@ func (r *Reader) Events(ctx context.Context, f Filter, p Page) (EventPage, error
 		page.Next = r.cursorOf(ctx, *next, p.Order, f, position)
 		return nil
 	})
+	if err != nil {
+		return page, err
+	}
+	page.Items, err = r.shown(ctx, found)
 	return page, err
 }
 

@@ -94,8 +94,10 @@ func (r *Reader) FeedPart(ctx context.Context, f Filter, after int64) (FeedPage,
 
 func (r *Reader) feed(ctx context.Context, f Filter, after int64, limit, bytes int) (FeedPage, error) {
 	page := FeedPage{Items: []event.Stored{}, ScannedTo: min(after, math.MaxInt64-feedScan-2)} // beyond any position, and no sum with it overflows
+	start := page
+	var rows *collector
 	err := r.read(ctx, "read feed", func(ctx context.Context, conn *pgx.Conn) error {
-		rows := &collector{limit: limit, bytes: bytes}
+		page, rows = start, &collector{limit: limit, bytes: bytes}
 		begun, scanEnd := time.Now(), page.ScannedTo+feedScan
 		// What fits may be rare: each window is four times the one before.
 		for window := int64(limit); ; window = min(4*window, feedScan) {
@@ -114,11 +116,12 @@ func (r *Reader) feed(ctx context.Context, f Filter, after int64, limit, bytes i
 				break
 			}
 		}
-		for i := range rows.rows {
-			page.Items = append(page.Items, rows.rows[i].stored)
-		}
 		return nil
 	})
+	if err != nil {
+		return page, err
+	}
+	page.Items, err = r.shown(ctx, rows.rows)
 	return page, err
 }
 

@@ -10,11 +10,12 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"audittrail/modules/event"
+	"audittrail/modules/protect"
 )
 
 // eventColumns are what scanRow reads.
 const eventColumns = `id, timestamp, created_at, event_id, event_type, aggregate_type, aggregate_id, version,
-	kafka_topic, kafka_partition, kafka_offset, salt, payload, metadata`
+	kafka_topic, kafka_partition, kafka_offset, salt, payload, metadata, sealed`
 
 // positionColumn is the first position of e's batch, by the unique index (log, batch) of ledger_batches.
 const positionColumn = `(SELECT first_position FROM ledger_batches WHERE log = 'events' AND batch = e.id >> 14)`
@@ -29,6 +30,7 @@ const (
 type row struct {
 	id     int64
 	stored event.Stored
+	sealed bool // it holds sealed values
 }
 
 // size returns roughly how many bytes the event's JSON has.
@@ -94,12 +96,13 @@ func scanRow(rows pgx.Rows, more ...any) (row, error) {
 	var (
 		r                 row
 		payload, metadata pgtype.DriverBytes // good until the next row
+		sealed            []byte
 	)
-	salt, err := r.scanColumns(rows, append([]any{&payload, &metadata}, more...)...)
+	salt, err := r.scanColumns(rows, append([]any{&payload, &metadata, &sealed}, more...)...)
 	if err != nil {
 		return row{}, err
 	}
-	return r, r.fill(salt, payload, metadata)
+	return r, r.fill(salt, payload, metadata, sealed)
 }
 
 // scanColumns reads all columns but the documents, which targets are for, with what is behind them.
@@ -119,7 +122,7 @@ func (r *row) scanColumns(rows pgx.Rows, targets ...any) (salt []byte, err error
 }
 
 // fill sets the event's members from a row's columns. Its error wraps errCorrupt.
-func (r *row) fill(salt, payload, metadata []byte) (err error) {
+func (r *row) fill(salt, payload, metadata, sealed []byte) (err error) {
 	e := &r.stored
 	if len(salt) != len(e.Salt) {
 		return fmt.Errorf("event row %d: %w: its salt has %d bytes", r.id, errCorrupt, len(salt))
@@ -134,6 +137,13 @@ func (r *row) fill(salt, payload, metadata []byte) (err error) {
 	e.Payload = e.Payload[:len(e.Payload):len(e.Payload)]
 	if e.Metadata, err = event.Canonicalize(rest, metadata); err != nil {
 		return fmt.Errorf("event row %d: metadata: %w: %w", r.id, errCorrupt, err)
+	}
+	if sealed == nil {
+		return nil
+	}
+	r.sealed = true
+	if e.Payload, e.Metadata, err = protect.Expand(e.Payload, e.Metadata, sealed); err != nil {
+		return fmt.Errorf("event row %d: %w: %w", r.id, errCorrupt, err)
 	}
 	return nil
 }

@@ -19,24 +19,29 @@ type TracePage struct {
 // Correlated returns the events with this correlation id, oldest first: at most limit, and roughly so many bytes of
 // JSON. It uses the index events_correlation.
 func (r *Reader) Correlated(ctx context.Context, correlationID string, limit, bytes int) (TracePage, error) {
-	var found TracePage
+	var (
+		found TracePage
+		page  *collector
+	)
 	err := r.read(ctx, "read trace", func(ctx context.Context, conn *pgx.Conn) error {
 		where := Filter{CorrelationID: correlationID}.where()
 		spans, err := r.timeline(ctx, conn, time.Time{}, time.Time{})
 		if err != nil {
 			return err
 		}
-		s := &scan{conn: conn, where: where, order: Ascending, page: &collector{limit: limit, bytes: bytes}, left: spans, budget: readTimeout}
+		page = &collector{limit: limit, bytes: bytes}
+		s := &scan{conn: conn, where: where, order: Ascending, page: page, left: spans, budget: readTimeout}
 		next, err := s.run(ctx)
 		if err != nil {
 			return err
 		}
-		for i := range s.page.rows {
-			found.Events = append(found.Events, s.page.rows[i].stored)
-		}
 		found.Truncated = next != nil
 		return nil
 	})
+	if err != nil {
+		return found, err
+	}
+	found.Events, err = r.shown(ctx, page.rows)
 	return found, err
 }
 

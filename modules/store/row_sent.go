@@ -29,8 +29,9 @@ func ScanSentRow(rows pgx.Rows) (id int64, e event.Stored, err error) {
 	var (
 		r                 row
 		payload, metadata []byte
+		sealed            []byte
 	)
-	salt, err := r.scanColumns(rows, &payload, &metadata)
+	salt, err := r.scanColumns(rows, &payload, &metadata, &sealed)
 	if err != nil {
 		return 0, event.Stored{}, err
 	}
@@ -40,7 +41,7 @@ func ScanSentRow(rows pgx.Rows) (id int64, e event.Stored, err error) {
 		}
 		*document = (*document)[1:]
 	}
-	err = r.fill(salt, payload, metadata)
+	err = r.fill(salt, payload, metadata, sealed)
 	return r.id, r.stored, err
 }
 

@@ -21,6 +21,7 @@ type Batch struct {
 	Control     bool // its records are transaction markers
 	Aborted     bool // its transaction was aborted: a reader of committed records passes it by
 
+	since   int64 // Unix milliseconds that the records' timestamps count from
 	records int32
 	codec   kgo.CompressionCodecType
 	packed  []byte
@@ -124,7 +125,7 @@ func firstBatch(p *kmsg.FetchResponseTopicPartition, offset int64) (*Batch, erro
 	batch := &Batch{
 		First: b.FirstOffset, Next: b.FirstOffset + int64(b.LastOffsetDelta) + 1, LeaderEpoch: b.PartitionLeaderEpoch,
 		Control: b.Attributes&controlBatch != 0,
-		records: b.NumRecords, codec: kgo.CompressionCodecType(b.Attributes & codecMask), packed: b.Records,
+		since:   b.FirstTimestamp, records: b.NumRecords, codec: kgo.CompressionCodecType(b.Attributes & codecMask), packed: b.Records,
 	}
 	if crc := crc32.Checksum(in[crcEnd:], castagnoli); crc != uint32(b.CRC) {
 		return batch, fmt.Errorf("%w: its checksum is wrong", ErrUnpackable)
@@ -147,7 +148,7 @@ func (b *Batch) Each(from int64, limits RecordLimits, do func(Record) error) err
 		return err
 	}
 	defer closeStream()
-	r := recordReader{in: bufio.NewReaderSize(stream, 64<<10), limits: limits}
+	r := recordReader{in: bufio.NewReaderSize(stream, 64<<10), limits: limits, since: b.since}
 	for n := range b.records {
 		record, err := r.next(b.First, from)
 		if err == nil && record.Offset >= b.Next {

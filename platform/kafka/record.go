@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -12,6 +13,7 @@ import (
 // Record is a record within RecordLimits.
 type Record struct {
 	Offset  int64
+	Time    time.Time // as producer or broker set it
 	Key     []byte
 	Value   []byte // nil for a tombstone
 	Headers []kgo.RecordHeader
@@ -56,7 +58,7 @@ const (
 
 // Limit copies a record, so that it does not hold the fetch that it came in.
 func Limit(r *kgo.Record, limits RecordLimits) Record {
-	out := Record{Offset: r.Offset}
+	out := Record{Offset: r.Offset, Time: r.Timestamp}
 	part, size := partValue, int64(len(r.Value))
 	if size <= int64(limits.Part) {
 		part, size = partKey, int64(len(r.Key))

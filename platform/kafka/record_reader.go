@@ -7,6 +7,7 @@ import (
 	"errors"
 	"hash"
 	"io"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -18,6 +19,7 @@ var errRecord = errors.New("it is malformed")
 type recordReader struct {
 	in     *bufio.Reader
 	limits RecordLimits
+	since  int64 // Unix milliseconds that the records' timestamps count from
 	left   int64 // bytes of the record that were not read yet
 }
 
@@ -33,14 +35,15 @@ func (r *recordReader) next(base, from int64) (Record, error) {
 	if _, err := r.ReadByte(); err != nil { // attributes, of which Kafka has none yet
 		return Record{}, err
 	}
-	if _, err := r.varint(); err != nil { // the timestamp
+	later, err := r.varint()
+	if err != nil {
 		return Record{}, err
 	}
 	delta, err := r.varint()
 	if err != nil {
 		return Record{}, err
 	}
-	out := Record{Offset: base + delta}
+	out := Record{Offset: base + delta, Time: time.UnixMilli(r.since + later).UTC()}
 	if delta < 0 {
 		return Record{}, errRecord
 	}

@@ -10,9 +10,9 @@ import (
 
 // Seal seals an event without rules, which can't fail.
 func Seal(v event.Valid) protect.Sealed {
-	sealed, err := protect.NewProtector().Seal(context.Background(), v)
+	sealed, err := protect.NewProtector().Seal(context.Background(), []event.Valid{v})
 	if err != nil {
 		panic(err)
 	}
-	return sealed
+	return sealed[0]
 }

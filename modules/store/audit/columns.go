@@ -18,6 +18,7 @@ func verifiedColumns() map[string]map[string]string {
 			"id": "int8", "timestamp": "timestamptz", "created_at": "timestamptz", "kafka_offset": "int8", "kafka_partition": "int4",
 			"version": "int4", "event_id": "uuid", "event_type": "varchar", "aggregate_type": "varchar", "aggregate_id": "varchar",
 			"kafka_topic": "text", "salt": "bytea", "payload": "jsonb", "metadata": "jsonb",
+			"sealed": "bytea",
 		},
 		"event_keys":         {"event_id": "uuid", "batch": "int8", "timestamp": "timestamptz", "digest": "bytea"},
 		"ledger_batches":     {"first_position": "int8", "batch": "int8", "recorded_at": "timestamptz", "earliest": "timestamptz", "latest": "timestamptz", "count": "int4", "log": "text", "leaves": "bytea"},

@@ -11,6 +11,7 @@ import (
 
 	"audittrail/modules/event"
 	"audittrail/modules/ledger"
+	"audittrail/modules/protect"
 	"audittrail/modules/store"
 )
 
@@ -20,7 +21,7 @@ type EventRow struct {
 	EventID   event.ID
 	Timestamp time.Time
 	Leaf      ledger.Hash  // computed from the row
-	Digest    event.Digest // computed from the row
+	Digest    event.Digest // computed from the row; its scheme alone if the row holds sealed values: only their key gives it
 	Corrupt   error        // why the row is no event, without leaf and digest; nil if it is one
 }
 
@@ -46,7 +47,7 @@ const verifyColumns = `id,
 	CASE WHEN isfinite(timestamp) THEN timestamp ELSE '0001-01-01Z' END,
 	CASE WHEN isfinite(created_at) THEN created_at ELSE '0001-01-01Z' END,
 	event_id, left(event_type::text, 1000), left(aggregate_type::text, 1000), left(aggregate_id::text, 1000), version,
-	left(kafka_topic, 1000), kafka_partition, kafka_offset, substring(salt FOR 100), payload_sent, metadata_sent`
+	left(kafka_topic, 1000), kafka_partition, kafka_offset, substring(salt FOR 100), payload_sent, metadata_sent, substring(sealed FOR 134217728)`
 
 // verifyDocuments writes out both documents once (OFFSET 0), by jsonb_send: somebody may have replaced the cast to
 // text. It leaves out documents that no record can have: a few kilobytes of jsonb may be numbers that take a
@@ -70,7 +71,8 @@ func (v *View) Rows(ctx context.Context, p Pages, read func(*EventRow) error) er
 
 // scanAnyRow is store.ScanSentRow for rows that may have NULL in any column.
 func scanAnyRow(rows pgx.Rows) (id int64, e event.Stored, err error) {
-	null := slices.IndexFunc(rows.RawValues(), func(value []byte) bool { return value == nil })
+	values := rows.RawValues()
+	null := slices.IndexFunc(values[:len(values)-1], func(value []byte) bool { return value == nil }) // most events have no sealed values
 	if null < 0 {
 		return store.ScanSentRow(rows)
 	}
@@ -79,7 +81,7 @@ func scanAnyRow(rows pgx.Rows) (id int64, e event.Stored, err error) {
 		eventID *[16]byte
 	)
 	// The ids name the row. The times are never NULL.
-	if err := rows.Scan(&known, &e.Timestamp, &e.RecordedAt, &eventID, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil); err != nil {
+	if err := rows.Scan(&known, &e.Timestamp, &e.RecordedAt, &eventID, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil); err != nil {
 		return 0, event.Stored{}, err
 	}
 	if id = -1; known != nil {
@@ -98,6 +100,9 @@ func hashRow(id int64, e *event.Stored, corrupt error) EventRow {
 	row := EventRow{ID: id, EventID: e.ID, Timestamp: e.Timestamp, Corrupt: corrupt}
 	if corrupt == nil {
 		row.Leaf, row.Digest = ledger.EventLeaf(e), e.Digest()
+		if protect.HasSealed(&e.Event) {
+			row.Digest = event.Digest{event.SchemeKeyed}
+		}
 	}
 	return row
 }
@@ -114,7 +119,7 @@ type Key struct {
 	EventID   event.ID
 	Batch     int64
 	Timestamp time.Time
-	Digest    []byte // its first byte is its scheme
+	Digest    []byte // its first byte is its scheme; nothing else is read of a digest that is keyed, or erased
 }
 
 const keyColumns = `coalesce(event_id, '00000000-0000-0000-0000-000000000000'), coalesce(batch, -1),
@@ -132,6 +137,10 @@ func (v *View) Keys(ctx context.Context, p Pages, read func(*Key) error) error {
 			return err
 		}
 		k.EventID, k.Timestamp = event.ID(id), spellable(k.Timestamp.UTC())
+		if len(k.Digest) == event.DigestSize && (k.Digest[0] == event.SchemeKeyed || k.Digest[0] == event.SchemeErased) {
+			keyed := event.Digest{event.SchemeKeyed}
+			k.Digest = keyed[:]
+		}
 		return read(&k)
 	}, `SELECT `+keyColumns+` FROM `+from+` WHERE `+where)
 }

@@ -1,0 +1,65 @@
+package app
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"audittrail/modules/protect"
+	"audittrail/modules/store"
+	"audittrail/platform/config"
+	"audittrail/platform/kek"
+	"audittrail/platform/postgres"
+)
+
+// checkEncryption reports what no section can see by itself.
+func (c Config) checkEncryption() error {
+	if c.Encryption.KEKURL == "" {
+		return nil
+	}
+	if err := kek.Check(c.Encryption.KEKURL); err != nil {
+		return config.Invalid("encryption.kek_url", "%v", err)
+	}
+	return nil
+}
+
+// keysURL is the database of the subjects' keys.
+func (c Config) keysURL() string {
+	if c.Encryption.KeysURL != "" {
+		return c.Encryption.KeysURL
+	}
+	return c.Postgres.URL
+}
+
+// keyring returns the keys of sealed values, or nil where nothing is sealed or opened. role is the database role that
+// asks for them.
+func (p *parts) keyring(ctx context.Context, role string) (*protect.Keyring, error) {
+	if !p.cfg.Encryption.Enabled() {
+		return nil, nil
+	}
+	pool, err := p.keysPool(ctx, role)
+	if err != nil {
+		return nil, err
+	}
+	url := p.cfg.Encryption.KEKURL
+	return protect.NewKeyring(store.NewKeys(pool), func(ctx context.Context) (protect.KEK, error) { return kek.Open(ctx, url) }), nil
+}
+
+func (p *parts) keysPool(ctx context.Context, role string) (*pgxpool.Pool, error) {
+	pool, err := postgres.Open(ctx, postgres.PoolOptions{
+		URL: p.cfg.keysURL(), Fresh: func() string { return p.cfg.fresh(p.cfg.keysKey(), p.cfg.keysURL()) },
+		Name: "keys", Role: role, MaxConns: 4, LockTimeout: stall, StatementTimeout: stall, DurableCommits: true, Metrics: p.metrics,
+	})
+	if err == nil {
+		p.pools = append(p.pools, pool)
+	}
+	return pool, err
+}
+
+// keysKey is the configuration's key of keysURL.
+func (c Config) keysKey() string {
+	if c.Encryption.KeysURL != "" {
+		return "encryption.keys_url"
+	}
+	return "postgres.url"
+}
