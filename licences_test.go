@@ -19,6 +19,7 @@ var allowed = map[string]string{
 	"MIT":        "Permission is hereby granted, free of charge, to any person obtaining a copy",
 	"BSD":        "Redistribution and use in source and binary forms, with or without modification, are permitted",
 	"Apache-2.0": "Apache License Version 2.0, January 2004",
+	"MPL-2.0":    "Mozilla Public License", // of files that we don't change: their source has to be named, which go.mod does
 	"ISC":        "Permission to use, copy, modify, and/or distribute this software for any purpose",
 	"PostgreSQL": "Permission to use, copy, modify, and distribute this software and its documentation for any purpose",
 }

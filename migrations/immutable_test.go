@@ -13,7 +13,8 @@ import (
 // mutable are the tables that hold state and no history. Every other one must be protected.
 func mutable() []string {
 	return []string{"schema_migrations", "ingest_offsets", "dead_letter_outbox", "ledger_pending", "state_snapshots", "redrive_requests", "redrive_items", "dead_letter_tally",
-		"replays", "replay_failures"}
+		"replays", "replay_failures", "sealed_refs", "sealed_tokens", "wrapping_keys", "root_key", "subject_keys",
+		"shredded_subjects"}
 }
 
 // history makes a database in which every protected table, and every partition, holds a row.

@@ -211,13 +211,21 @@ func TestKeysWithoutEffectAreNamedOnce(t *testing.T) {
 	require.Equal(t, 3, strings.Count(out.String(), "\n"))
 }
 
-func TestEncryptionIsRefusedAndNotIgnored(t *testing.T) {
-	for _, arg := range []string{`--encryption.rules=[{"eventType":"Order*","path":"$.payload.x","subject":"$.payload.y","search":true}]`,
-		"--encryption.kek_url=base64key://hunter2"} {
-		c, err := load(t, "--roles=api", "--http.addr=127.0.0.1:8080", "--postgres.url=postgres://h/d", "--auth.issuer=i", "--auth.audience=a", "--auth.jwks_file=f", arg)
-		require.NoError(t, err)
-		err = Check(c)
-		require.ErrorContains(t, err, "refuses to store them unsealed")
+func TestEncryptionIsCheckedAtStart(t *testing.T) {
+	const rules = `--encryption.rules=[{"eventType":"Order*","path":"$.payload.x","subject":"$.payload.y","search":true}]`
+	for name, c := range map[string]struct {
+		args []string
+		says string
+	}{
+		"no key":          {[]string{rules}, "encryption.kek_url must be given"},
+		"not that member": {[]string{`--encryption.rules=[{"eventType":"*","path":"$.metadata.source"}]`, "--encryption.kek_url=base64key://"}, "encryption.rules[0].path must not be"},
+		"no key service":  {[]string{rules, "--encryption.kek_url=file://hunter2"}, "encryption.kek_url must begin with"},
+	} {
+		loaded, err := load(t, append([]string{"--roles=api", "--http.addr=127.0.0.1:8080", "--postgres.url=postgres://h/d", "--auth.issuer=i", "--auth.audience=a", "--auth.jwks_file=f"}, c.args...)...)
+		if err == nil {
+			err = Check(loaded)
+		}
+		require.ErrorContains(t, err, c.says, name)
 		require.NotContains(t, err.Error(), "hunter2")
 	}
 }

@@ -57,6 +57,10 @@ func apiRole(ctx context.Context, p *parts, open pools) (lifecycle.Role, error) 
 	if err != nil {
 		return nil, err
 	}
+	rules, err := protect.NewRules(p.cfg.Encryption.Rules)
+	if err != nil {
+		return nil, err
+	}
 	var opener *protect.Opener
 	if keys != nil {
 		opener = protect.NewOpener(keys)
@@ -67,14 +71,15 @@ func apiRole(ctx context.Context, p *parts, open pools) (lifecycle.Role, error) 
 	}
 	reader := store.NewReader(store.ReaderOptions{Pool: open["api"], Replicas: replicas, Scoped: true, Opener: opener})
 	reading, err := query.NewHandlers(query.Options{
-		Reader: reader, Letters: store.NewLetters(open["api"]), Kept: replay.NewSource(p.cfg.Kafka, p.log).Kept, State: p.cfg.State, MaxWaits: p.cfg.HTTP.MaxRequests / 2, Metrics: p.metrics,
+		Reader: reader, Letters: store.NewLetters(open["api"]), Kept: replay.NewSource(p.cfg.Kafka, p.log).Kept, State: p.cfg.State,
+		MaxWaits: p.cfg.HTTP.MaxRequests / 2, NoSnapshots: keys != nil, Metrics: p.metrics,
 	})
 	if err != nil {
 		return nil, err
 	}
 	entrance := httpapi.Entrance{
 		Verifier: verifier, Certificates: auth.NewCertificates(p.cfg.HTTP.TLS.ClientPrincipals),
-		Policy: access.NewPolicy(p.cfg.Access), Seats: reader, PublicLedger: p.cfg.Ledger.Public,
+		Policy: access.NewPolicy(p.cfg.Access), Seats: reader, PublicLedger: p.cfg.Ledger.Public, Rules: rules,
 	}
 	if err := httpapi.Mount(server, spec, entrance, handlers{httpapi.NewDocs(spec), reading, replayHandlers(p.cfg, open["api"], reader)}); err != nil {
 		return nil, err

@@ -13,6 +13,7 @@ import (
 func ingestRole(ctx context.Context, p *parts, open pools) (lifecycle.Role, error) {
 	pool := open["ingest"]
 	sealer := protect.NewProtector()
+	var letters *protect.Letters
 	keys, err := p.keyring(ctx, "audittrail_ingest")
 	if err != nil {
 		return nil, err
@@ -23,10 +24,13 @@ func ingestRole(ctx context.Context, p *parts, open pools) (lifecycle.Role, erro
 			return nil, err
 		}
 		sealer = protect.WithRules(rules, keys)
+		if !rules.Empty() {
+			letters = protect.NewLetters(keys)
+		}
 	}
 	return ingest.New(p.cfg.Ingest, ingest.Dependencies{
 		Kafka:    p.cfg.Kafka,
-		Store:    store.NewAppender(store.AppenderOptions{Pool: pool, Breaker: open["breaker"], Log: p.log}),
+		Store:    store.NewAppender(store.AppenderOptions{Pool: pool, Breaker: open["breaker"], Letters: letters, Log: p.log}),
 		Sealer:   sealer,
 		Outbox:   outbox{store.NewOutbox(pool)},
 		Ping:     pool.Ping,

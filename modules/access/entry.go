@@ -65,6 +65,10 @@ func entryOf(x *httpserver.Exchange, at time.Time) (store.AccessEntry, error) {
 			e.Query[text(name)] = append(e.Query[text(name)], text(value))
 		}
 	}
+	e.Opened = append(e.Opened, x.Opened...)
+	if x.Subject != "" {
+		e.Subject = &x.Subject
+	}
 	if x.Phase != httpserver.PhaseStart {
 		e.Events = &x.Events
 		if x.Shown != nil {

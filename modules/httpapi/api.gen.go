@@ -621,13 +621,13 @@ type DeadLetter struct {
 	// Key The record's key in base64; null where it had none.
 	Key *[]byte `json:"key"`
 
-	// Value What is kept of the record's value, in base64; null for a tombstone. Of a value that is `too_large` that is the beginning.
+	// Value What is kept of the record's value, in base64; null for a tombstone, and for a sealed value once its key is destroyed. Of a value that is `too_large` that is the beginning.
 	Value *[]byte `json:"value"`
 
 	// ValueLength How many bytes the record's whole value had; null for a tombstone.
 	ValueLength *int64 `json:"valueLength"`
 
-	// ValueSha256 SHA-256 of the record's whole value, in hexadecimal; null for a tombstone.
+	// ValueSha256 SHA-256 of the record's whole value, in hexadecimal; null for a tombstone, and for a value that is sealed.
 	ValueSha256 *string `json:"valueSha256"`
 
 	// Headers The record's headers in their order; names may repeat.

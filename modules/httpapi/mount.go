@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"audittrail/modules/access"
+	"audittrail/modules/protect"
 	"audittrail/modules/store"
 	"audittrail/platform/auth"
 	"audittrail/platform/httpserver"
@@ -21,8 +23,9 @@ type Entrance struct {
 	Verifier     *auth.Verifier
 	Certificates auth.Certificates // who the holders of client certificates are
 	Policy       *access.Policy
-	Seats        Seats // which server answers; nil for the primary alone
-	PublicLedger bool  // ledger.public: operations that want a token or none want none
+	Seats        Seats          // which server answers; nil for the primary alone
+	Rules        *protect.Rules // which fields are sealed: entries of the access log don't hold values of them
+	PublicLedger bool           // ledger.public: operations that want a token or none want none
 }
 
 // API is all that is served: the specification's operations, and the tiles. Several handler sets fulfil it
@@ -52,7 +55,7 @@ func Mount(server *httpserver.Server, spec *Spec, entrance Entrance, api API) er
 			if err != nil {
 				return fmt.Errorf("openapi.yaml: %s %s: %w", method, path, err)
 			}
-			checks[op.OperationID] = append(checks[op.OperationID], noteQuery(rules))
+			checks[op.OperationID] = append(checks[op.OperationID], noteQuery(rules, entrance.Rules))
 			if isPublic(spec.Doc, op) || entrance.PublicLedger && mayBePublic(op) {
 				checks[op.OperationID] = append(checks[op.OperationID], letIn)
 			} else {
@@ -119,10 +122,12 @@ func withoutEvents(next echo.HandlerFunc) echo.HandlerFunc {
 }
 
 // noteQuery keeps the parameters that the operation knows for the access log, also of a request that is refused.
-func noteQuery(r *rules) echo.MiddlewareFunc {
+func noteQuery(r *rules, sealed *protect.Rules) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
-			httpserver.ExchangeOf(c.Request().Context()).Query = r.knownOf(c.Request().URL.RawQuery)
+			known := r.knownOf(c.Request().URL.RawQuery)
+			sealed.MaskQuery(known)
+			httpserver.ExchangeOf(c.Request().Context()).Query = known
 			return next(c)
 		}
 	}
@@ -140,10 +145,27 @@ func wantPermission(permission access.Permission) echo.MiddlewareFunc {
 			if err != nil {
 				return err
 			}
-			c.SetRequest(r.WithContext(ctx))
+			c.SetRequest(r.WithContext(opening(ctx, c.Response())))
 			return next(c)
 		}
 	}
+}
+
+// opening lets reads open sealed values for a caller who may see them. No cache may keep such an answer, and its entry
+// in the access log says whose values were opened.
+func opening(ctx context.Context, w http.ResponseWriter) context.Context {
+	grant := access.GrantOf(ctx)
+	if !grant.Has(access.PIIRead) {
+		return ctx
+	}
+	return store.WithOpening(ctx, grant.Scope(access.PIIRead), func(keys []protect.KeyID) {
+		ids := make([]string, len(keys))
+		for i, id := range keys {
+			ids[i] = id.String()
+		}
+		httpserver.ShowOpened(ctx, ids)
+		w.Header().Set(echo.HeaderCacheControl, "private, no-store")
+	})
 }
 
 // principal returns who sent a request. A token decides alone where there is one: a service that has a certificate

@@ -237,13 +237,13 @@ func (b *batch) find(i int, e *event.Event, t *typeRules) {
 func (b *batch) look(value []byte, n *node) {
 	back := len(b.pointer)
 	switch {
-	case n.rule != nil:
+	case len(n.rules) > 0:
 		from := cap(b.text) - cap(value) // value lies in text
 		start := len(b.pointers)
 		b.pointers = append(b.pointers, b.pointer...)
 		b.sites = append(b.sites, site{
 			event: b.at, inMeta: b.inMeta, from: from, to: from + len(value), pointer: [2]int{start, len(b.pointers)},
-			rule: n.rule, subject: b.subjectOf(n.rule),
+			rule: n.rules[0], subject: b.subjectOf(n.rules[0]),
 		})
 	case value[0] == '{' && len(n.members) > 0:
 		for name, member := range event.Members(value) {

@@ -151,7 +151,7 @@ func (r *Rules) Seals(member string) bool {
 
 // node is a place in a document from which sensitive values are reached.
 type node struct {
-	rule    *rule // the value here is sensitive as a whole
+	rules   []*rule // the value here is sensitive as a whole; of several rules the first one counts
 	members map[string]*node
 	items   *node
 }
@@ -170,18 +170,20 @@ func (r *Rules) of(eventType string) *typeRules {
 		if t == nil {
 			t = &typeRules{&node{}, &node{}}
 		}
-		at := t.payload
-		if one.path.root == "metadata" {
-			at = t.metadata
-		}
-		for _, step := range one.path.steps {
-			at = at.child(step)
-		}
-		if at.rule == nil {
-			at.rule = one
-		}
+		t.add(one)
 	}
 	return t
+}
+
+func (t *typeRules) add(one *rule) {
+	at := t.payload
+	if one.path.root == "metadata" {
+		at = t.metadata
+	}
+	for _, step := range one.path.steps {
+		at = at.child(step)
+	}
+	at.rules = append(at.rules, one)
 }
 
 func (n *node) child(step string) *node {

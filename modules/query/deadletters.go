@@ -71,8 +71,11 @@ func deadLetter(d *store.DeadLetter) httpapi.DeadLetter {
 		out.Status = httpapi.DeadLetterStatus(d.Fate.What)
 	}
 	if d.ValueLength >= 0 {
+		out.ValueLength = &d.ValueLength
+	}
+	if d.ValueSHA256 != nil {
 		sum := hex.EncodeToString(d.ValueSHA256)
-		out.ValueLength, out.ValueSha256 = &d.ValueLength, &sum
+		out.ValueSha256 = &sum
 	}
 	for i, header := range d.Raw.Headers {
 		out.Headers[i] = deadLetterHeader(header)

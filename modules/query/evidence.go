@@ -25,7 +25,7 @@ func (h *Handlers) GetEventProof(ctx context.Context, r httpapi.GetEventProofReq
 	if err != nil {
 		return nil, invalid("eventId", "must be a UUID in its 36-character form").Because(err)
 	}
-	found, err := h.reader.Event(ctx, id)
+	found, err := h.reader.Event(store.WithStoredForm(ctx), id)
 	if err != nil {
 		return nil, err
 	}

@@ -36,6 +36,7 @@ func (h *Handlers) ExportEvents(ctx context.Context, r httpapi.ExportEventsReque
 		if ctx, err = access.Require(ctx, access.ProofsRead); err != nil {
 			return nil, err
 		}
+		ctx = store.WithStoredForm(ctx)
 	}
 	compress := takesGzip(httpserver.ExchangeOf(ctx).Request)
 	return httpapi.Export{File: form.file, Type: form.kind, IsGzip: compress, Write: func(start func(size int64) (httpapi.ExportStream, error)) error {

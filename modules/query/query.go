@@ -37,6 +37,9 @@ type Options struct {
 	// SnapshotEvery is after how many events of an aggregate its state is kept; 1,000 where 0.
 	SnapshotEvery int
 
+	// NoSnapshots keeps no states: where fields are sealed, they would hold values that were opened.
+	NoSnapshots bool
+
 	MaxWaits int                   // how many feeds wait or stream at once; half as many beyond them are held for a second
 	Metrics  prometheus.Registerer // may be nil
 
@@ -71,9 +74,13 @@ func NewHandlers(o Options) (*Handlers, error) {
 	if err != nil {
 		return nil, err
 	}
+	every := cmp.Or(o.SnapshotEvery, snapshotEvery)
+	if o.NoSnapshots {
+		every = 0
+	}
 	return &Handlers{
 		reader: o.Reader, letters: o.Letters, kept: o.Kept, head: newHeadWatch(o.Reader), rules: rules, faults: faults,
-		snapshotEvery: cmp.Or(o.SnapshotEvery, snapshotEvery), beat: cmp.Or(o.Heartbeat, heartbeat),
+		snapshotEvery: every, beat: cmp.Or(o.Heartbeat, heartbeat),
 		exports: newExportSlots(), waits: newFeedSlots(o.MaxWaits), holds: make(chan struct{}, o.MaxWaits/2),
 	}, nil
 }

@@ -16,8 +16,8 @@ import (
 const (
 	deadLetterSQL = `WITH letter AS (
 			INSERT INTO dead_letters (received_at, topic_id, topic, partition, "offset", reason, field, detail,
-				key, value, header_keys, header_values, value_length, value_sha256)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) RETURNING id)
+				key, value, header_keys, header_values, value_length, value_sha256, sealed_by)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) RETURNING id)
 		INSERT INTO dead_letter_outbox (dead_letter_id) SELECT id FROM letter`
 
 	rangeSQL = `INSERT INTO ingest_ranges (topic_id, partition, from_offset, to_offset, stored, duplicates,
@@ -125,8 +125,12 @@ func (t *transaction) queueDeadLetter(batch *pgx.Batch, r *event.Rejected) {
 		keys[i], values[i] = []byte(h.Key), h.Value
 	}
 	length, sum := valueOf(&r.Raw)
+	value, sealedBy := r.Raw.Value, (*[16]byte)(nil)
+	if key := t.plan.letters; key != nil { // a hash would confirm a guess of the value
+		value, sum, sealedBy = key.Seal(&r.Raw), nil, (*[16]byte)(&key.ID)
+	}
 	batch.Queue(deadLetterSQL, t.plan.recordedAt, [16]byte(r.Raw.TopicID), r.Raw.Topic, r.Raw.Partition, r.Raw.Offset,
-		string(r.Reason), storable(r.Field), storable(r.Detail), r.Raw.Key, r.Raw.Value, keys, values, length, sum)
+		string(r.Reason), storable(r.Field), storable(r.Detail), r.Raw.Key, value, keys, values, length, sum, sealedBy)
 }
 
 // valueOf returns the length and the SHA-256 of a record's whole value, or nil if it has none.

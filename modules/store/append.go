@@ -8,12 +8,15 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"audittrail/modules/protect"
 )
 
 // Appender writes history. It is safe for concurrent use, but see Append.
 type Appender struct {
 	pool    *pgxpool.Pool
 	breaker *pgxpool.Pool
+	letters *protect.Letters
 	months  *months
 	now     func() time.Time
 	log     *slog.Logger
@@ -27,6 +30,7 @@ type AppenderOptions struct {
 	// Breaker is of the login role. It ends stalled transactions that block an Append. Without it a stalled
 	// process keeps its partitions until its connection dies.
 	Breaker *pgxpool.Pool
+	Letters *protect.Letters // seals dead letters; nil: they are stored as they are
 	Now     func() time.Time // time.Now if nil
 	Log     *slog.Logger     // discards if nil
 }
@@ -39,7 +43,7 @@ func NewAppender(o AppenderOptions) *Appender {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Appender{pool: o.Pool, breaker: o.Breaker, months: newMonths("events"), now: o.Now, log: o.Log}
+	return &Appender{pool: o.Pool, breaker: o.Breaker, letters: o.Letters, months: newMonths("events"), now: o.Now, log: o.Log}
 }
 
 // Append stores the whole batch in one transaction, or nothing of it. If it returns an error, the caller MUST call
@@ -58,6 +62,11 @@ func (a *Appender) Append(ctx context.Context, b Batch) (Receipt, error) {
 	for blamed := true; len(p.ranges) > 0; {
 		if err := a.months.ensure(ctx, a.pool, timesOf(p.events)); err != nil {
 			return receipt, fmt.Errorf("append batch: %w", err)
+		}
+		if a.letters != nil { // also for those of which only the transaction finds that they are none
+			if p.letters, err = a.letters.Key(ctx, p.recordedAt); err != nil {
+				return receipt, fmt.Errorf("append batch: %w", err)
+			}
 		}
 		err := a.try(ctx, p, &receipt)
 		var refused *refusedError

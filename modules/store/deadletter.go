@@ -6,6 +6,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"audittrail/modules/event"
+	"audittrail/modules/protect"
 )
 
 // DeadLetter is a stored record that could not become an event.
@@ -18,7 +19,9 @@ type DeadLetter struct {
 	ReceivedAt time.Time // UTC, whole microseconds
 
 	ValueLength int64  // of the whole value; -1 if the record had none
-	ValueSHA256 []byte // of the whole value; nil if the record had none
+	ValueSHA256 []byte // of the whole value; nil if the record had none, or is sealed
+
+	SealedBy *protect.KeyID // the key that the value is sealed with; Raw has it as it is stored, or opened by a Reader
 
 	Fate  *Fate  // nil while it is pending
 	Retry *Retry // the last redrive that failed; nil without one
@@ -38,12 +41,12 @@ const ShownBytes = 64 << 10
 const (
 	// deadLetterColumns are the first columns that scanDeadLetter reads. The record's bytes follow them.
 	deadLetterColumns = `id, topic_id, topic, partition, "offset", reason, field, detail, received_at,
-		coalesce(value_length, octet_length(value), -1), `
+		coalesce(value_length, octet_length(value), -1), sealed_by, `
 
 	// Rows from before migration 5 have the whole value even if it is too large, of any size. So such values are not
 	// read here.
-	publishedColumns = deadLetterColumns + `coalesce(value_sha256, sha256(value)), false, false, false, key,
-		CASE WHEN reason <> 'too_large' THEN value END, header_keys, header_values`
+	publishedColumns = deadLetterColumns + `coalesce(value_sha256, CASE WHEN sealed_by IS NULL THEN sha256(value) END), false, false, false, key,
+		CASE WHEN reason <> 'too_large' AND sealed_by IS NULL THEN value END, header_keys, header_values`
 
 	// Rows from before migration 5 have no SHA-256; a caller that reads few rows computes it. Headers that are long
 	// even when compressed need not be unpacked to be measured. 40 is about the bytes that each header adds in JSON.
@@ -66,13 +69,15 @@ func scanDeadLetter(row scanner) (DeadLetter, error) {
 		topicID      [16]byte
 		reason       string
 		keys, values [][]byte
+		sealedBy     *[16]byte
 	)
 	err := row.Scan(&d.ID, &topicID, &d.Raw.Topic, &d.Raw.Partition, &d.Raw.Offset, &reason, &d.Field, &d.Detail, &d.ReceivedAt,
-		&d.ValueLength, &d.ValueSHA256, &d.Omitted.Key, &d.Omitted.Value, &d.Omitted.Headers, &d.Raw.Key, &d.Raw.Value, &keys, &values)
+		&d.ValueLength, &sealedBy, &d.ValueSHA256, &d.Omitted.Key, &d.Omitted.Value, &d.Omitted.Headers, &d.Raw.Key, &d.Raw.Value, &keys, &values)
 	if err != nil {
 		return DeadLetter{}, err
 	}
 	d.Raw.TopicID, d.Reason, d.ReceivedAt = topicID, event.Reason(reason), d.ReceivedAt.UTC()
+	d.SealedBy = (*protect.KeyID)(sealedBy)
 	if !d.Omitted.Value && d.ValueLength > int64(len(d.Raw.Value)) && len(d.ValueSHA256) == 32 {
 		d.Raw.Oversize = &event.Oversize{Length: d.ValueLength, SHA256: [32]byte(d.ValueSHA256)}
 	}

@@ -28,7 +28,8 @@ type plan struct {
 	rows       rows
 	leaves     []ledger.Hash // of events[i]: its leaf in the ledger
 
-	redrive *redrive // not nil: the events are of dead letters, and there are no ranges
+	letters *protect.LetterKey // seals dead letters; nil: they are stored as they are
+	redrive *redrive           // not nil: the events are of dead letters, and there are no ranges
 }
 
 // newPlan checks the batch's accounting and encodes it. It refuses a batch that does not add up: that is a bug of the

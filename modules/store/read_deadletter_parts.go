@@ -1,10 +1,14 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"iter"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
+
+	"audittrail/modules/event"
 )
 
 // Long parts of a dead letter are read in slices, each by a statement of its own, so a slow reader holds no
@@ -38,7 +42,55 @@ func (r *Reader) ReadKey(ctx context.Context, id int64) iter.Seq2[[]byte, error]
 
 // ReadValue returns the stored part of the record's value in slices.
 func (r *Reader) ReadValue(ctx context.Context, id int64) iter.Seq2[[]byte, error] {
-	return r.slices(ctx, valueSliceSQL, id)
+	return func(yield func([]byte, error) bool) {
+		var (
+			c            event.Coordinates
+			sealedBy     *[16]byte
+			sealed, open []byte
+		)
+		err := r.read(ctx, "read dead letter", func(ctx context.Context, conn *pgx.Conn) error {
+			return conn.QueryRow(ctx, sealedBySQL, id).Scan((*[16]byte)(&c.TopicID), &c.Partition, &c.Offset, &sealedBy)
+		})
+		for slice, failed := range r.slices(ctx, valueSliceSQL, id) {
+			switch {
+			case err != nil || failed != nil:
+				yield(nil, cmp.Or(err, failed))
+				return
+			case sealedBy != nil: // it opens as a whole
+				sealed = append(sealed, slice...)
+			case !yield(slice, nil):
+				return
+			}
+		}
+		if sealedBy == nil || r.opener == nil {
+			return
+		}
+		if open, err = r.opener.OpenLetter(ctx, *sealedBy, c, sealed); err != nil {
+			yield(nil, err)
+			return
+		}
+		for slice := range slices.Chunk(open, sliceBytes) {
+			if !yield(slice, nil) {
+				return
+			}
+		}
+	}
+}
+
+const sealedBySQL = `SELECT topic_id, partition, "offset", sealed_by FROM dead_letters WHERE id = $1`
+
+// openLetter opens a sealed dead letter, also to see whether it is in a reader's scope: whoever answers callers hides
+// its value from those who may not see it.
+func (r *Reader) openLetter(ctx context.Context, d *DeadLetter) (err error) {
+	if d.SealedBy == nil || d.Omitted.Value || d.Raw.Value == nil {
+		return nil
+	}
+	if r.opener == nil {
+		d.Raw.Value = nil
+		return nil
+	}
+	d.Raw.Value, err = r.opener.OpenLetter(ctx, *d.SealedBy, d.Raw.Coordinates, d.Raw.Value)
+	return err
 }
 
 // slices reads slices until one is not full.

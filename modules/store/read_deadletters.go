@@ -122,6 +122,9 @@ func (r *Reader) collectDeadLetters(ctx context.Context, conn *pgx.Conn, where *
 	seen, last := 0, int64(0)
 	for rows.Next() {
 		letter, err := scanDeadLetter(rows)
+		if err == nil {
+			err = r.openLetter(ctx, &letter)
+		}
 		if err != nil {
 			return err
 		}
@@ -192,7 +195,7 @@ func (d *DeadLetter) size() int {
 
 // toHash is how many bytes the server reads to answer the value's hash, which older rows do not keep.
 func (d *DeadLetter) toHash() int64 {
-	if d.ValueSHA256 != nil || d.ValueLength < 0 {
+	if d.ValueSHA256 != nil || d.ValueLength < 0 || d.SealedBy != nil {
 		return 0
 	}
 	return d.ValueLength
@@ -209,7 +212,7 @@ func (r *Reader) hashValues(ctx context.Context, letters []DeadLetter) error {
 	at := map[int64]*DeadLetter{}
 	var ids []int64
 	for i := range letters {
-		if d := &letters[i]; d.ValueSHA256 == nil && d.ValueLength >= 0 {
+		if d := &letters[i]; d.ValueSHA256 == nil && d.ValueLength >= 0 && d.SealedBy == nil {
 			at[d.ID], ids = d, append(ids, d.ID)
 		}
 	}
@@ -239,6 +242,9 @@ func (r *Reader) DeadLetter(ctx context.Context, id int64) (DeadLetter, error) {
 		letter, err = scanDeadLetter(conn.QueryRow(ctx, deadLetterByIDSQL, id))
 		if errors.Is(err, pgx.ErrNoRows) {
 			return errNoDeadLetter
+		}
+		if err == nil {
+			err = r.openLetter(ctx, &letter)
 		}
 		if err == nil && !letter.visible(ctx) {
 			return errNoDeadLetter

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"audittrail/modules/event"
+	"audittrail/modules/protect"
 )
 
 // The pages of an export: about exportAim bytes of JSON each, so that a stream has something to send
@@ -20,8 +21,9 @@ const (
 
 // exportPage is what Export reads ahead.
 type exportPage struct {
-	items []event.Stored
-	err   error
+	items  []event.Stored
+	opened []protect.KeyID // keys that opened something of the page
+	err    error
 }
 
 // Export answers all events that fit and whose positions are below size, in pages. Events that were
@@ -34,6 +36,7 @@ type exportPage struct {
 func (r *Reader) Export(ctx context.Context, f Filter, order Order, cursor string, size int64) iter.Seq2[[]event.Stored, error] {
 	return func(yield func([]event.Stored, error) bool) {
 		seatOf(ctx).raise(size - 1)
+		tell := formOf(ctx).tell
 		ctx, cancel := context.WithCancel(ctx)
 		pages := make(chan exportPage)
 		var reading sync.WaitGroup
@@ -44,6 +47,9 @@ func (r *Reader) Export(ctx context.Context, f Filter, order Order, cursor strin
 			r.exportPages(ctx, f, Page{Order: order, Cursor: cursor, Limit: exportFirst, bytes: exportBytes}, size, pages)
 		})
 		for page := range pages {
+			if tell != nil && len(page.opened) > 0 {
+				tell(page.opened)
+			}
 			if !yield(page.items, page.err) {
 				return
 			}
@@ -53,12 +59,15 @@ func (r *Reader) Export(ctx context.Context, f Filter, order Order, cursor strin
 
 // exportPages reads pages until the last one, the first error, or the context's end.
 func (r *Reader) exportPages(ctx context.Context, f Filter, p Page, size int64, to chan<- exportPage) {
+	var opened []protect.KeyID
+	ctx = telling(ctx, func(keys []protect.KeyID) { opened = append(opened, keys...) })
 	for {
 		page, err := r.Events(ctx, f, p)
 		p.Limit = exportLimit(page.Items, p.Limit)
 		items := slices.DeleteFunc(page.Items, func(e event.Stored) bool { return e.Position >= size })
 		select {
-		case to <- exportPage{items, err}:
+		case to <- exportPage{items, opened, err}:
+			opened = nil
 		case <-ctx.Done():
 			return
 		}

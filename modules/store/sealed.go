@@ -63,12 +63,24 @@ func WithOpening(ctx context.Context, s Scope, tell func([]protect.KeyID)) conte
 	return context.WithValue(ctx, formKey{}, form{scope: s, tell: tell})
 }
 
+func formOf(ctx context.Context) form {
+	f, _ := ctx.Value(formKey{}).(form)
+	return f
+}
+
+// telling has somebody else told which keys opened something.
+func telling(ctx context.Context, tell func([]protect.KeyID)) context.Context {
+	f := formOf(ctx)
+	f.tell = tell
+	return context.WithValue(ctx, formKey{}, f)
+}
+
 // shown returns the rows' events, with sealed values in the form that the reader's context asks for. Every event that
 // leaves a Reader comes through here.
 func (r *Reader) shown(ctx context.Context, rows []row) ([]event.Stored, error) {
 	events := make([]event.Stored, len(rows))
 	var closed []*event.Event
-	f, _ := ctx.Value(formKey{}).(form)
+	f := formOf(ctx)
 	for i := range rows {
 		events[i] = rows[i].stored
 		if !rows[i].sealed || f.stored {

@@ -45,8 +45,11 @@ type Exchange struct {
 	Status        int                 // of the answer; 0 until there is one
 	Events        int                 // how many events the answer shows; at a stream's start none yet
 	Shown         *Positions          // of those events; nil where there is none
+	Opened        []string            // ids of the subjects' keys that the answer opened, each once
+	Subject       string              // the hash of the person whom the request is about; "" where it is about none
 	Phase         Phase               // which part of the answer the hooks are asked about
 
+	opened     map[string]bool
 	start      time.Time
 	span       trace.Span // nil where there is no tracing
 	address    netip.Addr // RemoteAddr
@@ -79,6 +82,29 @@ func ShowPosition(ctx context.Context, position int64) {
 	}
 	x.Shown.First, x.Shown.Last = min(x.Shown.First, position), max(x.Shown.Last, position)
 }
+
+// maxOpened is how many keys an exchange names; the last element is then "…".
+const maxOpened = 1000
+
+// ShowOpened tells the release hooks which keys the answer opened something with.
+func ShowOpened(ctx context.Context, keys []string) {
+	x := ExchangeOf(ctx)
+	if x.opened == nil {
+		x.opened = map[string]bool{}
+	}
+	for _, key := range keys {
+		switch {
+		case x.opened[key] || len(x.Opened) == maxOpened:
+		case len(x.Opened) == maxOpened-1:
+			x.Opened = append(x.Opened, "…")
+		default:
+			x.opened[key], x.Opened = true, append(x.Opened, key)
+		}
+	}
+}
+
+// ShowSubject tells the release hooks whom the request is about.
+func ShowSubject(ctx context.Context, hash string) { ExchangeOf(ctx).Subject = hash }
 
 // IsPrivate reports whether an answer is for its principal alone. w is the writer that a handler was given;
 // any other writer's answer is taken for private.

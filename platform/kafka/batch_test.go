@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -63,7 +64,7 @@ func anyRecords(t *rapid.T, base int64) []*kgo.Record {
 	offset := base
 	var records []*kgo.Record
 	for range rapid.IntRange(1, 30).Draw(t, "records") {
-		r := &kgo.Record{Offset: offset, Key: part.Draw(t, "key"), Value: part.Draw(t, "value")}
+		r := &kgo.Record{Offset: offset, Timestamp: time.UnixMilli(1 << 40).UTC(), Key: part.Draw(t, "key"), Value: part.Draw(t, "value")}
 		for range rapid.IntRange(0, 3).Draw(t, "headers") {
 			r.Headers = append(r.Headers, kgo.RecordHeader{Key: rapid.StringN(0, 5, 9).Draw(t, "name"), Value: part.Draw(t, "header")})
 		}

@@ -37,7 +37,16 @@ CREATE INDEX sealed_tokens_key ON sealed_tokens (key);
 
 GRANT SELECT ON sealed_refs, sealed_tokens
     TO audittrail_ingest, audittrail_api, audittrail_replay, audittrail_maintain, audittrail_notary;
-GRANT INSERT ON sealed_refs, sealed_tokens TO audittrail_ingest;
+GRANT INSERT ON sealed_refs, sealed_tokens TO audittrail_ingest, audittrail_replay;
+
+-- The key that a dead letter's value is sealed with; null where the value is as it was received.
+-- A sealed one has no SHA-256, which would confirm a guess, and is longer than the value.
+ALTER TABLE dead_letters
+    ADD COLUMN sealed_by uuid,
+    DROP CONSTRAINT dead_letters_check,
+    DROP CONSTRAINT dead_letters_check1,
+    ADD CONSTRAINT dead_letters_hashed CHECK (CASE WHEN sealed_by IS NULL THEN (value_length IS NULL) = (value_sha256 IS NULL) ELSE value_sha256 IS NULL END),
+    ADD CONSTRAINT dead_letters_whole CHECK (sealed_by IS NOT NULL OR value_length >= octet_length(value));
 
 -- The keys. They may be in another database (encryption.keys_url), which has this schema too.
 CREATE TABLE wrapping_keys (
