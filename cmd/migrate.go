@@ -18,7 +18,7 @@ func newMigrateCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "migrate",
 		Short: "Bring the database's schema up to date, or tell which one it has",
-		Long: `Migrate changes and inspects the schema of the database at postgres.url. 'serve' never does; its roles
+		Long: `Migrate changes and inspects the schema of the database at postgres.url. 'up' also migrates that of encryption.keys_url. 'serve' never does; its roles
 wait until the schema is there. The login must be a superuser, or one that may create roles and owns
 the database, or a member of audittrail_owner.
 
@@ -44,6 +44,17 @@ func newMigrateUpCmd() *cobra.Command {
 			}
 			if err := migrate.Up(c.Context(), opts); err != nil {
 				return migrateError(err)
+			}
+			cfg, err := loadConfig(c)
+			if err != nil {
+				return err
+			}
+			if url := cfg.Encryption.KeysURL; url != "" && url != opts.URL {
+				keys := opts
+				keys.URL = url
+				if err := migrate.Up(c.Context(), keys); err != nil {
+					return fmt.Errorf("encryption.keys_url: %w", migrateError(err))
+				}
 			}
 			return printStatus(c, opts)
 		},

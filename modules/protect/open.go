@@ -15,6 +15,16 @@ func Mask(e *event.Event) {
 	}
 }
 
+// IsMasked reports whether an event that was read has placeholders in place of sealed or erased values.
+func IsMasked(e *event.Event) bool {
+	for _, document := range documents(e) {
+		if bytes.Contains(*document.text, []byte(maskedForm)) || bytes.Contains(*document.text, []byte(erasedForm)) {
+			return true
+		}
+	}
+	return false
+}
+
 // Opener opens sealed values. It is safe for concurrent use.
 type Opener struct{ keys *Keyring }
 

@@ -258,6 +258,9 @@ func (j *job) deliver(ctx context.Context, to *link, events []event.Stored) erro
 				open = append(open, events[i])
 			}
 		}
+		if err := refuseSealed(open); err != nil {
+			return err
+		}
 		results, err := to.send(ctx, open)
 		for i := range outcomes {
 			if outcomes[i].status == unsent && len(results) > 0 {

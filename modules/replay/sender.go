@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"audittrail/modules/event"
+	"audittrail/modules/protect"
 )
 
 // sender writes to a target. It belongs to one goroutine.
@@ -82,10 +83,18 @@ func shown(err error) string {
 	}
 }
 
+// refuseSealed fails where an event has sealed values: no target may get them open yet, and placeholders would pass
+// for what the event said. Nothing of the batch is sent then.
+func refuseSealed(events []event.Stored) error {
+	for i := range events {
+		if protect.IsMasked(&events[i].Event) {
+			return &fatal{"an event of the selection has sealed fields, which can't be replayed: the event is " + events[i].ID.String(), nil}
+		}
+	}
+	return nil
+}
+
 // record is the event as it is sent: what every type of target carries.
-//
-// Sealed and erased values have their place here: a job must refuse or replace them, by what its creator may see and
-// by what its target may get, before they leave. The store holds none yet.
 func record(dst []byte, e *event.Stored, omit ...string) []byte { return e.AppendRecord(dst, omit...) }
 
 // aggregate names what keeps its order.
