@@ -54,15 +54,8 @@ func (f *filterFlags) values(now time.Time) (url.Values, error) {
 		return nil, wrongUsage("--order must be asc or desc")
 	}
 	query := url.Values{"order": {f.order}}
-	for _, moment := range []struct{ name, text string }{{"from", f.from}, {"to", f.to}} {
-		if moment.text == "" {
-			continue
-		}
-		at, err := parseMoment(moment.text, now)
-		if err != nil {
-			return nil, wrongUsage("--%s must be RFC 3339, as 2026-01-31T12:00:00Z, or how long ago, as 90m or 36h", moment.name)
-		}
-		query.Set(moment.name, at)
+	if err := setMoments(query, f.from, f.to, now); err != nil {
+		return nil, err
 	}
 	if len(f.eventTypes) > 0 {
 		query["eventType"] = f.eventTypes
@@ -76,6 +69,21 @@ func (f *filterFlags) values(now time.Time) (url.Values, error) {
 		}
 	}
 	return query, nil
+}
+
+// setMoments sets the parameters from and to where they are given.
+func setMoments(query url.Values, from, to string, now time.Time) error {
+	for _, moment := range []struct{ name, text string }{{"from", from}, {"to", to}} {
+		if moment.text == "" {
+			continue
+		}
+		at, err := parseMoment(moment.text, now)
+		if err != nil {
+			return wrongUsage("--%s must be RFC 3339, as 2026-01-31T12:00:00Z, or how long ago, as 90m or 36h", moment.name)
+		}
+		query.Set(moment.name, at)
+	}
+	return nil
 }
 
 // parseMoment reads a moment, or how long ago it was.

@@ -49,7 +49,7 @@ func TestMigrateGrantLetsALoginServe(t *testing.T) {
 
 	status, stdout, stderr = migrateCommand(t, as("cloud", "cloud"), "grant", `my "app`, "--apply")
 	require.Equal(t, statusDone, status, stderr)
-	require.Contains(t, stdout, "audittrail_ingest, audittrail_api, audittrail_replay, audittrail_maintain, audittrail_owner, audittrail_notary")
+	require.Contains(t, stdout, "audittrail_ingest, audittrail_api, audittrail_replay, audittrail_analytics, audittrail_maintain, audittrail_owner, audittrail_notary")
 	require.NoError(t, become())
 
 	status, _, stderr = migrateCommand(t, as(`my "app`, "app"), "grant", "cloud", "--apply")

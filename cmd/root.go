@@ -150,6 +150,7 @@ func subcommands(schema *config.Schema) []*cobra.Command {
 		newEventsCmd(),
 		newTraceCmd(),
 		newStateCmd(),
+		newStatsCmd(),
 		newExportCmd(),
 		newDeadLettersCmd(),
 		newVerifyCmd(),

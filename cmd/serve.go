@@ -12,10 +12,11 @@ func newServeCmd() *cobra.Command {
 		Short: "Run the roles until SIGINT or SIGTERM",
 		Long: `Serve runs the roles that 'roles' names, all of them by default:
 
-  ingest    reads the topics of kafka.topics, and stores each event exactly once
-  api       answers questions about the history at http.addr
-  maintain  makes partitions ahead of time and keeps the indexes fast
-  notary    signs a checkpoint of the ledger when it has grown (needs ledger.origin, ledger.signing_key)
+  ingest     reads the topics of kafka.topics, and stores each event exactly once
+  api        answers questions about the history at http.addr
+  analytics  counts events by time, type, source and user while they come in
+  maintain   makes partitions ahead of time and keeps the indexes fast
+  notary     signs a checkpoint of the ledger when it has grown (needs ledger.origin, ledger.signing_key)
 
 Any number of processes may run the same roles. Serve never changes the schema. A role waits until
 'audittrail migrate up' has brought the schema up to date, and until PostgreSQL and Kafka answer. /readyz

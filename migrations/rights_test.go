@@ -49,6 +49,14 @@ func expectedRights() map[string]rights {
 				"replay_failures":  {"attempts", "failed_at", "reason"},
 			},
 		},
+		"audittrail_analytics": {
+			insert: []string{"analytics_cursors", "rollup_events", "rollup_users"},
+			update: map[string][]string{
+				"analytics_cursors": {"form", "name", "position", "updated_at"},
+				"rollup_events":     {"aggregate_type", "aggregates", "count", "event_type", "source", "start", "unit", "users"},
+				"rollup_users":      {"count", "event_type", "start", "unit", "user_id"},
+			},
+		},
 		"audittrail_maintain": {},
 		"audittrail_notary":   {insert: []string{"ledger_checkpoints", "ledger_signatures", "ledger_tiles"}},
 	}
@@ -150,6 +158,7 @@ func TestWhoMayCallWhat(t *testing.T) {
 		require.Equal(t, role == "audittrail_api", allowed(t, conn, "SELECT nextval('access_batches')"), "%s: access_batches", role)
 		numbers := role == "audittrail_api" || role == "audittrail_notary"
 		require.Equal(t, numbers, allowed(t, conn, "SELECT number_pending('access')"), "%s: number_pending", role)
+		require.Equal(t, role == "audittrail_analytics", allowed(t, conn, "SELECT reset_analytics()"), "%s: reset_analytics", role)
 	}
 	require.Empty(t, list[string](t, connect(t, url), `SELECT p.oid::regprocedure::text FROM pg_proc p,
 		aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a

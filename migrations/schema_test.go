@@ -13,7 +13,7 @@ import (
 
 // runtimeRoles are the database roles of the program's roles.
 func runtimeRoles() []string {
-	return []string{"audittrail_ingest", "audittrail_api", "audittrail_replay", "audittrail_maintain", "audittrail_notary"}
+	return []string{"audittrail_ingest", "audittrail_api", "audittrail_replay", "audittrail_analytics", "audittrail_maintain", "audittrail_notary"}
 }
 
 func connect(t testing.TB, url string) *pgx.Conn {

@@ -29,7 +29,7 @@ import (
 // Config is every key of the program. A module's keys stand in its own options struct, nested here
 // under the section's name. It is loaded once and then passed on by value.
 type Config struct {
-	Roles    []string        `key:"roles" default:"ingest,api,replay,maintain,notary" help:"what this process does: ingest, api, replay, maintain, notary; each may run in any number of processes"`
+	Roles    []string        `key:"roles" default:"ingest,api,replay,analytics,maintain,notary" help:"what this process does: ingest, api, replay, analytics, maintain, notary; each may run in any number of processes"`
 	Shutdown ShutdownOptions `key:"shutdown"`
 	Log      logging.Options `key:"log"`
 

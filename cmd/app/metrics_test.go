@@ -157,6 +157,7 @@ A process also has client_golang's ` + "`go_*` and `process_*`" + `. A histogram
 | ` + "`ingest` | `audittrail_ingest_records_total` | `audittrail_ingest_append_errors_total`, `audittrail_ingest_stopped_partitions` | `audittrail_ingest_append_seconds`, `audittrail_ingest_delay_seconds`" + ` |
 | ` + "`api` | `audittrail_http_request_seconds_count` | the same with `status` 5xx, `audittrail_access_log_failures_total` | `audittrail_http_request_seconds`" + ` |
 | ` + "`replay` | `audittrail_replay_events_total` | the same with `outcome` failed | `audittrail_replay_send_seconds`" + ` |
+| ` + "`analytics` | `audittrail_analytics_events_total` | `audittrail_analytics_failures_total` | `audittrail_analytics_seconds_total`" + ` |
 | ` + "`maintain` | `audittrail_maintain_runs_total` | the same with `outcome` failed | `audittrail_maintain_seconds_total`" + ` |
 | ` + "`notary` | `audittrail_notary_round_seconds_count` | the same with `outcome` failed or refused | `audittrail_notary_round_seconds`" + ` |
 `

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"audittrail/modules/access"
+	"audittrail/modules/analytics"
 	"audittrail/modules/httpapi"
 	"audittrail/modules/protect"
 	"audittrail/modules/query"
@@ -25,6 +26,7 @@ type handlers struct {
 	*httpapi.Docs
 	*query.Handlers
 	*replay.Endpoints
+	*analytics.API
 }
 
 // maxDrain is how long requests under way may take to end, where the grace period is longer.
@@ -81,7 +83,7 @@ func apiRole(ctx context.Context, p *parts, open pools) (lifecycle.Role, error) 
 		Verifier: verifier, Certificates: auth.NewCertificates(p.cfg.HTTP.TLS.ClientPrincipals),
 		Policy: access.NewPolicy(p.cfg.Access), Seats: reader, PublicLedger: p.cfg.Ledger.Public, Rules: rules,
 	}
-	if err := httpapi.Mount(server, spec, entrance, handlers{httpapi.NewDocs(spec), reading, replayHandlers(p.cfg, open["api"], reader)}); err != nil {
+	if err := httpapi.Mount(server, spec, entrance, handlers{httpapi.NewDocs(spec), reading, replayHandlers(p.cfg, open["api"], reader), analytics.NewAPI(reader)}); err != nil {
 		return nil, err
 	}
 	return &api{

@@ -34,6 +34,9 @@ func table(c Config) []role {
 			{Name: "replay", Role: "audittrail_replay", MaxConns: 8, LockTimeout: stall, StatementTimeout: 30 * time.Second, Parameters: inOrder()},
 			{Name: "redrive", Role: "audittrail_replay", MaxConns: 3, LockTimeout: stall, IdleInTransactionTimeout: stall, DurableCommits: true},
 		}},
+		{"analytics", needs{}, analyticsRole, []postgres.PoolOptions{
+			{Name: "analytics", Role: "audittrail_analytics", MaxConns: 2, LockTimeout: stall, StatementTimeout: 30 * time.Second, Parameters: rebuildable()},
+		}},
 		{"maintain", needs{}, maintainRole, []postgres.PoolOptions{
 			{Name: "maintain", Role: "audittrail_maintain", MaxConns: 2, LockTimeout: stall},
 			{Name: "maintain-owner", Role: "audittrail_owner", MaxConns: 2, LockTimeout: maintain.OwnerLockTimeout},
@@ -55,6 +58,11 @@ const stall = 5 * time.Second
 // inOrder are settings that lists rely on: Append keeps its order, so there are no parallel workers.
 func inOrder() map[string]string {
 	return map[string]string{"jit": "off", "max_parallel_workers_per_gather": "0"}
+}
+
+// rebuildable are the settings of what can be made again: it never waits for the disk.
+func rebuildable() map[string]string {
+	return map[string]string{"jit": "off", "max_parallel_workers_per_gather": "0", "synchronous_commit": "off"}
 }
 
 // role is a row of the table.

@@ -282,7 +282,7 @@ func TestALoginWithoutRightsOfItsOwn(t *testing.T) {
 		require.NoError(t, admin.Close(context.Background()))
 	}()
 	_, err = admin.Exec(t.Context(), "CREATE ROLE "+login+" LOGIN NOINHERIT PASSWORD 'p' "+
-		"IN ROLE audittrail_ingest, audittrail_api, audittrail_replay, audittrail_maintain, audittrail_notary, audittrail_owner")
+		"IN ROLE audittrail_ingest, audittrail_api, audittrail_replay, audittrail_analytics, audittrail_maintain, audittrail_notary, audittrail_owner")
 	require.NoError(t, err)
 	u.User = url.UserPassword(login, "p")
 

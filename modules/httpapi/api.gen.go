@@ -149,13 +149,13 @@ func (e EvidenceFormat) Valid() bool {
 
 // Defines values for ExportTrailerComplete.
 const (
-	True ExportTrailerComplete = true
+	ExportTrailerCompleteTrue ExportTrailerComplete = true
 )
 
 // Valid indicates whether the value is a known member of the ExportTrailerComplete enum.
 func (e ExportTrailerComplete) Valid() bool {
 	switch e {
-	case True:
+	case ExportTrailerCompleteTrue:
 		return true
 	default:
 		return false
@@ -196,6 +196,7 @@ const (
 	ProblemCodePositionBeyondEnd  ProblemCode = "position_beyond_end"
 	ProblemCodePositionNotReached ProblemCode = "position_not_reached"
 	ProblemCodeQueryTooExpensive  ProblemCode = "query_too_expensive"
+	ProblemCodeRangeTooLong       ProblemCode = "range_too_long"
 	ProblemCodeRateLimited        ProblemCode = "rate_limited"
 	ProblemCodeReplayState        ProblemCode = "replay_state"
 	ProblemCodeRequestTooLarge    ProblemCode = "request_too_large"
@@ -237,6 +238,8 @@ func (e ProblemCode) Valid() bool {
 	case ProblemCodePositionNotReached:
 		return true
 	case ProblemCodeQueryTooExpensive:
+		return true
+	case ProblemCodeRangeTooLong:
 		return true
 	case ProblemCodeRateLimited:
 		return true
@@ -456,6 +459,75 @@ func (e ExportEventsParamsOrder) Valid() bool {
 	case ExportEventsParamsOrderAsc:
 		return true
 	case ExportEventsParamsOrderDesc:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for GetEventStatsParamsInterval.
+const (
+	Day    GetEventStatsParamsInterval = "day"
+	Hour   GetEventStatsParamsInterval = "hour"
+	Minute GetEventStatsParamsInterval = "minute"
+	Month  GetEventStatsParamsInterval = "month"
+	Week   GetEventStatsParamsInterval = "week"
+)
+
+// Valid indicates whether the value is a known member of the GetEventStatsParamsInterval enum.
+func (e GetEventStatsParamsInterval) Valid() bool {
+	switch e {
+	case Day:
+		return true
+	case Hour:
+		return true
+	case Minute:
+		return true
+	case Month:
+		return true
+	case Week:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for GetEventStatsParamsGroupBy.
+const (
+	GetEventStatsParamsGroupByAggregateType GetEventStatsParamsGroupBy = "aggregateType"
+	GetEventStatsParamsGroupByEventType     GetEventStatsParamsGroupBy = "eventType"
+	GetEventStatsParamsGroupBySource        GetEventStatsParamsGroupBy = "source"
+	GetEventStatsParamsGroupByUserId        GetEventStatsParamsGroupBy = "userId"
+)
+
+// Valid indicates whether the value is a known member of the GetEventStatsParamsGroupBy enum.
+func (e GetEventStatsParamsGroupBy) Valid() bool {
+	switch e {
+	case GetEventStatsParamsGroupByAggregateType:
+		return true
+	case GetEventStatsParamsGroupByEventType:
+		return true
+	case GetEventStatsParamsGroupBySource:
+		return true
+	case GetEventStatsParamsGroupByUserId:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for GetEventStatsParamsDistinct.
+const (
+	GetEventStatsParamsDistinctFalse GetEventStatsParamsDistinct = "false"
+	GetEventStatsParamsDistinctTrue  GetEventStatsParamsDistinct = "true"
+)
+
+// Valid indicates whether the value is a known member of the GetEventStatsParamsDistinct enum.
+func (e GetEventStatsParamsDistinct) Valid() bool {
+	switch e {
+	case GetEventStatsParamsDistinctFalse:
+		return true
+	case GetEventStatsParamsDistinctTrue:
 		return true
 	default:
 		return false
@@ -896,6 +968,39 @@ type EventSearch struct {
 	NextCursor *string `json:"nextCursor"`
 }
 
+// EventStat defines model for EventStat.
+type EventStat struct {
+	// Aggregates With `distinct`: about how many aggregates.
+	Aggregates *int64 `json:"aggregates,omitempty"`
+	Count      int64  `json:"count"`
+
+	// Group The members that `groupBy` names: null where the events have none. Empty where `other` is true.
+	Group map[string]*string `json:"group"`
+
+	// Other True for all groups beyond `top`.
+	Other *bool `json:"other,omitempty"`
+
+	// Start The interval's beginning, in UTC.
+	Start string `json:"start"`
+
+	// Users With `distinct`: about how many users.
+	Users *int64 `json:"users,omitempty"`
+}
+
+// EventStats defines model for EventStats.
+type EventStats struct {
+	// Head The position of the last event that is stored; -1 where there is none.
+	Head     int64       `json:"head"`
+	Interval string      `json:"interval"`
+	Items    []EventStat `json:"items"`
+
+	// Position The position of the last event that is counted; -1 where there is none.
+	Position int64 `json:"position"`
+
+	// Scanned The events were counted one by one.
+	Scanned bool `json:"scanned"`
+}
+
 // Evidence An evidence bundle, `audittrail-evidence/v1` (docs/EVIDENCE.md).
 type Evidence struct {
 	// Checkpoint The signed checkpoint, a C2SP signed note.
@@ -942,6 +1047,29 @@ type FeedPage struct {
 
 	// ScannedTo The highest position that was examined. Send it as `after` to go on, also after a null `nextCursor`.
 	ScannedTo int64 `json:"scannedTo"`
+}
+
+// Funnel defines model for Funnel.
+type Funnel struct {
+	Steps []FunnelStep `json:"steps"`
+}
+
+// FunnelStep defines model for FunnelStep.
+type FunnelStep struct {
+	// Count Workflows that came here.
+	Count     int64  `json:"count"`
+	EventType string `json:"eventType"`
+
+	// P50Seconds Since the step before.
+	P50Seconds *float64 `json:"p50Seconds,omitempty"`
+
+	// P50SecondsFromFirst Since the first step.
+	P50SecondsFromFirst *float64 `json:"p50SecondsFromFirst,omitempty"`
+	P95Seconds          *float64 `json:"p95Seconds,omitempty"`
+	P95SecondsFromFirst *float64 `json:"p95SecondsFromFirst,omitempty"`
+
+	// Share Of the workflows with the first step.
+	Share float64 `json:"share"`
 }
 
 // IngestOffset Example: {"absent":2,"deadLettered":2,"duplicates":18,"nextOffset":5122,"partition":3,"stored":5100,"topic":"orders"}
@@ -1019,6 +1147,7 @@ type Problem struct {
 	// | `replay_state` | 409 | the replay has ended, or is otherwise in no state for this |
 	// | `request_too_large` | 413 | the request has a body, or a larger one, than the path takes |
 	// | `query_too_expensive` | 422 | the search took longer than the server grants; narrow it |
+	// | `range_too_long` | 422 | counts of so long a time, or of so many groups, are not granted; narrow it |
 	// | `state_rule_failed` | 422 | a rule of `state.rules` can't be applied to an event; `errors` names it |
 	// | `target_refused` | 422 | a replay must not write to this target; `errors` says why |
 	// | `rate_limited` | 429 | the caller has sent more requests than it may; `Retry-After` says when to go on |
@@ -1066,6 +1195,7 @@ type Problem struct {
 // | `replay_state` | 409 | the replay has ended, or is otherwise in no state for this |
 // | `request_too_large` | 413 | the request has a body, or a larger one, than the path takes |
 // | `query_too_expensive` | 422 | the search took longer than the server grants; narrow it |
+// | `range_too_long` | 422 | counts of so long a time, or of so many groups, are not granted; narrow it |
 // | `state_rule_failed` | 422 | a rule of `state.rules` can't be applied to an event; `errors` names it |
 // | `target_refused` | 422 | a replay must not write to this target; `errors` says why |
 // | `rate_limited` | 429 | the caller has sent more requests than it may; `Retry-After` says when to go on |
@@ -1074,6 +1204,63 @@ type Problem struct {
 // | `position_not_reached` | 503 | no server has the position of `Audittrail-Min-Position` yet; `Retry-After` says when to try again |
 // | `unavailable` | 503 | a part that is needed is away; `Retry-After` says when to try again |
 type ProblemCode string
+
+// Process defines model for Process.
+type Process struct {
+	Activities    []ProcessActivity `json:"activities"`
+	AggregateType string            `json:"aggregateType"`
+
+	// Cases How many aggregates there are.
+	Cases  int64         `json:"cases"`
+	Edges  []ProcessEdge `json:"edges"`
+	Events int64         `json:"events"`
+
+	// VariantCount How many variants there are, shown or not.
+	VariantCount int64            `json:"variantCount"`
+	Variants     []ProcessVariant `json:"variants"`
+}
+
+// ProcessActivity defines model for ProcessActivity.
+type ProcessActivity struct {
+	Count int64 `json:"count"`
+
+	// Ends Cases that end with it.
+	Ends      int64  `json:"ends"`
+	EventType string `json:"eventType"`
+
+	// Starts Cases that begin with it.
+	Starts int64 `json:"starts"`
+}
+
+// ProcessEdge defines model for ProcessEdge.
+type ProcessEdge struct {
+	Count     int64  `json:"count"`
+	FirstSeen string `json:"firstSeen"`
+	From      string `json:"from"`
+
+	// New With `newSince`: it was never seen before.
+	New *bool `json:"new,omitempty"`
+
+	// P50Seconds Between the two events.
+	P50Seconds float64 `json:"p50Seconds"`
+	P95Seconds float64 `json:"p95Seconds"`
+	To         string  `json:"to"`
+}
+
+// ProcessVariant defines model for ProcessVariant.
+type ProcessVariant struct {
+	Count int64 `json:"count"`
+
+	// EventTypes In order; of a longer one the first 100.
+	EventTypes []string `json:"eventTypes"`
+	FirstSeen  string   `json:"firstSeen"`
+
+	// New With `newSince`: it was never seen before.
+	New *bool `json:"new,omitempty"`
+
+	// Share Of all cases.
+	Share float64 `json:"share"`
+}
 
 // ProofHashes SHA-256 hashes in base64, from the leaves up.
 type ProofHashes = []string
@@ -1310,6 +1497,24 @@ type ReplayedEvent struct {
 	Timestamp     string `json:"timestamp"`
 }
 
+// StepStats defines model for StepStats.
+type StepStats struct {
+	// Count Pairs that were measured.
+	Count       int64   `json:"count"`
+	From        string  `json:"from"`
+	MaxSeconds  float64 `json:"maxSeconds"`
+	MeanSeconds float64 `json:"meanSeconds"`
+	MinSeconds  float64 `json:"minSeconds"`
+
+	// Open Beginnings without an end.
+	Open       int64   `json:"open"`
+	P50Seconds float64 `json:"p50Seconds"`
+	P90Seconds float64 `json:"p90Seconds"`
+	P95Seconds float64 `json:"p95Seconds"`
+	P99Seconds float64 `json:"p99Seconds"`
+	To         string  `json:"to"`
+}
+
 // Trace defines model for Trace.
 type Trace struct {
 	CorrelationId string `json:"correlationId"`
@@ -1478,6 +1683,11 @@ type NotFound = Problem
 //
 // Example: {"code":"invalid_parameter","correlationId":"4bf92f3577b34da6a3ce929d0e0e4736","detail":"limit: must be a whole number from 1 to 1000, without leading zeros","errors":[{"detail":"must be a whole number from 1 to 1000, without leading zeros","field":"limit"}],"status":400,"title":"Bad Request","type":"about:blank"}
 type NotYetSigned = Problem
+
+// RangeTooLong A problem of RFC 9457.
+//
+// Example: {"code":"invalid_parameter","correlationId":"4bf92f3577b34da6a3ce929d0e0e4736","detail":"limit: must be a whole number from 1 to 1000, without leading zeros","errors":[{"detail":"must be a whole number from 1 to 1000, without leading zeros","field":"limit"}],"status":400,"title":"Bad Request","type":"about:blank"}
+type RangeTooLong = Problem
 
 // TooExpensive A problem of RFC 9457.
 //
@@ -1839,6 +2049,21 @@ type GetConsistencyParams struct {
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 }
 
+// GetProcessParams defines parameters for GetProcess.
+type GetProcessParams struct {
+	// Variants How many variants to show at most.
+	Variants *int32 `form:"variants,omitempty" json:"variants,omitempty"`
+
+	// NewSince Mark paths and variants that were never seen before this moment.
+	NewSince *Moment `form:"newSince,omitempty" json:"newSince,omitempty"`
+
+	// From Only events at or after this moment.
+	From *From `form:"from,omitempty" json:"from,omitempty"`
+
+	// To Only events before this moment. It must be after `from`.
+	To *To `form:"to,omitempty" json:"to,omitempty"`
+}
+
 // ListReplaysParams defines parameters for ListReplays.
 type ListReplaysParams struct {
 	// Limit How many items a page holds at most.
@@ -1855,6 +2080,80 @@ type ListReplayFailuresParams struct {
 
 	// Limit How many items a page holds at most.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// GetEventStatsParams defines parameters for GetEventStats.
+type GetEventStatsParams struct {
+	// Interval How long an interval is. Weeks begin on Mondays.
+	Interval GetEventStatsParamsInterval `form:"interval" json:"interval"`
+
+	// GroupBy Count by this as well. Repeat it to count by several.
+	GroupBy *[]GetEventStatsParamsGroupBy `form:"groupBy,omitempty" json:"groupBy,omitempty"`
+
+	// Top How many groups are told apart, those with the most events in the whole time.
+	Top *int32 `form:"top,omitempty" json:"top,omitempty"`
+
+	// Tz The time zone whose days and hours there are, by its name in the IANA database. UTC where it is left out.
+	Tz *string `form:"tz,omitempty" json:"tz,omitempty"`
+
+	// Distinct With `true`, each item also says about how many aggregates and users its events are of (HyperLogLog, a
+	// standard error of 1.6 %). For intervals of an hour and more whose `from` and `to` are whole hours, and not
+	// of or by a user.
+	Distinct *GetEventStatsParamsDistinct `form:"distinct,omitempty" json:"distinct,omitempty"`
+
+	// EventType The event's type, exactly. Repeat it to ask for any of several types, 50 at most.
+	EventType *EventType `form:"eventType,omitempty" json:"eventType,omitempty"`
+
+	// AggregateType The aggregate's type, exactly.
+	AggregateType *AggregateType `form:"aggregateType,omitempty" json:"aggregateType,omitempty"`
+
+	// Source The event's `metadata.source`, exactly.
+	Source *Source `form:"source,omitempty" json:"source,omitempty"`
+
+	// UserId The event's `metadata.userId`, exactly.
+	UserId *UserId `form:"userId,omitempty" json:"userId,omitempty"`
+
+	// From Only events at or after this moment.
+	From *From `form:"from,omitempty" json:"from,omitempty"`
+
+	// To Only events before this moment. It must be after `from`.
+	To *To `form:"to,omitempty" json:"to,omitempty"`
+}
+
+// GetEventStatsParamsInterval defines parameters for GetEventStats.
+type GetEventStatsParamsInterval string
+
+// GetEventStatsParamsGroupBy defines parameters for GetEventStats.
+type GetEventStatsParamsGroupBy string
+
+// GetEventStatsParamsDistinct defines parameters for GetEventStats.
+type GetEventStatsParamsDistinct string
+
+// GetFunnelParams defines parameters for GetFunnel.
+type GetFunnelParams struct {
+	// Step An event type. Repeat it for each step, in order.
+	Step []Name `form:"step" json:"step"`
+
+	// Since Only what began at or after this moment.
+	Since *Moment `form:"since,omitempty" json:"since,omitempty"`
+
+	// Until Only what began before this moment. It must be after `since`.
+	Until *Moment `form:"until,omitempty" json:"until,omitempty"`
+}
+
+// GetStepStatsParams defines parameters for GetStepStats.
+type GetStepStatsParams struct {
+	// From The event type with which a step begins.
+	From Name `form:"from" json:"from"`
+
+	// To The event type with which it ends.
+	To Name `form:"to" json:"to"`
+
+	// Since Only what began at or after this moment.
+	Since *Moment `form:"since,omitempty" json:"since,omitempty"`
+
+	// Until Only what began before this moment. It must be after `since`.
+	Until *Moment `form:"until,omitempty" json:"until,omitempty"`
 }
 
 // GetTraceParams defines parameters for GetTrace.
@@ -2167,6 +2466,9 @@ type ServerInterface interface {
 	// GetMe What my token allows
 	// (GET /v1/me)
 	GetMe(ctx echo.Context) error
+	// GetProcess How the aggregates of a type go
+	// (GET /v1/processes/{aggregateType})
+	GetProcess(ctx echo.Context, aggregateType Name, params GetProcessParams) error
 	// ListReplays Replay jobs
 	// (GET /v1/replays)
 	ListReplays(ctx echo.Context, params ListReplaysParams) error
@@ -2191,6 +2493,15 @@ type ServerInterface interface {
 	// RetryReplay Send again what has failed
 	// (POST /v1/replays/{id}/retry)
 	RetryReplay(ctx echo.Context, id ReplayId) error
+	// GetEventStats How many events there were, over time
+	// (GET /v1/stats/events)
+	GetEventStats(ctx echo.Context, params GetEventStatsParams) error
+	// GetFunnel How far workflows come
+	// (GET /v1/stats/funnel)
+	GetFunnel(ctx echo.Context, params GetFunnelParams) error
+	// GetStepStats How long a step takes
+	// (GET /v1/stats/steps)
+	GetStepStats(ctx echo.Context, params GetStepStatsParams) error
 	// GetTrace A workflow as a tree of causes and effects
 	// (GET /v1/traces/{correlationId})
 	GetTrace(ctx echo.Context, correlationId Name, params GetTraceParams) error
@@ -3238,6 +3549,52 @@ func (w *ServerInterfaceWrapper) GetMe(ctx echo.Context) error {
 	return err
 }
 
+// GetProcess converts echo context to params.
+func (w *ServerInterfaceWrapper) GetProcess(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "aggregateType" -------------
+	var aggregateType Name
+
+	err = runtime.BindStyledParameterWithOptions("simple", "aggregateType", ctx.Param("aggregateType"), &aggregateType, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter aggregateType: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetProcessParams
+	// ------------- Optional query parameter "variants" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "variants", ctx.QueryParams(), &params.Variants, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter variants: %s", err))
+	}
+
+	// ------------- Optional query parameter "newSince" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "newSince", ctx.QueryParams(), &params.NewSince, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter newSince: %s", err))
+	}
+
+	// ------------- Optional query parameter "from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "from", ctx.QueryParams(), &params.From, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter from: %s", err))
+	}
+
+	// ------------- Optional query parameter "to" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "to", ctx.QueryParams(), &params.To, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter to: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetProcess(ctx, aggregateType, params)
+	return err
+}
+
 // ListReplays converts echo context to params.
 func (w *ServerInterfaceWrapper) ListReplays(ctx echo.Context) error {
 	var err error
@@ -3384,6 +3741,165 @@ func (w *ServerInterfaceWrapper) RetryReplay(ctx echo.Context) error {
 	return err
 }
 
+// GetEventStats converts echo context to params.
+func (w *ServerInterfaceWrapper) GetEventStats(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetEventStatsParams
+	// ------------- Required query parameter "interval" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "interval", ctx.QueryParams(), &params.Interval, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter interval: %s", err))
+	}
+
+	// ------------- Optional query parameter "groupBy" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "groupBy", ctx.QueryParams(), &params.GroupBy, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter groupBy: %s", err))
+	}
+
+	// ------------- Optional query parameter "top" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "top", ctx.QueryParams(), &params.Top, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter top: %s", err))
+	}
+
+	// ------------- Optional query parameter "tz" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "tz", ctx.QueryParams(), &params.Tz, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tz: %s", err))
+	}
+
+	// ------------- Optional query parameter "distinct" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "distinct", ctx.QueryParams(), &params.Distinct, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter distinct: %s", err))
+	}
+
+	// ------------- Optional query parameter "eventType" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "eventType", ctx.QueryParams(), &params.EventType, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter eventType: %s", err))
+	}
+
+	// ------------- Optional query parameter "aggregateType" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "aggregateType", ctx.QueryParams(), &params.AggregateType, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter aggregateType: %s", err))
+	}
+
+	// ------------- Optional query parameter "source" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "source", ctx.QueryParams(), &params.Source, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter source: %s", err))
+	}
+
+	// ------------- Optional query parameter "userId" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "userId", ctx.QueryParams(), &params.UserId, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter userId: %s", err))
+	}
+
+	// ------------- Optional query parameter "from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "from", ctx.QueryParams(), &params.From, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter from: %s", err))
+	}
+
+	// ------------- Optional query parameter "to" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "to", ctx.QueryParams(), &params.To, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter to: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetEventStats(ctx, params)
+	return err
+}
+
+// GetFunnel converts echo context to params.
+func (w *ServerInterfaceWrapper) GetFunnel(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetFunnelParams
+	// ------------- Required query parameter "step" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "step", ctx.QueryParams(), &params.Step, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter step: %s", err))
+	}
+
+	// ------------- Optional query parameter "since" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "since", ctx.QueryParams(), &params.Since, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter since: %s", err))
+	}
+
+	// ------------- Optional query parameter "until" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "until", ctx.QueryParams(), &params.Until, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter until: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetFunnel(ctx, params)
+	return err
+}
+
+// GetStepStats converts echo context to params.
+func (w *ServerInterfaceWrapper) GetStepStats(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetStepStatsParams
+	// ------------- Required query parameter "from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "from", ctx.QueryParams(), &params.From, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter from: %s", err))
+	}
+
+	// ------------- Required query parameter "to" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "to", ctx.QueryParams(), &params.To, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter to: %s", err))
+	}
+
+	// ------------- Optional query parameter "since" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "since", ctx.QueryParams(), &params.Since, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter since: %s", err))
+	}
+
+	// ------------- Optional query parameter "until" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "until", ctx.QueryParams(), &params.Until, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter until: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetStepStats(ctx, params)
+	return err
+}
+
 // GetTrace converts echo context to params.
 func (w *ServerInterfaceWrapper) GetTrace(ctx echo.Context) error {
 	var err error
@@ -3476,6 +3992,10 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/aggregates/:type/:id/diff", wrapper.GetAggregateDiff, options.OperationMiddlewares["getAggregateDiff"]...)
 	router.GET(options.BaseURL+"/v1/traces/:correlationId", wrapper.GetTrace, options.OperationMiddlewares["getTrace"]...)
 	router.GET(options.BaseURL+"/v1/feed", wrapper.ReadFeed, options.OperationMiddlewares["readFeed"]...)
+	router.GET(options.BaseURL+"/v1/stats/events", wrapper.GetEventStats, options.OperationMiddlewares["getEventStats"]...)
+	router.GET(options.BaseURL+"/v1/stats/steps", wrapper.GetStepStats, options.OperationMiddlewares["getStepStats"]...)
+	router.GET(options.BaseURL+"/v1/stats/funnel", wrapper.GetFunnel, options.OperationMiddlewares["getFunnel"]...)
+	router.GET(options.BaseURL+"/v1/processes/:aggregateType", wrapper.GetProcess, options.OperationMiddlewares["getProcess"]...)
 	router.GET(options.BaseURL+"/v1/ledger/:log/checkpoint", wrapper.GetCheckpoint, options.OperationMiddlewares["getCheckpoint"]...)
 	router.GET(options.BaseURL+"/v1/ledger/:log/consistency", wrapper.GetConsistency, options.OperationMiddlewares["getConsistency"]...)
 	router.GET(options.BaseURL+"/v1/dead-letters", wrapper.ListDeadLetters, options.OperationMiddlewares["listDeadLetters"]...)
@@ -3602,6 +4122,16 @@ type NotYetSignedApplicationProblemPlusJSONResponse struct {
 	Body Problem
 
 	Headers NotYetSignedResponseHeaders
+}
+
+type RangeTooLongResponseHeaders struct {
+	CacheControl   *string
+	XCorrelationId *string
+}
+type RangeTooLongApplicationProblemPlusJSONResponse struct {
+	Body Problem
+
+	Headers RangeTooLongResponseHeaders
 }
 
 type TooExpensiveResponseHeaders struct {
@@ -9563,6 +10093,342 @@ func (response GetMe503ApplicationProblemPlusJSONResponse) VisitGetMeResponse(w 
 	return err
 }
 
+type GetProcessRequestObject struct {
+	AggregateType Name `json:"aggregateType"`
+	Params        GetProcessParams
+}
+
+type GetProcessResponseObject interface {
+	VisitGetProcessResponse(w http.ResponseWriter) error
+}
+
+type GetProcess200ResponseHeaders struct {
+	CacheControl   *string
+	Vary           *string
+	XCorrelationId *string
+}
+
+type GetProcess200JSONResponse struct {
+	Body    Process
+	Headers GetProcess200ResponseHeaders
+}
+
+func (response GetProcess200JSONResponse) VisitGetProcessResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.Vary != nil {
+		w.Header().Set("Vary", fmt.Sprint(*response.Headers.Vary))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetProcess200TextvndGraphvizResponse struct {
+	Body          io.Reader
+	Headers       GetProcess200ResponseHeaders
+	ContentLength int64
+}
+
+func (response GetProcess200TextvndGraphvizResponse) VisitGetProcessResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/vnd.graphviz")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.Vary != nil {
+		w.Header().Set("Vary", fmt.Sprint(*response.Headers.Vary))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetProcess200TextvndMermaidResponse struct {
+	Body          io.Reader
+	Headers       GetProcess200ResponseHeaders
+	ContentLength int64
+}
+
+func (response GetProcess200TextvndMermaidResponse) VisitGetProcessResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/vnd.mermaid")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.Vary != nil {
+		w.Header().Set("Vary", fmt.Sprint(*response.Headers.Vary))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetProcess400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response GetProcess400ApplicationProblemPlusJSONResponse) VisitGetProcessResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetProcess401ApplicationProblemPlusJSONResponse struct {
+	UnauthenticatedApplicationProblemPlusJSONResponse
+}
+
+func (response GetProcess401ApplicationProblemPlusJSONResponse) VisitGetProcessResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetProcess403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response GetProcess403ApplicationProblemPlusJSONResponse) VisitGetProcessResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetProcess404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response GetProcess404ApplicationProblemPlusJSONResponse) VisitGetProcessResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetProcess413ApplicationProblemPlusJSONResponse struct {
+	TooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response GetProcess413ApplicationProblemPlusJSONResponse) VisitGetProcessResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetProcess422ApplicationProblemPlusJSONResponse struct {
+	RangeTooLongApplicationProblemPlusJSONResponse
+}
+
+func (response GetProcess422ApplicationProblemPlusJSONResponse) VisitGetProcessResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetProcess429ApplicationProblemPlusJSONResponse struct {
+	TooManyRequestsApplicationProblemPlusJSONResponse
+}
+
+func (response GetProcess429ApplicationProblemPlusJSONResponse) VisitGetProcessResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetProcess431ApplicationProblemPlusJSONResponse struct {
+	HeaderTooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response GetProcess431ApplicationProblemPlusJSONResponse) VisitGetProcessResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(431)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetProcess500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response GetProcess500ApplicationProblemPlusJSONResponse) VisitGetProcessResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetProcess503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response GetProcess503ApplicationProblemPlusJSONResponse) VisitGetProcessResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListReplaysRequestObject struct {
 	Params ListReplaysParams
 }
@@ -11862,6 +12728,855 @@ func (response RetryReplay503ApplicationProblemPlusJSONResponse) VisitRetryRepla
 	return err
 }
 
+type GetEventStatsRequestObject struct {
+	Params GetEventStatsParams
+}
+
+type GetEventStatsResponseObject interface {
+	VisitGetEventStatsResponse(w http.ResponseWriter) error
+}
+
+type GetEventStats200ResponseHeaders struct {
+	CacheControl   *string
+	Vary           *string
+	XCorrelationId *string
+}
+
+type GetEventStats200JSONResponse struct {
+	Body    EventStats
+	Headers GetEventStats200ResponseHeaders
+}
+
+func (response GetEventStats200JSONResponse) VisitGetEventStatsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.Vary != nil {
+		w.Header().Set("Vary", fmt.Sprint(*response.Headers.Vary))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetEventStats200TextcsvResponse struct {
+	Body          io.Reader
+	Headers       GetEventStats200ResponseHeaders
+	ContentLength int64
+}
+
+func (response GetEventStats200TextcsvResponse) VisitGetEventStatsResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/csv")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.Vary != nil {
+		w.Header().Set("Vary", fmt.Sprint(*response.Headers.Vary))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetEventStats400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response GetEventStats400ApplicationProblemPlusJSONResponse) VisitGetEventStatsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetEventStats401ApplicationProblemPlusJSONResponse struct {
+	UnauthenticatedApplicationProblemPlusJSONResponse
+}
+
+func (response GetEventStats401ApplicationProblemPlusJSONResponse) VisitGetEventStatsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetEventStats403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response GetEventStats403ApplicationProblemPlusJSONResponse) VisitGetEventStatsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetEventStats413ApplicationProblemPlusJSONResponse struct {
+	TooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response GetEventStats413ApplicationProblemPlusJSONResponse) VisitGetEventStatsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetEventStats422ApplicationProblemPlusJSONResponse struct {
+	RangeTooLongApplicationProblemPlusJSONResponse
+}
+
+func (response GetEventStats422ApplicationProblemPlusJSONResponse) VisitGetEventStatsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetEventStats429ApplicationProblemPlusJSONResponse struct {
+	TooManyRequestsApplicationProblemPlusJSONResponse
+}
+
+func (response GetEventStats429ApplicationProblemPlusJSONResponse) VisitGetEventStatsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetEventStats431ApplicationProblemPlusJSONResponse struct {
+	HeaderTooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response GetEventStats431ApplicationProblemPlusJSONResponse) VisitGetEventStatsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(431)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetEventStats500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response GetEventStats500ApplicationProblemPlusJSONResponse) VisitGetEventStatsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetEventStats503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response GetEventStats503ApplicationProblemPlusJSONResponse) VisitGetEventStatsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetFunnelRequestObject struct {
+	Params GetFunnelParams
+}
+
+type GetFunnelResponseObject interface {
+	VisitGetFunnelResponse(w http.ResponseWriter) error
+}
+
+type GetFunnel200ResponseHeaders struct {
+	CacheControl   *string
+	Vary           *string
+	XCorrelationId *string
+}
+
+type GetFunnel200JSONResponse struct {
+	Body    Funnel
+	Headers GetFunnel200ResponseHeaders
+}
+
+func (response GetFunnel200JSONResponse) VisitGetFunnelResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.Vary != nil {
+		w.Header().Set("Vary", fmt.Sprint(*response.Headers.Vary))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetFunnel200TextcsvResponse struct {
+	Body          io.Reader
+	Headers       GetFunnel200ResponseHeaders
+	ContentLength int64
+}
+
+func (response GetFunnel200TextcsvResponse) VisitGetFunnelResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/csv")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.Vary != nil {
+		w.Header().Set("Vary", fmt.Sprint(*response.Headers.Vary))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetFunnel400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response GetFunnel400ApplicationProblemPlusJSONResponse) VisitGetFunnelResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetFunnel401ApplicationProblemPlusJSONResponse struct {
+	UnauthenticatedApplicationProblemPlusJSONResponse
+}
+
+func (response GetFunnel401ApplicationProblemPlusJSONResponse) VisitGetFunnelResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetFunnel403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response GetFunnel403ApplicationProblemPlusJSONResponse) VisitGetFunnelResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetFunnel413ApplicationProblemPlusJSONResponse struct {
+	TooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response GetFunnel413ApplicationProblemPlusJSONResponse) VisitGetFunnelResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetFunnel422ApplicationProblemPlusJSONResponse struct {
+	RangeTooLongApplicationProblemPlusJSONResponse
+}
+
+func (response GetFunnel422ApplicationProblemPlusJSONResponse) VisitGetFunnelResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetFunnel429ApplicationProblemPlusJSONResponse struct {
+	TooManyRequestsApplicationProblemPlusJSONResponse
+}
+
+func (response GetFunnel429ApplicationProblemPlusJSONResponse) VisitGetFunnelResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetFunnel431ApplicationProblemPlusJSONResponse struct {
+	HeaderTooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response GetFunnel431ApplicationProblemPlusJSONResponse) VisitGetFunnelResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(431)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetFunnel500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response GetFunnel500ApplicationProblemPlusJSONResponse) VisitGetFunnelResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetFunnel503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response GetFunnel503ApplicationProblemPlusJSONResponse) VisitGetFunnelResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetStepStatsRequestObject struct {
+	Params GetStepStatsParams
+}
+
+type GetStepStatsResponseObject interface {
+	VisitGetStepStatsResponse(w http.ResponseWriter) error
+}
+
+type GetStepStats200ResponseHeaders struct {
+	CacheControl   *string
+	Vary           *string
+	XCorrelationId *string
+}
+
+type GetStepStats200JSONResponse struct {
+	Body    StepStats
+	Headers GetStepStats200ResponseHeaders
+}
+
+func (response GetStepStats200JSONResponse) VisitGetStepStatsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.Vary != nil {
+		w.Header().Set("Vary", fmt.Sprint(*response.Headers.Vary))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetStepStats200TextcsvResponse struct {
+	Body          io.Reader
+	Headers       GetStepStats200ResponseHeaders
+	ContentLength int64
+}
+
+func (response GetStepStats200TextcsvResponse) VisitGetStepStatsResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/csv")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.Vary != nil {
+		w.Header().Set("Vary", fmt.Sprint(*response.Headers.Vary))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetStepStats400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response GetStepStats400ApplicationProblemPlusJSONResponse) VisitGetStepStatsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetStepStats401ApplicationProblemPlusJSONResponse struct {
+	UnauthenticatedApplicationProblemPlusJSONResponse
+}
+
+func (response GetStepStats401ApplicationProblemPlusJSONResponse) VisitGetStepStatsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetStepStats403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response GetStepStats403ApplicationProblemPlusJSONResponse) VisitGetStepStatsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetStepStats413ApplicationProblemPlusJSONResponse struct {
+	TooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response GetStepStats413ApplicationProblemPlusJSONResponse) VisitGetStepStatsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetStepStats422ApplicationProblemPlusJSONResponse struct {
+	RangeTooLongApplicationProblemPlusJSONResponse
+}
+
+func (response GetStepStats422ApplicationProblemPlusJSONResponse) VisitGetStepStatsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetStepStats429ApplicationProblemPlusJSONResponse struct {
+	TooManyRequestsApplicationProblemPlusJSONResponse
+}
+
+func (response GetStepStats429ApplicationProblemPlusJSONResponse) VisitGetStepStatsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetStepStats431ApplicationProblemPlusJSONResponse struct {
+	HeaderTooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response GetStepStats431ApplicationProblemPlusJSONResponse) VisitGetStepStatsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(431)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetStepStats500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response GetStepStats500ApplicationProblemPlusJSONResponse) VisitGetStepStatsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetStepStats503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response GetStepStats503ApplicationProblemPlusJSONResponse) VisitGetStepStatsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetTraceRequestObject struct {
 	CorrelationId Name `json:"correlationId"`
 	Params        GetTraceParams
@@ -12276,6 +13991,9 @@ type StrictServerInterface interface {
 	// GetMe What my token allows
 	// (GET /v1/me)
 	GetMe(ctx context.Context, request GetMeRequestObject) (GetMeResponseObject, error)
+	// GetProcess How the aggregates of a type go
+	// (GET /v1/processes/{aggregateType})
+	GetProcess(ctx context.Context, request GetProcessRequestObject) (GetProcessResponseObject, error)
 	// ListReplays Replay jobs
 	// (GET /v1/replays)
 	ListReplays(ctx context.Context, request ListReplaysRequestObject) (ListReplaysResponseObject, error)
@@ -12300,6 +14018,15 @@ type StrictServerInterface interface {
 	// RetryReplay Send again what has failed
 	// (POST /v1/replays/{id}/retry)
 	RetryReplay(ctx context.Context, request RetryReplayRequestObject) (RetryReplayResponseObject, error)
+	// GetEventStats How many events there were, over time
+	// (GET /v1/stats/events)
+	GetEventStats(ctx context.Context, request GetEventStatsRequestObject) (GetEventStatsResponseObject, error)
+	// GetFunnel How far workflows come
+	// (GET /v1/stats/funnel)
+	GetFunnel(ctx context.Context, request GetFunnelRequestObject) (GetFunnelResponseObject, error)
+	// GetStepStats How long a step takes
+	// (GET /v1/stats/steps)
+	GetStepStats(ctx context.Context, request GetStepStatsRequestObject) (GetStepStatsResponseObject, error)
 	// GetTrace A workflow as a tree of causes and effects
 	// (GET /v1/traces/{correlationId})
 	GetTrace(ctx context.Context, request GetTraceRequestObject) (GetTraceResponseObject, error)
@@ -12909,6 +14636,32 @@ func (sh *strictHandler) GetMe(ctx echo.Context) error {
 	return nil
 }
 
+// GetProcess operation middleware
+func (sh *strictHandler) GetProcess(ctx echo.Context, aggregateType Name, params GetProcessParams) error {
+	var request GetProcessRequestObject
+
+	request.AggregateType = aggregateType
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetProcess(ctx.Request().Context(), request.(GetProcessRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetProcess")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetProcessResponseObject); ok {
+		return validResponse.VisitGetProcessResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // ListReplays operation middleware
 func (sh *strictHandler) ListReplays(ctx echo.Context, params ListReplaysParams) error {
 	var request ListReplaysRequestObject
@@ -13125,6 +14878,81 @@ func (sh *strictHandler) RetryReplay(ctx echo.Context, id ReplayId) error {
 		return err
 	} else if validResponse, ok := response.(RetryReplayResponseObject); ok {
 		return validResponse.VisitRetryReplayResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetEventStats operation middleware
+func (sh *strictHandler) GetEventStats(ctx echo.Context, params GetEventStatsParams) error {
+	var request GetEventStatsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetEventStats(ctx.Request().Context(), request.(GetEventStatsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetEventStats")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetEventStatsResponseObject); ok {
+		return validResponse.VisitGetEventStatsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetFunnel operation middleware
+func (sh *strictHandler) GetFunnel(ctx echo.Context, params GetFunnelParams) error {
+	var request GetFunnelRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetFunnel(ctx.Request().Context(), request.(GetFunnelRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetFunnel")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetFunnelResponseObject); ok {
+		return validResponse.VisitGetFunnelResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetStepStats operation middleware
+func (sh *strictHandler) GetStepStats(ctx echo.Context, params GetStepStatsParams) error {
+	var request GetStepStatsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetStepStats(ctx.Request().Context(), request.(GetStepStatsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetStepStats")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetStepStatsResponseObject); ok {
+		return validResponse.VisitGetStepStatsResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

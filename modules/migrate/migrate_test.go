@@ -88,7 +88,7 @@ func TestDatabasesOfOneClusterMigrateAtOnce(t *testing.T) {
 		for _, name := range names {
 			execute(t, conn, "DROP DATABASE "+name+" WITH (FORCE)")
 		}
-		execute(t, conn, "DROP ROLE audittrail_owner, audittrail_ingest, audittrail_api, audittrail_replay, audittrail_maintain, audittrail_notary")
+		execute(t, conn, "DROP ROLE audittrail_owner, audittrail_ingest, audittrail_api, audittrail_replay, audittrail_analytics, audittrail_maintain, audittrail_notary")
 	}
 }
 
@@ -154,7 +154,7 @@ func TestDownTakesEverythingBackButTheRoles(t *testing.T) {
 		require.NoError(t, migrate.Down(t.Context(), opts, before, false))
 		require.Empty(t, scan[string](t, conn, left))
 		require.Zero(t, scan[int](t, conn, functions))
-		require.Equal(t, 6, scan[int](t, conn, roles))
+		require.Equal(t, 7, scan[int](t, conn, roles))
 		v, dirty := version(t, opts)
 		require.Zero(t, v)
 		require.False(t, dirty)

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"math"
 	"net/http"
 	"strconv"
 	"strings"
@@ -100,42 +99,5 @@ func prefersText(r *http.Request) bool {
 		return false
 	}
 	accept := strings.Join(r.Header.Values("Accept"), ",")
-	return quality(accept, "text", "plain") > quality(accept, "application", "json")
-}
-
-// quality is how much an Accept header wants a media type: 0 to 1, by the most specific range that fits.
-func quality(accept, kind, subtype string) float64 {
-	best, specific := 0.0, -1
-	for part := range strings.SplitSeq(accept, ",") {
-		name, params, _ := strings.Cut(part, ";")
-		rank := -1
-		switch strings.ToLower(strings.TrimSpace(name)) {
-		case kind + "/" + subtype:
-			rank = 2
-		case kind + "/*":
-			rank = 1
-		case "*/*":
-			rank = 0
-		}
-		if rank > specific {
-			best, specific = weight(params), rank
-		}
-	}
-	return best
-}
-
-// weight reads the q of a media range's parameters; 1 where there is none, 0 where it can't be read.
-func weight(params string) float64 {
-	for param := range strings.SplitSeq(params, ";") {
-		name, value, _ := strings.Cut(strings.TrimSpace(param), "=")
-		if !strings.EqualFold(name, "q") {
-			continue
-		}
-		q, err := strconv.ParseFloat(value, 64)
-		if err != nil || math.IsNaN(q) || q < 0 || q > 1 {
-			return 0
-		}
-		return q
-	}
-	return 1
+	return httpapi.Quality(accept, "text", "plain") > httpapi.Quality(accept, "application", "json")
 }

@@ -89,7 +89,7 @@ func takesGzip(r *http.Request) bool {
 	}
 	for part := range strings.SplitSeq(strings.Join(r.Header.Values("Accept-Encoding"), ","), ",") {
 		name, params, _ := strings.Cut(part, ";")
-		if strings.EqualFold(strings.TrimSpace(name), "gzip") && weight(params) > 0 {
+		if strings.EqualFold(strings.TrimSpace(name), "gzip") && httpapi.Weight(params) > 0 {
 			return true
 		}
 	}

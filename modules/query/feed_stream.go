@@ -24,7 +24,7 @@ func prefersStream(r *http.Request) bool {
 		return false
 	}
 	accept := strings.Join(r.Header.Values("Accept"), ",")
-	return quality(accept, "text", "event-stream") > quality(accept, "application", "json")
+	return httpapi.Quality(accept, "text", "event-stream") > httpapi.Quality(accept, "application", "json")
 }
 
 // positionOf reads the Last-Event-ID that a stream has given as `id`.

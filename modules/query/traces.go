@@ -3,8 +3,6 @@ package query
 import (
 	"bytes"
 	"context"
-	"net/http"
-	"strings"
 
 	"audittrail/modules/event"
 	"audittrail/modules/httpapi"
@@ -38,7 +36,7 @@ func (h *Handlers) GetTrace(ctx context.Context, r httpapi.GetTraceRequestObject
 	tree.Settle(func(id event.ID) bool { return known[id] })
 	show(ctx, found.Events)
 	var body bytes.Buffer
-	switch kind := traceForm(httpserver.ExchangeOf(ctx).Request); kind {
+	switch kind := httpapi.Preferred(httpserver.ExchangeOf(ctx).Request, httpapi.JSONType, httpapi.MermaidType, httpapi.GraphvizType); kind {
 	case httpapi.MermaidType:
 		tree.Mermaid(&body)
 		return httpapi.TraceAnswer{Type: kind, Body: body.Bytes()}, nil
@@ -47,20 +45,4 @@ func (h *Handlers) GetTrace(ctx context.Context, r httpapi.GetTraceRequestObject
 		return httpapi.TraceAnswer{Type: kind, Body: body.Bytes()}, nil
 	}
 	return httpapi.TraceAnswer{Type: httpapi.JSONType, Body: tree.AppendJSON(nil)}, nil
-}
-
-// traceForm is the media type that a request's Accept ranks highest; JSON where it ranks none higher.
-func traceForm(r *http.Request) string {
-	best := httpapi.JSONType
-	if r == nil {
-		return best
-	}
-	accept := strings.Join(r.Header.Values("Accept"), ",")
-	most := quality(accept, "application", "json")
-	for _, kind := range []string{httpapi.MermaidType, httpapi.GraphvizType} {
-		if q := quality(accept, "text", strings.TrimPrefix(kind, "text/")); q > most {
-			best, most = kind, q
-		}
-	}
-	return best
 }

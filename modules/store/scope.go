@@ -100,8 +100,14 @@ func Unscoped(ctx context.Context) bool {
 // errNoScope is a mistake of the program: a read for a caller of whom nobody said what may be seen.
 var errNoScope = errors.New("the read says no scope")
 
+// sourceOf is an event's source in a row of events.
+const sourceOf = `(metadata ->> 'source') COLLATE "C"`
+
 // limit adds the scopes to a statement's conditions.
-func (all scopes) limit(c *conditions) {
+func (all scopes) limit(c *conditions) { all.limitBy(c, sourceOf) }
+
+// limitBy is limit for a table that has an event's source elsewhere than events.
+func (all scopes) limitBy(c *conditions, source string) {
 	for _, s := range all {
 		if s.everything {
 			continue
@@ -111,7 +117,7 @@ func (all scopes) limit(c *conditions) {
 			part := &conditions{args: c.args}
 			part.addGlobs("event_type", p.EventTypes)
 			part.addGlobs("aggregate_type", p.AggregateTypes)
-			part.addGlobs(`(metadata ->> 'source') COLLATE "C"`, p.Sources)
+			part.addGlobs(source, p.Sources)
 			parts[i], c.args = part.sql(), part.args
 		}
 		if len(parts) == 0 {

@@ -12,7 +12,8 @@ const (
 	lockOutbox       int64 = 0x61756474_00000002 // held by the process that publishes dead letters
 	lockUpkeep       int64 = 0x61756474_00000003 // held by the process that maintains partitions and indexes
 	// 4 is used by number_pending in migrations/0002, which numbers the access log.
-	lockNotary int64 = 0x61756474_00000005 // held by the process that signs checkpoints
+	lockNotary    int64 = 0x61756474_00000005 // held by the process that signs checkpoints
+	lockAnalytics int64 = 0x61756474_00000006 // held by the process that keeps the rollups
 	// 16 is used by count_dead_letters in migrations/0009.
 	lockRedrive   int64 = 0x61756474_00000011 // held by the process that redrives dead letters
 	lockReconcile int64 = 0x61756474_00000012 // held by the process that checks the accounting now and then

@@ -1,0 +1,36 @@
+package analytics
+
+import (
+	"context"
+
+	"audittrail/modules/store"
+	"audittrail/platform/errs"
+)
+
+// Reader is what the handlers read: a [store.Reader], where each method says what it answers.
+type Reader interface {
+	Stats(ctx context.Context, s store.Stats) (store.StatsAnswer, error)
+	Cases(ctx context.Context, f store.CaseFilter, each func(store.CaseEvent)) error
+}
+
+// API is the handler set of the analytics' paths. The role api serves them; the role analytics keeps what they
+// answer from.
+type API struct {
+	reader   Reader
+	readings chan struct{} // one for each answer that follows events right now
+}
+
+// NewAPI makes the handlers.
+func NewAPI(reader Reader) *API { return &API{reader, make(chan struct{}, maxReadings)} }
+
+func invalid(field, detail string) *errs.Error {
+	return errs.New(errs.Invalid, "invalid_parameter", "%s", detail).InField(field)
+}
+
+// valueOf is an optional parameter's value, or otherwise where it was not given.
+func valueOf[T any](given *T, otherwise T) T {
+	if given == nil {
+		return otherwise
+	}
+	return *given
+}

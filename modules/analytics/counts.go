@@ -1,0 +1,94 @@
+package analytics
+
+import (
+	"context"
+	"time"
+
+	"audittrail/modules/analytics/sketch"
+	"audittrail/modules/store"
+)
+
+// cursorCounts is the cursor of the counts.
+const cursorCounts = "counts"
+
+// The units in which events are counted.
+const (
+	unitMinute = "minute"
+	unitHour   = "hour"
+	unitDay    = "day"
+)
+
+// countsBatch is how many events are counted in one transaction, about.
+const countsBatch = 10_000
+
+// counts are what a batch of events adds to the rollups.
+type counts struct {
+	events map[store.EventKey]*eventCount
+	users  map[store.UserKey]int64
+}
+
+type eventCount struct {
+	count             int64
+	aggregates, users sketch.Distinct
+}
+
+func count(facts []store.Fact) counts {
+	c := counts{map[store.EventKey]*eventCount{}, map[store.UserKey]int64{}}
+	for i := range facts {
+		c.add(&facts[i])
+	}
+	return c
+}
+
+func (c counts) add(f *store.Fact) {
+	key := store.EventKey{Type: f.Type, AggregateType: f.AggregateType}
+	if f.Source != nil {
+		key.Source, key.HasSource = *f.Source, true
+	}
+	for unit, width := range map[string]time.Duration{unitMinute: time.Minute, unitHour: time.Hour, unitDay: 24 * time.Hour} {
+		key.Unit, key.Start = unit, f.Timestamp.Truncate(width) // the zero time is a midnight, so days are UTC's
+		n := c.events[key]
+		if n == nil {
+			n = &eventCount{}
+			c.events[key] = n
+		}
+		n.count++
+		if unit == unitMinute {
+			continue
+		}
+		n.aggregates.Add(f.AggregateType, f.AggregateID)
+		if f.User != nil {
+			n.users.Add(*f.User)
+			c.users[store.UserKey{Unit: unit, Start: key.Start, User: *f.User, Type: f.Type}]++
+		}
+	}
+}
+
+// save adds the counts of the positions from … to-1 to the rollups.
+func (c counts) save(ctx context.Context, session *store.Analytics, from, to int64) error {
+	var sketched []store.EventKey
+	for key := range c.events {
+		if key.Unit != unitMinute {
+			sketched = append(sketched, key)
+		}
+	}
+	err := session.Sketches(ctx, sketched, func(i int, aggregates, users []byte) error {
+		n := c.events[sketched[i]]
+		if err := n.aggregates.Merge(aggregates); err != nil {
+			return err
+		}
+		return n.users.Merge(users)
+	})
+	if err != nil {
+		return err
+	}
+	events := make([]store.EventCount, 0, len(c.events))
+	for key, n := range c.events {
+		events = append(events, store.EventCount{EventKey: key, Count: n.count, Aggregates: n.aggregates.Encode(), Users: n.users.Encode()})
+	}
+	users := make([]store.UserCount, 0, len(c.users))
+	for key, n := range c.users {
+		users = append(users, store.UserCount{UserKey: key, Count: n})
+	}
+	return session.AddCounts(ctx, cursorCounts, from, to, events, users)
+}

@@ -1,0 +1,51 @@
+package analytics
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+type metrics struct {
+	events   prometheus.Counter
+	failures prometheus.Counter
+	seconds  prometheus.Counter
+	position prometheus.Gauge
+	leader   prometheus.Gauge
+}
+
+func newMetrics(registry prometheus.Registerer) (metrics, error) {
+	m := metrics{
+		events: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "audittrail_analytics_events_total", Help: "Events that were added to the rollups.",
+		}),
+		failures: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "audittrail_analytics_failures_total", Help: "Rounds that failed, and were tried again.",
+		}),
+		seconds: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "audittrail_analytics_seconds_total", Help: "Time spent on adding events to the rollups.",
+		}),
+		position: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "audittrail_analytics_position", Help: "The next position that the rollups will read, in the process that leads; compare audittrail_ledger_size.",
+		}),
+		leader: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "audittrail_analytics_leader", Help: "1 in the one process that keeps the analytics.",
+		}),
+	}
+	if registry == nil {
+		return m, nil
+	}
+	for _, c := range []prometheus.Collector{m.events, m.failures, m.seconds, m.position, m.leader} {
+		if err := registry.Register(c); err != nil {
+			return m, fmt.Errorf("analytics: %w", err)
+		}
+	}
+	return m, nil
+}
+
+// counted notes that a batch was added to the rollups.
+func (m metrics) counted(events int, took time.Duration) {
+	m.events.Add(float64(events))
+	m.seconds.Add(took.Seconds())
+}

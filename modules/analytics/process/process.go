@@ -1,0 +1,237 @@
+// Package process tells out of what happened, case by case, how a process goes: which event follows which (the
+// directly-follows graph of process mining; van der Aalst, Process Mining, 2nd edition, chapter 6), in which variants, how
+// long steps take, and how far cases come (a funnel). It is pure.
+//
+// A case is an aggregate, or a workflow; its events are given in the order of their time.
+package process
+
+import (
+	"cmp"
+	"encoding/binary"
+	"slices"
+	"time"
+
+	"audittrail/modules/analytics/sketch"
+)
+
+// Step is an event of a case.
+type Step struct {
+	Type string
+	At   time.Time
+}
+
+// Graph is what follows what, over all cases that were added. The zero value has none.
+type Graph struct {
+	Cases, Events int64
+	activities    map[string]*Activity
+	edges         map[[2]string]*Edge
+	variants      map[string]*Variant
+}
+
+// Activity is an event type of a process.
+type Activity struct {
+	Type                string
+	Count, Starts, Ends int64
+}
+
+// Edge says how often an event of one type is followed directly by one of another.
+type Edge struct {
+	From, To  string
+	Count     int64
+	FirstSeen time.Time // when the second event of the first such pair happened
+	durations sketch.Durations
+}
+
+// Quantile is the time between the two events that a share q does not exceed.
+func (e *Edge) Quantile(q float64) time.Duration { return e.durations.Quantile(q) }
+
+// Variant is a sequence of event types that whole cases have.
+type Variant struct {
+	Types     []string
+	Count     int64
+	FirstSeen time.Time // when the last event of the first such case happened
+}
+
+// maxVariantSteps is how long a variant's list of types is kept; variants that are longer are told apart all the same.
+const maxVariantSteps = 100
+
+// Add adds a case.
+func (g *Graph) Add(steps []Step) {
+	if len(steps) == 0 {
+		return
+	}
+	if g.activities == nil {
+		g.activities, g.edges, g.variants = map[string]*Activity{}, map[[2]string]*Edge{}, map[string]*Variant{}
+	}
+	g.Cases++
+	g.Events += int64(len(steps))
+	var key []byte
+	for i, s := range steps {
+		a := g.activities[s.Type]
+		if a == nil {
+			a = &Activity{Type: s.Type}
+			g.activities[s.Type] = a
+		}
+		a.Count++
+		if i == 0 {
+			a.Starts++
+		} else {
+			g.follow(steps[i-1], s)
+		}
+		if i == len(steps)-1 {
+			a.Ends++
+		}
+		key = append(binary.AppendUvarint(key, uint64(len(s.Type))), s.Type...)
+	}
+	g.variant(string(key), steps)
+}
+
+func (g *Graph) follow(first, second Step) {
+	e := g.edges[[2]string{first.Type, second.Type}]
+	if e == nil {
+		e = &Edge{From: first.Type, To: second.Type, FirstSeen: second.At}
+		g.edges[[2]string{first.Type, second.Type}] = e
+	}
+	e.Count++
+	e.durations.Add(second.At.Sub(first.At), 1)
+	if second.At.Before(e.FirstSeen) {
+		e.FirstSeen = second.At
+	}
+}
+
+func (g *Graph) variant(key string, steps []Step) {
+	last := steps[len(steps)-1].At
+	v := g.variants[key]
+	if v == nil {
+		v = &Variant{FirstSeen: last}
+		for _, s := range steps[:min(len(steps), maxVariantSteps)] {
+			v.Types = append(v.Types, s.Type)
+		}
+		g.variants[key] = v
+	}
+	v.Count++
+	if last.Before(v.FirstSeen) {
+		v.FirstSeen = last
+	}
+}
+
+// Activities are the event types, the most frequent first.
+func (g *Graph) Activities() []*Activity {
+	all := make([]*Activity, 0, len(g.activities))
+	for _, a := range g.activities {
+		all = append(all, a)
+	}
+	slices.SortFunc(all, func(a, b *Activity) int { return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Type, b.Type)) })
+	return all
+}
+
+// Edges are what follows what, the most frequent first.
+func (g *Graph) Edges() []*Edge {
+	all := make([]*Edge, 0, len(g.edges))
+	for _, e := range g.edges {
+		all = append(all, e)
+	}
+	slices.SortFunc(all, func(a, b *Edge) int {
+		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.From, b.From), cmp.Compare(a.To, b.To))
+	})
+	return all
+}
+
+// Variants are the sequences, the most frequent first.
+func (g *Graph) Variants() []*Variant {
+	all := make([]*Variant, 0, len(g.variants))
+	for _, v := range g.variants {
+		all = append(all, v)
+	}
+	slices.SortFunc(all, func(a, b *Variant) int {
+		return cmp.Or(cmp.Compare(b.Count, a.Count), slices.Compare(a.Types, b.Types))
+	})
+	return all
+}
+
+// Funnel counts how many cases come how far: each of its types must happen after the one before it. A case that does not
+// have the first type is not counted.
+type Funnel struct {
+	Types  []string
+	Counts []int64 // by type
+	// Since the step before, and since the first one; of the first step they are empty.
+	Step, Whole []sketch.Durations
+}
+
+// NewFunnel makes a funnel of some types.
+func NewFunnel(types []string) *Funnel {
+	return &Funnel{Types: types, Counts: make([]int64, len(types)), Step: make([]sketch.Durations, len(types)), Whole: make([]sketch.Durations, len(types))}
+}
+
+// Add adds a case. Its first step is looked for from since on, and before until.
+func (f *Funnel) Add(steps []Step, since, until time.Time) {
+	next := 0
+	var first, before time.Time
+	for _, s := range steps {
+		if next == len(f.Types) || s.Type != f.Types[next] {
+			continue
+		}
+		if next == 0 && (s.At.Before(since) || !until.IsZero() && !s.At.Before(until)) {
+			continue
+		}
+		f.Counts[next]++
+		if next == 0 {
+			first = s.At
+		} else {
+			f.Step[next].Add(s.At.Sub(before), 1)
+			f.Whole[next].Add(s.At.Sub(first), 1)
+		}
+		before = s.At
+		next++
+	}
+}
+
+// Between counts how long it takes from an event of one type to the next event of another, in the same case.
+type Between struct {
+	From, To  string
+	Count     int64 // pairs
+	Open      int64 // events of From that none of To has followed, before the next one of From
+	Durations sketch.Durations
+	sum       time.Duration
+	Least     time.Duration
+	Most      time.Duration
+}
+
+// Add adds a case. Events of From count from since on, and before until.
+func (b *Between) Add(steps []Step, since, until time.Time) {
+	var began time.Time
+	open := false
+	for _, s := range steps {
+		if open && s.Type == b.To {
+			b.pair(s.At.Sub(began))
+			open = false
+		}
+		if s.Type == b.From && !s.At.Before(since) && (until.IsZero() || s.At.Before(until)) {
+			if open {
+				b.Open++
+			}
+			began, open = s.At, true
+		}
+	}
+	if open {
+		b.Open++
+	}
+}
+
+func (b *Between) pair(d time.Duration) {
+	if b.Count == 0 || d < b.Least {
+		b.Least = d
+	}
+	b.Most = max(b.Most, d)
+	b.Count++
+	b.sum += d / time.Microsecond // a sum of microseconds: years of nanoseconds overflow
+	b.Durations.Add(d, 1)
+}
+
+// Mean is the mean duration; 0 where there is none.
+func (b *Between) Mean() time.Duration {
+	if b.Count == 0 {
+		return 0
+	}
+	return b.sum / time.Duration(b.Count) * time.Microsecond
+}

@@ -1,0 +1,177 @@
+// Package analytics is the role that counts events while they come in, and the API's paths that answer from what it
+// counted.
+//
+// One process of many leads (an advisory lock). It reads the ledger's positions in order, in batches, some moments after
+// they were written, and adds each batch to tables of its own in one transaction that also moves a cursor. So every event
+// is counted exactly once, whatever ends when; and since the events never change, all of it can be made again from the
+// first event, to the same numbers. Nothing that is kept here is history: the events are.
+//
+// The SQL is in package store.
+package analytics
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"audittrail/modules/store"
+	"audittrail/platform/lifecycle"
+)
+
+// form is the form in which this release keeps what it counts. Raise it when that changes: what another release has
+// counted is then forgotten, and counted again.
+const form = 1
+
+// defaultInterval is how long the leader waits for new events.
+const defaultInterval = time.Second
+
+// Dependencies are what the role works with.
+type Dependencies struct {
+	Pool     *pgxpool.Pool // of the role audittrail_analytics
+	Interval time.Duration // between two rounds; 0: 1 s
+	Batch    int           // events a transaction, about; 0: 10,000
+	Log      *slog.Logger
+	Metrics  prometheus.Registerer
+}
+
+// Role is the role analytics; see lifecycle.Role.
+type Role struct {
+	deps    Dependencies
+	metrics metrics
+
+	mu     sync.Mutex
+	health error
+}
+
+// errStarting is the health before the first round.
+var errStarting = errors.New("has not looked at the database yet")
+
+// New makes the role. It fails where the metrics are registered already.
+func New(deps Dependencies) (*Role, error) {
+	deps.Interval = cmp.Or(deps.Interval, defaultInterval)
+	deps.Batch = cmp.Or(deps.Batch, countsBatch)
+	m, err := newMetrics(deps.Metrics)
+	if err != nil {
+		return nil, err
+	}
+	return &Role{deps: deps, metrics: m, health: errStarting}, nil
+}
+
+// Name implements lifecycle.Role.
+func (r *Role) Name() string { return "analytics" }
+
+// Health answers how the last round went. A process that waits to take over is healthy while the database answers.
+func (r *Role) Health(context.Context) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.health
+}
+
+// Run works until ctx ends. It is ready once it leads, or knows that somebody else does; a database that is away is
+// waited for.
+func (r *Role) Run(ctx context.Context, ready func()) error {
+	ready = sync.OnceFunc(ready)
+	lifecycle.Elect(ctx, r.deps.Interval, func(ctx context.Context) lifecycle.Term {
+		session, leads, err := store.LeadAnalytics(ctx, r.deps.Pool)
+		if err != nil || !leads {
+			r.note(ctx, err)
+			if err == nil {
+				ready()
+			}
+			return nil
+		}
+		r.metrics.leader.Set(1)
+		r.deps.Log.InfoContext(ctx, "this process keeps the analytics")
+		ready()
+		return &term{role: r, session: session}
+	})
+	return nil
+}
+
+// term is this process's time in the lead; see lifecycle.Term.
+type term struct {
+	role    *Role
+	session *store.Analytics
+}
+
+// Round counts all that there is.
+func (t *term) Round(ctx context.Context) bool {
+	err := t.follow(ctx)
+	if errors.Is(err, store.ErrCursorMoved) { // the next round reads where it stands
+		err = nil
+	}
+	t.role.note(ctx, err)
+	return !t.session.Lost()
+}
+
+// follow counts batch after batch until it has come to the end of the log. After each batch it rests for as long as the
+// batch took, so that it never takes more than half of a processor from those who write.
+func (t *term) follow(ctx context.Context) error {
+	for ctx.Err() == nil {
+		began := time.Now()
+		more, err := t.countBatch(ctx)
+		if err != nil || !more {
+			return err
+		}
+		rest := time.NewTimer(time.Since(began))
+		select {
+		case <-ctx.Done():
+		case <-rest.C:
+		}
+		rest.Stop()
+	}
+	return nil
+}
+
+// countBatch counts one batch, and reports whether there may be more.
+func (t *term) countBatch(ctx context.Context) (bool, error) {
+	began := time.Now()
+	from, err := t.session.Cursor(ctx, cursorCounts, form)
+	if err != nil {
+		return false, err
+	}
+	facts, to, err := t.session.Facts(ctx, from, t.role.deps.Batch)
+	if err != nil {
+		return false, err
+	}
+	if to > from {
+		if err := count(facts).save(ctx, t.session, from, to); err != nil {
+			return false, err
+		}
+		t.role.metrics.counted(len(facts), time.Since(began))
+	}
+	t.role.metrics.position.Set(float64(to))
+	return to-from >= int64(t.role.deps.Batch), nil
+}
+
+// Close implements lifecycle.Term.
+func (t *term) Close(ctx context.Context) {
+	t.role.metrics.leader.Set(0)
+	t.session.Close(ctx)
+}
+
+// note keeps a round's outcome for Health, and logs it where it is another than the last one's.
+func (r *Role) note(ctx context.Context, err error) {
+	if ctx.Err() != nil {
+		return // stopping is no failure
+	}
+	r.mu.Lock()
+	before := r.health
+	r.health = err
+	r.mu.Unlock()
+	if err != nil {
+		r.metrics.failures.Inc()
+	}
+	switch {
+	case err != nil && (before == nil || before.Error() != err.Error()):
+		r.deps.Log.WarnContext(ctx, "the analytics failed, they will be tried again", "error", err)
+	case err == nil && before != nil && !errors.Is(before, errStarting):
+		r.deps.Log.InfoContext(ctx, "the analytics work again")
+	}
+}

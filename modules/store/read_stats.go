@@ -1,0 +1,410 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"audittrail/platform/errs"
+)
+
+// Stats says which events to count, and by what.
+type Stats struct {
+	Interval string         // minute, hour, day, week or month
+	Zone     *time.Location // whose days there are
+	GroupBy  []string       // of the fields below
+	Top      int            // at most so many groups, the largest; the others are counted together
+	Distinct bool           // also the sketches of aggregates and users
+
+	EventTypes            []string // any of them; "" and nil do not filter
+	AggregateType, Source string
+	UserID                string
+	From, To              time.Time // From inclusive, To exclusive; zero: open
+}
+
+// The fields by which events are counted.
+const (
+	ByEventType     = "eventType"
+	ByAggregateType = "aggregateType"
+	BySource        = "source"
+	ByUser          = "userId"
+)
+
+const (
+	// ScanSpan is how long the time may be where rollups don't have the answer and events are counted one by one.
+	ScanSpan = 31 * 24 * time.Hour
+
+	maxStats    = 20_000  // items an answer has
+	maxSketches = 100_000 // rows whose sketches are read for one answer
+)
+
+// StatsAnswer is counts over time.
+type StatsAnswer struct {
+	Items    []StatsItem // by start, then the largest count first
+	Position int64       // the last one that is counted; -1 for none
+	Head     int64       // the last one that is stored
+	Scanned  bool        // the events were counted one by one
+}
+
+// StatsItem is the count of one group in one interval.
+type StatsItem struct {
+	Start             time.Time
+	Group             []*string // in the order of GroupBy; nil where events have none. Empty where Other is set
+	Other             bool      // all groups beyond the largest ones
+	Count             int64
+	Aggregates, Users [][]byte // encoded sketches
+}
+
+// Stats counts events, from the rollups if these have the answer. Otherwise From has to be given, and the time may have
+// 31 days.
+func (r *Reader) Stats(ctx context.Context, s Stats) (answer StatsAnswer, err error) {
+	if !s.To.IsZero() && !s.From.IsZero() && !s.From.Before(s.To) {
+		return answer, errs.New(errs.Invalid, "invalid_parameter", "must be after from: to itself is not part of the count").InField("to")
+	}
+	err = r.read(ctx, "count events", func(ctx context.Context, conn *pgx.Conn) error {
+		ends, err := readStatsEnds(ctx, conn)
+		if err != nil {
+			return err
+		}
+		answer.Position, answer.Head = ends.counted, ends.head
+		p := s.plan(Unscoped(ctx), ends.earliest, r.now())
+		if answer.Scanned = p.table == ""; answer.Scanned {
+			if err := s.scannable(r.now()); err != nil {
+				return err
+			}
+			answer.Position = answer.Head
+		}
+		if s.Distinct && !p.sketched() {
+			return errs.New(errs.Invalid, "invalid_parameter",
+				"can be estimated for intervals of an hour and more whose from and to are whole hours, and not by or of a user").InField("distinct")
+		}
+		sql, args := s.sql(p, scopesOf(ctx))
+		rows, _ := conn.Query(ctx, sql, append([]any{pgx.QueryExecModeExec}, args...)...) // CollectRows reports the error
+		if answer.Items, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (StatsItem, error) { return s.scanItem(row) }); err != nil {
+			return err
+		}
+		if len(answer.Items) > maxStats {
+			return tooLong("the answer would have more than %d items: ask for a longer interval, a shorter time or fewer groups", maxStats)
+		}
+		if s.Distinct {
+			return s.readSketches(ctx, conn, p, answer.Items)
+		}
+		return nil
+	})
+	return answer, err
+}
+
+func tooLong(format string, args ...any) error {
+	return errs.New(errs.TooExpensive, "range_too_long", format, args...)
+}
+
+// scannable reports whether the time is short enough to count its events one by one.
+func (s Stats) scannable(now time.Time) error {
+	to := s.To
+	if to.IsZero() {
+		to = now
+	}
+	if s.From.IsZero() || to.Sub(s.From) > ScanSpan {
+		return tooLong("no rollup has this combination of groups and filters, and events are counted one by one for 31 days at most: give from and to")
+	}
+	return nil
+}
+
+// statsEnds is what the rollups have: the last position in them, and the earliest day; and the last position that is
+// stored. A position is -1 where there is none.
+type statsEnds struct {
+	counted, head int64
+	earliest      time.Time
+}
+
+// They use the primary key of analytics_cursors and the unique index of rollup_events.
+const statsEndsSQL = `SELECT coalesce((SELECT position FROM analytics_cursors WHERE name = 'counts'), 0) - 1,
+	coalesce((SELECT min(start) FROM rollup_events WHERE unit = 'day'), now())`
+
+func readStatsEnds(ctx context.Context, conn *pgx.Conn) (e statsEnds, err error) {
+	if err = conn.QueryRow(ctx, statsEndsSQL).Scan(&e.counted, &e.earliest); err != nil {
+		return e, err
+	}
+	e.head = -1
+	if err = conn.QueryRow(ctx, headSQL).Scan(&e.head); errors.Is(err, pgx.ErrNoRows) {
+		err = nil
+	}
+	return e, err
+}
+
+// statsPlan says where a count comes from.
+type statsPlan struct {
+	table  string // rollup_events, rollup_users; "" for events alone
+	pieces []piece
+}
+
+// piece is a part of the time that is read from one unit of a rollup, or from the events.
+type piece struct {
+	unit     string    // "" for the events
+	from, to time.Time // zero: open
+}
+
+// sketched reports whether the sketches of all parts exist.
+func (p statsPlan) sketched() bool {
+	return p.table == "rollup_events" && !slices.ContainsFunc(p.pieces, func(p piece) bool { return p.unit != "hour" && p.unit != "day" })
+}
+
+// plan chooses the rollup: that of users has no aggregate types and sources, and so no scopes.
+func (s Stats) plan(unscoped bool, earliest, now time.Time) statsPlan {
+	p := statsPlan{}
+	byUser := s.UserID != "" || slices.Contains(s.GroupBy, ByUser)
+	units := []string{"day", "hour", "minute"}
+	switch {
+	case !byUser:
+		p.table = "rollup_events"
+	case unscoped && s.AggregateType == "" && s.Source == "" && !slices.Contains(s.GroupBy, ByAggregateType) && !slices.Contains(s.GroupBy, BySource):
+		p.table, units = "rollup_users", units[:2]
+	}
+	if p.table != "" {
+		units = units[slices.Index(append(units, "none"), s.coarsest(units, earliest, now)):]
+		p.pieces = pieces(s.From, s.To, units)
+	}
+	if p.table == "" || len(units) == 0 {
+		p = statsPlan{pieces: []piece{{"", s.From, s.To}}}
+	}
+	return p
+}
+
+func unitWidth(unit string) time.Duration {
+	return map[string]time.Duration{"day": 24 * time.Hour, "hour": time.Hour, "minute": time.Minute}[unit]
+}
+
+// coarsest is the coarsest of the units that an interval is made of; "none" if none is. Days of UTC are not those of
+// other zones, and some zones are off by half an hour.
+func (s Stats) coarsest(units []string, earliest, now time.Time) string {
+	for _, unit := range units {
+		width := unitWidth(unit)
+		if s.Interval == "hour" && width > time.Hour || s.Interval == "minute" && width > time.Minute {
+			continue
+		}
+		if s.offsetsAre(width, earliest, now) {
+			return unit
+		}
+	}
+	return "none"
+}
+
+// offsetsAre reports whether all of the zone's offsets since the earliest event are multiples of a width. An offset that was in force for less
+// than a month between two looks at it counts as the hour's shift that it was.
+func (s Stats) offsetsAre(width time.Duration, earliest, now time.Time) bool {
+	from, to := s.From, s.To
+	if from.Before(earliest) {
+		from = earliest
+	}
+	if to.IsZero() || to.After(now.AddDate(1, 0, 0)) {
+		to = now.AddDate(1, 0, 0)
+	}
+	for at := from; ; at = at.AddDate(0, 1, 0) {
+		if at.After(to) {
+			at = to
+		}
+		if _, offset := at.In(s.Zone).Zone(); time.Duration(offset)*time.Second%width != 0 {
+			return false
+		}
+		if !at.Before(to) {
+			return true
+		}
+	}
+}
+
+// pieces cuts a time into the whole units in it, the coarsest first, and what is left at its ends.
+func pieces(from, to time.Time, units []string) []piece {
+	if len(units) == 0 {
+		return []piece{{"", from, to}}
+	}
+	width := unitWidth(units[0])
+	lower, upper := from, to
+	if !from.IsZero() {
+		if lower = from.Truncate(width); lower.Before(from) {
+			lower = lower.Add(width)
+		}
+	}
+	if !to.IsZero() {
+		upper = to.Truncate(width)
+	}
+	if !lower.IsZero() && !upper.IsZero() && !lower.Before(upper) {
+		return pieces(from, to, units[1:])
+	}
+	out := []piece{{units[0], lower, upper}}
+	if from.Before(lower) {
+		out = append(out, pieces(from, lower, units[1:])...)
+	}
+	if upper.Before(to) {
+		out = append(out, pieces(upper, to, units[1:])...)
+	}
+	return out
+}
+
+// groupColumns are the columns of a table's fields, by the names of groups.
+func groupColumns(table string) map[string]string {
+	switch table {
+	case "rollup_events":
+		return map[string]string{ByEventType: "event_type", ByAggregateType: "aggregate_type", BySource: "source"}
+	case "rollup_users":
+		return map[string]string{ByEventType: "event_type", ByUser: "user_id"}
+	}
+	text := func(name string) string {
+		return `(CASE jsonb_typeof(metadata -> '` + name + `') WHEN 'string' THEN metadata ->> '` + name + `' END) COLLATE "C"` // a sealed value is no text
+	}
+	return map[string]string{ByEventType: `event_type COLLATE "C"`, ByAggregateType: `aggregate_type COLLATE "C"`, BySource: text("source"), ByUser: text("userId")}
+}
+
+// from is the FROM part of a statement: each piece's rows with at, n, the groups g1, g2 …, and more.
+func (s Stats) from(c *conditions, p statsPlan, visible scopes, more string) string {
+	branches := make([]string, len(p.pieces))
+	for i, piece := range p.pieces {
+		table, at, n, source := p.table, "start", "count", "source"
+		if piece.unit == "" {
+			table, at, n, source = "events", "timestamp", "1::bigint", sourceOf
+		}
+		w := &conditions{args: c.args}
+		if piece.unit != "" {
+			w.terms = append(w.terms, "unit = '"+piece.unit+"'")
+		}
+		if !piece.from.IsZero() {
+			w.add(at+" >= %s", piece.from)
+		}
+		if !piece.to.IsZero() {
+			w.add(at+" < %s", piece.to)
+		}
+		if len(s.EventTypes) > 0 {
+			w.add("event_type = ANY (%s::text[])", s.EventTypes)
+		}
+		w.addText("aggregate_type = %s", s.AggregateType)
+		columns := groupColumns(table)
+		if s.Source != "" {
+			w.add(source+" = %s", s.Source)
+		}
+		if table == "events" {
+			w.addText(userIs, s.UserID)
+		} else {
+			w.addText("user_id = %s", s.UserID)
+		}
+		visible.limitBy(w, source)
+		if slices.Contains(s.GroupBy, ByUser) { // who is sealed, or nobody, is no group
+			w.terms = append(w.terms, columns[ByUser]+" IS NOT NULL")
+		}
+		list := []string{at + " AS at", n + " AS n"}
+		for j, field := range s.GroupBy {
+			list = append(list, fmt.Sprintf("%s AS g%d", columns[field], j+1))
+		}
+		if more != "" {
+			list = append(list, more)
+		}
+		branches[i], c.args = "SELECT "+strings.Join(list, ", ")+" FROM "+table+" WHERE "+w.sql(), w.args
+	}
+	return "(" + strings.Join(branches, " UNION ALL ") + ") AS rows"
+}
+
+// groups are the columns of the groups, each behind a comma.
+func (s Stats) groups() string {
+	list := ""
+	for i := range s.GroupBy {
+		list += fmt.Sprintf(", g%d", i+1)
+	}
+	return list
+}
+
+// bucket is the beginning of a row's interval, in the zone.
+func (s Stats) bucket(c *conditions) string {
+	return "date_trunc('" + s.Interval + "', at, " + c.bind(s.Zone.String()) + ")"
+}
+
+// sql counts. It uses the unique index of rollup_events or the primary key of rollup_users, by unit and start, and the
+// primary key of events.
+func (s Stats) sql(p statsPlan, visible scopes) (string, []any) {
+	c := &conditions{}
+	groups := s.groups()
+	counted := "SELECT " + s.bucket(c) + " AS bucket" + groups + ", sum(n)::bigint AS n FROM " + s.from(c, p, visible, "") + " GROUP BY bucket" + groups
+	limit := fmt.Sprintf(" LIMIT %d", maxStats+1)
+	if groups == "" {
+		return counted + " ORDER BY bucket" + limit, c.args
+	}
+	list, top, shown := groups[len(", "):], c.bind(s.Top), ""
+	for i := range s.GroupBy {
+		shown += fmt.Sprintf(", CASE WHEN place <= %s THEN g%d END AS g%[2]d", top, i+1)
+	}
+	return "SELECT bucket" + groups + ", sum(n)::bigint AS n, other FROM (" +
+		"SELECT bucket, n, place > " + top + " AS other" + shown + " FROM (" +
+		"SELECT *, dense_rank() OVER (ORDER BY total DESC" + groups + ") AS place FROM (" +
+		"SELECT *, sum(n) OVER (PARTITION BY " + list + ") AS total FROM (" + counted + ") AS counted) AS totals) AS ranked) AS shown " +
+		"GROUP BY bucket, other" + groups + " ORDER BY bucket, other, n DESC" + groups + limit, c.args
+}
+
+// readSketches adds to the items the sketches of the rows that they count.
+func (s Stats) readSketches(ctx context.Context, conn *pgx.Conn, p statsPlan, items []StatsItem) error {
+	at := map[string]*StatsItem{}
+	for i := range items {
+		at[items[i].key()] = &items[i]
+	}
+	c := &conditions{}
+	sql := "SELECT " + s.bucket(c) + " AS bucket" + s.groups() + ", aggregates, users FROM " +
+		s.from(c, p, scopesOf(ctx), "aggregates, users") + fmt.Sprintf(" LIMIT %d", maxSketches+1)
+	rows, _ := conn.Query(ctx, sql, append([]any{pgx.QueryExecModeExec}, c.args...)...) // ForEachRow reports the error
+	one := StatsItem{Group: make([]*string, len(s.GroupBy))}
+	var aggregates, users []byte
+	targets := []any{&one.Start}
+	for i := range one.Group {
+		targets = append(targets, &one.Group[i])
+	}
+	n := 0
+	_, err := pgx.ForEachRow(rows, append(targets, &aggregates, &users), func() error {
+		if n++; n > maxSketches {
+			return tooLong("estimates of so many groups and intervals take longer than is granted: ask for a shorter time")
+		}
+		one.Start = utc(one.Start)
+		item := at[one.key()]
+		if item == nil {
+			item = at[(&StatsItem{Start: one.Start, Other: true}).key()]
+		}
+		if item != nil { // counted between the two statements: the next answer has it
+			item.Aggregates, item.Users = append(item.Aggregates, aggregates), append(item.Users, users)
+		}
+		return nil
+	})
+	return err
+}
+
+// key tells the items of an answer apart.
+func (i *StatsItem) key() string {
+	b := []byte(i.Start.Format(time.RFC3339Nano))
+	if i.Other {
+		return string(append(b, 1))
+	}
+	for _, g := range i.Group {
+		if g == nil {
+			b = append(b, 2)
+		} else {
+			b = appendField(b, *g)
+		}
+	}
+	return string(b)
+}
+
+func (s Stats) scanItem(row pgx.CollectableRow) (StatsItem, error) {
+	item := StatsItem{Group: make([]*string, len(s.GroupBy))}
+	targets := []any{&item.Start}
+	for i := range item.Group {
+		targets = append(targets, &item.Group[i])
+	}
+	targets = append(targets, &item.Count)
+	if len(s.GroupBy) > 0 {
+		targets = append(targets, &item.Other)
+	}
+	err := row.Scan(targets...)
+	item.Start = utc(item.Start)
+	if item.Other {
+		item.Group = nil
+	}
+	return item, err
+}
