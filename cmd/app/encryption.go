@@ -45,6 +45,19 @@ func (p *parts) keyring(ctx context.Context, role string) (*protect.Keyring, err
 	return protect.NewKeyring(store.NewKeys(pool), func(ctx context.Context) (protect.KEK, error) { return kek.Open(ctx, url) }), nil
 }
 
+// sealer returns what seals events by the configuration's rules, and its keys, which are nil where there are none.
+func (p *parts) sealer(ctx context.Context, role string) (*protect.Protector, *protect.Keyring, error) {
+	keys, err := p.keyring(ctx, role)
+	if err != nil || keys == nil {
+		return protect.NewProtector(), nil, err
+	}
+	rules, err := protect.NewRules(p.cfg.Encryption.Rules)
+	if err != nil {
+		return nil, nil, err
+	}
+	return protect.WithRules(rules, keys), keys, nil
+}
+
 func (p *parts) keysPool(ctx context.Context, role string) (*pgxpool.Pool, error) {
 	pool, err := postgres.Open(ctx, postgres.PoolOptions{
 		URL: p.cfg.keysURL(), Fresh: func() string { return p.cfg.fresh(p.cfg.keysKey(), p.cfg.keysURL()) },

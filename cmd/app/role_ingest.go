@@ -12,21 +12,13 @@ import (
 // ingestRole reads Kafka and appends to the event store.
 func ingestRole(ctx context.Context, p *parts, open pools) (lifecycle.Role, error) {
 	pool := open["ingest"]
-	sealer := protect.NewProtector()
-	var letters *protect.Letters
-	keys, err := p.keyring(ctx, "audittrail_ingest")
+	sealer, keys, err := p.sealer(ctx, "audittrail_ingest")
 	if err != nil {
 		return nil, err
 	}
-	if keys != nil {
-		rules, err := protect.NewRules(p.cfg.Encryption.Rules)
-		if err != nil {
-			return nil, err
-		}
-		sealer = protect.WithRules(rules, keys)
-		if !rules.Empty() {
-			letters = protect.NewLetters(keys)
-		}
+	var letters *protect.Letters
+	if keys != nil && len(p.cfg.Encryption.Rules) > 0 {
+		letters = protect.NewLetters(keys)
 	}
 	return ingest.New(p.cfg.Ingest, ingest.Dependencies{
 		Kafka:    p.cfg.Kafka,

@@ -13,12 +13,20 @@ import (
 )
 
 // replayRole sends stored events to targets once more, and redrives dead letters.
-func replayRole(_ context.Context, p *parts, open pools) (lifecycle.Role, error) {
+func replayRole(ctx context.Context, p *parts, open pools) (lifecycle.Role, error) {
 	log := p.log.With("role", "replay")
+	sealer, keys, err := p.sealer(ctx, "audittrail_replay")
+	if err != nil {
+		return nil, err
+	}
+	var opener *protect.Opener
+	if keys != nil {
+		opener = protect.NewOpener(keys)
+	}
 	redriver, err := replay.NewRedriver(replay.RedriveDependencies{
 		Letters: store.NewLetters(open["redrive"]),
 		Store:   store.NewAppender(store.AppenderOptions{Pool: open["redrive"], Log: log}),
-		Sealer:  protect.NewProtector(), Rules: p.cfg.Ingest.Rules(), Source: replay.NewSource(p.cfg.Kafka, log),
+		Sealer:  sealer, Opener: opener, Rules: p.cfg.Ingest.Rules(), Source: replay.NewSource(p.cfg.Kafka, log),
 		Log: log, Metrics: p.metrics,
 	})
 	if err != nil {

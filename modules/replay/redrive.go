@@ -2,6 +2,7 @@ package replay
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -42,8 +43,9 @@ type RedriveDependencies struct {
 		Redrive(ctx context.Context, r store.RedriveRequest, letters []store.Redriven) ([]store.RedriveOutcome, error)
 	}
 	Sealer interface {
-		Seal(ctx context.Context, v event.Valid) (protect.Sealed, error)
+		Seal(ctx context.Context, events []event.Valid) ([]protect.Sealed, error)
 	}
+	Opener *protect.Opener // opens values that are sealed; nil where there are no keys
 	Source  *Source // where values that are not kept are read again
 	Rules   event.Rules
 	Now     func() time.Time // nil: time.Now
@@ -152,11 +154,12 @@ func (t *redriving) carryOut(ctx context.Context, request store.RedriveRequest) 
 // redrive tries one page of a request's letters.
 func (r *Redriver) redrive(ctx context.Context, request store.RedriveRequest, letters []store.DeadLetter) error {
 	var (
-		events   []store.Redriven
+		tried    []int64
+		valids   []event.Valid
 		outcomes []store.RedriveOutcome
 	)
 	for i := range letters {
-		sealed, rejected, err := r.event(ctx, request, &letters[i])
+		valid, rejected, err := r.event(ctx, request, &letters[i])
 		switch {
 		case err != nil:
 			return err
@@ -164,8 +167,16 @@ func (r *Redriver) redrive(ctx context.Context, request store.RedriveRequest, le
 			outcomes = append(outcomes, store.RedriveOutcome{Letter: letters[i].ID, What: store.RedriveFailed,
 				Reason: rejected.Reason, Field: rejected.Field, Detail: rejected.Detail})
 		default:
-			events = append(events, store.Redriven{Letter: letters[i].ID, Event: sealed})
+			tried, valids = append(tried, letters[i].ID), append(valids, valid)
 		}
+	}
+	sealed, err := r.deps.Sealer.Seal(ctx, valids)
+	if err != nil {
+		return err
+	}
+	events := make([]store.Redriven, len(sealed))
+	for i, e := range sealed {
+		events[i] = store.Redriven{Letter: tried[i], Event: e}
 	}
 	if len(events) > 0 {
 		stored, err := r.deps.Store.Redrive(ctx, request, events)
@@ -184,8 +195,8 @@ func (r *Redriver) redrive(ctx context.Context, request store.RedriveRequest, le
 	return nil
 }
 
-// event tries one letter's record, or the value that was given in its place.
-func (r *Redriver) event(ctx context.Context, request store.RedriveRequest, letter *store.DeadLetter) (protect.Sealed, *event.Rejected, error) {
+// event makes an event of one letter's record, or of the value that was given in its place.
+func (r *Redriver) event(ctx context.Context, request store.RedriveRequest, letter *store.DeadLetter) (event.Valid, *event.Rejected, error) {
 	raw := letter.Raw
 	switch raw.Oversize = nil; {
 	case request.Edited:
@@ -193,20 +204,39 @@ func (r *Redriver) event(ctx context.Context, request store.RedriveRequest, lett
 	case letter.Reason == event.TooLarge:
 		again, rejected := r.deps.Source.Read(ctx, letter, r.deps.Rules.MaxRecordBytes)
 		if rejected != nil {
-			return protect.Sealed{}, rejected, ctx.Err()
+			return event.Valid{}, rejected, ctx.Err()
 		}
 		raw = again
+	case letter.SealedBy != nil:
+		value, err := r.open(ctx, letter)
+		if err != nil {
+			return event.Valid{}, nil, err
+		}
+		if value == nil {
+			return event.Valid{}, &event.Rejected{Raw: raw, Reason: valueNotKept, Detail: "the key of the dead letter's value was destroyed"}, nil
+		}
+		raw.Value = value
 	}
 	decoded, rejected := event.Decode(raw)
 	if rejected != nil {
-		return protect.Sealed{}, rejected, nil
+		return event.Valid{}, rejected, nil
 	}
 	valid, rejected := decoded.Validate(r.deps.Rules, r.deps.Now())
 	if rejected != nil {
-		return protect.Sealed{}, rejected, nil
+		return event.Valid{}, rejected, nil
 	}
-	sealed, err := r.deps.Sealer.Seal(ctx, valid.Redriven(event.Redrive{
+	return valid.Redriven(event.Redrive{
 		DeadLetter: letter.ID, By: request.By, Reason: request.Reason, Edited: request.Edited,
-	}))
-	return sealed, nil, err
+	}), nil, nil
+}
+
+// open opens a sealed value; nil where its key is destroyed.
+func (r *Redriver) open(ctx context.Context, letter *store.DeadLetter) ([]byte, error) {
+	if letter.Raw.Value == nil { // a record without a value has nothing to seal
+		return []byte{}, nil
+	}
+	if r.deps.Opener == nil {
+		return nil, errors.New("a dead letter's value is sealed, and encryption.kek_url is not given")
+	}
+	return r.deps.Opener.OpenLetter(ctx, *letter.SealedBy, letter.Raw.Coordinates, letter.Raw.Value)
 }

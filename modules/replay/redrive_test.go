@@ -55,7 +55,7 @@ func (s *system) redriver(rules event.Rules) (stop func()) {
 	pool := openPool(s.t, s.database, "audittrail_replay")
 	log := slog.New(slog.DiscardHandler)
 	r, err := replay.NewRedriver(replay.RedriveDependencies{
-		Letters: store.NewLetters(pool), Store: store.NewAppender(store.AppenderOptions{Pool: pool}), Sealer: protecttestSealer{},
+		Letters: store.NewLetters(pool), Store: store.NewAppender(store.AppenderOptions{Pool: pool}), Sealer: protect.NewProtector(),
 		Source: s.source(), Rules: rules, Log: log,
 	})
 	require.NoError(s.t, err)
@@ -65,12 +65,6 @@ func (s *system) redriver(rules event.Rules) (stop func()) {
 	stop = func() { cancel(); <-ended }
 	s.t.Cleanup(stop)
 	return stop
-}
-
-type protecttestSealer struct{}
-
-func (protecttestSealer) Seal(_ context.Context, v event.Valid) (protect.Sealed, error) {
-	return protecttest.Seal(v), nil
 }
 
 func (s *system) source() *replay.Source {

@@ -45,8 +45,9 @@ const (
 
 	// Rows from before migration 5 have the whole value even if it is too large, of any size. So such values are not
 	// read here.
-	publishedColumns = deadLetterColumns + `coalesce(value_sha256, CASE WHEN sealed_by IS NULL THEN sha256(value) END), false, false, false, key,
-		CASE WHEN reason <> 'too_large' AND sealed_by IS NULL THEN value END, header_keys, header_values`
+	wholeColumns     = deadLetterColumns + `coalesce(value_sha256, CASE WHEN sealed_by IS NULL THEN sha256(value) END), false, false, false, key, `
+	publishedColumns = wholeColumns + `CASE WHEN reason <> 'too_large' AND sealed_by IS NULL THEN value END, header_keys, header_values`
+	redrivenColumns  = wholeColumns + `CASE WHEN reason <> 'too_large' THEN value END, header_keys, header_values`
 
 	// Rows from before migration 5 have no SHA-256; a caller that reads few rows computes it. Headers that are long
 	// even when compressed need not be unpacked to be measured. 40 is about the bytes that each header adds in JSON.

@@ -126,13 +126,16 @@ func (l *Letters) NextRedrive(ctx context.Context) (r RedriveRequest, ok bool, e
 	return r, true, nil
 }
 
+// readRedrivenSQL uses the primary key of dead_letters.
+const readRedrivenSQL = `SELECT ` + redrivenColumns + ` FROM dead_letters WHERE id = ANY ($1) ORDER BY id`
+
 // Untried returns dead letters of a request that were not tried yet, in order, at most limit and about 8 MiB. The
-// values of those that are too_large are left out.
+// values of those that are too_large are left out; others are as they are stored, sealed or not.
 func (l *Letters) Untried(ctx context.Context, request int64, limit int) ([]DeadLetter, error) {
 	rows, _ := l.pool.Query(ctx, openItemsSQL, request, limit, outboxBytes)
 	ids, err := pgx.CollectRows(rows, pgx.RowTo[int64])
 	if err == nil && len(ids) > 0 {
-		rows, _ = l.pool.Query(ctx, readOutboxSQL, ids)
+		rows, _ = l.pool.Query(ctx, readRedrivenSQL, ids)
 		var letters []DeadLetter
 		if letters, err = collectDeadLetters(rows); err == nil {
 			return letters, nil
