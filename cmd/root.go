@@ -151,6 +151,7 @@ func subcommands(schema *config.Schema) []*cobra.Command {
 		newTraceCmd(),
 		newStateCmd(),
 		newStatsCmd(),
+		newReplayCmd(),
 		newExportCmd(),
 		newDeadLettersCmd(),
 		newVerifyCmd(),

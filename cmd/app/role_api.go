@@ -83,11 +83,12 @@ func apiRole(ctx context.Context, p *parts, open pools) (lifecycle.Role, error) 
 		Verifier: verifier, Certificates: auth.NewCertificates(p.cfg.HTTP.TLS.ClientPrincipals),
 		Policy: access.NewPolicy(p.cfg.Access), Seats: reader, PublicLedger: p.cfg.Ledger.Public, Rules: rules,
 	}
-	if err := httpapi.Mount(server, spec, entrance, handlers{httpapi.NewDocs(spec), reading, replayHandlers(p.cfg, open["api"], reader), analytics.NewAPI(reader)}); err != nil {
+	replays := replayHandlers(p.cfg, open["api"], reader)
+	if err := httpapi.Mount(server, spec, entrance, handlers{httpapi.NewDocs(spec), reading, replays, analytics.NewAPI(reader)}); err != nil {
 		return nil, err
 	}
 	return &api{
-		server: server, verifier: verifier, reading: reading, accesses: accesses, replicas: replicas, log: p.log,
+		server: server, verifier: verifier, reading: reading, replays: replays, accesses: accesses, replicas: replicas, log: p.log,
 		checks:    []func(context.Context) error{reader.Ping, accessed.Check},
 		listening: func(addr net.Addr) { p.listeners.up("api", addr) },
 	}, nil
@@ -109,6 +110,7 @@ type api struct {
 	server    *httpserver.Server
 	verifier  *auth.Verifier
 	reading   *query.Handlers
+	replays   *replay.Endpoints
 	accesses  *access.Log
 	replicas  *store.Replicas               // nil if there are none
 	checks    []func(context.Context) error // ask PostgreSQL
@@ -131,6 +133,7 @@ func (a *api) Run(ctx context.Context, ready func()) error {
 	running.Go(func() { a.accesses.Run(logging) })
 	running.Go(func() { a.verifier.Run(background) })
 	running.Go(func() { a.reading.Run(background) })
+	running.Go(func() { a.replays.Run(background) })
 	if a.replicas != nil {
 		running.Go(func() { a.replicas.Run(background) })
 	}

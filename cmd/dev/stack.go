@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -14,6 +15,7 @@ import (
 
 	"audittrail/cmd/app"
 	"audittrail/modules/migrate"
+	"audittrail/modules/replay"
 	"audittrail/modules/sample"
 	"audittrail/modules/store"
 	"audittrail/platform/devstack"
@@ -97,12 +99,28 @@ func (s *stack) start(ctx context.Context) error {
 }
 
 func (s *stack) startAll(ctx context.Context) error {
+	if err := s.allowFiles(); err != nil {
+		return err
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.startKafka(ctx) })
 	group.Go(func() error { return s.startPostgres(ctx) })
 	group.Go(s.issueToken)
 	group.Go(s.openLedger)
 	return group.Wait()
+}
+
+// allowFiles lets replays write files into the data folder. Every Kafka topic is ingested here, so none is a target.
+func (s *stack) allowFiles() error {
+	if s.Config.IsSet("replay.targets") {
+		return nil
+	}
+	folder := s.folder.Path("replays")
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return fmt.Errorf("folder for replays: %w", err)
+	}
+	s.Config.Replay.Targets = []replay.TargetOptions{{Type: "file", Folder: folder}}
+	return nil
 }
 
 func (s *stack) startKafka(ctx context.Context) (err error) {

@@ -75,6 +75,10 @@ func (c *Client) GetAs(ctx context.Context, path string, query url.Values, kind 
 		return nil, err
 	}
 	req.Header.Set("Accept", kind+", "+kindProblem)
+	return c.do(req, kind)
+}
+
+func (c *Client) do(req *http.Request, kind string) ([]byte, error) {
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return nil, &noAnswerError{c.base.String(), unwrapURL(err)}

@@ -124,14 +124,28 @@ type FeedStream struct {
 
 // VisitReadFeedResponse streams the feed.
 func (s FeedStream) VisitReadFeedResponse(w http.ResponseWriter) error {
-	return s.Write(func() (ExportStream, error) {
-		h := w.Header()
-		h.Set(contentType, EventStreamType)
-		h.Add(echo.HeaderVary, echo.HeaderAccept)
-		h.Set("X-Accel-Buffering", "no") // nginx would keep events back until its buffer is full
-		cacheFor(w, "no-store")
-		return httpserver.StartStream(w, http.StatusOK)
-	})
+	return s.Write(func() (ExportStream, error) { return startEvents(w) })
+}
+
+// startEvents begins a stream of server-sent events.
+func startEvents(w http.ResponseWriter) (ExportStream, error) {
+	h := w.Header()
+	h.Set(contentType, EventStreamType)
+	h.Add(echo.HeaderVary, echo.HeaderAccept)
+	h.Set("X-Accel-Buffering", "no") // nginx would keep events back until its buffer is full
+	cacheFor(w, "no-store")
+	return httpserver.StartStream(w, http.StatusOK)
+}
+
+// ReplayStream is a replay's progress as server-sent events. Write begins the stream itself, as that of an [Export]
+// does.
+type ReplayStream struct {
+	Write func(start func() (ExportStream, error)) error
+}
+
+// VisitGetReplayResponse streams the progress.
+func (s ReplayStream) VisitGetReplayResponse(w http.ResponseWriter) error {
+	return s.Write(func() (ExportStream, error) { return startEvents(w) })
 }
 
 // SingleEvent is one event with its entity tag.

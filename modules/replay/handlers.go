@@ -60,11 +60,13 @@ type EndpointOptions struct {
 type Endpoints struct {
 	EndpointOptions
 	previews chan struct{}
+	streams  chan struct{}
+	over     chan struct{} // closed when the server stops
 }
 
 // NewEndpoints makes the handlers.
 func NewEndpoints(o EndpointOptions) *Endpoints {
-	return &Endpoints{o, make(chan struct{}, maxPreviews)}
+	return &Endpoints{o, make(chan struct{}, maxPreviews), make(chan struct{}, maxStreams), make(chan struct{})}
 }
 
 // ListReplays answers the jobs that the caller may see.
@@ -92,6 +94,9 @@ func (h *Endpoints) GetReplay(ctx context.Context, r httpapi.GetReplayRequestObj
 	found, err := h.get(ctx, r.Id)
 	if err != nil {
 		return nil, err
+	}
+	if wantsStream(httpserver.ExchangeOf(ctx).Request) {
+		return h.stream(ctx, found), nil
 	}
 	return httpapi.GetReplay200JSONResponse{Body: answer(&found)}, nil
 }
