@@ -110,9 +110,10 @@ func (s *stack) startAll(ctx context.Context) error {
 	return group.Wait()
 }
 
-// allowFiles lets replays write files into the data folder. Every Kafka topic is ingested here, so none is a target.
+// allowFiles lets replays write files into the data folder. Every topic of the embedded broker is ingested, so none is a
+// target.
 func (s *stack) allowFiles() error {
-	if s.Config.IsSet("replay.targets") {
+	if s.Config.IsSet("replay.targets") || s.Config.IsSet("kafka.brokers") {
 		return nil
 	}
 	folder := s.folder.Path("replays")
