@@ -40,6 +40,7 @@ type system struct {
 	t        *testing.T
 	url      string // of the API
 	database string
+	client   *http.Client
 	issuer   *authtest.Issuer
 	store    *store.Appender
 	reader   *store.Reader
@@ -77,7 +78,7 @@ func newSystem(t *testing.T, adjust ...func(*settings)) *system {
 	for _, f := range adjust {
 		f(&set)
 	}
-	s := &system{t: t, database: migratetest.Database(t), issuer: authtest.NewIssuer(t), brokers: set.brokers}
+	s := &system{t: t, database: migratetest.Database(t), issuer: authtest.NewIssuer(t), client: &http.Client{Timeout: patience}, brokers: set.brokers}
 	if s.brokers == nil {
 		cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(3, "copy", "orders"))
 		require.NoError(t, err)
@@ -233,7 +234,7 @@ func (s *system) ask(method, path, body string, roles ...string) answer {
 	if body != "" {
 		r.Header.Set("Content-Type", "application/json")
 	}
-	response, err := http.DefaultClient.Do(r)
+	response, err := s.client.Do(r)
 	require.NoError(s.t, err)
 	defer func() { require.NoError(s.t, response.Body.Close()) }()
 	text, err := io.ReadAll(response.Body)

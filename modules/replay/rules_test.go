@@ -227,7 +227,7 @@ func TestProgressIsStreamed(t *testing.T) {
 	require.NoError(t, err)
 	r.Header.Set("Authorization", "Bearer "+s.issuer.Token(map[string]any{"roles": []string{"operator"}}))
 	r.Header.Set("Accept", "text/event-stream")
-	response, err := http.DefaultClient.Do(r)
+	response, err := s.client.Do(r)
 	require.NoError(t, err)
 	defer func() { _ = response.Body.Close() }()
 	require.Equal(t, "text/event-stream", response.Header.Get("Content-Type"))

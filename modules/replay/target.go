@@ -110,8 +110,8 @@ func (d destination) together() int {
 	return maxChunk
 }
 
-func refused(field, format string, args ...any) error {
-	return errs.New(errs.Unprocessable, "target_refused", format, args...).InField("target." + field)
+func refused(field, why string) error {
+	return errs.New(errs.Unprocessable, "target_refused", "%s", why).InField("target." + field)
 }
 
 func refusedIngested() error {

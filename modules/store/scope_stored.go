@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 )
 
 // MarshalScopes writes down what reads by this context see, for a job that reads later on. Everything is no scope.
@@ -29,11 +30,11 @@ func WithScopes(ctx context.Context, marshalled []byte) (context.Context, error)
 	if err := json.Unmarshal(marshalled, &kept); err != nil {
 		return nil, fmt.Errorf("read the scopes of a job: %w", err)
 	}
-	ctx = WithScope(ctx, Everything())
+	all := append(slices.Clip(scopesOf(ctx)), Everything())
 	for _, parts := range kept {
-		ctx = WithScope(ctx, Only(parts...))
+		all = append(all, Only(parts...))
 	}
-	return ctx, nil
+	return context.WithValue(ctx, scopesKey{}, all), nil
 }
 
 // scopeHashes name the scopes that hide something, each by a hash. A job that has all hashes of a reader reads
