@@ -304,19 +304,6 @@ func newReplayActionCmd(name, short string) *cobra.Command {
 	return c
 }
 
-// withAPI calls do with a client of the configured API.
-func withAPI(c *cobra.Command, do func(*client.Client) error) error {
-	cfg, err := loadConfig(c)
-	if err != nil {
-		return err
-	}
-	api, err := openAPI(c, cfg)
-	if err != nil {
-		return err
-	}
-	return do(api)
-}
-
 func replayPath(id string) (string, error) {
 	parsed, err := event.ParseID(id)
 	if err != nil {
