@@ -11,6 +11,7 @@ import (
 const (
 	topicAll     = "bench-orders"
 	topicRepeats = "bench-orders-repeated"
+	topicTraced  = "bench-orders-traced"
 )
 
 // ingestEvents measures our ingest of events that wait in Kafka.

@@ -27,7 +27,7 @@ func TestAllMeasurements(t *testing.T) {
 	}
 	profile := filepath.Join(t.TempDir(), "cpu.prof")
 	opts, err := parse([]string{"--events", "2000", "--rounds", "1", "--partitions", "2", "--output", "json",
-		"--kafka-libs", "", "--kafka-brokers", ""})
+		"--kafka-libs", "", "--kafka-brokers", "", "--only", "copy-brief,copy-own,ingest,ingest-repeats,ingest-traced"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,8 +40,8 @@ func TestAllMeasurements(t *testing.T) {
 	if err := json.Unmarshal(out.Bytes(), &got); err != nil {
 		t.Fatalf("%v in %s", err, out.Bytes())
 	}
-	stored := map[string]int64{copyBrief: 2000, copyOwn: 2000, ingestAll: 2000, ingestRepeats: 1000}
-	if len(got.Results) != len(stored) || len(got.Ratios) != 3 {
+	stored := map[string]int64{copyBrief: 2000, copyOwn: 2000, ingestAll: 2000, ingestRepeats: 1000, tracedName: 2000}
+	if len(got.Results) != len(stored) || len(got.Ratios) != 4 {
 		t.Fatalf("%d measurements and %d ratios", len(got.Results), len(got.Ratios))
 	}
 	for _, r := range got.Results {

@@ -51,6 +51,7 @@ func (r *report) finish() {
 	r.compare(ingestAll, copyOwn, 1.3)
 	r.compare(ingestAll, copyBrief, 1.7)
 	r.compare(ingestRepeats, ingestAll, 0)
+	r.compare(tracedName, ingestAll, 0)
 }
 
 func (r *report) compare(of, to string, goal float64) {

@@ -27,6 +27,7 @@ type measurement struct {
 	name    string
 	title   string
 	measure func(context.Context, *bench) (reading, error)
+	asked   bool // taken only where --only names it
 }
 
 // reading is what one measurement found. Zero fields were not measured.
@@ -46,10 +47,11 @@ func (s reading) rate() float64 { return float64(s.Records) / s.Seconds }
 // down during the run slows all alike.
 func measurements() []measurement {
 	return []measurement{
-		{copyBrief, `psql \copy, brief's schema`, copyIntoBrief},
-		{copyOwn, `psql \copy, our tables`, copyIntoOwn},
-		{ingestAll, "ingest from Kafka", ingestEvents},
-		{ingestRepeats, "ingest, half duplicates", ingestHalfDuplicates},
+		{copyBrief, `psql \copy, brief's schema`, copyIntoBrief, false},
+		{copyOwn, `psql \copy, our tables`, copyIntoOwn, false},
+		{ingestAll, "ingest from Kafka", ingestEvents, false},
+		{ingestRepeats, "ingest, half duplicates", ingestHalfDuplicates, false},
+		{tracedName, "ingest, 1 % traced", ingestTraced, true},
 	}
 }
 
@@ -59,6 +61,7 @@ const (
 	copyOwn       = "copy-own"
 	ingestAll     = "ingest"
 	ingestRepeats = "ingest-repeats"
+	tracedName    = "ingest-traced"
 )
 
 // run takes all measurements and writes the report.
@@ -72,8 +75,10 @@ func run(ctx context.Context, opts options, out io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.Close()) }()
-	if slices.ContainsFunc(chosen, func(m measurement) bool { return m.name == ingestAll || m.name == ingestRepeats }) {
-		if err := b.fillTopics(ctx); err != nil {
+	ofIngest := func(m measurement) bool { return m.name != copyBrief && m.name != copyOwn }
+	if slices.ContainsFunc(chosen, ofIngest) {
+		traced := slices.ContainsFunc(chosen, func(m measurement) bool { return m.name == tracedName })
+		if err := b.fillTopics(ctx, traced); err != nil {
 			return err
 		}
 	}
@@ -99,7 +104,7 @@ func run(ctx context.Context, opts options, out io.Writer) (err error) {
 func choose(only string) ([]measurement, error) {
 	all := measurements()
 	if only == "" {
-		return all, nil
+		return slices.DeleteFunc(all, func(m measurement) bool { return m.asked }), nil
 	}
 	var chosen []measurement
 	for _, name := range strings.Split(only, ",") {
@@ -136,9 +141,14 @@ func open(ctx context.Context, opts options) (_ *bench, err error) {
 	return b, nil
 }
 
-func (b *bench) fillTopics(ctx context.Context) error {
+func (b *bench) fillTopics(ctx context.Context, traced bool) error {
 	if err := b.StartBroker(ctx); err != nil {
 		return err
+	}
+	if traced {
+		if err := b.LoadWith(ctx, map[string][]sample.Record{topicTraced: b.workload.records}, traceparents); err != nil {
+			return err
+		}
 	}
 	return b.Load(ctx, map[string][]sample.Record{topicAll: b.workload.records, topicRepeats: b.workload.halfDuplicates()})
 }

@@ -111,6 +111,11 @@ func serveSimulated() error {
 
 // Load makes the topics and fills them. In a Kafka that was running they are made anew.
 func (s *Stage) Load(ctx context.Context, topics map[string][]sample.Record) error {
+	return s.LoadWith(ctx, topics, func(int) []kgo.RecordHeader { return nil })
+}
+
+// LoadWith is Load with headers, by the number of a record in its topic.
+func (s *Stage) LoadWith(ctx context.Context, topics map[string][]sample.Record, headers func(i int) []kgo.RecordHeader) error {
 	client, err := kgo.NewClient(kgo.SeedBrokers(s.Broker.brokers...), kgo.MetadataMinAge(100*time.Millisecond),
 		kgo.ProducerLinger(10*time.Millisecond), kgo.ProducerBatchCompression(kgo.NoCompression()))
 	if err != nil {
@@ -126,9 +131,9 @@ func (s *Stage) Load(ctx context.Context, topics map[string][]sample.Record) err
 			return fmt.Errorf("create topic %s: %w", topic, err)
 		}
 		Progress("publishing %d records to %s", len(records), topic)
-		for _, r := range records {
+		for i, r := range records {
 			// Failures are told by Flush's results below.
-			client.Produce(ctx, &kgo.Record{Topic: topic, Key: r.Key, Value: r.Value, Timestamp: r.At}, nil)
+			client.Produce(ctx, &kgo.Record{Topic: topic, Key: r.Key, Value: r.Value, Timestamp: r.At, Headers: headers(i)}, nil)
 		}
 		if err := client.Flush(ctx); err != nil {
 			return err

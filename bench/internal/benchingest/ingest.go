@@ -13,12 +13,13 @@ import (
 
 // Run is one ingest of a topic that is waiting.
 type Run struct {
-	Program  string // what Build made
-	Roles    string // of the process
-	Database string // URL of an empty database with our tables
-	Topic    string // what Load filled
-	Records  int    // that wait in the topic
-	Stored   int64  // events that come of them
+	Program  string   // what Build made
+	Roles    string   // of the process
+	Database string   // URL of an empty database with our tables
+	Topic    string   // what Load filled
+	Records  int      // that wait in the topic
+	Env      []string // of the process, beside this one's own
+	Stored   int64    // events that come of them
 
 	// Observe, if not nil, is called when the clock has started, with the address of the process's
 	// operators' port, which then has profiles; finish is called before the process is stopped.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"os"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -32,6 +33,7 @@ func (s *Stage) serve(ctx context.Context, r Run) (*process, error) {
 		"--admin.pprof="+strconv.FormatBool(r.Observe != nil), "--log.level", "warn")
 	p.cmd.Stdout, p.cmd.Stderr = s.log, s.log
 	p.cmd.Dir = s.Dir
+	p.cmd.Env = append(os.Environ(), r.Env...)
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
 	}
