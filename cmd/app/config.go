@@ -19,6 +19,7 @@ import (
 	"audittrail/modules/query/fold"
 	"audittrail/modules/replay"
 	"audittrail/platform/auth"
+	"audittrail/platform/cache"
 	"audittrail/platform/config"
 	"audittrail/platform/httpserver"
 	"audittrail/platform/kafka"
@@ -47,8 +48,8 @@ type Config struct {
 	Replay   replay.Options  `key:"replay"`
 	Security SecurityOptions `key:"security"`
 
-	Encryption encryptionLater `key:"encryption"`
-	Redis      redisLater      `key:"redis"`
+	Encryption encryptionLater    `key:"encryption"`
+	Redis      cache.RedisOptions `key:"redis"`
 
 	loaded *config.Loaded
 }

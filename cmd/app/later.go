@@ -25,10 +25,6 @@ type encryptionRule struct {
 	Search    bool   `key:"search"`
 }
 
-type redisLater struct {
-	URL string `key:"url" secret:"url" help:"not in effect yet. Redis, for a cache that processes share"`
-}
-
 // notYet begins the help of every key that nothing reads yet, in this package and others.
 const notYet = "not in effect yet"
 

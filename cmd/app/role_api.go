@@ -41,9 +41,13 @@ func apiRole(ctx context.Context, p *parts, open pools) (lifecycle.Role, error) 
 	if err != nil {
 		return nil, err
 	}
+	shared, err := newShared(p)
+	if err != nil {
+		return nil, err
+	}
 	server, err := httpserver.New(p.cfg.HTTP, httpserver.Deps{
 		Log: p.log, Metrics: p.metrics, Tracing: p.tracing, Drain: min(maxDrain, p.cfg.Shutdown.Grace/2),
-		Hooks: []httpserver.Hook{accesses.Hook},
+		Hooks: []httpserver.Hook{accesses.Hook}, Shared: shared.limit,
 	})
 	if err != nil {
 		return nil, err
@@ -56,7 +60,7 @@ func apiRole(ctx context.Context, p *parts, open pools) (lifecycle.Role, error) 
 	if err != nil {
 		return nil, err
 	}
-	reader := store.NewReader(store.ReaderOptions{Pool: open["api"], Replicas: replicas, Scoped: true})
+	reader := store.NewReader(store.ReaderOptions{Pool: open["api"], Replicas: replicas, Cache: shared.cache, Scoped: true})
 	reading, err := query.NewHandlers(query.Options{
 		Reader: reader, Letters: store.NewLetters(open["api"]), Kept: replay.NewSource(p.cfg.Kafka, p.log).Kept, State: p.cfg.State, MaxWaits: p.cfg.HTTP.MaxRequests / 2, Metrics: p.metrics,
 	})
@@ -71,7 +75,7 @@ func apiRole(ctx context.Context, p *parts, open pools) (lifecycle.Role, error) 
 		return nil, err
 	}
 	return &api{
-		server: server, verifier: verifier, reading: reading, accesses: accesses, replicas: replicas, log: p.log,
+		server: server, verifier: verifier, reading: reading, accesses: accesses, replicas: replicas, shared: shared, log: p.log,
 		checks:    []func(context.Context) error{reader.Ping, accessed.Check},
 		listening: func(addr net.Addr) { p.listeners.up("api", addr) },
 	}, nil
@@ -94,7 +98,8 @@ type api struct {
 	verifier  *auth.Verifier
 	reading   *query.Handlers
 	accesses  *access.Log
-	replicas  *store.Replicas               // nil if there are none
+	replicas  *store.Replicas // nil if there are none
+	shared    shared
 	checks    []func(context.Context) error // ask PostgreSQL
 	log       *slog.Logger
 	listening func(net.Addr) // is told the listener's address before the role is ready
@@ -115,6 +120,7 @@ func (a *api) Run(ctx context.Context, ready func()) error {
 	running.Go(func() { a.accesses.Run(logging) })
 	running.Go(func() { a.verifier.Run(background) })
 	running.Go(func() { a.reading.Run(background) })
+	a.shared.run(background, &running)
 	if a.replicas != nil {
 		running.Go(func() { a.replicas.Run(background) })
 	}

@@ -49,6 +49,9 @@ func (c Config) hops(kafka bool) []hop {
 		case postgres.Safe:
 		}
 	}
+	if address, isTLS := c.Redis.Address(); address != "" && !isTLS && !onLoopback(address) {
+		all = append(all, hop{"redis.url", "lets bytes go to Redis in plain text: begin it with rediss://", true})
+	}
 	if !kafka || c.Kafka.TLS.Enabled {
 		return all
 	}
