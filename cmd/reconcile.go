@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 
+	"audittrail/cmd/app"
 	"audittrail/modules/store/audit"
 	"audittrail/platform/console"
 )
@@ -39,12 +40,19 @@ kafka.topics names. It shows their first and end offsets and how many are still 
 
 It may run while ingest does. Each discrepancy is printed with its place, what was expected and what
 was found. Exit status 0 if there is none, 1 otherwise. Records that are still to be read are none. If
-Kafka does not answer, a line says so, and the status is 1 if kafka.brokers was given.`,
+Kafka does not answer, a line says so, and the status is 1 if kafka.brokers was given.
+
+With --watch it does so again and again, every so often by --every, and prints a line each time, and the
+discrepancies when they change. It ends when it is interrupted, with the status of the last time. Each time
+reads all events once; the pause is at least as long as that took.`,
 		Example: `  audittrail reconcile --postgres.url "$DATABASE_URL"
-  audittrail reconcile --output json | jq .discrepancies`,
+  audittrail reconcile --output json | jq .discrepancies
+  audittrail reconcile --watch --every 5m`,
 		Args: cobra.NoArgs,
 	}
 	output := addOutput(c, "table", "json")
+	watch := c.Flags().Bool("watch", false, "go on checking until interrupted")
+	every := c.Flags().Duration("every", time.Minute, "how often --watch checks")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		cfg, err := loadConfig(c)
 		if err != nil {
@@ -55,16 +63,15 @@ Kafka does not answer, a line says so, and the status is 1 if kafka.brokers was 
 			return err
 		}
 		defer db.Close()
-		cluster, err := newKafkaSide(c, cfg, db)
-		if err != nil {
-			return err
+		check := func() (*audit.Reconciliation, *kafkaSide, error) { return reconcileBoth(c, cfg, db) }
+		if *watch {
+			if *every < time.Second {
+				return wrongUsage("--every must be at least 1s")
+			}
+			return (&reconcileWatch{c: c, json: output.value == "json", every: *every, check: check}).run()
 		}
-		defer cluster.client.Close()
-		report, err := reconcile(c, db)
+		report, cluster, err := check()
 		if err != nil {
-			return err
-		}
-		if err := cluster.compare(c.Context(), db, report); err != nil {
 			return err
 		}
 		if output.value == "json" {
@@ -75,12 +82,31 @@ Kafka does not answer, a line says so, and the status is 1 if kafka.brokers was 
 		if err != nil {
 			return err
 		}
-		if n := int64(len(report.Discrepancies)) + report.Unlisted; n > 0 {
-			return errors.Join(fmt.Errorf("the accounting does not balance: %s discrepancies", console.Grouped(n)), cluster.err())
-		}
-		return cluster.err()
+		return imbalance(report, cluster)
 	}
 	return c
+}
+
+// reconcileBoth compares the tables with each other and with Kafka.
+func reconcileBoth(c *cobra.Command, cfg app.Config, db *pgxpool.Pool) (*audit.Reconciliation, *kafkaSide, error) {
+	cluster, err := newKafkaSide(c, cfg, db)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer cluster.client.Close()
+	report, err := reconcile(c, db)
+	if err != nil {
+		return nil, nil, err
+	}
+	return report, cluster, cluster.compare(c.Context(), db, report)
+}
+
+// imbalance is an error where something does not fit, or could not be looked at.
+func imbalance(report *audit.Reconciliation, cluster *kafkaSide) error {
+	if n := int64(len(report.Discrepancies)) + report.Unlisted; n > 0 {
+		return errors.Join(fmt.Errorf("the accounting does not balance: %s discrepancies", console.Grouped(n)), cluster.err())
+	}
+	return cluster.err()
 }
 
 // reconcile runs it and tells on stderr which step it is at.

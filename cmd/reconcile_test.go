@@ -1,8 +1,12 @@
 package cmd
 
 import (
+	"context"
 	"encoding/json"
+	"io"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
@@ -88,4 +92,46 @@ func TestReconcileNeedsADatabase(t *testing.T) {
 	_, errs, status = call(t, "reconcile", "--postgres.url", "postgres://u:geheim@127.0.0.1:1/x")
 	require.Equal(t, 1, status)
 	require.NotContains(t, errs, "geheim")
+}
+
+// lineWriter hands over what is written.
+type lineWriter chan string
+
+func (w lineWriter) Write(p []byte) (int, error) {
+	w <- string(p)
+	return len(p), nil
+}
+
+// A gap that somebody makes while it watches is told, and the status is the last one's.
+func TestReconcileWatches(t *testing.T) {
+	url := ranges(t, offsetsAndRange+rangeOfTheRest)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	lines, status := make(lineWriter, 1000), make(chan int, 1)
+	go func() {
+		status <- run(ctx, []string{"reconcile", "--postgres.url", url, "--watch", "--every", "1s"}, lines, io.Discard)
+	}()
+	until := func(part string) {
+		t.Helper()
+		for deadline := time.After(time.Minute); ; {
+			select {
+			case line := <-lines:
+				if strings.Contains(line, part) {
+					return
+				}
+			case <-deadline:
+				t.Fatal("no line has " + part)
+			}
+		}
+	}
+	until("balanced: 10 offsets")
+	conn, err := pgx.Connect(t.Context(), url)
+	require.NoError(t, err)
+	defer conn.Close(t.Context()) //nolint:errcheck // the test is over
+	_, err = conn.Exec(t.Context(), `UPDATE ingest_offsets SET next_offset = 12`)
+	require.NoError(t, err)
+	until("1 discrepancies")
+	until("range_last")
+	stop()
+	require.Equal(t, 1, <-status)
 }
