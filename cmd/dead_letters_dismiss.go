@@ -54,7 +54,7 @@ func readValue(name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer f.Close() //nolint:errcheck // it was only read
+	defer f.Close()
 	value, err := io.ReadAll(io.LimitReader(f, maxEdited+1))
 	if err == nil && len(value) > maxEdited {
 		err = fmt.Errorf("%s is longer than the %d bytes that the API takes", name, maxEdited)

@@ -137,7 +137,7 @@ func (s *Source) Kept(ctx context.Context, letters []store.DeadLetter) error {
 	}
 	client, err := s.connect()
 	if err != nil {
-		return nil //nolint:nilerr // the redrive will tell
+		return nil // the redrive will tell
 	}
 	ctx, cancel := context.WithTimeout(ctx, sourcePatience/2)
 	defer cancel()
@@ -147,7 +147,7 @@ func (s *Source) Kept(ctx context.Context, letters []store.DeadLetter) error {
 	}
 	topics, err := kafka.Topics(ctx, client, slices.Collect(maps.Keys(names)))
 	if err != nil {
-		return nil //nolint:nilerr // as above
+		return nil // as above
 	}
 	maps.DeleteFunc(partitions, func(p kafka.TopicPartition, _ bool) bool { return topics[p.Topic].Err != nil })
 	starts, _ := kafka.SomeLogStarts(ctx, client, slices.Collect(maps.Keys(partitions)))

@@ -171,7 +171,7 @@ func TestReconcileFindsTamperedFates(t *testing.T) {
 			require.NoError(t, err)
 			tx, err := s.owner.Begin(t.Context())
 			require.NoError(t, err)
-			defer tx.Rollback(t.Context()) //nolint:errcheck // committed
+			defer tx.Rollback(t.Context())
 			_, err = tx.Exec(t.Context(), `ALTER TABLE events DISABLE TRIGGER ALL; ALTER TABLE dead_letter_fates DISABLE TRIGGER ALL`)
 			require.NoError(t, err)
 			tag, err := tx.Exec(t.Context(), c.damage)
