@@ -20,6 +20,7 @@ import (
 	"audittrail/modules/query/fold"
 	"audittrail/modules/replay"
 	"audittrail/platform/auth"
+	"audittrail/platform/cache"
 	"audittrail/platform/config"
 	"audittrail/platform/httpserver"
 	"audittrail/platform/kafka"
@@ -48,8 +49,8 @@ type Config struct {
 	Replay   replay.Options  `key:"replay"`
 	Security SecurityOptions `key:"security"`
 
-	Encryption protect.Options `key:"encryption"`
-	Redis      redisLater      `key:"redis"`
+	Encryption protect.Options    `key:"encryption"`
+	Redis      cache.RedisOptions `key:"redis"`
 
 	loaded *config.Loaded
 }

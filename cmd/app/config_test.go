@@ -201,14 +201,14 @@ func TestAClientURLThatIsNoneIsNamed(t *testing.T) {
 }
 
 func TestKeysWithoutEffectAreNamedOnce(t *testing.T) {
-	c, err := load(t, "--redis.url=redis://h", "--access.retention=1h", "--http.addr=:1", "--kafka.schema_registry.url=http://h")
+	c, err := load(t, "--access.retention=1h", "--http.addr=:1", "--kafka.schema_registry.url=http://h")
 	require.NoError(t, err)
 	var out bytes.Buffer
 	require.NoError(t, warnUnused(context.Background(), c, logging.New(&out, logging.Options{Level: "warn", Format: "json"})))
-	for _, key := range []string{"redis.url", "access.retention", "kafka.schema_registry.url"} {
+	for _, key := range []string{"access.retention", "kafka.schema_registry.url"} {
 		require.Equal(t, 1, strings.Count(out.String(), `"key":"`+key+`"`), key)
 	}
-	require.Equal(t, 3, strings.Count(out.String(), "\n"))
+	require.Equal(t, 2, strings.Count(out.String(), "\n"))
 }
 
 func TestEncryptionIsCheckedAtStart(t *testing.T) {

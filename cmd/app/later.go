@@ -12,10 +12,6 @@ import (
 // do nothing yet: their features come later, and take the structs along into their own modules. A key
 // that is set all the same is never silently without effect: see warnUnused.
 
-type redisLater struct {
-	URL string `key:"url" secret:"url" help:"not in effect yet. Redis, for a cache that processes share"`
-}
-
 // notYet begins the help of every key that nothing reads yet, in this package and others.
 const notYet = "not in effect yet"
 

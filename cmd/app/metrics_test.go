@@ -31,7 +31,8 @@ func TestMetrics(t *testing.T) {
 	roles := map[string][]metric{}
 	shared := map[string]int{}
 	for _, name := range roleNames() {
-		c, err := load(t, "--roles="+name, "--postgres.url=postgres://localhost/none", "--kafka.brokers=localhost:1", "--kafka.topics=orders",
+		c, err := load(t, "--roles="+name, "--postgres.url=postgres://localhost/none",
+			"--postgres.replica_urls=postgres://localhost:1/none", "--redis.url=redis://localhost:1", "--kafka.brokers=localhost:1", "--kafka.topics=orders",
 			"--admin.tls.cert="+cert, "--admin.tls.key="+key, "--auth.issuer="+issuer.Issuer, "--auth.audience="+issuer.Audience,
 			"--auth.jwks_file="+issuer.JWKSFile, "--ledger.origin="+origin, "--ledger.signing_key="+signingKey(t, 1).Secret(),
 			"--notary.state_file="+filepath.Join(t.TempDir(), "notary.json"))

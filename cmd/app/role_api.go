@@ -44,9 +44,13 @@ func apiRole(ctx context.Context, p *parts, open pools) (lifecycle.Role, error) 
 	if err != nil {
 		return nil, err
 	}
+	shared, err := newShared(p)
+	if err != nil {
+		return nil, err
+	}
 	server, err := httpserver.New(p.cfg.HTTP, httpserver.Deps{
 		Log: p.log, Metrics: p.metrics, Tracing: p.tracing, Drain: min(maxDrain, p.cfg.Shutdown.Grace/2),
-		Hooks: []httpserver.Hook{accesses.Hook},
+		Hooks: []httpserver.Hook{accesses.Hook}, Shared: shared.limit,
 	})
 	if err != nil {
 		return nil, err
@@ -71,7 +75,9 @@ func apiRole(ctx context.Context, p *parts, open pools) (lifecycle.Role, error) 
 	if err != nil {
 		return nil, err
 	}
-	reader := store.NewReader(store.ReaderOptions{Pool: open["api"], Replicas: replicas, Scoped: true, Opener: opener})
+	reader := store.NewReader(store.ReaderOptions{
+		Pool: open["api"], Replicas: replicas, Cache: shared.cache, Scoped: true, Opener: opener,
+	})
 	reading, err := query.NewHandlers(query.Options{
 		Reader: reader, Letters: store.NewLetters(open["api"]), Kept: replay.NewSource(p.cfg.Kafka, p.log).Kept, State: p.cfg.State,
 		MaxWaits: p.cfg.HTTP.MaxRequests / 2, NoSnapshots: keys != nil, Metrics: p.metrics,
@@ -88,7 +94,7 @@ func apiRole(ctx context.Context, p *parts, open pools) (lifecycle.Role, error) 
 		return nil, err
 	}
 	return &api{
-		server: server, verifier: verifier, reading: reading, replays: replays, accesses: accesses, replicas: replicas, log: p.log,
+		server: server, verifier: verifier, reading: reading, replays: replays, accesses: accesses, replicas: replicas, shared: shared, log: p.log,
 		checks:    []func(context.Context) error{reader.Ping, accessed.Check},
 		listening: func(addr net.Addr) { p.listeners.up("api", addr) },
 	}, nil
@@ -112,7 +118,8 @@ type api struct {
 	reading   *query.Handlers
 	replays   *replay.Endpoints
 	accesses  *access.Log
-	replicas  *store.Replicas               // nil if there are none
+	replicas  *store.Replicas // nil if there are none
+	shared    shared
 	checks    []func(context.Context) error // ask PostgreSQL
 	log       *slog.Logger
 	listening func(net.Addr) // is told the listener's address before the role is ready
@@ -134,6 +141,7 @@ func (a *api) Run(ctx context.Context, ready func()) error {
 	running.Go(func() { a.verifier.Run(background) })
 	running.Go(func() { a.reading.Run(background) })
 	running.Go(func() { a.replays.Run(background) })
+	a.shared.run(background, &running)
 	if a.replicas != nil {
 		running.Go(func() { a.replicas.Run(background) })
 	}

@@ -56,6 +56,9 @@ func (c Config) hops(kafka bool) []hop {
 	case postgres.Transport(c.Encryption.KeysURL) == postgres.Unverified:
 		all = append(all, hop{"encryption.keys_url", "has TLS without checking who the server is: give it sslmode=verify-full and sslrootcert", false})
 	}
+	if address, isTLS := c.Redis.Address(); address != "" && !isTLS && !onLoopback(address) {
+		all = append(all, hop{"redis.url", "lets bytes go to Redis in plain text: begin it with rediss://", true})
+	}
 	if !kafka || c.Kafka.TLS.Enabled {
 		return all
 	}

@@ -112,6 +112,7 @@ type settings struct {
 	heartbeat     time.Duration // of streams; 0 for the usual
 	replicas      *store.Replicas
 	kept          func(context.Context, []store.DeadLetter) error
+	cache         store.Cache
 }
 
 // startAPI serves the handlers over a pool until the test is over.
@@ -161,7 +162,7 @@ func (a *api) assemble(t testing.TB, pool *pgxpool.Pool, s settings) (run func(c
 	require.NoError(t, err)
 	verifier, err := auth.NewVerifier(a.issuer.Options(), log)
 	require.NoError(t, err)
-	reader := store.NewReader(store.ReaderOptions{Pool: pool, Replicas: s.replicas, Scoped: true})
+	reader := store.NewReader(store.ReaderOptions{Pool: pool, Replicas: s.replicas, Cache: s.cache, Scoped: true})
 	handlers, err := query.NewHandlers(query.Options{
 		Letters: store.NewLetters(pool), Kept: s.kept,
 		Reader: reader, MaxWaits: s.maxRequests / 2, Metrics: a.metrics,

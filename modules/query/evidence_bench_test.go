@@ -10,24 +10,33 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"audittrail/modules/evidence"
+	"audittrail/platform/cache"
 )
 
-// BenchmarkEvidence asks for the evidence of one event after the other, over the whole API.
+// BenchmarkEvidence asks for the evidence of one event after the other, over the whole API, without a cache of tiles
+// and with one.
 func BenchmarkEvidence(b *testing.B) {
 	a := newAPI(b)
 	const events = 70_000
 	bulk(b, a, 0, events, 100)
 	a.sign(b)
-	i := 0
-	for b.Loop() {
-		i = (i + 7919) % events
-		r := a.request(b, "/v1/events/"+id(i)+"/proof")
-		response, err := a.client.Do(r)
-		require.NoError(b, err)
-		_, err = io.Copy(io.Discard, response.Body)
-		require.NoError(b, err)
-		require.NoError(b, response.Body.Close())
-		require.Equal(b, http.StatusOK, response.StatusCode)
+	kept, err := cache.New(nil, nil)
+	require.NoError(b, err)
+	for name, adjust := range map[string]func(*settings){"without": func(*settings) {}, "cache": func(s *settings) { s.cache = kept }} {
+		other := startAPI(b, apiPool(b, a.database), adjust)
+		b.Run(name, func(b *testing.B) {
+			i := 0
+			for b.Loop() {
+				i = (i + 7919) % events
+				r := other.request(b, "/v1/events/"+id(i)+"/proof")
+				response, err := other.client.Do(r)
+				require.NoError(b, err)
+				_, err = io.Copy(io.Discard, response.Body)
+				require.NoError(b, err)
+				require.NoError(b, response.Body.Close())
+				require.Equal(b, http.StatusOK, response.StatusCode)
+			}
+		})
 	}
 }
 

@@ -45,8 +45,8 @@ type RedriveDependencies struct {
 	Sealer interface {
 		Seal(ctx context.Context, events []event.Valid) ([]protect.Sealed, error)
 	}
-	Opener *protect.Opener // opens values that are sealed; nil where there are no keys
-	Source  *Source // where values that are not kept are read again
+	Opener  *protect.Opener // opens values that are sealed; nil where there are no keys
+	Source  *Source         // where values that are not kept are read again
 	Rules   event.Rules
 	Now     func() time.Time // nil: time.Now
 	Log     *slog.Logger

@@ -66,6 +66,9 @@ type ReaderOptions struct {
 	// Replicas are read by contexts with a seat; nil if there are none. See WithSeat.
 	Replicas *Replicas
 
+	// Cache keeps tiles of the ledger; nil for none.
+	Cache Cache
+
 	// Scoped makes a read fail if its context has no scope: see WithScope. It is for readers that answer callers.
 	Scoped bool
 
@@ -86,6 +89,7 @@ type Reader struct {
 	opener     *protect.Opener
 	spans      spanCache
 	totals     totalsCache
+	tiles      tileCache
 }
 
 // NewReader returns a Reader. It opens no connection.
@@ -93,7 +97,10 @@ func NewReader(o ReaderOptions) *Reader {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Reader{pool: o.Pool, replicas: o.Replicas, now: o.Now, pageBytes: cmp.Or(o.PageBytes, PageBytes), scanBudget: cmp.Or(o.ScanBudget, ScanBudget), scoped: o.Scoped, opener: o.Opener}
+	return &Reader{
+		pool: o.Pool, replicas: o.Replicas, now: o.Now, pageBytes: cmp.Or(o.PageBytes, PageBytes), scanBudget: cmp.Or(o.ScanBudget, ScanBudget),
+		scoped: o.Scoped, opener: o.Opener, tiles: tileCache{cache: o.Cache},
+	}
 }
 
 // Ping reports whether events can be read. It reads one as a list does, since a server may answer but have settings

@@ -31,6 +31,13 @@ func (l *LedgerReader) Leaves(ctx context.Context, ranges []ledger.Range) (leave
 
 // Tiles implements ledger.Reader.
 func (l *LedgerReader) Tiles(ctx context.Context, ids []ledger.TileID) (tiles [][]ledger.Hash, err error) {
+	if secret := l.secretOf(ctx); secret != nil {
+		return l.cachedTiles(ctx, secret, ids)
+	}
+	return l.readTiles(ctx, ids)
+}
+
+func (l *LedgerReader) readTiles(ctx context.Context, ids []ledger.TileID) (tiles [][]ledger.Hash, err error) {
 	err = l.with(ctx, "read tiles", func(ctx context.Context, rows *Ledger) (err error) {
 		tiles, err = rows.Tiles(ctx, ids)
 		return err

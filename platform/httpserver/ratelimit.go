@@ -1,6 +1,7 @@
 package httpserver
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"net/http"
@@ -78,15 +79,22 @@ func (l *limiter[K]) sweep(now time.Time) {
 // allStrangers is how many times the limit of one address all addresses together have.
 const allStrangers = 50
 
+// SharedLimit counts requests of all processes: token buckets with names. An error says nothing about a bucket.
+type SharedLimit interface {
+	Take(ctx context.Context, name string, rate, size float64) (left float64, ok bool, err error)
+}
+
 // limits are http.rate_limit and http.rate_limit_address.
 type limits struct {
+	shared     SharedLimit // of principals; nil: each process counts for itself
 	principals *limiter[string]
 	addresses  *limiter[netip.Prefix]
 	strangers  *limiter[struct{}] // all addresses together
 }
 
-func newLimits(o Options) limits {
+func newLimits(o Options, shared SharedLimit) limits {
 	return limits{
+		shared:     shared,
 		principals: newLimiter[string](o.RateLimit, 1),
 		addresses:  newLimiter[netip.Prefix](o.RateLimitAddress, 1),
 		strangers:  newLimiter[struct{}](o.RateLimitAddress, allStrangers),
@@ -105,13 +113,30 @@ func (x *Exchange) Accept(principal string) error {
 	if l == nil {
 		return nil
 	}
-	left, wait, ok := l.take(principal)
+	left, wait, ok := x.limits.takeOf(x.Request.Context(), principal)
 	x.quota = fmt.Sprintf(`"principal";r=%d;t=%d`, int(left), seconds(wait))
 	if !ok {
 		x.retryAfter = seconds(wait)
 		return errTooMany
 	}
 	return nil
+}
+
+// takeOf takes a token of a principal: of the bucket that processes share or, where that can't be asked, of this one's.
+func (l limits) takeOf(ctx context.Context, principal string) (left float64, wait time.Duration, ok bool) {
+	own := l.principals
+	if l.shared == nil {
+		return own.take(principal)
+	}
+	left, ok, err := l.shared.Take(ctx, principal, own.rate, own.size)
+	switch {
+	case err != nil:
+		return own.take(principal)
+	case !ok:
+		return left, own.until(1 - left), false
+	default:
+		return left, own.until(own.size - left), true
+	}
 }
 
 // stranger returns err, the refusal of a request, or another one where too many requests without a credential were

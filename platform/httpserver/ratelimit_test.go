@@ -1,13 +1,16 @@
 package httpserver_test
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"testing"
 
 	"github.com/labstack/echo/v4"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
 	"audittrail/platform/errs"
@@ -15,9 +18,15 @@ import (
 )
 
 // limited is a server that takes the header Authorization for the principal's name.
-func limited(t *testing.T, opts httpserver.Options) *httpserver.Server {
+func limited(t *testing.T, opts httpserver.Options, shared ...httpserver.SharedLimit) *httpserver.Server {
 	t.Helper()
 	s := newServer(t, opts, io.Discard)
+	if len(shared) > 0 {
+		opts.Addr, opts.MaxRequests = "127.0.0.1:0", 16
+		var err error
+		s, err = httpserver.New(opts, httpserver.Deps{Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Shared: shared[0]})
+		require.NoError(t, err)
+	}
 	s.Echo().GET("/x", func(c echo.Context) error {
 		principal := c.Request().Header.Get("Authorization")
 		if principal == "" {
@@ -99,4 +108,31 @@ func TestRefusalsWithoutATokenAreLimitedForAll(t *testing.T) {
 	}
 	require.Equal(t, http.StatusTooManyRequests, askAs(s, "/x", "", "192.0.2.50").Code)
 	require.Equal(t, http.StatusNoContent, askAs(s, "/x", "ann", "192.0.2.51").Code)
+}
+
+// sharedLimit grants what is left, or fails.
+type sharedLimit struct {
+	left float64
+	err  error
+}
+
+func (l *sharedLimit) Take(context.Context, string, float64, float64) (float64, bool, error) {
+	if l.left < 1 {
+		return l.left, false, l.err
+	}
+	l.left--
+	return l.left, true, l.err
+}
+
+// What processes share decides; where it can't be asked, each counts for itself.
+func TestLimitsAreShared(t *testing.T) {
+	l := &sharedLimit{left: 2}
+	s := limited(t, httpserver.Options{RateLimit: 0.001}, l)
+	for _, want := range []int{http.StatusNoContent, http.StatusNoContent, http.StatusTooManyRequests} {
+		require.Equal(t, want, askAs(s, "/x", "ann", "192.0.2.1").Code)
+	}
+	l.err = io.ErrUnexpectedEOF
+	for _, want := range []int{http.StatusNoContent, http.StatusTooManyRequests} {
+		require.Equal(t, want, askAs(s, "/x", "ann", "192.0.2.1").Code)
+	}
 }

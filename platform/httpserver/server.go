@@ -29,6 +29,7 @@ type Deps struct {
 	Tracing *telemetry.Tracing // nil: requests have no spans
 	Drain   time.Duration      // how long requests under way may take to end at shutdown; 0 is 10 s
 	Hooks   []Hook             // asked in this order
+	Shared  SharedLimit        // of principals, with other processes; may be nil
 }
 
 // Server is the API's HTTP server. Register routes on Echo before Run.
@@ -62,7 +63,7 @@ func New(opts Options, deps Deps) (*Server, error) {
 	}
 	s := &Server{
 		opts: opts, log: deps.Log, hooks: deps.Hooks, tracing: deps.Tracing, drain: deps.Drain, pace: streamPace, least: streamRate{leastBytes, leastWithin},
-		proxies: trusted, limits: newLimits(opts), echo: echo.New(), seconds: newRequestSeconds(deps.Metrics),
+		proxies: trusted, limits: newLimits(opts, deps.Shared), echo: echo.New(), seconds: newRequestSeconds(deps.Metrics),
 		slots: make(chan struct{}, opts.MaxRequests),
 	}
 	if s.drain == 0 {
