@@ -14,7 +14,7 @@ import (
 func mutable() []string {
 	return []string{"schema_migrations", "ingest_offsets", "dead_letter_outbox", "ledger_pending", "state_snapshots", "redrive_requests", "redrive_items", "dead_letter_tally",
 		"replays", "replay_failures", "sealed_refs", "sealed_tokens", "wrapping_keys", "root_key", "subject_keys",
-		"shredded_subjects", "analytics_cursors", "rollup_events", "rollup_users"}
+		"shredded_subjects", "analytics_cursors", "anomalies", "rollup_events", "rollup_users"}
 }
 
 // history makes a database in which every protected table, and every partition, holds a row.

@@ -34,7 +34,7 @@ func expectedRights() map[string]rights {
 		"audittrail_api": {
 			insert: []string{"access_log", "dead_letter_fates", "ledger_pending", "redrive_items", "redrive_requests", "replays", "root_key", "state_snapshots", "subject_keys", "wrapping_keys"},
 			remove: []string{"state_snapshots"},
-			update: map[string][]string{"replays": {"asked", "asked_at", "asked_by", "wanted"}},
+			update: map[string][]string{"replays": {"asked", "asked_at", "asked_by", "wanted"}, "anomalies": {"decided_at", "decided_by", "reason", "state"}},
 		},
 		"audittrail_replay": {
 			insert: []string{
@@ -50,7 +50,7 @@ func expectedRights() map[string]rights {
 			},
 		},
 		"audittrail_analytics": {
-			insert: []string{"analytics_cursors", "rollup_events", "rollup_users"},
+			insert: []string{"analytics_cursors", "anomalies", "rollup_events", "rollup_users"},
 			update: map[string][]string{
 				"analytics_cursors": {"form", "name", "position", "updated_at"},
 				"rollup_events":     {"aggregate_type", "aggregates", "count", "event_type", "source", "start", "unit", "users"},

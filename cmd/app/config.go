@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"audittrail/modules/access"
+	"audittrail/modules/analytics"
 	"audittrail/modules/client"
 	"audittrail/modules/ingest"
 	"audittrail/modules/notary"
@@ -44,6 +45,8 @@ type Config struct {
 	Ledger   LedgerOptions           `key:"ledger"`
 	Notary   notary.Options          `key:"notary"`
 	State    fold.Options            `key:"state"`
+
+	Analytics analytics.Options `key:"analytics"`
 
 	Access   access.Options  `key:"access"`
 	Replay   replay.Options  `key:"replay"`

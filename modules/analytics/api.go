@@ -10,6 +10,9 @@ import (
 // Reader is what the handlers read: a [store.Reader], where each method says what it answers.
 type Reader interface {
 	Stats(ctx context.Context, s store.Stats) (store.StatsAnswer, error)
+	Anomalies(ctx context.Context, f store.AnomalyFilter) ([]store.Anomaly, error)
+	Anomaly(ctx context.Context, id string, access bool) (store.Anomaly, error)
+	DecideAnomaly(ctx context.Context, id, state, by, reason string) error
 	Cases(ctx context.Context, f store.CaseFilter, each func(store.CaseEvent)) error
 }
 

@@ -133,7 +133,7 @@ func (tiled) Tile(context.Context, ledger.Log, ledger.TileID, int) ([]ledger.Has
 // start runs the role until stop is called or the test is over.
 func (f *fixture) start(t testing.TB, adjust ...func(*analytics.Dependencies)) (stop func()) {
 	t.Helper()
-	deps := analytics.Dependencies{Pool: openPool(t, f.url, "audittrail_analytics"), Interval: 10 * time.Millisecond, Batch: 500, Log: slog.New(slog.DiscardHandler)}
+	deps := analytics.Dependencies{Pool: openPool(t, f.url, "audittrail_analytics"), Interval: 10 * time.Millisecond, Batch: 500, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
 	for _, a := range adjust {
 		a(&deps)
 	}
@@ -156,7 +156,7 @@ func (f *fixture) caughtUp(t testing.TB) {
 	require.Eventually(t, func() bool {
 		var behind int64
 		err := f.conn.QueryRow(t.Context(), `SELECT coalesce((SELECT max(first_position + count) FROM ledger_batches WHERE log = 'events'), 0)
-			- coalesce((SELECT min(position) FROM analytics_cursors WHERE name <> 'access'), 0)`).Scan(&behind)
+			- coalesce((SELECT min(position) FROM analytics_cursors WHERE name = 'counts'), 0)`).Scan(&behind)
 		return err == nil && behind == 0
 	}, time.Minute, 10*time.Millisecond, "the analytics catch up")
 }

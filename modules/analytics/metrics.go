@@ -8,11 +8,12 @@ import (
 )
 
 type metrics struct {
-	events   prometheus.Counter
-	failures prometheus.Counter
-	seconds  prometheus.Counter
-	position prometheus.Gauge
-	leader   prometheus.Gauge
+	events    prometheus.Counter
+	failures  prometheus.Counter
+	seconds   prometheus.Counter
+	anomalies *prometheus.CounterVec
+	position  prometheus.Gauge
+	leader    prometheus.Gauge
 }
 
 func newMetrics(registry prometheus.Registerer) (metrics, error) {
@@ -26,6 +27,9 @@ func newMetrics(registry prometheus.Registerer) (metrics, error) {
 		seconds: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "audittrail_analytics_seconds_total", Help: "Time spent on adding events to the rollups.",
 		}),
+		anomalies: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "audittrail_anomalies_total", Help: "Anomalies that were found, by kind.",
+		}, []string{"kind"}),
 		position: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "audittrail_analytics_position", Help: "The next position that the rollups will read, in the process that leads; compare audittrail_ledger_size.",
 		}),
@@ -33,10 +37,13 @@ func newMetrics(registry prometheus.Registerer) (metrics, error) {
 			Name: "audittrail_analytics_leader", Help: "1 in the one process that keeps the analytics.",
 		}),
 	}
+	for _, kind := range kinds() {
+		m.anomalies.WithLabelValues(kind)
+	}
 	if registry == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.events, m.failures, m.seconds, m.position, m.leader} {
+	for _, c := range []prometheus.Collector{m.events, m.failures, m.seconds, m.anomalies, m.position, m.leader} {
 		if err := registry.Register(c); err != nil {
 			return m, fmt.Errorf("analytics: %w", err)
 		}

@@ -36,6 +36,8 @@ type Dependencies struct {
 	Pool     *pgxpool.Pool // of the role audittrail_analytics
 	Interval time.Duration // between two rounds; 0: 1 s
 	Batch    int           // events a transaction, about; 0: 10,000
+	Options  Options
+	Now      func() time.Time // time.Now if nil
 	Log      *slog.Logger
 	Metrics  prometheus.Registerer
 }
@@ -44,6 +46,7 @@ type Dependencies struct {
 type Role struct {
 	deps    Dependencies
 	metrics metrics
+	hook    *hook
 
 	mu     sync.Mutex
 	health error
@@ -56,11 +59,14 @@ var errStarting = errors.New("has not looked at the database yet")
 func New(deps Dependencies) (*Role, error) {
 	deps.Interval = cmp.Or(deps.Interval, defaultInterval)
 	deps.Batch = cmp.Or(deps.Batch, countsBatch)
+	if deps.Now == nil {
+		deps.Now = time.Now
+	}
 	m, err := newMetrics(deps.Metrics)
 	if err != nil {
 		return nil, err
 	}
-	return &Role{deps: deps, metrics: m, health: errStarting}, nil
+	return &Role{deps: deps, metrics: m, hook: newHook(deps.Options.WebhookURL, deps.Log), health: errStarting}, nil
 }
 
 // Name implements lifecycle.Role.
@@ -77,6 +83,9 @@ func (r *Role) Health(context.Context) error {
 // waited for.
 func (r *Role) Run(ctx context.Context, ready func()) error {
 	ready = sync.OnceFunc(ready)
+	var posting sync.WaitGroup
+	defer posting.Wait()
+	posting.Go(func() { r.hook.run(ctx) })
 	lifecycle.Elect(ctx, r.deps.Interval, func(ctx context.Context) lifecycle.Term {
 		session, leads, err := store.LeadAnalytics(ctx, r.deps.Pool)
 		if err != nil || !leads {
@@ -98,11 +107,16 @@ func (r *Role) Run(ctx context.Context, ready func()) error {
 type term struct {
 	role    *Role
 	session *store.Analytics
+	looked  time.Time // when anomalies were last looked for
 }
 
-// Round counts all that there is.
+// Round counts all that there is, and looks for anomalies once a minute.
 func (t *term) Round(ctx context.Context) bool {
 	err := t.follow(ctx)
+	if threshold := thresholds()[t.role.deps.Options.Sensitivity]; err == nil && threshold > 0 && time.Since(t.looked) >= detectEvery {
+		t.looked = time.Now()
+		err = t.detect(ctx, t.role.deps.Now(), threshold)
+	}
 	if errors.Is(err, store.ErrCursorMoved) { // the next round reads where it stands
 		err = nil
 	}

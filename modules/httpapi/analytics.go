@@ -24,6 +24,20 @@ func (a AnalyticsAnswer) VisitGetFunnelResponse(w http.ResponseWriter) error { r
 // VisitGetProcessResponse writes a process.
 func (a AnalyticsAnswer) VisitGetProcessResponse(w http.ResponseWriter) error { return a.send(w) }
 
+// VisitListAnomaliesResponse writes what is unusual.
+func (a AnalyticsAnswer) VisitListAnomaliesResponse(w http.ResponseWriter) error { return a.send(w) }
+
+// VisitGetAnomalyResponse writes one anomaly.
+func (a AnalyticsAnswer) VisitGetAnomalyResponse(w http.ResponseWriter) error { return a.send(w) }
+
+// VisitAcknowledgeAnomalyResponse writes the anomaly.
+func (a AnalyticsAnswer) VisitAcknowledgeAnomalyResponse(w http.ResponseWriter) error {
+	return a.send(w)
+}
+
+// VisitResolveAnomalyResponse writes the anomaly.
+func (a AnalyticsAnswer) VisitResolveAnomalyResponse(w http.ResponseWriter) error { return a.send(w) }
+
 func (a AnalyticsAnswer) send(w http.ResponseWriter) error {
 	w.Header().Add(echo.HeaderVary, echo.HeaderAccept)
 	return sendAs(w, a.Type, a.Body)

@@ -242,6 +242,11 @@ func (a *Analytics) AddCounts(ctx context.Context, cursor string, from, to int64
 	})
 }
 
+// MoveCursor moves a cursor alone.
+func (a *Analytics) MoveCursor(ctx context.Context, cursor string, from, to int64) error {
+	return a.advance(ctx, cursor, from, to, func(*pgx.Batch) {})
+}
+
 // advance runs statements in one transaction that moves a cursor.
 func (a *Analytics) advance(ctx context.Context, cursor string, from, to int64, queue func(b *pgx.Batch)) error {
 	err := pgx.BeginFunc(ctx, a.conn, func(tx pgx.Tx) error {

@@ -1,0 +1,440 @@
+package analytics
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"audittrail/modules/store"
+)
+
+// The kinds of anomalies.
+const (
+	kindRate          = "rate"             // a type or source against its own hour of the week
+	kindSilent        = "silent_source"    // a source that is never silent in this hour of the week
+	kindActorVolume   = "actor_volume"     // a user who does far more in an hour than ever
+	kindActorType     = "actor_type"       // a user who does what they never did, and few do
+	kindActorHours    = "actor_hours"      // a user at hours at which they never do anything
+	kindStepSkipped   = "step_skipped"     // a step without the one that always comes before it
+	kindStepReversed  = "step_reversed"    // two steps in the order in which they never are
+	kindFollowUp      = "followup_missing" // a step that is not followed by what always follows, beyond the usual time
+	kindVersionGap    = "version_gap"
+	kindVersionRepeat = "version_repeat"
+	kindConflict      = "event_id_conflict"
+	kindDeadLetters   = "dead_letter_burst"
+	kindMassExport    = "mass_export"
+	kindMassReading   = "mass_reading"
+)
+
+// kinds are all of them.
+func kinds() []string {
+	return []string{kindRate, kindSilent, kindActorVolume, kindActorType, kindActorHours, kindStepSkipped, kindStepReversed, kindFollowUp,
+		kindVersionGap, kindVersionRepeat, kindConflict, kindDeadLetters, kindMassExport, kindMassReading}
+}
+
+// seasons is how many weeks an hour is compared with; leastSeasons, how many there have to be.
+const (
+	seasons      = 8
+	leastSeasons = 3
+)
+
+// findingID is the same for the same finding, whenever and wherever it is found.
+func findingID(kind, subject string, at time.Time) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%d", kind, subject, at.UnixMicro()))
+	return hex.EncodeToString(sum[:12])
+}
+
+func newFinding(kind, subject string, at time.Time, observed, expected, distance float64, detail string) store.Anomaly {
+	return store.Anomaly{ID: findingID(kind, subject, at), Kind: kind, Subject: subject, StartedAt: at, Observed: observed, Expected: expected, Distance: distance, Detail: detail, State: "open"}
+}
+
+// robust returns the median of some counts, and how far they usually are from it: the median absolute deviation, scaled to
+// a standard deviation, and at least what chance alone makes of counts (the square root of the median).
+func robust(counts []float64) (median, deviation float64) {
+	median = middleOf(counts)
+	off := make([]float64, len(counts))
+	for i, c := range counts {
+		off[i] = math.Abs(c - median)
+	}
+	return median, max(1.4826*middleOf(off), math.Sqrt(max(median, 1)))
+}
+
+func middleOf(values []float64) float64 {
+	if len(values) == 0 {
+		return 0
+	}
+	sorted := slices.Sorted(slices.Values(values))
+	n := len(sorted)
+	return (sorted[(n-1)/2] + sorted[n/2]) / 2
+}
+
+// seasonHours are an hour, and the same hour of the weeks before.
+func seasonHours(hour time.Time) []time.Time {
+	hours := make([]time.Time, seasons+1)
+	for i := range hours {
+		hours[i] = hour.Add(-time.Duration(i) * 7 * 24 * time.Hour)
+	}
+	return hours
+}
+
+// rates compares an hour with the same hour of the weeks before, in which the series existed already. threshold is in
+// deviations.
+func rates(what string, hour time.Time, points, first []store.Point, threshold float64) []store.Anomaly {
+	began := map[string]time.Time{}
+	for _, p := range first {
+		began[p.Series] = p.Hour
+	}
+	counts := map[string]map[time.Time]float64{}
+	for _, p := range points {
+		if counts[p.Series] == nil {
+			counts[p.Series] = map[time.Time]float64{}
+		}
+		counts[p.Series][p.Hour] += float64(p.Count)
+	}
+	var found []store.Anomaly
+	for series, by := range counts {
+		var before []float64
+		for _, h := range seasonHours(hour)[1:] {
+			if at, known := began[series]; known && !at.After(h) {
+				before = append(before, by[h])
+			}
+		}
+		if len(before) < leastSeasons {
+			continue
+		}
+		now := by[hour]
+		median, deviation := robust(before)
+		distance := (now - median) / deviation
+		subject := what + " " + series
+		if what == "source" && now == 0 && slices.Min(before) > 0 && median >= 9 {
+			found = append(found, newFinding(kindSilent, subject, hour, 0, median, -distance,
+				fmt.Sprintf("no event in this hour; the same hour of the %d weeks before had %g to %g, usually %g", len(before), slices.Min(before), slices.Max(before), median)))
+			continue
+		}
+		if math.Abs(distance) >= threshold && math.Abs(now-median) >= 10 {
+			found = append(found, newFinding(kindRate, subject, hour, now, median, distance,
+				fmt.Sprintf("%g events in this hour; the same hour of the %d weeks before had %g to %g, usually %g", now, len(before), slices.Min(before), slices.Max(before), median)))
+		}
+	}
+	return found
+}
+
+// What has to be known of a user before anything that they do is unusual.
+const (
+	actorDays    = 7
+	actorEvents  = 30
+	hoursEvents  = 100
+	hoursDays    = 14
+	actorHistory = 28 * 24 * time.Hour
+)
+
+// actor is what a user did before an hour, and in it.
+type actor struct {
+	hours  map[time.Time]float64 // events by hour
+	days   map[time.Time]bool
+	types  map[string]bool
+	ofDay  [24]int
+	events float64
+	now    map[string]float64 // events of the hour, by type
+}
+
+// actors compares users in an hour with themselves before.
+func actors(hour time.Time, points []store.Point, threshold float64) []store.Anomaly {
+	all := map[string]*actor{}
+	for _, p := range points {
+		a := all[p.Series]
+		if a == nil {
+			a = &actor{hours: map[time.Time]float64{}, days: map[time.Time]bool{}, types: map[string]bool{}, now: map[string]float64{}}
+			all[p.Series] = a
+		}
+		if p.Hour.Equal(hour) {
+			a.now[p.Kind] += float64(p.Count)
+			continue
+		}
+		a.hours[p.Hour] += float64(p.Count)
+		a.days[p.Hour.Truncate(24*time.Hour)] = true
+		a.types[p.Kind] = true
+		a.ofDay[p.Hour.Hour()] += int(p.Count)
+		a.events += float64(p.Count)
+	}
+	does, known := map[string]int{}, 0 // how many of the users that are known well do what
+	for _, a := range all {
+		if a.isKnown() {
+			known++
+			for kind := range a.types {
+				does[kind]++
+			}
+		}
+	}
+	var found []store.Anomaly
+	for user, a := range all {
+		if len(a.now) == 0 || !a.isKnown() {
+			continue
+		}
+		subject, now := "user "+user, 0.0
+		for kind, n := range a.now {
+			now += n
+			// What many do is new for somebody all the time; what few do is not.
+			if !a.types[kind] && does[kind] > 0 && known >= 10 && float64(does[kind]) <= max(0.05*float64(known), 1) {
+				found = append(found, newFinding(kindActorType, subject+", type "+kind, hour, n, 0, a.events,
+					fmt.Sprintf("%g events of type %s, after %g events in 28 days of which none was of it; %d of %d users do this. The distance is the number of events before", n, kind, a.events, does[kind], known)))
+			}
+		}
+		var usual []float64
+		for _, n := range a.hours {
+			usual = append(usual, n)
+		}
+		median, deviation := robust(usual)
+		if distance := (now - median) / deviation; distance >= threshold && now >= 10 && now > 1.5*slices.Max(usual) {
+			found = append(found, newFinding(kindActorVolume, subject, hour, now, median, distance,
+				fmt.Sprintf("%g events in this hour; in %d other hours of 28 days it was %g at most, usually %g", now, len(usual), slices.Max(usual), median)))
+		}
+		h := hour.Hour()
+		near := a.ofDay[(h+22)%24] + a.ofDay[(h+23)%24] + a.ofDay[h] + a.ofDay[(h+1)%24] + a.ofDay[(h+2)%24]
+		if near == 0 && a.events >= hoursEvents && len(a.days) >= hoursDays {
+			found = append(found, newFinding(kindActorHours, subject, hour, now, 0, a.events,
+				fmt.Sprintf("%g events at %02d:00 UTC; of %g events in 28 days none was within two hours of this time of day. The distance is the number of events before", now, h, a.events)))
+		}
+	}
+	return found
+}
+
+func (a *actor) isKnown() bool { return len(a.days) >= actorDays && a.events >= actorEvents }
+
+// bursts compares the dead letters of an hour with those of the hours of a week before. A conflict of event ids is always
+// unusual.
+func bursts(hour time.Time, points []store.Point, threshold float64) []store.Anomaly {
+	const before = 7 * 24
+	now, earlier := map[string]float64{}, map[string][]float64{}
+	var found []store.Anomaly
+	for _, p := range points {
+		switch {
+		case p.Kind != "" && p.Hour.Equal(hour):
+			found = append(found, newFinding(kindConflict, "topic "+p.Series, hour, float64(p.Count), 0, float64(p.Count),
+				fmt.Sprintf("%d records have the id of a stored event and another content; there should be none. The distance is their number", p.Count)))
+		case p.Kind != "":
+		case p.Hour.Equal(hour):
+			now[p.Series] += float64(p.Count)
+		default:
+			earlier[p.Series] = append(earlier[p.Series], float64(p.Count))
+		}
+	}
+	for topic, n := range now {
+		usual := earlier[topic]
+		usual = append(usual, make([]float64, max(before-len(usual), 0))...) // hours without any
+		median, deviation := robust(usual)
+		if distance := (n - median) / deviation; distance >= threshold && n >= 20 {
+			found = append(found, newFinding(kindDeadLetters, "topic "+topic, hour, n, median, distance,
+				fmt.Sprintf("%g dead letters in this hour; in the hours of the week before it was %g at most, usually %g", n, slices.Max(usual), median)))
+		}
+	}
+	return found
+}
+
+// What somebody has to have read before it is unusual, whatever others read.
+const (
+	leastRead     = 1000
+	leastExported = 10_000
+)
+
+// readers compares what each principal was shown in an hour with what they and their peers are shown in an hour in which
+// they read anything.
+func readers(hour time.Time, points []store.Point, threshold float64) []store.Anomaly {
+	var found []store.Anomaly
+	for _, kind := range []struct {
+		of, finding string
+		least       float64
+		what        string
+	}{{"", kindMassReading, leastRead, "read"}, {"export", kindMassExport, leastExported, "exported"}} {
+		now := map[string]float64{}
+		own := map[string][]float64{}
+		for _, p := range points {
+			switch {
+			case p.Kind != kind.of:
+			case p.Hour.Equal(hour):
+				now[p.Series] += float64(p.Count)
+			default:
+				own[p.Series] = append(own[p.Series], float64(p.Count))
+			}
+		}
+		for principal, n := range now {
+			var peers []float64
+			for other, counts := range own {
+				if other != principal {
+					peers = append(peers, counts...)
+				}
+			}
+			for other, count := range now {
+				if other != principal {
+					peers = append(peers, count)
+				}
+			}
+			most := 0.0
+			for _, counts := range [][]float64{own[principal], peers} {
+				median, deviation := robust(counts)
+				most = max(most, median+threshold*deviation)
+			}
+			if n < kind.least || n < 3*most {
+				continue
+			}
+			median, deviation := robust(append(peers, own[principal]...))
+			found = append(found, newFinding(kind.finding, "principal "+principal, hour, n, median, (n-median)/deviation,
+				fmt.Sprintf("%g events %s in this hour; they and others have %g in an hour, usually", n, kind.what, median)))
+		}
+	}
+	return found
+}
+
+// A rule about workflows holds where it holds for so many of so many workflows.
+const (
+	leastFlows = 50
+	ruleShare  = 0.99
+)
+
+// flow is a workflow.
+type flow struct {
+	id     string
+	events []store.FlowEvent
+	first  map[string]int // by type, the index of its first event
+}
+
+func flowsOf(events []store.FlowEvent) []flow {
+	var all []flow
+	for i, e := range events {
+		if i == 0 || events[i-1].Flow != e.Flow {
+			all = append(all, flow{id: e.Flow, first: map[string]int{}})
+		}
+		f := &all[len(all)-1]
+		if _, there := f.first[e.Event.EventType]; !there {
+			f.first[e.Event.EventType] = len(f.events)
+		}
+		f.events = append(f.events, e)
+	}
+	return all
+}
+
+// pair is how two types stand to each other, over all workflows.
+type pair struct{ before, after, alone, followed, open int }
+
+// workflows learns which steps always come before and after which, from workflows that began at or after since, and
+// returns those that break what it learned. now is how far the events reach.
+func workflows(events []store.FlowEvent, since, now time.Time) []store.Anomaly {
+	var flows []flow
+	for _, f := range flowsOf(events) {
+		if !f.events[0].At.Before(since) { // what was cut off at its beginning breaks every rule
+			flows = append(flows, f)
+		}
+	}
+	has := map[string]int{}
+	pairs, gaps := map[[2]string]*pair{}, map[[2]string][]float64{}
+	of := func(a, b string) *pair {
+		p := pairs[[2]string{a, b}]
+		if p == nil {
+			p = &pair{}
+			pairs[[2]string{a, b}] = p
+		}
+		return p
+	}
+	for _, f := range flows {
+		for b, j := range f.first {
+			has[b]++
+			for a, i := range f.first {
+				if a == b {
+					continue
+				}
+				if i < j {
+					of(a, b).before++ // a comes before b
+					gaps[[2]string{a, b}] = append(gaps[[2]string{a, b}], f.events[j].At.Sub(f.events[i].At).Seconds())
+				} else {
+					of(a, b).after++
+				}
+			}
+		}
+	}
+	var found []store.Anomaly
+	for _, f := range flows {
+		found = append(found, broken(f, has, pairs, gaps, now)...)
+	}
+	return found
+}
+
+// broken returns what a workflow breaks: of each kind the rule whose steps are closest to each other.
+func broken(f flow, has map[string]int, pairs map[[2]string]*pair, gaps map[[2]string][]float64, now time.Time) []store.Anomaly {
+	best := map[string]store.Anomaly{}
+	nearest := map[string]float64{}
+	keep := func(kind string, gap float64, at store.FlowEvent, expected float64, distance float64, detail string, events ...store.FlowEvent) {
+		if known, there := nearest[kind]; there && known <= gap {
+			return
+		}
+		a := newFinding(kind, "workflow "+f.id, f.events[0].At, 0, expected, distance, detail)
+		for _, e := range events {
+			a.Evidence.Events = append(a.Evidence.Events, e.Event)
+		}
+		a.StartedAt = at.At
+		best[kind], nearest[kind] = a, gap
+	}
+	for rule, p := range pairs {
+		a, b := rule[0], rule[1]
+		j, hasB := f.first[b]
+		i, hasA := f.first[a]
+		gap := middleOf(gaps[rule])
+		if share := float64(p.before) / float64(has[b]); hasB && has[b] >= leastFlows && share >= ruleShare {
+			switch {
+			case !hasA:
+				keep(kindStepSkipped, gap, f.events[j], share, float64(p.before), fmt.Sprintf("%s without %s, which comes before it in %d of %d workflows. The distance is their number", b, a, p.before, has[b]), f.events[j])
+			case i > j:
+				keep(kindStepReversed, gap, f.events[j], share, float64(p.before), fmt.Sprintf("%s before %s, which comes first in %d of %d workflows. The distance is their number", b, a, p.before, has[b]), f.events[j], f.events[i])
+			}
+		}
+		if !hasA || has[a] < leastFlows || hasB {
+			continue
+		}
+		// Those that wait are in has too, so the share is of all that had their time.
+		all := slices.Sorted(slices.Values(gaps[rule]))
+		if float64(p.before)/float64(has[a]) < 0.97 {
+			continue
+		}
+		usual := all[min(len(all)*99/100, len(all)-1)]
+		waited := now.Sub(f.events[i].At).Seconds()
+		if waited > 3*max(usual, 1) {
+			keep(kindFollowUp, gap, f.events[i], usual, waited/max(usual, 1), fmt.Sprintf("%s has waited %s for %s, which follows within %s in 99 of 100 workflows. The distance is the ratio of both",
+				a, time.Duration(waited)*time.Second, b, time.Duration(usual)*time.Second), f.events[i])
+		}
+	}
+	var found []store.Anomaly
+	for _, a := range best {
+		found = append(found, a)
+	}
+	return found
+}
+
+// versions makes findings of gaps and repeats. Types of aggregates in which more than a fifth of those that were looked at
+// have any do not number their events, and are left out. looked is how many aggregates of each type were looked at.
+func versions(odd []store.OddVersion, looked map[string]int) []store.Anomaly {
+	with := map[string]map[string]bool{}
+	for _, o := range odd {
+		if with[o.Event.AggregateType] == nil {
+			with[o.Event.AggregateType] = map[string]bool{}
+		}
+		with[o.Event.AggregateType][o.Event.AggregateID] = true
+	}
+	var found []store.Anomaly
+	for _, o := range odd {
+		kind := o.Event.AggregateType
+		if n := len(with[kind]); n > 1 && float64(n) > 0.2*float64(looked[kind]) {
+			continue
+		}
+		name, text := kindVersionGap, fmt.Sprintf("version %d follows version %d: %d are missing. The distance is their number", o.Version, o.Before, o.Version-o.Before-1)
+		distance := float64(o.Version - o.Before - 1)
+		if o.Version == o.Before {
+			name, text, distance = kindVersionRepeat, fmt.Sprintf("version %d is there more than once", o.Version), 1
+		}
+		a := newFinding(name, kind+" "+o.Event.AggregateID, o.At, float64(o.Version), float64(o.Before)+1, distance, text)
+		a.Evidence.Events = []store.EvidenceEvent{o.Event}
+		found = append(found, a)
+	}
+	return found
+}

@@ -1,0 +1,205 @@
+package analytics
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"audittrail/modules/store"
+	"audittrail/platform/config"
+)
+
+// Options are the keys below `analytics`.
+type Options struct {
+	Sensitivity string `key:"sensitivity" default:"medium" help:"how far from the usual something must be to be an anomaly: off, low (10 robust standard deviations), medium (6) or high (4)"`
+	WebhookURL  string `key:"webhook_url" secret:"url" help:"where each new anomaly is posted as JSON, https (http on loopback only); none: nowhere"`
+}
+
+// Validate reports every key that can't work.
+func (o Options) Validate() error {
+	var errs []error
+	if _, known := thresholds()[o.Sensitivity]; !known {
+		errs = append(errs, config.Invalid("sensitivity", "must be off, low, medium or high"))
+	}
+	if o.WebhookURL != "" && !isAllowedURL(o.WebhookURL) {
+		errs = append(errs, config.Invalid("webhook_url", "must be an https URL; http on loopback only"))
+	}
+	return errors.Join(errs...)
+}
+
+// thresholds are the deviations from which on something is unusual; 0: nothing is looked for.
+func thresholds() map[string]float64 {
+	return map[string]float64{"off": 0, "low": 10, "medium": 6, "high": 4}
+}
+
+const (
+	// detectEvery is how often anomalies are looked for.
+	detectEvery = time.Minute
+
+	// grace is how long after its end an hour is looked at: late events shall be in it.
+	grace = 5 * time.Minute
+
+	// maxHours is how many hours of the past are looked at where nobody has looked for long.
+	maxHours = 48
+
+	// flowsSpan is how far back workflows are read, and flowsEvents, how many events of them.
+	flowsSpan   = 30 * 24 * time.Hour
+	flowsEvents = 200_000
+
+	// versionsBatch is about how many events' aggregates are looked at in one go.
+	versionsBatch = 5000
+)
+
+// The cursors of the detectors: hours since 1970, and positions.
+const (
+	cursorHours    = "anomalies"
+	cursorVersions = "versions"
+)
+
+// detect looks for anomalies: at each hour that is over and was not looked at yet, at workflows once an hour, and at the
+// versions of what came in. now is the time.
+func (t *term) detect(ctx context.Context, now time.Time, threshold float64) error {
+	next, err := t.session.Cursor(ctx, cursorHours, form)
+	if err != nil {
+		return err
+	}
+	end := now.Add(-grace).Unix() / 3600 // the hour that is not over
+	begin := max(next, end-maxHours)
+	for h := begin; h < end && ctx.Err() == nil; h++ {
+		found, err := t.hour(ctx, time.Unix(h*3600, 0).UTC(), threshold, h == end-1)
+		if err == nil {
+			err = t.report(ctx, found)
+		}
+		if err == nil {
+			err = t.session.MoveCursor(ctx, cursorHours, next, h+1)
+		}
+		if err != nil {
+			return err
+		}
+		next = h + 1
+	}
+	return t.versions(ctx)
+}
+
+// hour looks at one hour. Workflows are looked at with the last of several hours alone: their history has them all.
+func (t *term) hour(ctx context.Context, hour time.Time, threshold float64, isLast bool) (found []store.Anomaly, err error) {
+	end := hour.Add(time.Hour)
+	s := t.session
+	for _, series := range []struct {
+		what, which string
+		points      func(context.Context, []time.Time) ([]store.Point, error)
+		first       func(context.Context, time.Time) ([]store.Point, error)
+	}{{"type", store.OfType, s.TypePoints, s.FirstTypes}, {"source", store.OfSource, s.SourcePoints, s.FirstSources}} {
+		points, err := series.points(ctx, seasonHours(hour))
+		if err != nil {
+			return nil, err
+		}
+		first, err := series.first(ctx, hour.AddDate(0, 0, -7*(seasons+1)))
+		if err != nil {
+			return nil, err
+		}
+		for _, a := range rates(series.what, hour, points, first, threshold) {
+			from := hour
+			if a.Observed == 0 { // what is not there can't be shown: the last time that it was
+				from = hour.AddDate(0, 0, -7)
+			}
+			a.Evidence.Events, err = s.EvidenceOf(ctx, series.which, strings.TrimPrefix(a.Subject, series.what+" "), from, end)
+			if err != nil {
+				return nil, err
+			}
+			found = append(found, a)
+		}
+	}
+	points, err := s.UserPoints(ctx, hour.Add(-actorHistory), hour)
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range actors(hour, points, threshold) {
+		user, kind, _ := strings.Cut(strings.TrimPrefix(a.Subject, "user "), ", type ")
+		if a.Kind != kindActorType {
+			user = strings.TrimPrefix(a.Subject, "user ")
+		}
+		events, err := s.EvidenceOf(ctx, store.OfUser, user, hour, end)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range events {
+			if a.Kind != kindActorType || e.EventType == kind {
+				a.Evidence.Events = append(a.Evidence.Events, e)
+			}
+		}
+		found = append(found, a)
+	}
+	if points, err = s.DeadPoints(ctx, hour.AddDate(0, 0, -7), end); err != nil {
+		return nil, err
+	}
+	for _, a := range bursts(hour, points, threshold) {
+		a.Evidence.DeadLetters, err = s.DeadLettersOf(ctx, strings.TrimPrefix(a.Subject, "topic "), a.Kind == kindConflict, hour, end)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, a)
+	}
+	if points, err = s.AccessPoints(ctx, hour.Add(-actorHistory), end); err != nil {
+		return nil, err
+	}
+	for _, a := range readers(hour, points, threshold) {
+		if a.Evidence.Access, err = s.AccessOf(ctx, strings.TrimPrefix(a.Subject, "principal "), hour, end); err != nil {
+			return nil, err
+		}
+		found = append(found, a)
+	}
+	if !isLast {
+		return found, nil
+	}
+	flows, isWhole, err := s.Flows(ctx, end.Add(-flowsSpan), end, flowsEvents)
+	if err != nil || !isWhole { // a part of them would look broken
+		return found, err
+	}
+	return append(found, workflows(flows, end.Add(-flowsSpan/2), end)...), nil
+}
+
+// versions looks at the aggregates of what came in since it last looked.
+func (t *term) versions(ctx context.Context) error {
+	for ctx.Err() == nil {
+		from, err := t.session.Cursor(ctx, cursorVersions, form)
+		if err != nil {
+			return err
+		}
+		facts, to, err := t.session.Facts(ctx, from, versionsBatch)
+		if err != nil || to == from {
+			return err
+		}
+		looked, seen := map[string]int{}, map[[2]string]bool{}
+		var types, ids []string
+		for _, f := range facts {
+			if key := [2]string{f.AggregateType, f.AggregateID}; !seen[key] {
+				seen[key] = true
+				looked[f.AggregateType]++
+				types, ids = append(types, f.AggregateType), append(ids, f.AggregateID)
+			}
+		}
+		odd, err := t.session.OddVersions(ctx, types, ids)
+		if err == nil {
+			err = t.report(ctx, versions(odd, looked))
+		}
+		if err == nil {
+			err = t.session.MoveCursor(ctx, cursorVersions, from, to)
+		}
+		if err != nil || to-from < versionsBatch {
+			return err
+		}
+	}
+	return nil
+}
+
+// report stores findings, and tells of those that are new.
+func (t *term) report(ctx context.Context, found []store.Anomaly) error {
+	added, err := t.session.AddAnomalies(ctx, found)
+	for _, a := range added {
+		t.role.metrics.anomalies.WithLabelValues(a.Kind).Inc()
+		t.role.hook.tell(a)
+	}
+	return err
+}

@@ -1,0 +1,204 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"audittrail/modules/event"
+)
+
+// Point is a count in an hour.
+type Point struct {
+	Series string // what is counted: a source, an event type, a user, a topic, a principal
+	Kind   string // the event type of a user's count, else ""
+	Hour   time.Time
+	Count  int64
+}
+
+const (
+	// They use the unique index of rollup_events, by unit and start. A series begins with its first day.
+	typePointsSQL   = `SELECT event_type, '', start, sum(count)::bigint FROM rollup_events WHERE unit = 'hour' AND start = ANY ($1) GROUP BY 1, 3`
+	sourcePointsSQL = `SELECT source, '', start, sum(count)::bigint FROM rollup_events WHERE unit = 'hour' AND start = ANY ($1) AND source IS NOT NULL GROUP BY 1, 3`
+	firstTypesSQL   = `SELECT event_type, '', min(start), 0::bigint FROM rollup_events WHERE unit = 'day' AND start >= $1 GROUP BY 1`
+	firstSourcesSQL = `SELECT source, '', min(start), 0::bigint FROM rollup_events WHERE unit = 'day' AND start >= $1 AND source IS NOT NULL GROUP BY 1`
+
+	// It uses the primary key of rollup_users: those who did something in the last hour, and all that they did before.
+	userPointsSQL = `SELECT user_id, event_type, start, count FROM rollup_users WHERE unit = 'hour' AND start >= $1 AND start <= $2`
+
+	deadPointsSQL = `SELECT topic, CASE reason WHEN 'event_id_conflict' THEN reason ELSE '' END, date_trunc('hour', received_at, 'UTC'), count(*)
+		FROM dead_letters WHERE received_at >= $1 AND received_at < $2 GROUP BY 1, 2, 3`
+
+	// An export's entries have a sum each: its end's is the whole. It uses the primary key of access_log.
+	accessPointsSQL = `SELECT entry ->> 'principal', CASE WHEN entry ->> 'route' = '/v1/events/export' THEN 'export' ELSE '' END, date_trunc('hour', time, 'UTC'),
+			sum((entry ->> 'events')::bigint)::bigint
+		FROM access_log WHERE time >= $1 AND time < $2 AND entry ->> 'phase' IN ('request', 'end') AND (entry ->> 'events')::bigint > 0 GROUP BY 1, 2, 3`
+)
+
+func (a *Analytics) points(ctx context.Context, what, sql string, args ...any) ([]Point, error) {
+	rows, _ := a.conn.Query(ctx, sql, args...) // CollectRows reports the error
+	points, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (p Point, err error) {
+		err = row.Scan(&p.Series, &p.Kind, &p.Hour, &p.Count)
+		p.Hour = utc(p.Hour)
+		return p, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", what, err)
+	}
+	return points, nil
+}
+
+// TypePoints returns the events of each type in some hours; SourcePoints, those of each source.
+func (a *Analytics) TypePoints(ctx context.Context, hours []time.Time) ([]Point, error) {
+	return a.points(ctx, "counts of types", typePointsSQL, hours)
+}
+
+// SourcePoints is TypePoints by source.
+func (a *Analytics) SourcePoints(ctx context.Context, hours []time.Time) ([]Point, error) {
+	return a.points(ctx, "counts of sources", sourcePointsSQL, hours)
+}
+
+// FirstTypes returns the day on which each type was first there, from since on; FirstSources, each source.
+func (a *Analytics) FirstTypes(ctx context.Context, since time.Time) ([]Point, error) {
+	return a.points(ctx, "first days of types", firstTypesSQL, since)
+}
+
+// FirstSources is FirstTypes by source.
+func (a *Analytics) FirstSources(ctx context.Context, since time.Time) ([]Point, error) {
+	return a.points(ctx, "first days of sources", firstSourcesSQL, since)
+}
+
+// UserPoints returns what each user did in the hours from since to last.
+func (a *Analytics) UserPoints(ctx context.Context, since, last time.Time) ([]Point, error) {
+	return a.points(ctx, "counts of users", userPointsSQL, since, last)
+}
+
+// DeadPoints returns the dead letters of each topic in [from, to); Kind tells conflicting event ids apart.
+func (a *Analytics) DeadPoints(ctx context.Context, from, to time.Time) ([]Point, error) {
+	return a.points(ctx, "counts of dead letters", deadPointsSQL, from, to)
+}
+
+// AccessPoints returns the events that each principal was shown in [from, to); Kind tells exports apart.
+func (a *Analytics) AccessPoints(ctx context.Context, from, to time.Time) ([]Point, error) {
+	return a.points(ctx, "counts of the access log", accessPointsSQL, from, to)
+}
+
+const evidenceColumns = `event_id::text, event_type, aggregate_type, aggregate_id, CASE jsonb_typeof(metadata -> 'source') WHEN 'string' THEN metadata ->> 'source' END, timestamp`
+
+// maxEvidenceScan is among how many events evidence is looked for.
+const maxEvidenceScan = 100_000
+
+// Which events evidence is looked for by.
+const (
+	OfType   = `event_type = %s`
+	OfSource = sourceIs
+	OfUser   = userIs
+)
+
+// EvidenceOf returns an example of each event type, aggregate type and source among the events of [from, to) that belong
+// to a series, 20 at most. which is one of the constants above.
+func (a *Analytics) EvidenceOf(ctx context.Context, which, series string, from, to time.Time) ([]EvidenceEvent, error) {
+	c := &conditions{}
+	c.add("timestamp >= %s", from)
+	c.add("timestamp < %s", to)
+	c.add(which, series)
+	events, args := (&selection{branches: []string{"true"}, where: c, limit: maxEvidenceScan}).rows("*", nil)
+	sql := `SELECT DISTINCT ON (event_type, aggregate_type, metadata ->> 'source') ` + evidenceColumns + ` FROM ` + events + ` AS e
+		ORDER BY event_type, aggregate_type, metadata ->> 'source', timestamp, id LIMIT 20`
+	rows, _ := a.conn.Query(ctx, sql, append([]any{pgx.QueryExecModeExec}, args...)...) // CollectRows reports the error
+	found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (e EvidenceEvent, err error) {
+		var at time.Time
+		err = row.Scan(&e.EventID, &e.EventType, &e.AggregateType, &e.AggregateID, &e.Source, &at)
+		e.Timestamp = event.FormatTime(utc(at))
+		return e, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read evidence: %w", err)
+	}
+	return found, nil
+}
+
+// DeadLettersOf returns the ids of dead letters of a topic in [from, to), 20 at most.
+func (a *Analytics) DeadLettersOf(ctx context.Context, topic string, conflicts bool, from, to time.Time) ([]string, error) {
+	rows, _ := a.conn.Query(ctx, `SELECT id::text FROM dead_letters WHERE topic = $1 AND received_at >= $3 AND received_at < $4
+		AND (reason = 'event_id_conflict') = $2 ORDER BY id LIMIT 20`, topic, conflicts, from, to)
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("read dead letters for evidence: %w", err)
+	}
+	return ids, nil
+}
+
+// AccessOf returns the positions of a principal's entries in [from, to) that showed most, 20 at most.
+func (a *Analytics) AccessOf(ctx context.Context, principal string, from, to time.Time) ([]int64, error) {
+	rows, _ := a.conn.Query(ctx, `SELECT b.first_position + (l.id & 16383) FROM access_log AS l JOIN ledger_batches AS b ON b.log = 'access' AND b.batch = l.id >> 14
+		WHERE l.time >= $2 AND l.time < $3 AND (l.entry ->> 'principal') COLLATE "C" = $1 AND (l.entry ->> 'events')::bigint > 0
+		ORDER BY (l.entry ->> 'events')::bigint DESC, 1 LIMIT 20`, principal, from, to)
+	positions, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err != nil {
+		return nil, fmt.Errorf("read access entries for evidence: %w", err)
+	}
+	return positions, nil
+}
+
+// OddVersion is an event whose version does not follow the one before it in its aggregate.
+type OddVersion struct {
+	Event           EvidenceEvent
+	Version, Before int32
+	At              time.Time
+}
+
+// It uses events_aggregate for the aggregates that the facts touch.
+const oddVersionsSQL = `
+	SELECT event_id, event_type, aggregate_type, aggregate_id, source, timestamp, version, before FROM (
+		SELECT e.event_id::text, e.event_type, e.aggregate_type, e.aggregate_id,
+			CASE jsonb_typeof(e.metadata -> 'source') WHEN 'string' THEN e.metadata ->> 'source' END AS source, e.timestamp, e.version,
+			lag(e.version) OVER (PARTITION BY e.aggregate_type, e.aggregate_id ORDER BY e.version, e.timestamp, e.id) AS before
+		FROM unnest($1::text[], $2::text[]) AS a (type, id)
+		JOIN events AS e ON e.aggregate_type = a.type AND e.aggregate_id = a.id) AS v
+	WHERE before IS NOT NULL AND version <> before + 1
+	ORDER BY aggregate_type, aggregate_id, version LIMIT 10000`
+
+// OddVersions returns the gaps and repeats in the versions of some aggregates.
+func (a *Analytics) OddVersions(ctx context.Context, types, ids []string) ([]OddVersion, error) {
+	rows, _ := a.conn.Query(ctx, oddVersionsSQL, types, ids) // CollectRows reports the error
+	odd, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (o OddVersion, err error) {
+		err = row.Scan(&o.Event.EventID, &o.Event.EventType, &o.Event.AggregateType, &o.Event.AggregateID, &o.Event.Source, &o.At, &o.Version, &o.Before)
+		o.Event.Timestamp = event.FormatTime(utc(o.At))
+		return o, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read versions: %w", err)
+	}
+	return odd, nil
+}
+
+// FlowEvent is an event of a workflow.
+type FlowEvent struct {
+	Flow  string // the correlation id
+	Event EvidenceEvent
+	At    time.Time
+}
+
+// Flows returns the events of [from, to) that belong to workflows, workflow by workflow, in order of time: limit of them
+// at most. Whole is false if there are more.
+func (a *Analytics) Flows(ctx context.Context, from, to time.Time, limit int) (found []FlowEvent, isWhole bool, err error) {
+	c := &conditions{terms: []string{"jsonb_typeof(metadata -> 'correlationId') = 'string'"}}
+	c.add("timestamp >= %s", from)
+	c.add("timestamp < %s", to)
+	events, args := (&selection{branches: []string{"true"}, where: c, limit: limit + 1}).rows("metadata ->> 'correlationId' AS k, id, metadata, event_id, event_type, aggregate_type, aggregate_id, timestamp", nil)
+	rows, _ := a.conn.Query(ctx, `SELECT k, `+evidenceColumns+` FROM `+events+` AS found ORDER BY k COLLATE "C", timestamp, id`,
+		append([]any{pgx.QueryExecModeExec}, args...)...) // CollectRows reports the error
+	found, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (f FlowEvent, err error) {
+		err = row.Scan(&f.Flow, &f.Event.EventID, &f.Event.EventType, &f.Event.AggregateType, &f.Event.AggregateID, &f.Event.Source, &f.At)
+		f.At = utc(f.At)
+		f.Event.Timestamp = event.FormatTime(f.At)
+		return f, err
+	})
+	if err != nil {
+		return nil, false, fmt.Errorf("read workflows: %w", err)
+	}
+	return found, len(found) <= limit, nil
+}
