@@ -2,6 +2,7 @@ package analytics
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -80,14 +81,8 @@ func anomalyOf(ctx context.Context, a *store.Anomaly) httpapi.Anomaly {
 	out := httpapi.Anomaly{Id: a.ID, Kind: httpapi.AnomalyKind(a.Kind), Subject: a.Subject, Detail: a.Detail, StartedAt: event.FormatTime(a.StartedAt), DetectedAt: event.FormatTime(a.DetectedAt),
 		Observed: a.Observed, Expected: a.Expected, Distance: a.Distance, State: httpapi.AnomalyState(a.State), DecidedAt: formatted(a.DecidedAt), DecidedBy: a.DecidedBy, Reason: a.Reason}
 	out.Evidence.Access, out.Evidence.DeadLetters = append([]int64{}, a.Evidence.Access...), append([]string{}, a.Evidence.DeadLetters...)
-	out.Evidence.Events = append(out.Evidence.Events, make([]struct {
-		AggregateId   string  `json:"aggregateId"`
-		AggregateType string  `json:"aggregateType"`
-		EventId       string  `json:"eventId"`
-		EventType     string  `json:"eventType"`
-		Source        *string `json:"source"`
-		Timestamp     string  `json:"timestamp"`
-	}, len(a.Evidence.Events))...)
+	n := len(a.Evidence.Events)
+	out.Evidence.Events = slices.Grow(out.Evidence.Events, n+1)[:n] // never nil, which JSON has as null
 	for i, e := range a.Evidence.Events {
 		one := &out.Evidence.Events[i]
 		one.EventId, one.EventType, one.AggregateType, one.AggregateId, one.Source, one.Timestamp = e.EventID, e.EventType, e.AggregateType, e.AggregateID, e.Source, e.Timestamp

@@ -244,7 +244,7 @@ func (f *fixture) ask(t testing.TB, method, path, body, accept string, roles ...
 	if body != "" {
 		r.Header.Set("Content-Type", "application/json")
 	}
-	response, err := http.DefaultClient.Do(r)
+	response, err := http.DefaultTransport.RoundTrip(r)
 	require.NoError(t, err)
 	defer response.Body.Close()
 	got := answer{status: response.StatusCode, header: response.Header}

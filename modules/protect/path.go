@@ -83,16 +83,6 @@ func (p path) covers(q path) bool {
 	return true
 }
 
-// arrays counts the arrays that a path leads through.
-func (p path) arrays() (n int) {
-	for _, step := range p.steps {
-		if step == each {
-			n++
-		}
-	}
-	return n
-}
-
 // shared reports whether each array of p is one of q's: then an element of q's arrays says which element p means.
 func (p path) shared(q path) bool {
 	last := 0

@@ -256,7 +256,7 @@ func (l *load) note(ctx context.Context, client *http.Client, request *http.Requ
 		l.wrong = append(l.wrong, err.Error())
 		return
 	}
-	defer response.Body.Close() //nolint:errcheck // it was read
+	defer response.Body.Close()
 	var got struct {
 		Code  string
 		Items []struct{ EventID string }

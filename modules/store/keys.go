@@ -66,7 +66,7 @@ func (k *Keys) CreateRoot(ctx context.Context, root protect.Root, wrapping prote
 	if err != nil {
 		return err
 	}
-	defer tx.Rollback(ctx) //nolint:errcheck // nothing is left to do
+	defer func() { _ = tx.Rollback(ctx) }() // nothing is left to do after Commit
 	if _, err := tx.Exec(ctx, addWrappingSQL, [16]byte(wrapping.ID), wrapping.Wrapped); err != nil {
 		return fmt.Errorf("store the wrapping key: %w", err)
 	}

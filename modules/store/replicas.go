@@ -54,7 +54,7 @@ type replica struct {
 	since     time.Time          // since when it is usable
 	head      int64              // the position that it was last seen to have
 	under     int                // requests under way that read from it
-	reachable context.Context    // ends when it is lost
+	reachable context.Context    //nolint:containedctx // it ends when the replica is lost, for whoever reads from it then
 	lose      context.CancelFunc // of reachable
 }
 
@@ -78,7 +78,7 @@ func NewReplicas(o ReplicaOptions) (*Replicas, error) {
 	}
 	for _, one := range o.Replicas {
 		r := &replica{Replica: one, poke: make(chan struct{}, 1), head: -1, reason: "it was not looked at yet"}
-		r.reachable, r.lose = context.WithCancel(context.Background())
+		r.reachable, r.lose = context.WithCancel(context.Background()) //nolint:fatcontext // each replica has one of its own
 		r.lose()
 		s.all = append(s.all, r)
 	}

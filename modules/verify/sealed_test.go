@@ -2,7 +2,6 @@ package verify_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -77,7 +76,7 @@ func (s *sealing) growSealed(t testing.TB, count, customers int64) {
 }
 
 // read reads all events as a caller in some context.
-func (s *sealing) read(t testing.TB, ctx context.Context) string {
+func (s *sealing) read(ctx context.Context, t testing.TB) string {
 	t.Helper()
 	r := store.NewReader(store.ReaderOptions{Pool: open(t, migratetest.AsRole(t, s.url, "audittrail_api")), Opener: protect.NewOpener(s.keyring(t))})
 	var all strings.Builder
@@ -125,20 +124,20 @@ func TestSealedFieldsAreNowhereInTheDatabase(t *testing.T) {
 
 	var opened []protect.KeyID
 	all := store.WithOpening(t.Context(), store.Everything(), func(ids []protect.KeyID) { opened = append(opened, ids...) })
-	text := s.read(t, all)
+	text := s.read(all, t)
 	require.Equal(t, 10_000*4, strings.Count(text, mark))
 	require.Contains(t, text, `"note":null`)
 	require.NotContains(t, text, "$sealed")
 	require.NotEmpty(t, opened)
 
-	text = s.read(t, t.Context())
+	text = s.read(t.Context(), t)
 	require.NotContains(t, text, mark)
 	require.Equal(t, 10_000*5, strings.Count(text, `{"$sealed":true}`))
 
-	text = s.read(t, store.WithOpening(t.Context(), store.Only(store.ScopePart{Sources: []string{"other"}}), nil))
+	text = s.read(store.WithOpening(t.Context(), store.Only(store.ScopePart{Sources: []string{"other"}}), nil), t)
 	require.NotContains(t, text, mark, "out of the scope of pii:read")
 
-	text = s.read(t, store.WithStoredForm(t.Context()))
+	text = s.read(store.WithStoredForm(t.Context()), t)
 	require.NotContains(t, text, mark)
 	require.Equal(t, 10_000*5, strings.Count(text, `{"$sealed":"1.`))
 }
@@ -150,7 +149,7 @@ func TestVerifyFindsAlteredCiphertext(t *testing.T) {
 	s.sign(t)
 	s.tamper(t, `UPDATE events SET sealed = set_byte(sealed, octet_length(sealed) - 1, get_byte(sealed, octet_length(sealed) - 1) # 1) WHERE aggregate_id = 'order-7'`)
 	require.NotEmpty(t, s.verify(t).Findings)
-	text := s.read(t, store.WithOpening(t.Context(), store.Everything(), nil))
+	text := s.read(store.WithOpening(t.Context(), store.Everything(), nil), t)
 	require.Equal(t, 1, strings.Count(text, `{"$sealed":true}`), "what was altered does not open, and all else does")
 }
 
@@ -160,7 +159,7 @@ func TestCopiedCiphertextDoesNotOpen(t *testing.T) {
 	s := newSealing(t)
 	s.growSealed(t, 2, 2)
 	s.tamper(t, `UPDATE events SET sealed = (SELECT sealed FROM events WHERE aggregate_id = 'order-1') WHERE aggregate_id = 'order-0'`)
-	text := s.read(t, store.WithOpening(t.Context(), store.Everything(), nil))
+	text := s.read(store.WithOpening(t.Context(), store.Everything(), nil), t)
 	require.Equal(t, 5, strings.Count(text, `{"$sealed":true}`))
 }
 
@@ -189,7 +188,7 @@ func TestWithoutTheKeyServiceNothingIsSealed(t *testing.T) {
 	s.kek.Away.Store(true)
 	_, err := s.protector.Seal(t.Context(), s.events(1, 1))
 	var known *errs.Error
-	require.True(t, errors.As(err, &known))
+	require.ErrorAs(t, err, &known)
 	require.Equal(t, errs.Unavailable, known.Kind)
 	s.kek.Away.Store(false)
 	s.growSealed(t, 1, 1)
