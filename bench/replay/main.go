@@ -277,7 +277,10 @@ func (b *bench) replay(ctx context.Context, topic string, until int64, speed str
 	ended := make(chan error, 1)
 	begun := time.Now()
 	go func() { ended <- b.role.Run(running, func() {}) }()
-	defer func() { cancel(); _ = <-ended }()
+	defer func() {
+		cancel()
+		<-ended //nolint:errcheck // the role ends without an error when it is stopped
+	}()
 	for look := time.NewTicker(5 * time.Millisecond); ; <-look.C {
 		now, err := b.jobs.Get(ctx, made.ID)
 		switch {

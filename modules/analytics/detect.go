@@ -317,7 +317,7 @@ func flowsOf(events []store.FlowEvent) []flow {
 }
 
 // pair is how two types stand to each other, over all workflows.
-type pair struct{ before, after, followed, open int }
+type pair struct{ before, after int }
 
 // workflows learns which steps always come before and after which, from workflows that began at or after since, and
 // returns those that break what it learned. now is how far the events reach.

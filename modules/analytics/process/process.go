@@ -233,5 +233,5 @@ func (b *Between) Mean() time.Duration {
 	if b.Count == 0 {
 		return 0
 	}
-	return time.Duration(int64(b.sum)/int64(b.Count)) * time.Microsecond
+	return time.Duration(int64(b.sum)/b.Count) * time.Microsecond
 }
