@@ -8,5 +8,6 @@ ALTER TABLE dead_letters
     DROP COLUMN sealed_by,
     ADD CONSTRAINT dead_letters_check CHECK ((value_length IS NULL) = (value_sha256 IS NULL)) NOT VALID,
     ADD CONSTRAINT dead_letters_check1 CHECK (value_length >= octet_length(value)) NOT VALID;
+ALTER TABLE redrive_requests DROP COLUMN sealed_by;
 ALTER TABLE events DROP COLUMN sealed;
 COMMIT;

@@ -48,6 +48,9 @@ ALTER TABLE dead_letters
     ADD CONSTRAINT dead_letters_hashed CHECK (CASE WHEN sealed_by IS NULL THEN (value_length IS NULL) = (value_sha256 IS NULL) ELSE value_sha256 IS NULL END),
     ADD CONSTRAINT dead_letters_whole CHECK (sealed_by IS NOT NULL OR value_length >= octet_length(value));
 
+-- The key that the value of a redrive is sealed with, in the same way.
+ALTER TABLE redrive_requests ADD COLUMN sealed_by uuid;
+
 -- The keys. They may be in another database (encryption.keys_url), which has this schema too.
 CREATE TABLE wrapping_keys (
     id         uuid        PRIMARY KEY,

@@ -67,9 +67,15 @@ func apiRole(ctx context.Context, p *parts, open pools) (lifecycle.Role, error) 
 	if err != nil {
 		return nil, err
 	}
-	var opener *protect.Opener
+	var (
+		opener  *protect.Opener
+		sealing *protect.Letters
+	)
 	if keys != nil {
 		opener = protect.NewOpener(keys)
+		if !rules.Empty() {
+			sealing = protect.NewLetters(keys)
+		}
 	}
 	replicas, err := apiReplicas(ctx, p, open)
 	if err != nil {
@@ -80,7 +86,7 @@ func apiRole(ctx context.Context, p *parts, open pools) (lifecycle.Role, error) 
 	})
 	reading, err := query.NewHandlers(query.Options{
 		Reader: reader, Letters: store.NewLetters(open["api"]), Kept: replay.NewSource(p.cfg.Kafka, p.log).Kept, State: p.cfg.State,
-		MaxWaits: p.cfg.HTTP.MaxRequests / 2, NoSnapshots: keys != nil, Metrics: p.metrics,
+		MaxWaits: p.cfg.HTTP.MaxRequests / 2, NoSnapshots: keys != nil, Sealing: sealing, Metrics: p.metrics,
 	})
 	if err != nil {
 		return nil, err

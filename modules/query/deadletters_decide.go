@@ -38,6 +38,14 @@ func (h *Handlers) RedriveDeadLetters(ctx context.Context, r httpapi.RedriveDead
 			return nil, err
 		}
 		request.Edited = true
+		if h.sealing != nil {
+			key, err := h.sealing.Key(ctx, request.CreatedAt)
+			if err != nil {
+				return nil, err
+			}
+			request.Value = key.Seal(&event.Raw{Coordinates: letters[0].Raw.Coordinates, Value: request.Value})
+			request.SealedBy = &key.ID
+		}
 	} else if h.kept != nil && len(letters) > 0 {
 		if err := h.kept(ctx, letters); err != nil {
 			return nil, err

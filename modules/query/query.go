@@ -14,6 +14,7 @@ import (
 
 	"audittrail/modules/event"
 	"audittrail/modules/httpapi"
+	"audittrail/modules/protect"
 	"audittrail/modules/query/fold"
 	"audittrail/modules/store"
 	"audittrail/platform/errs"
@@ -33,6 +34,9 @@ type Options struct {
 	// Kept is an error where Kafka does not have the value of one of the dead letters any more, which the event store
 	// does not keep; nil: nobody can say.
 	Kept func(ctx context.Context, letters []store.DeadLetter) error
+
+	// Sealing seals values that are given for dead letters; nil where no fields are sealed.
+	Sealing *protect.Letters
 
 	// SnapshotEvery is after how many events of an aggregate its state is kept; 1,000 where 0.
 	SnapshotEvery int
@@ -55,6 +59,7 @@ type Handlers struct {
 	waits   *slots        // of feeds that wait or stream
 	holds   chan struct{} // one for each that found no place to wait, and is held a moment
 	letters Letters
+	sealing *protect.Letters
 	kept    func(ctx context.Context, letters []store.DeadLetter) error
 	faults  evidenceFaults
 	rules   *fold.Rules   // of states
@@ -79,7 +84,7 @@ func NewHandlers(o Options) (*Handlers, error) {
 		every = 0
 	}
 	return &Handlers{
-		reader: o.Reader, letters: o.Letters, kept: o.Kept, head: newHeadWatch(o.Reader), rules: rules, faults: faults,
+		reader: o.Reader, letters: o.Letters, sealing: o.Sealing, kept: o.Kept, head: newHeadWatch(o.Reader), rules: rules, faults: faults,
 		snapshotEvery: every, beat: cmp.Or(o.Heartbeat, heartbeat),
 		exports: newExportSlots(), waits: newFeedSlots(o.MaxWaits), holds: make(chan struct{}, o.MaxWaits/2),
 	}, nil

@@ -200,7 +200,14 @@ func (r *Redriver) event(ctx context.Context, request store.RedriveRequest, lett
 	raw := letter.Raw
 	switch raw.Oversize = nil; {
 	case request.Edited:
-		raw.Value = request.Value
+		value, err := r.open(ctx, request.SealedBy, raw.Coordinates, request.Value)
+		if err != nil {
+			return event.Valid{}, nil, err
+		}
+		if value == nil {
+			return event.Valid{}, &event.Rejected{Raw: raw, Reason: valueNotKept, Detail: "the key of the value that was given was destroyed"}, nil
+		}
+		raw.Value = value
 	case letter.Reason == event.TooLarge:
 		again, rejected := r.deps.Source.Read(ctx, letter, r.deps.Rules.MaxRecordBytes)
 		if rejected != nil {
@@ -208,7 +215,7 @@ func (r *Redriver) event(ctx context.Context, request store.RedriveRequest, lett
 		}
 		raw = again
 	case letter.SealedBy != nil:
-		value, err := r.open(ctx, letter)
+		value, err := r.open(ctx, letter.SealedBy, raw.Coordinates, raw.Value)
 		if err != nil {
 			return event.Valid{}, nil, err
 		}
@@ -230,13 +237,15 @@ func (r *Redriver) event(ctx context.Context, request store.RedriveRequest, lett
 	}), nil, nil
 }
 
-// open opens a sealed value; nil where its key is destroyed.
-func (r *Redriver) open(ctx context.Context, letter *store.DeadLetter) ([]byte, error) {
-	if letter.Raw.Value == nil { // a record without a value has nothing to seal
+// open returns a value, opened where it is sealed; nil where its key is destroyed.
+func (r *Redriver) open(ctx context.Context, by *protect.KeyID, c event.Coordinates, value []byte) ([]byte, error) {
+	switch {
+	case by == nil:
+		return value, nil
+	case value == nil: // a record without a value has nothing to seal
 		return []byte{}, nil
-	}
-	if r.deps.Opener == nil {
+	case r.deps.Opener == nil:
 		return nil, errors.New("a dead letter's value is sealed, and encryption.kek_url is not given")
 	}
-	return r.deps.Opener.OpenLetter(ctx, *letter.SealedBy, letter.Raw.Coordinates, letter.Raw.Value)
+	return r.deps.Opener.OpenLetter(ctx, *by, c, value)
 }

@@ -8,6 +8,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"audittrail/modules/protect"
 )
 
 // Letters decides about dead letters: it dismisses them, and keeps requests to redrive them, which the role replay
@@ -31,15 +33,15 @@ func (l *Letters) Dismiss(ctx context.Context, ids []int64, by, reason string, a
 }
 
 const (
-	newRedriveSQL = `INSERT INTO redrive_requests (created_at, total, edited, created_by, reason, value)
-		VALUES ($1, $2, $3, $4, $5, $6) RETURNING id`
+	newRedriveSQL = `INSERT INTO redrive_requests (created_at, total, edited, created_by, reason, value, sealed_by)
+		VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id`
 	newItemsSQL = `INSERT INTO redrive_items (request, dead_letter_id) SELECT $1, id FROM unnest($2::bigint[]) AS id`
 )
 
 // RequestRedrive keeps a request, and returns its id.
 func (l *Letters) RequestRedrive(ctx context.Context, r RedriveRequest, ids []int64) (id int64, err error) {
 	err = pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
-		if err := tx.QueryRow(ctx, newRedriveSQL, r.CreatedAt, len(ids), r.Edited, storable(r.By), storable(r.Reason), r.Value).Scan(&id); err != nil {
+		if err := tx.QueryRow(ctx, newRedriveSQL, r.CreatedAt, len(ids), r.Edited, storable(r.By), storable(r.Reason), r.Value, (*[16]byte)(r.SealedBy)).Scan(&id); err != nil {
 			return err
 		}
 		_, err := tx.Exec(ctx, newItemsSQL, id, ids)
@@ -96,7 +98,7 @@ func (l *Letters) LeadRedrives(ctx context.Context) (*Lead, bool, error) {
 
 const (
 	// It uses redrive_requests_open.
-	openRedriveSQL = `SELECT id, created_at, edited, created_by, reason, value FROM redrive_requests
+	openRedriveSQL = `SELECT id, created_at, edited, created_by, reason, value, sealed_by FROM redrive_requests
 		WHERE finished_at IS NULL ORDER BY id LIMIT 1`
 
 	// It uses redrive_items_open. Of a value that is too large, which older rows keep whole, only its hash is read.
@@ -116,13 +118,15 @@ const (
 
 // NextRedrive returns the oldest request that is not done; false if there is none.
 func (l *Letters) NextRedrive(ctx context.Context) (r RedriveRequest, ok bool, err error) {
-	err = l.pool.QueryRow(ctx, openRedriveSQL).Scan(&r.ID, &r.CreatedAt, &r.Edited, &r.By, &r.Reason, &r.Value)
+	var sealedBy *[16]byte
+	err = l.pool.QueryRow(ctx, openRedriveSQL).Scan(&r.ID, &r.CreatedAt, &r.Edited, &r.By, &r.Reason, &r.Value, &sealedBy)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return r, false, nil
 	}
 	if err != nil {
 		return r, false, fmt.Errorf("find a redrive: %w", err)
 	}
+	r.SealedBy = (*protect.KeyID)(sealedBy)
 	return r, true, nil
 }
 

@@ -21,7 +21,8 @@ type RedriveRequest struct {
 	By        string
 	Reason    string
 	Edited    bool
-	Value     []byte // in place of the record's own, where Edited
+	Value     []byte         // in place of the record's own, where Edited
+	SealedBy  *protect.KeyID // the key that Value is sealed with, as a dead letter's; nil where it is not
 }
 
 // Redriven is a dead letter whose record is an event now.
