@@ -6,7 +6,8 @@
 FROM --platform=$BUILDPLATFORM golang:1.26.8-bookworm@sha256:dc9ad6c05acc7a88e5b71bde60a5fe3bd4b9f0db209011711b464107438a8107 AS build
 ARG TARGETOS=linux
 ARG TARGETARCH
-ENV CGO_ENABLED=0 GOTOOLCHAIN=local GOFLAGS=-trimpath
+# grpcnotrace leaves out pages that nobody sees, and with them 20 MB: their templates keep the linker from leaving out methods.
+ENV CGO_ENABLED=0 GOTOOLCHAIN=local GOFLAGS="-trimpath -tags=grpcnotrace"
 WORKDIR /src
 COPY go.mod go.sum ./
 RUN --mount=type=cache,target=/go/pkg/mod go mod download

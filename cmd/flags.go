@@ -2,6 +2,8 @@ package cmd
 
 import (
 	"errors"
+	"fmt"
+	"io"
 	"os"
 	"strings"
 
@@ -32,25 +34,39 @@ func suggestFlag(c *cobra.Command, err error) error {
 	return err
 }
 
-// usageTemplate is cobra's, and says what the eighty flags that it leaves out are.
-const usageTemplate = `Usage:{{if .HasAvailableSubCommands}}
-  {{.CommandPath}} COMMAND{{else}}
-  {{.UseLine}}{{end}}{{if gt (len .Aliases) 0}}
-
-Aliases:
-  {{.NameAndAliases}}{{end}}{{if .HasExample}}
-
-Examples:
-{{.Example}}{{end}}{{if .HasAvailableSubCommands}}
-
-Commands:{{range .Commands}}{{if (or .IsAvailableCommand (eq .Name "help"))}}
-  {{rpad .Name .NamePadding }} {{.Short}}{{end}}{{end}}{{end}}{{if .HasAvailableLocalFlags}}
-
-Flags:
-{{.LocalFlags.FlagUsages | trimTrailingWhitespaces}}{{end}}{{if .HasAvailableInheritedFlags}}
-
-Configuration:
-{{.InheritedFlags.FlagUsages | trimTrailingWhitespaces}}{{end}}
-
-Every configuration key is a flag, too: 'audittrail config --help' lists them.
-`
+// printUsage is what cobra prints, and says what the eighty flags that it leaves out are. As a template, it would keep
+// the linker from leaving out methods that nobody calls: several megabytes.
+func printUsage(c *cobra.Command) error {
+	out := &strings.Builder{}
+	part := func(title, text string) { _, _ = fmt.Fprintf(out, "\n\n%s:\n%s", title, strings.TrimRight(text, " \n")) }
+	out.WriteString("Usage:\n  ")
+	if c.HasAvailableSubCommands() {
+		out.WriteString(c.CommandPath() + " COMMAND")
+	} else {
+		out.WriteString(c.UseLine())
+	}
+	if len(c.Aliases) > 0 {
+		part("Aliases", "  "+c.NameAndAliases())
+	}
+	if c.HasExample() {
+		part("Examples", c.Example)
+	}
+	if c.HasAvailableSubCommands() {
+		var lines strings.Builder
+		for _, sub := range c.Commands() {
+			if sub.IsAvailableCommand() || sub.Name() == "help" {
+				_, _ = fmt.Fprintf(&lines, "  %-*s %s\n", sub.NamePadding(), sub.Name(), sub.Short)
+			}
+		}
+		part("Commands", lines.String())
+	}
+	if c.HasAvailableLocalFlags() {
+		part("Flags", c.LocalFlags().FlagUsages())
+	}
+	if c.HasAvailableInheritedFlags() {
+		part("Configuration", c.InheritedFlags().FlagUsages())
+	}
+	out.WriteString("\n\nEvery configuration key is a flag, too: 'audittrail config --help' lists them.\n")
+	_, err := io.WriteString(c.OutOrStderr(), out.String())
+	return err
+}

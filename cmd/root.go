@@ -133,7 +133,7 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 3 verification found tampering.`,
 	schema.AddFlags(root.PersistentFlags())
 	addVersion(root)
 	root.SetFlagErrorFunc(suggestFlag)
-	root.SetUsageTemplate(usageTemplate)
+	root.SetUsageFunc(printUsage)
 	root.AddCommand(subcommands(schema)...)
 	root.InitDefaultCompletionCmd()
 	return root, nil
@@ -151,6 +151,7 @@ func subcommands(schema *config.Schema) []*cobra.Command {
 		newTraceCmd(),
 		newStateCmd(),
 		newStatsCmd(),
+		newAnomaliesCmd(),
 		newReplayCmd(),
 		newExportCmd(),
 		newDeadLettersCmd(),

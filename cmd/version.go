@@ -35,7 +35,13 @@ func versionText(b buildinfo.Info) string {
 
 // addVersion gives the root command --version, which prints what the version command prints.
 func addVersion(root *cobra.Command) {
-	root.Version = versionText(buildinfo.Read())
-	root.SetVersionTemplate("{{.Version}}")
-	root.Flags().Bool("version", false, "print what this binary was built from")
+	asked := root.Flags().Bool("version", false, "print what this binary was built from")
+	otherwise := root.RunE
+	root.RunE = func(c *cobra.Command, args []string) error {
+		if !*asked {
+			return otherwise(c, args)
+		}
+		_, err := fmt.Fprint(c.OutOrStdout(), versionText(buildinfo.Read()))
+		return err
+	}
 }

@@ -30,10 +30,10 @@ func newShared(p *parts) (s shared, err error) {
 	return s, err
 }
 
-// run keeps the connection up until ctx is cancelled.
+// run keeps the connection up, and the cache tidy, until ctx is cancelled.
 func (s shared) run(ctx context.Context, running *sync.WaitGroup) {
 	if s.redis != nil {
 		running.Go(func() { s.redis.Run(ctx) })
-		running.Go(func() { s.cache.Run(ctx) })
 	}
+	running.Go(func() { s.cache.Run(ctx) })
 }

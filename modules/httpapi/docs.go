@@ -7,7 +7,8 @@ import (
 	"slices"
 
 	"github.com/labstack/echo/v4"
-	"github.com/swaggest/swgui/v5emb"
+	"github.com/swaggest/swgui/v5/static" // and not swgui's handler: its template would make the program megabytes larger
+	"github.com/vearutop/statigz"
 
 	"audittrail/modules/event"
 	"audittrail/platform/httpserver"
@@ -72,7 +73,7 @@ func (s eventSchema) VisitGetEventSchemaResponse(w http.ResponseWriter) error {
 
 // mountAssets serves what the page loads. The files are part of the program, and no secret.
 func mountAssets(server *httpserver.Server) {
-	swagger := v5emb.New("audittrail", "/openapi.json", "/docs")
+	swagger := http.StripPrefix("/docs", statigz.FileServer(static.FS))
 	server.Echo().GET("/docs/start.js", func(c echo.Context) error {
 		return c.Blob(http.StatusOK, "text/javascript; charset=utf-8", []byte(docsScript))
 	}, letIn)

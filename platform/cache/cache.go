@@ -67,8 +67,13 @@ func (c *Cache) Announce(of string) {
 	}
 }
 
-// Run writes to Redis until ctx is cancelled.
+// Run writes to Redis, or drops what is old, until ctx is cancelled.
 func (c *Cache) Run(ctx context.Context) {
+	if c.local != nil {
+		<-ctx.Done()
+		c.local.StopAllGoroutines()
+		return
+	}
 	for {
 		select {
 		case <-ctx.Done():
