@@ -123,7 +123,7 @@ func processesOf(t *testing.T, dir string) []string {
 
 func requireNothingLeft(t *testing.T, dir string) {
 	t.Helper()
-	require.Eventually(t, func() bool { return len(processesOf(t, dir)) == 0 }, 10*time.Second, 50*time.Millisecond,
+	require.Eventually(t, func() bool { return len(processesOf(t, dir)) == 0 }, time.Minute, 50*time.Millisecond,
 		"%v", processesOf(t, dir))
 }
 
@@ -219,7 +219,7 @@ func TestDevIngestsWhatIsPublishedAndForgetsItWithFresh(t *testing.T) {
 	out, errs, code := call(t, "publish", orderFile(t, 20), "--topic", "mine", "--create", "2", "--kafka.brokers", brokers)
 	require.Equal(t, 0, code, out+errs)
 	p.until(t, firstLine)
-	require.Eventually(t, func() bool { return stored(t, dir, api, "mine") == 20 }, 20*time.Second, 100*time.Millisecond)
+	require.Eventually(t, func() bool { return stored(t, dir, api, "mine") == 20 }, time.Minute, 100*time.Millisecond)
 	require.EqualValues(t, 20, signed(t, dir, 19))
 	require.Equal(t, 0, p.end(t, os.Interrupt), p.stderr.String())
 

@@ -217,7 +217,7 @@ func TestReconcileOfATopicThatIsGone(t *testing.T) {
 		require.NoError(t, err)
 		var r reconciled
 		var status int
-		require.Eventually(t, func() bool { r, _, status = l.reconcile(t); return len(r.Kafka.Gone) == 1 }, 20*time.Second, 50*time.Millisecond)
+		require.Eventually(t, func() bool { r, _, status = l.reconcile(t); return len(r.Kafka.Gone) == 1 }, time.Minute, 50*time.Millisecond)
 		require.Equal(t, 0, status, "nobody wants it any more")
 		require.Equal(t, []string{l.topic}, r.Kafka.Gone)
 		r, text, status := l.reconcile(t, "--kafka.topics", l.topic)

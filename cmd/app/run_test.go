@@ -32,7 +32,7 @@ import (
 
 // patience is how long a condition may take. It is long, since machines are busy; nothing waits for it
 // where all is well.
-const patience = 40 * time.Second
+const patience = 2 * time.Minute
 
 // program is a run of the whole program inside the test.
 type program struct {

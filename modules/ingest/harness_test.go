@@ -20,7 +20,7 @@ import (
 )
 
 // patience bounds how long a test waits for a condition.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // broker is a cluster, fake or real (TEST_KAFKA_BROKERS, TEST_KAFKA_LIBS), with a client for tests.
 type broker struct {

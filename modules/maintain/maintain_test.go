@@ -111,7 +111,7 @@ func (f *fixture) query(t *testing.T, sql string) int {
 
 func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	require.Eventually(t, condition, 30*time.Second, 10*time.Millisecond, what)
+	require.Eventually(t, condition, time.Minute, 10*time.Millisecond, what)
 }
 
 // addEvents inserts n rows into the partition of 2025.

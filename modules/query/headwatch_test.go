@@ -81,14 +81,14 @@ func TestHeadWatchAsksOnlyWhileSomebodyWaits(t *testing.T) {
 	results := waiters(t, w, 100, -1)
 	f.away.Store(true)
 	before := f.asked.Load()
-	require.Eventually(t, func() bool { return f.asked.Load() >= before+2 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return f.asked.Load() >= before+2 }, time.Minute, time.Millisecond)
 	require.Empty(t, results, "a store that is away wakes nobody")
 	f.head.Store(0)
 	f.away.Store(false)
 	for range 100 {
 		require.True(t, <-results)
 	}
-	require.Eventually(t, func() bool { return !w.busy() }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return !w.busy() }, time.Minute, time.Millisecond)
 	require.True(t, w.wait(t.Context(), -1, time.Second), "what is known already is not waited for")
 	require.False(t, w.wait(t.Context(), 0, 10*time.Millisecond), "the time is over")
 	require.False(t, w.wait(t.Context(), -1, 0), "nobody wanted to wait")
@@ -110,7 +110,7 @@ func TestHeadWatchHears(t *testing.T) {
 		for range 3 {
 			require.True(t, <-results)
 		}
-		require.Eventually(t, func() bool { return !w.busy() }, 5*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return !w.busy() }, time.Minute, time.Millisecond)
 	}
 	results := waiters(t, w, 1, 19)
 	f.head.Store(20)

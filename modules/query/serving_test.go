@@ -81,7 +81,7 @@ func TestPostgresAwayAndBack(t *testing.T) {
 	}
 	require.Equal(t, 200, a.get(t, "/openapi.json").status)
 	server.Start()
-	require.Eventually(t, func() bool { return a.get(t, "/v1/events").status == 200 }, 20*time.Second, 100*time.Millisecond)
+	require.Eventually(t, func() bool { return a.get(t, "/v1/events").status == 200 }, time.Minute, 100*time.Millisecond)
 }
 
 func TestEachRequestIsLoggedAndCounted(t *testing.T) {

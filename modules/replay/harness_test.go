@@ -33,7 +33,7 @@ import (
 	"audittrail/platform/kafka"
 )
 
-const patience = time.Minute
+const patience = 2 * time.Minute
 
 // system is an event store with an API that makes replays, and workers where a test starts them.
 type system struct {

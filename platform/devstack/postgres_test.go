@@ -82,7 +82,7 @@ func execute(t *testing.T, p *Postgres, sql string) {
 
 func eventually(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	require.Eventually(t, done, 20*time.Second, 10*time.Millisecond, what)
+	require.Eventually(t, done, time.Minute, 10*time.Millisecond, what)
 }
 
 func alive(pid int) bool { return syscall.Kill(pid, 0) == nil }

@@ -135,7 +135,7 @@ audittrail_db_pool_connections{pool="ingest",state="max"} 3
 	}
 	expect("0")
 	require.Equal(t, "1", show(t, ingest, "SELECT '1'"))
-	require.Eventually(t, func() bool { return ingest.Stat().IdleConns() == 1 }, 10*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return ingest.Stat().IdleConns() == 1 }, time.Minute, 5*time.Millisecond)
 	expect("1")
 	families, err := registry.Gather()
 	require.NoError(t, err)
