@@ -38,7 +38,9 @@ func suggestFlag(c *cobra.Command, err error) error {
 // the linker from leaving out methods that nobody calls: several megabytes.
 func printUsage(c *cobra.Command) error {
 	out := &strings.Builder{}
-	part := func(title, text string) { _, _ = fmt.Fprintf(out, "\n\n%s:\n%s", title, strings.TrimRight(text, " \n")) }
+	part := func(title, text string) {
+		_, _ = fmt.Fprintf(out, "\n\n%s:\n%s", title, strings.TrimRight(text, " \n"))
+	}
 	out.WriteString("Usage:\n  ")
 	if c.HasAvailableSubCommands() {
 		out.WriteString(c.CommandPath() + " COMMAND")
