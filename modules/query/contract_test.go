@@ -161,6 +161,8 @@ func TestDeadLetters(t *testing.T) {
 	number := strconv.Itoa(int(one["id"].(float64)))
 	var single map[string]any
 	a.get(t, "/v1/dead-letters/"+number).decode(t, &single)
+	require.Equal(t, map[string]any{"text": "nonsense", "place": map[string]any{"from": 1.0, "to": 2.0, "line": 1.0, "column": 2.0}}, single["decoded"])
+	delete(single, "decoded") // the list leaves it out
 	require.Equal(t, one, single)
 	a.get(t, "/v1/dead-letters/999999").refused(t, 404, "not_found", "")
 	a.get(t, "/v1/dead-letters/0").refused(t, 400, "invalid_parameter", "id")

@@ -141,6 +141,9 @@ func (r *row) fill(salt, payload, metadata, sealed []byte) (err error) {
 	if sealed == nil {
 		return nil
 	}
+	if len(sealed) == 0 { // a row without sealed values has NULL
+		return fmt.Errorf("event row %d: %w: its sealed values are empty", r.id, errCorrupt)
+	}
 	r.sealed = true
 	if e.Payload, e.Metadata, err = protect.Expand(e.Payload, e.Metadata, sealed); err != nil {
 		return fmt.Errorf("event row %d: %w: %w", r.id, errCorrupt, err)

@@ -82,7 +82,7 @@ func harmless() map[string]string {
 		"ingest_admissions.reason":                    unsaid,
 		"dead_letters.received_at":                    deadLetter,
 		"dead_letters.topic":                          deadLetter,
-		"dead_letters.reason":                         deadLetter,
+		"dead_letters.sealed_by":                      deadLetter,
 		"dead_letters.field":                          deadLetter,
 		"dead_letters.detail":                         deadLetter,
 		"dead_letters.key":                            deadLetter,

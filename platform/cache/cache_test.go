@@ -98,6 +98,9 @@ func keeps(t *testing.T, c *cache.Cache, key, value string) {
 func TestACacheInThisProcess(t *testing.T) {
 	c, err := cache.New(nil, nil)
 	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer c.Run(ctx) // until cancel
+	defer cancel()
 	c.Set("a", []byte("1"))
 	require.Equal(t, map[string][]byte{"a": []byte("1")}, c.Get(t.Context(), "tests", []string{"a", "b"}))
 }
