@@ -10,7 +10,7 @@ fetch("openapi.json").then((answer) => answer.json()).then((spec) => {
     }
   };
   Object.values(spec.components.parameters).forEach(unfilled);
-  Object.values(spec.paths).forEach((path) => (path.get.parameters ?? []).forEach(unfilled));
+  Object.values(spec.paths).flatMap(Object.values).forEach((operation) => (operation.parameters ?? []).forEach(unfilled));
   window.ui = SwaggerUIBundle({
     spec,
     dom_id: "#swagger-ui",
