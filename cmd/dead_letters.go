@@ -108,19 +108,6 @@ func (d *deadLetter) wrong() string {
 	return text
 }
 
-// withAPI runs f with the API that the configuration names.
-func withAPI(c *cobra.Command, f func(*client.Client) error) error {
-	cfg, err := loadConfig(c)
-	if err != nil {
-		return err
-	}
-	api, err := openAPI(c, cfg)
-	if err != nil {
-		return err
-	}
-	return f(api)
-}
-
 // decision is what a redrive or a dismissal is about.
 type decision struct {
 	Redrive *int64         `json:"redrive"`

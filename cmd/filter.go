@@ -110,3 +110,16 @@ func openAPI(c *cobra.Command, cfg app.Config) (*client.Client, error) {
 	}
 	return api, nil
 }
+
+// withAPI runs f with the API that the configuration names.
+func withAPI(c *cobra.Command, f func(*client.Client) error) error {
+	cfg, err := loadConfig(c)
+	if err != nil {
+		return err
+	}
+	api, err := openAPI(c, cfg)
+	if err != nil {
+		return err
+	}
+	return f(api)
+}

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"audittrail/modules/client"
 	"audittrail/platform/console"
 )
 
@@ -65,29 +66,23 @@ func runStats(c *cobra.Command, f statsFlags) error {
 	if err != nil {
 		return err
 	}
-	cfg, err := loadConfig(c)
-	if err != nil {
-		return err
-	}
-	api, err := openAPI(c, cfg)
-	if err != nil {
-		return err
-	}
-	if f.output.value == "csv" {
-		body, err := api.GetAs(c.Context(), "/v1/stats/events", query, "text/csv")
-		if err == nil {
-			_, err = c.OutOrStdout().Write(body)
+	return withAPI(c, func(api *client.Client) error {
+		if f.output.value == "csv" {
+			body, err := api.GetAs(c.Context(), "/v1/stats/events", query, "text/csv")
+			if err == nil {
+				_, err = c.OutOrStdout().Write(body)
+			}
+			return err
 		}
-		return err
-	}
-	answer, err := api.Get(c.Context(), "/v1/stats/events", query)
-	if err != nil {
-		return err
-	}
-	if f.output.value == "json" {
-		return printAnswer(c.OutOrStdout(), answer)
-	}
-	return printStats(c.OutOrStdout(), answer, f.groupBy)
+		answer, err := api.Get(c.Context(), "/v1/stats/events", query)
+		if err != nil {
+			return err
+		}
+		if f.output.value == "json" {
+			return printAnswer(c.OutOrStdout(), answer)
+		}
+		return printStats(c.OutOrStdout(), answer, f.groupBy)
+	})
 }
 
 // query is what is asked as the API's parameters.

@@ -3,8 +3,8 @@ package process
 import (
 	"bytes"
 	"fmt"
-	"strings"
-	"unicode"
+
+	"audittrail/platform/graphtext"
 )
 
 // Mermaid writes the graph as a Mermaid flowchart, with the number of cases on each edge.
@@ -12,7 +12,7 @@ func (g *Graph) Mermaid(b *bytes.Buffer) {
 	b.WriteString("flowchart TD\n  start((start))\n  stop((end))\n")
 	names := g.names()
 	for _, a := range g.Activities() {
-		fmt.Fprintf(b, "  %s[\"%s<br/>%d\"]\n", names[a.Type], mermaidText(a.Type), a.Count)
+		fmt.Fprintf(b, "  %s[\"%s<br/>%d\"]\n", names[a.Type], graphtext.Mermaid(a.Type), a.Count)
 	}
 	for _, a := range g.Activities() {
 		if a.Starts > 0 {
@@ -34,7 +34,7 @@ func (g *Graph) Graphviz(b *bytes.Buffer) {
 	b.WriteString("digraph process {\n  node [shape=box];\n  start [shape=circle];\n  stop [shape=circle, label=\"end\"];\n")
 	names := g.names()
 	for _, a := range g.Activities() {
-		fmt.Fprintf(b, "  %s [label=\"%s\\n%d\"];\n", names[a.Type], dotText(a.Type), a.Count)
+		fmt.Fprintf(b, "  %s [label=\"%s\\n%d\"];\n", names[a.Type], graphtext.DOT(a.Type), a.Count)
 	}
 	for _, a := range g.Activities() {
 		if a.Starts > 0 {
@@ -59,21 +59,4 @@ func (g *Graph) names() map[string]string {
 		names[a.Type] = fmt.Sprintf("n%d", i)
 	}
 	return names
-}
-
-// mermaidText spells whatever Mermaid or HTML could read as markup as a character code.
-func mermaidText(s string) string {
-	var b strings.Builder
-	for _, r := range s {
-		if r < 0x80 && !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune(" -_.:/", r) {
-			fmt.Fprintf(&b, "#%d;", r)
-			continue
-		}
-		b.WriteRune(r)
-	}
-	return b.String()
-}
-
-func dotText(s string) string {
-	return strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", " ").Replace(s)
 }

@@ -3,18 +3,18 @@ package causation
 import (
 	"bytes"
 	"fmt"
-	"strings"
-	"unicode"
+
+	"audittrail/platform/graphtext"
 )
 
 // Mermaid writes the trace as a Mermaid flowchart.
 func (t *Tree) Mermaid(b *bytes.Buffer) {
 	b.WriteString("flowchart TD\n")
 	for _, n := range t.nodes {
-		fmt.Fprintf(b, "  n%d[\"%s<br/>%s %s\"]\n", n.index, mermaidText(n.Event.Type), mermaidText(n.Event.AggregateType), mermaidText(n.Event.AggregateID))
+		fmt.Fprintf(b, "  n%d[\"%s<br/>%s %s\"]\n", n.index, graphtext.Mermaid(n.Event.Type), graphtext.Mermaid(n.Event.AggregateType), graphtext.Mermaid(n.Event.AggregateID))
 	}
 	for i, cause := range t.Missing {
-		fmt.Fprintf(b, "  m%d[\"missing: %s\"]:::missing\n", i, mermaidText(cause))
+		fmt.Fprintf(b, "  m%d[\"missing: %s\"]:::missing\n", i, graphtext.Mermaid(cause))
 	}
 	for _, n := range t.nodes {
 		if n.cause != nil {
@@ -29,10 +29,10 @@ func (t *Tree) Mermaid(b *bytes.Buffer) {
 func (t *Tree) Graphviz(b *bytes.Buffer) {
 	b.WriteString("digraph trace {\n  node [shape=box];\n")
 	for _, n := range t.nodes {
-		fmt.Fprintf(b, "  n%d [label=\"%s\\n%s %s\"];\n", n.index, dotText(n.Event.Type), dotText(n.Event.AggregateType), dotText(n.Event.AggregateID))
+		fmt.Fprintf(b, "  n%d [label=\"%s\\n%s %s\"];\n", n.index, graphtext.DOT(n.Event.Type), graphtext.DOT(n.Event.AggregateType), graphtext.DOT(n.Event.AggregateID))
 	}
 	for i, cause := range t.Missing {
-		fmt.Fprintf(b, "  m%d [label=\"missing: %s\", style=dashed];\n", i, dotText(cause))
+		fmt.Fprintf(b, "  m%d [label=\"missing: %s\", style=dashed];\n", i, graphtext.DOT(cause))
 	}
 	for _, n := range t.nodes {
 		if n.cause != nil {
@@ -54,21 +54,4 @@ func (t *Tree) missingEdges(edge func(m, n int)) {
 			edge(m, n.index)
 		}
 	}
-}
-
-// mermaidText spells whatever Mermaid or HTML could read as markup as a character code.
-func mermaidText(s string) string {
-	var b strings.Builder
-	for _, r := range s {
-		if r < 0x80 && !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune(" -_.:/", r) {
-			fmt.Fprintf(&b, "#%d;", r)
-			continue
-		}
-		b.WriteRune(r)
-	}
-	return b.String()
-}
-
-func dotText(s string) string {
-	return strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", " ").Replace(s)
 }

@@ -1,0 +1,26 @@
+// Package graphtext spells texts for languages in which graphs are drawn, so that no text is read as markup.
+package graphtext
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+)
+
+// Mermaid spells whatever Mermaid or HTML could read as markup as a character code.
+func Mermaid(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		if r < 0x80 && !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune(" -_.:/", r) {
+			fmt.Fprintf(&b, "#%d;", r)
+			continue
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+// DOT spells a text for a quoted string of Graphviz's language.
+func DOT(s string) string {
+	return strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", " ").Replace(s)
+}
