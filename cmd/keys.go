@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -104,32 +105,22 @@ With --out the list is written to a new file of mode 0600 and not printed.`,
 		if err != nil {
 			return err
 		}
-		list, err := rotated(keys, *end)
-		if err != nil {
-			return err
+		list := keyList{title: "ledger.signing_key from now on, a secret: the new key and the present ones, all sign."}
+		if *end {
+			list.title = "ledger.signing_key when the overlap is over, a secret: the new key alone."
+			list.keys, err = ledger.EndOverlap(keys)
+		} else {
+			list.keys, err = ledger.Rotate(keys, rand.Reader)
+		}
+		switch {
+		case errors.Is(err, ledger.ErrNoOverlap):
+			return wrongUsage("%w", err)
+		case err != nil:
+			return fmt.Errorf("%w; end an overlap with --end", err)
 		}
 		return printKeys(c, output.value, out.path, list)
 	}
 	return c
-}
-
-// rotated is what ledger.signing_key is to be after keys.
-func rotated(keys []ledger.SigningKey, end bool) (keyList, error) {
-	if end {
-		if len(keys) < 2 {
-			return keyList{}, wrongUsage("there is no overlap to end: ledger.signing_key is one key")
-		}
-		return keyList{title: "ledger.signing_key when the overlap is over, a secret: the new key alone.", keys: keys[:1]}, nil
-	}
-	fresh, err := ledger.GenerateKey(keys[0].Origin(), rand.Reader)
-	if err != nil {
-		return keyList{}, err
-	}
-	list := keyList{title: "ledger.signing_key from now on, a secret: the new key and the present ones, all sign.", keys: append([]ledger.SigningKey{fresh}, keys...)}
-	if _, err := ledger.ParseSigningKeys(list.secret(), fresh.Origin()); err != nil {
-		return keyList{}, fmt.Errorf("ledger.signing_key with a new key: %w; end the overlap first, with --end", err)
-	}
-	return list, nil
 }
 
 func newKeysPublicCmd() *cobra.Command {
@@ -169,15 +160,6 @@ type keyList struct {
 	keys  []ledger.SigningKey
 }
 
-// secret is what ledger.signing_key takes.
-func (l keyList) secret() string {
-	var all []string
-	for _, k := range l.keys {
-		all = append(all, k.Secret())
-	}
-	return strings.Join(all, ",")
-}
-
 type printedKeys struct {
 	Origin       string       `json:"origin"`
 	SigningKey   string       `json:"signingKey,omitzero"`
@@ -204,11 +186,11 @@ func (l keyList) printed() printedKeys {
 func printKeys(c *cobra.Command, format, out string, list keyList) error {
 	printed := list.printed()
 	if list.title != "" && out != "" {
-		if err := writeNewSecret(out, list.secret()+"\n"); err != nil {
+		if err := writeNewSecret(out, ledger.Secrets(list.keys)+"\n"); err != nil {
 			return err
 		}
 	} else if list.title != "" {
-		printed.SigningKey = list.secret()
+		printed.SigningKey = ledger.Secrets(list.keys)
 	}
 	if format == "json" {
 		return console.PrintJSON(c.OutOrStdout(), printed)

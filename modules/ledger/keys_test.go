@@ -2,7 +2,9 @@ package ledger_test
 
 import (
 	"bytes"
+	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -202,6 +204,30 @@ func TestTooManySigningKeys(t *testing.T) {
 	}
 	if _, err := ledger.ParseSigningKeys(strings.Join(texts, ","), origin); err == nil {
 		t.Error("took seventeen")
+	}
+}
+
+func TestRotate(t *testing.T) {
+	old := []ledger.SigningKey{ledgertest.Key(t, 1)}
+	if _, err := ledger.EndOverlap(old); !errors.Is(err, ledger.ErrNoOverlap) {
+		t.Error(err)
+	}
+	keys := old
+	for n := 2; n <= 16; n++ {
+		more, err := ledger.Rotate(keys, rand.Reader)
+		if err != nil || len(more) != n || more[0].Equal(keys[0]) || !more[1].Equal(keys[0]) {
+			t.Fatal(n, err)
+		}
+		keys = more
+	}
+	if _, err := ledger.Rotate(keys, rand.Reader); err == nil {
+		t.Error("added a seventeenth key")
+	}
+	if read, err := ledger.ParseSigningKeys(ledger.Secrets(keys), origin); err != nil || len(read) != 16 || !read[0].Equal(keys[0]) {
+		t.Error(err)
+	}
+	if one, err := ledger.EndOverlap(keys); err != nil || len(one) != 1 || !one[0].Equal(keys[0]) {
+		t.Error(err)
 	}
 }
 
