@@ -52,6 +52,25 @@ func TestMigrateGrantLetsALoginServe(t *testing.T) {
 	require.Contains(t, stdout, "audittrail_ingest, audittrail_api, audittrail_replay, audittrail_analytics, audittrail_maintain, audittrail_owner, audittrail_notary")
 	require.NoError(t, become())
 
+	// An analyst's tool reads the views by itself; the login of serve does not become one.
+	_, err = admin.Exec(t.Context(), `CREATE ROLE metabase LOGIN PASSWORD 'bi'`)
+	require.NoError(t, err)
+	status, stdout, stderr = migrateCommand(t, as("cloud", "cloud"), "grant", "metabase", "--analyst")
+	require.Equal(t, statusDone, status, stderr)
+	require.Contains(t, stdout, `GRANT audittrail_analyst TO "metabase"`)
+	status, _, stderr = migrateCommand(t, own.URL("shop"), "grant", "metabase", "--analyst", "--apply")
+	require.Equal(t, statusDone, status, stderr)
+	tool, err := pgx.Connect(t.Context(), as("metabase", "bi"))
+	require.NoError(t, err)
+	defer tool.Close(t.Context()) //nolint:errcheck // it only asked
+	_, err = tool.Exec(t.Context(), `SELECT * FROM analyst_events`)
+	require.NoError(t, err)
+	_, err = tool.Exec(t.Context(), `SELECT FROM events`)
+	require.ErrorContains(t, err, "permission denied")
+	status, _, stderr = migrateCommand(t, own.URL("shop"), "grant", `my "app`, "--analyst", "--apply")
+	require.Equal(t, statusFailed, status)
+	require.Contains(t, stderr, "make a login for analysts")
+
 	status, _, stderr = migrateCommand(t, as(`my "app`, "app"), "grant", "cloud", "--apply")
 	require.Equal(t, statusFailed, status)
 	require.Contains(t, stderr, "audittrail")

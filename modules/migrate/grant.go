@@ -29,9 +29,47 @@ func GrantStatements(login string, roles []string, version int) []string {
 	return []string{"ALTER ROLE " + name + " NOINHERIT", grant}
 }
 
+// analystRole is the database role that reads the analysts' views, and nothing else.
+const analystRole = "audittrail_analyst"
+
+// AnalystStatements returns the SQL that lets a login read the analysts' views by itself, since tools of others become
+// no role. version is the server's server_version_num.
+func AnalystStatements(login string, version int) []string {
+	name := pgx.Identifier{login}.Sanitize()
+	grant := "GRANT " + analystRole + " TO " + name
+	if version >= setOption {
+		return []string{grant + " WITH INHERIT TRUE, SET FALSE"}
+	}
+	return []string{"ALTER ROLE " + name + " INHERIT", grant}
+}
+
+// mayMoreSQL returns the first of our other roles that a login may act as.
+const mayMoreSQL = `SELECT coalesce(min(r.rolname), '') FROM pg_auth_members AS m
+	JOIN pg_roles AS r ON r.oid = m.roleid JOIN pg_roles AS l ON l.oid = m.member
+	WHERE l.rolname = $1 AND r.rolname LIKE 'audittrail\_%' AND r.rolname <> $2`
+
 // Grant returns the statements for the server at opts.URL, and runs them in one transaction where apply is
 // set. The login at opts.URL has to be a superuser, or one that may grant the roles.
 func Grant(ctx context.Context, opts Options, login string, roles []string, apply bool) ([]string, error) {
+	return grant(ctx, opts, apply, func(_ *pgx.Conn, version int) ([]string, error) { return GrantStatements(login, roles, version), nil })
+}
+
+// GrantAnalyst is Grant for the login of an analyst's tool. It refuses a login that may act as another of our roles: up
+// to PostgreSQL 15 it would have the rights of all of them at once.
+func GrantAnalyst(ctx context.Context, opts Options, login string, apply bool) ([]string, error) {
+	return grant(ctx, opts, apply, func(conn *pgx.Conn, version int) ([]string, error) {
+		var other string
+		if err := conn.QueryRow(ctx, mayMoreSQL, login, analystRole).Scan(&other); err != nil {
+			return nil, fmt.Errorf("ask what the login may do: %w", err)
+		}
+		if other != "" {
+			return nil, fmt.Errorf("%s may act as %s: make a login for analysts that has no other role of audittrail", login, other)
+		}
+		return AnalystStatements(login, version), nil
+	})
+}
+
+func grant(ctx context.Context, opts Options, apply bool, statementsFor func(conn *pgx.Conn, version int) ([]string, error)) ([]string, error) {
 	conn, err := connect(ctx, opts)
 	if err != nil {
 		return nil, err
@@ -41,9 +79,9 @@ func Grant(ctx context.Context, opts Options, login string, roles []string, appl
 	if err := conn.QueryRow(ctx, `SELECT current_setting('server_version_num')::int`).Scan(&version); err != nil {
 		return nil, fmt.Errorf("ask for the server's version: %w", err)
 	}
-	statements := GrantStatements(login, roles, version)
-	if !apply {
-		return statements, nil
+	statements, err := statementsFor(conn, version)
+	if err != nil || !apply {
+		return statements, err
 	}
 	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 		for _, sql := range statements {
