@@ -14,7 +14,7 @@ import (
 func mutable() []string {
 	return []string{"schema_migrations", "ingest_offsets", "dead_letter_outbox", "ledger_pending", "state_snapshots", "redrive_requests", "redrive_items", "dead_letter_tally",
 		"replays", "replay_failures", "sealed_refs", "sealed_tokens", "wrapping_keys", "root_key", "subject_keys",
-		"shredded_subjects", "analytics_cursors", "anomalies", "rollup_events", "rollup_users"}
+		"shredded_subjects", "shreds", "analytics_cursors", "anomalies", "rollup_events", "rollup_users"}
 }
 
 // history makes a database in which every protected table, and every partition, holds a row.
@@ -82,6 +82,34 @@ func TestHistoryIsAppendOnlyForEverybody(t *testing.T) {
 			}
 		}
 	}
+}
+
+// The one change of history: a digest is erased, by nobody but the owner, and for good.
+func TestOnlyADigestCanBeErased(t *testing.T) {
+	conn, _ := history(t)
+	execute(t, conn, `INSERT INTO event_keys VALUES ('00000000-0000-0000-0000-000000000001', 1, now(), decode('02' || repeat('ab', 16), 'hex'))`)
+	const of = ` WHERE event_id = '00000000-0000-0000-0000-000000000001'`
+	const erased = `digest = decode(repeat('00', 17), 'hex')`
+	require.Contains(t, try(t, conn, `UPDATE event_keys SET digest = decode('02' || repeat('cd', 16), 'hex')`+of).Message, "append-only")
+	require.Contains(t, try(t, conn, `UPDATE event_keys SET batch = 2, `+erased+of).Message, "append-only")
+	require.Contains(t, try(t, conn, `UPDATE event_keys SET digest = '\x00'`+of).Message, "append-only")
+	for _, role := range runtimeRoles() {
+		require.False(t, allowed(t, connectAs(t, conn.Config().ConnString(), role), `UPDATE event_keys SET `+erased+of), role)
+	}
+	execute(t, conn, `UPDATE event_keys SET `+erased+of)
+	require.Contains(t, try(t, conn, `UPDATE event_keys SET digest = decode('02' || repeat('ab', 16), 'hex')`+of).Message, "append-only")
+}
+
+// A destroyed key does not come back, and its row can be wrapped anew.
+func TestADestroyedKeyStaysDestroyed(t *testing.T) {
+	conn := connect(t, migratetest.Database(t))
+	execute(t, conn, `INSERT INTO wrapping_keys (id, wrapped) VALUES ('00000000-0000-0000-0000-000000000001', ''), ('00000000-0000-0000-0000-000000000002', '')`)
+	execute(t, conn, `INSERT INTO subject_keys (id, wrapped_by, subject, wrapped)
+		VALUES (gen_random_uuid(), '00000000-0000-0000-0000-000000000001', decode(repeat('07', 16), 'hex'), 'key')`)
+	require.Len(t, scan[[]string](t, conn, `SELECT destroyed::text[] FROM destroy_subject_keys(decode(repeat('07', 16), 'hex'), now(), NULL)`), 1)
+	require.Contains(t, try(t, conn, `UPDATE subject_keys SET wrapped = 'key'`).Message, "does not come back")
+	execute(t, conn, `UPDATE subject_keys SET wrapped_by = '00000000-0000-0000-0000-000000000002'`)
+	require.Empty(t, scan[[]string](t, conn, `SELECT destroyed::text[] FROM destroy_subject_keys(decode(repeat('07', 16), 'hex'), now(), NULL)`))
 }
 
 func TestHistoryIsAppendOnlyForItsOwner(t *testing.T) {

@@ -32,7 +32,7 @@ func expectedRights() map[string]rights {
 			},
 		},
 		"audittrail_api": {
-			insert: []string{"access_log", "dead_letter_fates", "ledger_pending", "redrive_items", "redrive_requests", "replays", "root_key", "state_snapshots", "subject_keys", "wrapping_keys"},
+			insert: []string{"access_log", "dead_letter_fates", "ledger_pending", "redrive_items", "redrive_requests", "replays", "root_key", "shreds", "state_snapshots", "subject_keys", "wrapping_keys"},
 			remove: []string{"state_snapshots"},
 			update: map[string][]string{"replays": {"asked", "asked_at", "asked_by", "wanted"}, "anomalies": {"decided_at", "decided_by", "reason", "state"}},
 		},
@@ -57,7 +57,12 @@ func expectedRights() map[string]rights {
 				"rollup_users":      {"count", "event_type", "start", "unit", "user_id"},
 			},
 		},
-		"audittrail_maintain": {},
+		"audittrail_maintain": {
+			insert: []string{"access_log", "ledger_pending", "shreds"},
+			update: map[string][]string{
+				"shreds": {"digests", "earlier_at", "entry", "erased_at", "events", "finished_at", "keys", "restored", "state", "tokens", "vacuumed"},
+			},
+		},
 		"audittrail_notary":   {insert: []string{"ledger_checkpoints", "ledger_signatures", "ledger_tiles"}},
 	}
 }
@@ -66,7 +71,11 @@ func expectedRights() map[string]rights {
 // sealed values.
 func mayRead(role, table string) bool {
 	switch table {
-	case "wrapping_keys", "root_key", "subject_keys", "shredded_subjects":
+	case "shreds":
+		return role == "audittrail_api" || role == "audittrail_maintain"
+	case "shredded_subjects":
+		return role == "audittrail_ingest" || role == "audittrail_api" || role == "audittrail_replay" || role == "audittrail_maintain"
+	case "wrapping_keys", "root_key", "subject_keys":
 		return role == "audittrail_ingest" || role == "audittrail_api" || role == "audittrail_replay"
 	case "sealed_refs", "sealed_tokens":
 		return role != "audittrail_analytics"
@@ -158,7 +167,11 @@ func TestWhoMayCallWhat(t *testing.T) {
 		writes := role == "audittrail_ingest" || role == "audittrail_replay"
 		require.Equal(t, writes, allowed(t, conn, "SELECT nextval('event_batches')"), "%s: event_batches", role)
 		require.Equal(t, role == "audittrail_ingest", allowed(t, conn, "SELECT count_dead_letters()"), "%s: count_dead_letters", role)
-		require.Equal(t, role == "audittrail_api", allowed(t, conn, "SELECT nextval('access_batches')"), "%s: access_batches", role)
+		maintains := role == "audittrail_maintain"
+		require.Equal(t, role == "audittrail_api" || maintains, allowed(t, conn, "SELECT nextval('access_batches')"), "%s: access_batches", role)
+		require.Equal(t, maintains, allowed(t, conn, "SELECT subject_key('')"), "%s: subject_key", role)
+		require.Equal(t, maintains, allowed(t, conn, "SELECT destroy_subject_keys('', now(), NULL)"), "%s: destroy_subject_keys", role)
+		require.Equal(t, maintains, allowed(t, conn, "SELECT sweep_key(gen_random_uuid(), 1)"), "%s: sweep_key", role)
 		numbers := role == "audittrail_api" || role == "audittrail_notary"
 		require.Equal(t, numbers, allowed(t, conn, "SELECT number_pending('access')"), "%s: number_pending", role)
 		require.Equal(t, role == "audittrail_analytics", allowed(t, conn, "SELECT reset_analytics()"), "%s: reset_analytics", role)

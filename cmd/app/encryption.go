@@ -42,7 +42,10 @@ func (p *parts) keyring(ctx context.Context, role string) (*protect.Keyring, err
 		return nil, err
 	}
 	url := p.cfg.Encryption.KEKURL
-	return protect.NewKeyring(store.NewKeys(pool), func(ctx context.Context) (protect.KEK, error) { return kek.Open(ctx, url) }), nil
+	stored := store.NewKeys(pool)
+	keys := protect.NewKeyring(stored, func(ctx context.Context) (protect.KEK, error) { return kek.Open(ctx, url) })
+	p.beside = append(p.beside, func(ctx context.Context) { keys.Watch(ctx, stored.Listen) })
+	return keys, nil
 }
 
 // sealer returns what seals events by the configuration's rules, and its keys, which are nil where there are none.

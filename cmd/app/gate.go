@@ -25,10 +25,23 @@ type gate struct {
 	log *slog.Logger
 	// early lets the role run while the gate waits: the api answers 503 meanwhile.
 	early bool
+	// beside runs with the role, and is stopped after it.
+	beside []func(context.Context)
 }
 
 // Run runs the role, once the gate has opened or, for an early one, at once.
 func (g *gate) Run(ctx context.Context, ready func()) error {
+	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer cancel()
+	for _, run := range g.beside {
+		running.Go(func() { run(background) })
+	}
+	return g.run(ctx, ready)
+}
+
+func (g *gate) run(ctx context.Context, ready func()) error {
 	if !g.early {
 		if !g.await(ctx) {
 			return nil

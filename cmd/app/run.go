@@ -99,6 +99,8 @@ type parts struct {
 	reload    <-chan os.Signal
 	pools     []*pgxpool.Pool // to be closed at the end
 	probe     *pgxpool.Pool   // one of them
+
+	beside []func(context.Context) // what runs beside the role that is being built, until ctx is cancelled
 }
 
 func (p *parts) run(ctx context.Context, roles []role) error {
@@ -144,7 +146,9 @@ func (p *parts) build(ctx context.Context, r role) (lifecycle.Role, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &gate{Role: built, db: probe, log: p.log, early: r.needs.listens}, nil
+	g := &gate{Role: built, db: probe, log: p.log, early: r.needs.listens, beside: p.beside}
+	p.beside = nil
+	return g, nil
 }
 
 // closeTimeout is how long pools may take to close once all roles have stopped: a connection that was

@@ -16,11 +16,12 @@ import (
 	"audittrail/platform/errs"
 )
 
-// Keyring gives out keys. It keeps the wrapping keys, and some of the subjects' keys, in memory. It is safe for
-// concurrent use.
+// Keyring gives out keys. It keeps the wrapping keys in memory, and while it listens (Watch) some of the subjects'
+// keys. It is safe for concurrent use.
 type Keyring struct {
 	store KeyStore
 	kek   func(ctx context.Context) (KEK, error)
+	now   func() time.Time
 
 	mu       sync.Mutex
 	loading  sync.Mutex // held while keys are loaded
@@ -28,7 +29,8 @@ type Keyring struct {
 	root     *roots
 	subjects generations[SubjectHash, subjectKey]
 	ids      generations[KeyID, subjectKey]
-	drops    int64 // how often all was forgotten: what was read before the last time is not kept
+	drops    int64     // how often all was forgotten: what was read before the last time is not kept
+	heard    time.Time // all that was destroyed before is known here
 }
 
 // roots are the root's keys.
@@ -51,7 +53,7 @@ const cachedKeys = 16_384
 // NewKeyring returns a keyring. kek opens the key-encryption key; it is called when wrapping keys are unwrapped or
 // made, which happens at the start and after a rotation.
 func NewKeyring(store KeyStore, kek func(ctx context.Context) (KEK, error)) *Keyring {
-	return &Keyring{store: store, kek: kek, wrapping: map[KeyID]cipher.AEAD{}}
+	return &Keyring{store: store, kek: kek, now: time.Now, wrapping: map[KeyID]cipher.AEAD{}}
 }
 
 var errKeysAway = errs.New(errs.Unavailable, "keys_unavailable", "the keys of sealed values can't be reached right now; try again later")
@@ -239,6 +241,7 @@ func (k *Keyring) forSubjects(ctx context.Context, subjects []SubjectHash) (map[
 func (k *Keyring) cachedSubjects(subjects []SubjectHash, found map[SubjectHash]subjectKey) (missing []SubjectHash) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.distrust()
 	for _, s := range subjects {
 		if key, ok := k.subjects.get(s); ok {
 			found[s] = key
@@ -305,6 +308,7 @@ func (k *Keyring) byID(ctx context.Context, ids []KeyID) (map[KeyID]subjectKey, 
 	found := make(map[KeyID]subjectKey, len(ids))
 	var missing []KeyID
 	k.mu.Lock()
+	k.distrust()
 	drops := k.drops
 	for _, id := range ids {
 		if key, ok := k.ids.get(id); ok {
@@ -340,7 +344,8 @@ func (k *Keyring) byID(ctx context.Context, ids []KeyID) (map[KeyID]subjectKey, 
 func (k *Keyring) keep(drops int64, keys map[KeyID]subjectKey, subjects map[SubjectHash]subjectKey) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.drops != drops {
+	k.distrust()
+	if k.drops != drops || k.heard.IsZero() {
 		return
 	}
 	for id, key := range keys {
@@ -349,14 +354,6 @@ func (k *Keyring) keep(drops int64, keys map[KeyID]subjectKey, subjects map[Subj
 	for s, key := range subjects {
 		k.subjects.put(s, key)
 	}
-}
-
-// Forget drops all keys of subjects from memory: one of them may have been destroyed.
-func (k *Keyring) Forget() {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.drops++
-	k.subjects, k.ids = generations[SubjectHash, subjectKey]{}, generations[KeyID, subjectKey]{}
 }
 
 // generations is a map that forgets what was not asked for lately.

@@ -366,6 +366,11 @@ const padding = 32
 // seal seals the sites [from, to), which are those of an event.
 func (b *batch) seal(e *event.Event, from, to int) *sealed {
 	out := &sealed{event: *e, payload: e.Payload, metadata: e.Metadata, digest: e.KeyedDigest(b.root.digests)}
+	for i := from; i < to; i++ {
+		if b.sites[i].key.aead != nil { // thrown away: nothing that would confirm a guess is kept either
+			out.digest = event.Digest{event.SchemeErased}
+		}
+	}
 	var space, plain, value []byte
 	for _, inMeta := range []bool{false, true} {
 		text := e.Payload
@@ -425,7 +430,7 @@ func (s *sealed) note(b *batch, at *site, key KeyID, value []byte) {
 	if !known {
 		s.keys = append(s.keys, key)
 	}
-	if !at.rule.search || !isScalar(value) {
+	if !at.rule.search || !isScalar(value) || at.key.aead != nil {
 		return
 	}
 	token := Token{key, tokenOf(b.protector.tokenKey(b.root, at.rule), value)}

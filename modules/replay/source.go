@@ -59,7 +59,7 @@ func (s *Source) connect() (*kgo.Client, error) {
 // Read returns a letter's record with its whole value. A record that is not the letter's, by length and hash, is none:
 // the topic may have been made again.
 func (s *Source) Read(ctx context.Context, letter *store.DeadLetter, maxBytes int) (event.Raw, *event.Rejected) {
-	raw := event.Raw{Coordinates: letter.Raw.Coordinates}
+	raw := event.Raw{Coordinates: letter.Raw.Coordinates, Time: letter.Raw.Time}
 	failed := func(reason event.Reason, detail string) (event.Raw, *event.Rejected) {
 		return event.Raw{}, &event.Rejected{Raw: letter.Raw, Reason: reason, Detail: detail}
 	}

@@ -16,8 +16,8 @@ import (
 const (
 	deadLetterSQL = `WITH letter AS (
 			INSERT INTO dead_letters (received_at, topic_id, topic, partition, "offset", reason, field, detail,
-				key, value, header_keys, header_values, value_length, value_sha256, sealed_by)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) RETURNING id)
+				key, value, header_keys, header_values, value_length, value_sha256, sealed_by, record_time)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) RETURNING id)
 		INSERT INTO dead_letter_outbox (dead_letter_id) SELECT id FROM letter`
 
 	rangeSQL = `INSERT INTO ingest_ranges (topic_id, partition, from_offset, to_offset, stored, duplicates,
@@ -130,7 +130,15 @@ func (t *transaction) queueDeadLetter(batch *pgx.Batch, r *event.Rejected) {
 		value, sum, sealedBy = key.Seal(&r.Raw), nil, (*[16]byte)(&key.ID)
 	}
 	batch.Queue(deadLetterSQL, t.plan.recordedAt, [16]byte(r.Raw.TopicID), r.Raw.Topic, r.Raw.Partition, r.Raw.Offset,
-		string(r.Reason), storable(r.Field), storable(r.Detail), r.Raw.Key, value, keys, values, length, sum, sealedBy)
+		string(r.Reason), storable(r.Field), storable(r.Detail), r.Raw.Key, value, keys, values, length, sum, sealedBy, recordTime(r.Raw.Time))
+}
+
+// recordTime is a record's own timestamp, or nil where it has none. Producers may send any number.
+func recordTime(at time.Time) *time.Time {
+	if at.IsZero() || at.Year() < 1 || at.Year() > 9999 {
+		return nil
+	}
+	return &at
 }
 
 // valueOf returns the length and the SHA-256 of a record's whole value, or nil if it has none.

@@ -79,6 +79,7 @@ func TestAppendKeepsDeadLettersWhole(t *testing.T) {
 	s := newStore(t)
 	s.begin(t, 1)
 	bad := raw(0, 0, "{\x00\xff")
+	bad.Time = time.Date(2026, 1, 2, 3, 4, 5, 6_000_000, time.UTC)
 	_, err := s.Append(t.Context(), one(t, 0, bad))
 	require.NoError(t, err)
 	outbox := store.NewOutbox(s.pool)

@@ -12,7 +12,7 @@ import (
 // DeadLetter is a stored record that could not become an event.
 type DeadLetter struct {
 	ID         int64
-	Raw        event.Raw // the value is only a beginning if it was too long; Oversize.Limit is not stored
+	Raw        event.Raw // the value is only a beginning if it was too long; Oversize.Limit is not stored; older rows have ReceivedAt as Time
 	Reason     event.Reason
 	Field      string // "" for the whole record
 	Detail     string
@@ -40,7 +40,7 @@ const ShownBytes = 64 << 10
 
 const (
 	// deadLetterColumns are the first columns that scanDeadLetter reads. The record's bytes follow them.
-	deadLetterColumns = `id, topic_id, topic, partition, "offset", reason, field, detail, received_at,
+	deadLetterColumns = `id, topic_id, topic, partition, "offset", reason, field, detail, received_at, coalesce(record_time, received_at),
 		coalesce(value_length, octet_length(value), -1), sealed_by, `
 
 	// Rows from before migration 5 have the whole value even if it is too large, of any size. So such values are not
@@ -72,12 +72,13 @@ func scanDeadLetter(row scanner) (DeadLetter, error) {
 		keys, values [][]byte
 		sealedBy     *[16]byte
 	)
-	err := row.Scan(&d.ID, &topicID, &d.Raw.Topic, &d.Raw.Partition, &d.Raw.Offset, &reason, &d.Field, &d.Detail, &d.ReceivedAt,
+	err := row.Scan(&d.ID, &topicID, &d.Raw.Topic, &d.Raw.Partition, &d.Raw.Offset, &reason, &d.Field, &d.Detail, &d.ReceivedAt, &d.Raw.Time,
 		&d.ValueLength, &sealedBy, &d.ValueSHA256, &d.Omitted.Key, &d.Omitted.Value, &d.Omitted.Headers, &d.Raw.Key, &d.Raw.Value, &keys, &values)
 	if err != nil {
 		return DeadLetter{}, err
 	}
 	d.Raw.TopicID, d.Reason, d.ReceivedAt = topicID, event.Reason(reason), d.ReceivedAt.UTC()
+	d.Raw.Time = d.Raw.Time.UTC()
 	d.SealedBy = (*protect.KeyID)(sealedBy)
 	if !d.Omitted.Value && d.ValueLength > int64(len(d.Raw.Value)) && len(d.ValueSHA256) == 32 {
 		d.Raw.Oversize = &event.Oversize{Length: d.ValueLength, SHA256: [32]byte(d.ValueSHA256)}

@@ -3,6 +3,9 @@ package store
 import (
 	"context"
 	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // appendedChannel is notified after each append that stored events. The notification is a hint and says
@@ -16,11 +19,22 @@ const listenSQL = `LISTEN ` + appendedChannel
 // the connection is lost, and at once on a replica, which can't listen. The connection is taken out of the
 // pool for good: it is one more than the pool may have.
 func (r *Reader) Listen(ctx context.Context, heard func()) error {
+	return listening(ctx, r.pool, "listen for appends", listenSQL, func(conn *pgx.Conn) error {
+		for heard(); ; heard() {
+			if _, err := conn.WaitForNotification(ctx); err != nil {
+				return err
+			}
+		}
+	})
+}
+
+// listening calls listen with a connection of its own that listens.
+func listening(ctx context.Context, pool *pgxpool.Pool, what, sql string, listen func(*pgx.Conn) error) error {
 	wait, stop := context.WithTimeout(ctx, acquireTimeout)
 	defer stop()
-	pooled, err := r.pool.Acquire(wait)
+	pooled, err := pool.Acquire(wait)
 	if err != nil {
-		return fmt.Errorf("listen for appends: acquire connection: %w", err)
+		return fmt.Errorf("%s: acquire connection: %w", what, err)
 	}
 	conn := pooled.Hijack()
 	defer func() {
@@ -28,12 +42,8 @@ func (r *Reader) Listen(ctx context.Context, heard func()) error {
 		defer cancel()
 		_ = conn.Close(farewell) // nothing is lost with it
 	}()
-	if _, err := conn.Exec(wait, listenSQL); err != nil {
-		return fmt.Errorf("listen for appends: %w", err)
+	if _, err = conn.Exec(wait, sql); err == nil {
+		err = listen(conn)
 	}
-	for heard(); ; heard() {
-		if _, err := conn.WaitForNotification(ctx); err != nil {
-			return fmt.Errorf("listen for appends: %w", err)
-		}
-	}
+	return fmt.Errorf("%s: %w", what, err)
 }
