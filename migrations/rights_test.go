@@ -63,7 +63,7 @@ func expectedRights() map[string]rights {
 				"shreds": {"digests", "earlier_at", "entry", "erased_at", "events", "finished_at", "keys", "restored", "state", "tokens", "vacuumed"},
 			},
 		},
-		"audittrail_notary":   {insert: []string{"ledger_checkpoints", "ledger_signatures", "ledger_tiles"}},
+		"audittrail_notary": {insert: []string{"ledger_checkpoints", "ledger_signatures", "ledger_tiles"}},
 	}
 }
 
