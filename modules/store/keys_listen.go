@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	// listenShreddedSQL listens to what destroy_subject_keys says (migrations/0014).
+	// listenShreddedSQL listens to what destroy_subject_keys says (migrations/0015).
 	listenShreddedSQL = `LISTEN audittrail_shredded`
 
 	heartbeatEvery   = 2 * time.Second
