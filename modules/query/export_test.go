@@ -287,7 +287,7 @@ func TestALargeExport(t *testing.T) {
 
 func largeExport(t *testing.T, format string) {
 	t.Helper()
-	const events, size, bound = 5_000, 8 << 10, 32 << 20
+	const events, size, bound = 2_000, 8 << 10, 12 << 20 // the heap grows by about 4 MiB
 	a := newAPI(t)
 	bulk(t, a, 0, events, size)
 	a.sign(t)
