@@ -74,6 +74,9 @@ func load(t *testing.T, o object, dir string) app.Config {
 		"postgres.url":        "postgres://app@db.example.com/audit?sslmode=verify-full",
 		"kafka.sasl.password": "secret",
 		"ledger.signing_key":  signingKey(t),
+
+		"postgres.replica_urls": "postgres://app@replica-1.example.com/audit?sslmode=verify-full,postgres://app@replica-2.example.com/audit?sslmode=verify-full",
+		"redis.url":             "rediss://audittrail:secret@redis.example.com:6379",
 	}
 	env := []string{"AUDITTRAIL_ROLES=" + rolesOf(t, o)}
 	for _, v := range at(o, "spec", "template", "spec", "containers", 0, "env").([]any) {
@@ -116,6 +119,28 @@ func TestRolesAreTheProgramsRoles(t *testing.T) {
 	require.Equal(t, want, split, "give roles in values.yaml a line for it")
 	single := find(t, objects(t, render(t, "--set", "topology=single")), "StatefulSet", "audittrail")
 	require.Equal(t, strings.Join(want, ","), rolesOf(t, single))
+}
+
+// Replicas and Redis are for the pods with the API alone, which take all that one Secret names, and may reach Redis.
+func TestReplicasAndRedis(t *testing.T) {
+	all := objects(t, render(t, "--values", examples(t)["full"]))
+	dir := t.TempDir()
+	for file, content := range at(find(t, all, "ConfigMap", "audittrail"), "data").(map[string]any) {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, file), []byte(content.(string)), 0o600))
+	}
+	for _, o := range all {
+		if o.kind() != "Deployment" && o.kind() != "StatefulSet" {
+			continue
+		}
+		cfg, isAPI := load(t, o, dir), rolesOf(t, o) == "api"
+		require.Equal(t, isAPI, len(cfg.Postgres.ReplicaURLs) == 2, o.name())
+		require.Equal(t, isAPI, cfg.Redis.URL != "", o.name())
+	}
+	ports := func(all []object) string {
+		return fmt.Sprint(at(find(t, all, "NetworkPolicy", "audittrail"), "spec", "egress"))
+	}
+	require.Contains(t, ports(all), "6379")
+	require.NotContains(t, ports(objects(t, render(t, "--set", "networkPolicy.enabled=true"))), "6379", "who has no Redis opens no port for it")
 }
 
 func TestPodsAreRestricted(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 
 // SecurityOptions are the keys below `security`.
 type SecurityOptions struct {
-	RequireTLS bool `key:"require_tls" default:"false" help:"refuse to start where bytes would leave this machine in plain text, to PostgreSQL or Kafka; false: serve warns of it"`
+	RequireTLS bool `key:"require_tls" default:"false" help:"refuse to start where bytes would leave this machine in plain text, to PostgreSQL, Kafka or Redis; false: serve warns of it"`
 }
 
 // checkListener refuses an API in plain text that others than this machine can reach: its tokens and answers could be
