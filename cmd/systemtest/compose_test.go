@@ -42,7 +42,9 @@ func TestCompose(t *testing.T) {
 	home, api := t.TempDir(), freeAddress(t)
 	ours := strings.NewReplacer("kafka:19092", strings.Join(s.brokers, ","),
 		"/home/nonroot", home, "http://traces:4317", "http://127.0.0.1:1",
-		"postgres:5432/audittrail", server.Host+server.Path)
+		"postgres:5432/audittrail", server.Host+server.Path,
+		"replica:5432/audittrail", server.Host+server.Path, // no replica, so it is not read
+		"redis:6379", "127.0.0.1:1") // away: nothing depends on it
 	environment := func(name string) (all []string) {
 		for key, value := range file.Services[name].Environment {
 			if value = ours.Replace(value); name == "migrate" || name == "grant" {
