@@ -4,70 +4,20 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
-	"os"
-	"os/exec"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/redis/rueidis"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
 	"audittrail/platform/cache"
+	"audittrail/platform/cache/cachetest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// server is a redis-server that a test has for itself.
-type server struct {
-	port    string
-	command *exec.Cmd
-}
-
-func startServer(t *testing.T, port string, args ...string) *server {
-	t.Helper()
-	if _, err := exec.LookPath("redis-server"); err != nil {
-		require.Empty(t, os.Getenv("CI"), "CI must have redis-server")
-		t.Skip("there is no redis-server here")
-	}
-	if port == "" {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		require.NoError(t, err)
-		_, port, err = net.SplitHostPort(l.Addr().String())
-		require.NoError(t, err)
-		require.NoError(t, l.Close())
-	}
-	s := &server{port: port, command: exec.Command("redis-server", append([]string{"--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", t.TempDir()}, args...)...)}
-	require.NoError(t, s.command.Start())
-	t.Cleanup(s.kill)
-	return s
-}
-
-func (s *server) kill() {
-	_ = s.command.Process.Kill()
-	_ = s.command.Wait()
-}
-
-// admin is a connection that does what nobody of ours does.
-func (s *server) admin(t *testing.T, login string) rueidis.Client {
-	t.Helper()
-	var client rueidis.Client
-	require.Eventually(t, func() bool {
-		option, err := rueidis.ParseURL("redis://" + login + "127.0.0.1:" + s.port)
-		if err != nil {
-			return false
-		}
-		client, err = rueidis.NewClient(option)
-		return err == nil
-	}, time.Minute, 20*time.Millisecond)
-	t.Cleanup(client.Close)
-	return client
-}
 
 // connect returns what a process has of a Redis.
 func connect(t *testing.T, url string) (*cache.Cache, *cache.Limit) {
@@ -106,8 +56,8 @@ func TestACacheInThisProcess(t *testing.T) {
 }
 
 func TestProcessesShareRedis(t *testing.T) {
-	s := startServer(t, "", "--user", "audittrail", "on", ">secret", "~audittrail:*", "+@connection", "+@read", "+@write", "+@transaction", "+@scripting", "+time", "-@dangerous", "--user", "default", "off")
-	url := "redis://audittrail:secret@127.0.0.1:" + s.port
+	s := cachetest.Start(t, "", "--user", "audittrail", "on", ">secret", "~audittrail:*", "+@connection", "+@read", "+@write", "+@transaction", "+@scripting", "+time", "-@dangerous", "--user", "default", "off")
+	url := "redis://audittrail:secret@127.0.0.1:" + s.Port
 	first, firstLimit := connect(t, url)
 	second, secondLimit := connect(t, url)
 	keeps(t, first, "audittrail:x", "1")
@@ -138,15 +88,44 @@ func TestProcessesShareRedis(t *testing.T) {
 	}
 }
 
+// What somebody else wrote into a bucket refuses nobody.
+func TestBucketsThatHoldAnything(t *testing.T) {
+	s := cachetest.Start(t, "")
+	_, limit := connect(t, "redis://127.0.0.1:"+s.Port)
+	admin := s.Admin(t, "")
+	take := func() (left float64, ok bool) {
+		require.Eventually(t, func() bool {
+			var err error
+			left, ok, err = limit.Take(t.Context(), "alice", 1, 4)
+			return err == nil
+		}, time.Minute, 20*time.Millisecond)
+		return left, ok
+	}
+	_, ok := take()
+	require.True(t, ok)
+	keys, err := admin.Do(t.Context(), admin.B().Keys().Pattern("audittrail:limit:*").Build()).AsStrSlice()
+	require.NoError(t, err)
+	require.Len(t, keys, 1)
+	for _, junk := range [][2]string{{"nan", "0"}, {"-1e9", "0"}, {"1e9", "0"}, {"x", "y"}, {"0", "1e12"}, {"0", "nan"}, {"0", "inf"}} {
+		require.NoError(t, admin.Do(t.Context(), admin.B().Hset().Key(keys[0]).FieldValue().FieldValue("tokens", junk[0]).FieldValue("at", junk[1]).Build()).Error())
+		left, ok := take()
+		require.True(t, ok, junk)
+		require.InDelta(t, 3, left, 0.1, junk)
+	}
+	require.NoError(t, admin.Do(t.Context(), admin.B().Hdel().Key(keys[0]).Field("at").Build()).Error())
+	_, ok = take()
+	require.True(t, ok)
+}
+
 // Without Redis, with one that hangs, is full or holds anything, nobody waits for it for long and nothing is lost.
 func TestRedisFails(t *testing.T) {
-	s := startServer(t, "", "--maxmemory", "3mb", "--maxmemory-policy", "noeviction")
-	url := "redis://127.0.0.1:" + s.port
+	s := cachetest.Start(t, "", "--maxmemory", "3mb", "--maxmemory-policy", "noeviction")
+	url := "redis://127.0.0.1:" + s.Port
 	c, limit := connect(t, url)
 	keeps(t, c, "a", "1")
 
 	// Full: writes are refused, reads go on.
-	admin := s.admin(t, "")
+	admin := s.Admin(t, "")
 	big := strings.Repeat("x", 100<<10)
 	for i := 0; ; i++ {
 		if admin.Do(t.Context(), admin.B().Set().Key(fmt.Sprint("fill", i)).Value(big).Build()).Error() != nil {
@@ -163,18 +142,18 @@ func TestRedisFails(t *testing.T) {
 	require.Eventually(t, func() bool { return len(c.Get(t.Context(), "tests", []string{"a"})) == 0 }, time.Minute, 20*time.Millisecond)
 
 	// Frozen: the kernel still takes what is sent.
-	require.NoError(t, s.command.Process.Signal(syscall.SIGSTOP))
+	s.Freeze(t)
 	require.Empty(t, c.Get(t.Context(), "tests", []string{"c"}))
 	_, _, err = limit.Take(t.Context(), "alice", 1, 1)
 	require.Error(t, err)
-	require.NoError(t, s.command.Process.Signal(syscall.SIGCONT))
+	s.Thaw(t)
 	require.NoError(t, admin.Do(t.Context(), admin.B().Flushall().Build()).Error())
 	keeps(t, c, "d", "1")
 
 	// Killed, and back.
-	s.kill()
+	s.Kill()
 	require.Eventually(t, func() bool { return len(c.Get(t.Context(), "tests", []string{"d"})) == 0 }, time.Minute, 20*time.Millisecond)
-	startServer(t, s.port)
+	cachetest.Start(t, s.Port)
 	keeps(t, c, "e", "1")
 }
 

@@ -10,15 +10,17 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// takeScript is a token bucket by Redis's own clock. Its fields are tokens and when they were true.
+// takeScript is a token bucket by Redis's own clock. Its fields are tokens and when they were true. One that holds what
+// the script does not write is full: whoever wrote it must not have anybody refused for ever.
 const takeScript = `
 local now = redis.call('TIME')
 now = now[1] + now[2] / 1000000
 local rate, size = tonumber(ARGV[1]), tonumber(ARGV[2])
 local kept = redis.call('HMGET', KEYS[1], 'tokens', 'at')
+local had, at = tonumber(kept[1] or ''), tonumber(kept[2] or '')
 local tokens, ok = size, 0
-if kept[1] then
-	tokens = math.max(0, math.min(size, tonumber(kept[1]) + rate * math.max(0, now - tonumber(kept[2]))))
+if had and at and had >= 0 and had <= size and at <= now + 1 then
+	tokens = math.min(size, had + rate * math.max(0, now - at))
 end
 if tokens >= 1 then
 	tokens, ok = tokens - 1, 1

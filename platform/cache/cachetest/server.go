@@ -1,0 +1,75 @@
+// Package cachetest runs a redis-server for a test.
+package cachetest
+
+import (
+	"net"
+	"os"
+	"os/exec"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/redis/rueidis"
+	"github.com/stretchr/testify/require"
+)
+
+// Server is a redis-server that a test has for itself.
+type Server struct {
+	Port    string
+	command *exec.Cmd
+}
+
+// Start starts one that keeps nothing on disk; on a free port where port is "". The test is skipped where there is no
+// redis-server, but not in CI.
+func Start(t *testing.T, port string, args ...string) *Server {
+	t.Helper()
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		require.Empty(t, os.Getenv("CI"), "CI must have redis-server")
+		t.Skip("there is no redis-server here")
+	}
+	if port == "" {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		_, port, err = net.SplitHostPort(l.Addr().String())
+		require.NoError(t, err)
+		require.NoError(t, l.Close())
+	}
+	s := &Server{Port: port, command: exec.Command("redis-server", append([]string{"--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", t.TempDir()}, args...)...)}
+	require.NoError(t, s.command.Start())
+	t.Cleanup(s.Kill)
+	return s
+}
+
+// Kill ends it as a power cut would.
+func (s *Server) Kill() {
+	_ = s.command.Process.Kill()
+	_ = s.command.Wait()
+}
+
+// Freeze has it answer nothing, while the kernel still takes what is sent.
+func (s *Server) Freeze(t *testing.T) {
+	t.Helper()
+	require.NoError(t, s.command.Process.Signal(syscall.SIGSTOP))
+}
+
+// Thaw has it go on.
+func (s *Server) Thaw(t *testing.T) {
+	t.Helper()
+	require.NoError(t, s.command.Process.Signal(syscall.SIGCONT))
+}
+
+// Admin is a connection that does what nobody of ours does. login is "" or "user:password@".
+func (s *Server) Admin(t *testing.T, login string) rueidis.Client {
+	t.Helper()
+	var client rueidis.Client
+	require.Eventually(t, func() bool {
+		option, err := rueidis.ParseURL("redis://" + login + "127.0.0.1:" + s.Port)
+		if err != nil {
+			return false
+		}
+		client, err = rueidis.NewClient(option)
+		return err == nil
+	}, time.Minute, 20*time.Millisecond)
+	t.Cleanup(client.Close)
+	return client
+}
