@@ -78,6 +78,22 @@ module "postgres" {
   backup_days         = var.postgres.backup_days
   deletion_protection = var.postgres.deletion_protection
   parameters          = var.postgres.parameters
+
+  replicas               = var.postgres.replicas
+  replica_instance_class = var.postgres.replica_instance_class
+}
+
+module "redis" {
+  source          = "./modules/redis"
+  count           = var.redis == null ? 0 : 1
+  name            = var.name
+  vpc_id          = local.network.vpc_id
+  subnet_ids      = local.network.private_subnet_ids
+  client_group_id = local.cluster.security_group_id
+  kms_key_arn     = module.data_key.arn
+  engine_version  = var.redis.version
+  node_type       = var.redis.node_type
+  nodes           = var.redis.nodes
 }
 
 module "archive" {
@@ -109,6 +125,7 @@ module "pods" {
     { for name, secret in aws_secretsmanager_secret.this : name => secret.arn },
     { owner-database = module.postgres.master_secret_arn },
     contains(var.kafka.authentication, "scram") ? { kafka = module.kafka.scram_secret_arn } : {},
+    { for redis in module.redis : "redis" => redis.secret_arn },
   )
   data_key_arn     = module.data_key.arn
   subjects_key_arn = module.subjects_key.arn

@@ -95,8 +95,21 @@ variable "postgres" {
     backup_days         = optional(number, 35)
     deletion_protection = optional(bool, true)
     parameters          = optional(map(string), {})
+
+    replicas               = optional(number, 0)
+    replica_instance_class = optional(string)
   })
   default = {}
+}
+
+variable "redis" {
+  description = "ElastiCache, for limits and a cache that several processes with the API share. null: none."
+  type = object({
+    version   = optional(string, "7.1")
+    node_type = optional(string, "cache.t4g.small")
+    nodes     = optional(number, 2)
+  })
+  default = null
 }
 
 variable "archive" {

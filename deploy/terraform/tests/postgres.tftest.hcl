@@ -14,6 +14,9 @@ variables {
   backup_days         = 35
   deletion_protection = true
   parameters          = {}
+
+  replicas               = 0
+  replica_instance_class = null
 }
 
 run "safe" {
@@ -85,4 +88,41 @@ run "without_backups_it_is_refused" {
     backup_days = 0
   }
   expect_failures = [var.backup_days]
+}
+
+run "replicas" {
+  command = plan
+  module {
+    source = "./modules/postgres"
+  }
+  variables {
+    replicas = 2
+  }
+  assert {
+    condition     = length(aws_db_instance.replica) == 2 && length(output.replica_endpoints) == 2
+    error_message = "two are made"
+  }
+  assert {
+    condition     = alltrue([for r in aws_db_instance.replica : r.replicate_source_db == "test" && r.instance_class == "db.m7g.large" && r.storage_encrypted && !r.publicly_accessible && r.deletion_protection])
+    error_message = "they follow the primary, and are as private"
+  }
+  assert {
+    condition     = { for p in aws_db_parameter_group.this.parameter : p.name => p.value }["hot_standby_feedback"] == "1"
+    error_message = "long reads of replicas must not be ended"
+  }
+}
+
+run "smaller_replicas" {
+  command = plan
+  module {
+    source = "./modules/postgres"
+  }
+  variables {
+    replicas               = 1
+    replica_instance_class = "db.t4g.large"
+  }
+  assert {
+    condition     = aws_db_instance.replica[0].instance_class == "db.t4g.large"
+    error_message = "a replica's class may be another"
+  }
 }

@@ -46,7 +46,8 @@ module "audittrail" {
       inventory = { partitions = 6 }
     }
   }
-  postgres = { instance_class = "db.r7g.2xlarge", storage_gib = 1000, max_storage_gib = 16000 }
+  postgres = { instance_class = "db.r7g.2xlarge", storage_gib = 1000, max_storage_gib = 16000, replicas = 1 }
+  redis    = { node_type = "cache.t4g.medium" }
   archive  = { mode = "COMPLIANCE", retention_days = 2555 }
 }
 
@@ -56,4 +57,8 @@ output "chart_values" {
 
 output "topic_commands" {
   value = module.audittrail.topic_commands
+}
+
+output "redis_user_command" {
+  value = module.audittrail.redis_user_command
 }

@@ -11,6 +11,7 @@ locals {
     "max_wal_size"                = "16384" # MB
     "checkpoint_timeout"          = "900"   # seconds
     "track_io_timing"             = "1"
+    "hot_standby_feedback"        = "1" # of replicas: what is vacuumed must not end their reads
     "idle_session_timeout"        = "0" # a process with the API keeps an idle connection that listens
     "log_lock_waits"              = "1"
     "log_autovacuum_min_duration" = "10000"
@@ -88,6 +89,34 @@ resource "aws_db_instance" "this" {
   deletion_protection       = var.deletion_protection
 
   maintenance_window              = "sun:03:30-sun:04:30"
+  auto_minor_version_upgrade      = true
+  apply_immediately               = false
+  performance_insights_enabled    = true
+  performance_insights_kms_key_id = var.kms_key_arn
+  enabled_cloudwatch_logs_exports = ["postgresql", "upgrade"]
+}
+
+# Copies that the API reads from (postgres.replica_urls). They are encrypted by the primary's key and have its subnets.
+resource "aws_db_instance" "replica" {
+  count               = var.replicas
+  identifier          = "${var.name}-replica-${count.index + 1}"
+  replicate_source_db = aws_db_instance.this.identifier
+  instance_class      = coalesce(var.replica_instance_class, var.instance_class)
+
+  storage_type          = "gp3"
+  storage_encrypted     = true
+  max_allocated_storage = var.max_storage_gib
+
+  vpc_security_group_ids = [aws_security_group.this.id]
+  publicly_accessible    = false
+  parameter_group_name   = aws_db_parameter_group.this.name
+  ca_cert_identifier     = "rds-ca-rsa2048-g1"
+
+  backup_retention_period = 0 # the primary has them
+  skip_final_snapshot     = true
+  deletion_protection     = var.deletion_protection
+
+  maintenance_window              = "sun:05:30-sun:06:30" # not the primary's
   auto_minor_version_upgrade      = true
   apply_immediately               = false
   performance_insights_enabled    = true

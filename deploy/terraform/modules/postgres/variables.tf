@@ -59,3 +59,17 @@ variable "parameters" {
   description = "Further settings of the server, or other values of ours."
   type        = map(string)
 }
+
+variable "replicas" {
+  description = "Read replicas."
+  type        = number
+  validation {
+    condition     = var.replicas >= 0 && var.replicas <= 15
+    error_message = "replicas: 0 to 15."
+  }
+}
+
+variable "replica_instance_class" {
+  description = "null: as the primary."
+  type        = string
+}
