@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"audittrail/bench/internal/benchapi"
 	"audittrail/modules/event"
 )
 
@@ -22,28 +23,28 @@ type exported struct {
 }
 
 // export exports the newest so many events of the store, as NDJSON and by COPY.
-func (s *stored) export(ctx context.Context, api *child, token string, events int64) (exported, error) {
-	from, to := s.window(events)
+func export(ctx context.Context, s *benchapi.Store, api *benchapi.Process, token string, events int64) (exported, error) {
+	from, to := s.Window(events)
 	values := url.Values{"format": {"ndjson"}, "from": {event.FormatTime(from)}, "to": {event.FormatTime(to)}}
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", api.addr)
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", api.Addr)
 	if err != nil {
 		return exported{}, err
 	}
 	defer conn.Close()
-	api.resetPeak()
+	api.ResetPeak()
 	begun := time.Now()
-	if _, err := fmt.Fprintf(conn, "GET /v1/events/export?%s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n\r\n", values.Encode(), api.addr, token); err != nil {
+	if _, err := fmt.Fprintf(conn, "GET /v1/events/export?%s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n\r\n", values.Encode(), api.Addr, token); err != nil {
 		return exported{}, err
 	}
-	bytes, err := answer(bufio.NewReaderSize(conn, 64<<10))
+	bytes, err := benchapi.Answer(bufio.NewReaderSize(conn, 64<<10))
 	if err != nil {
 		return exported{}, fmt.Errorf("export: %w", err)
 	}
 	if bytes < 100*events {
 		return exported{}, fmt.Errorf("the export of %d events has %d bytes", events, bytes)
 	}
-	e := exported{Export: float64(events) / time.Since(begun).Seconds(), Peak: api.peak()}
-	db, err := pgx.Connect(ctx, s.url)
+	e := exported{Export: float64(events) / time.Since(begun).Seconds(), Peak: api.Peak()}
+	db, err := pgx.Connect(ctx, s.URL)
 	if err != nil {
 		return exported{}, err
 	}

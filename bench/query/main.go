@@ -18,6 +18,7 @@ import (
 	"strings"
 	"time"
 
+	"audittrail/bench/internal/benchapi"
 	"audittrail/bench/internal/benchdb"
 	"audittrail/bench/internal/benchingest"
 	"audittrail/modules/sample"
@@ -29,6 +30,8 @@ type options struct {
 	rounds        int
 	lasts         time.Duration // one measurement of one side
 	concurrency   []int
+	processes     []int // of the API
+	commitDelay   time.Duration
 	kinds         []string
 	access        []string
 	requests      int
@@ -40,7 +43,7 @@ type options struct {
 }
 
 func main() {
-	if status, is := servedAPI(); is {
+	if status, is := benchapi.Served(); is {
 		os.Exit(status)
 	}
 	os.Exit(benchingest.Main("bench/query", parse, run))
@@ -51,8 +54,8 @@ const kindExport = "export"
 
 func kindNames() []string {
 	var names []string
-	for _, k := range kinds() {
-		names = append(names, k.name)
+	for _, k := range benchapi.Kinds() {
+		names = append(names, k.Name)
 	}
 	return append(names, kindExport)
 }
@@ -65,6 +68,8 @@ func parse(args []string) (o options, err error) {
 	flags.IntVar(&o.rounds, "rounds", 3, "how often all measurements are taken, one after the other")
 	flags.DurationVar(&o.lasts, "time", 3*time.Second, "how long one measurement of one side takes; whole seconds")
 	concurrency := flags.String("concurrency", "1,16,64", "how many requests are under way at once")
+	processes := flags.String("processes", "1", "how many processes serve the API; requests are spread over them evenly")
+	flags.DurationVar(&o.commitDelay, "commit-delay", 0, "have each commit wait so long before its flush, as on slower disks: at most 100ms")
 	only := flags.String("only", strings.Join(kindNames(), ","), "what is measured")
 	access := flags.String("access", "strict", "of strict and best_effort, which are values of access.mode, and off: an API without the access log")
 	flags.IntVar(&o.requests, "requests", 100, "how many different requests of a kind there are")
@@ -76,15 +81,26 @@ func parse(args []string) (o options, err error) {
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
-	for text := range strings.SplitSeq(*concurrency, ",") {
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 1 {
-			return o, fmt.Errorf("--concurrency: %q is no number of requests", text)
-		}
-		o.concurrency = append(o.concurrency, n)
+	if o.concurrency, err = numbers("--concurrency", *concurrency); err != nil {
+		return o, err
+	}
+	if o.processes, err = numbers("--processes", *processes); err != nil {
+		return o, err
 	}
 	o.kinds, o.access = strings.Split(*only, ","), strings.Split(*access, ",")
-	return o, errors.Join(known("--only", o.kinds, kindNames()), known("--access", o.access, []string{"strict", "best_effort", accessOff}), o.check(flags))
+	return o, errors.Join(known("--only", o.kinds, kindNames()), known("--access", o.access, []string{"strict", "best_effort", benchapi.AccessOff}), o.check(flags))
+}
+
+// numbers reads a list of positive numbers.
+func numbers(flag, list string) (all []int, err error) {
+	for text := range strings.SplitSeq(list, ",") {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 {
+			return nil, fmt.Errorf("%s: %q is no number of them", flag, text)
+		}
+		all = append(all, n)
+	}
+	return all, nil
 }
 
 func known(flag string, list, all []string) error {
@@ -106,6 +122,8 @@ func (o options) check(flags *flag.FlagSet) error {
 		return errors.New("--rounds must be 1 or more")
 	case o.lasts < time.Second, o.lasts%time.Second != 0:
 		return errors.New("--time must be whole seconds")
+	case o.commitDelay < 0, o.commitDelay > 100*time.Millisecond:
+		return errors.New("--commit-delay must be from 0 to 100ms")
 	case o.requests < 1, o.requests > mostScripts:
 		return fmt.Errorf("--requests must be from 1 to %d", mostScripts)
 	case o.exported < 1, o.exported > o.events:
@@ -118,14 +136,17 @@ func (o options) check(flags *flag.FlagSet) error {
 
 func (o options) records() ([]sample.Record, error) {
 	if o.file == "" {
-		return benchdb.Orders(int(min(o.events, mostTemplates))), nil
+		return benchdb.Orders(int(min(o.events, benchapi.MostTemplates))), nil
 	}
 	return benchdb.File(o.file)
 }
 
-// settings: autovacuum comes when it likes, and there may be as many clients as requests at once.
-func settings() map[string]string {
-	return map[string]string{"autovacuum": "off", "max_connections": "200"}
+// settings: autovacuum comes when it likes, and there may be as many clients as requests at once. With commit_delay,
+// the first of the commits that flush together waits before the flush, also if it is alone.
+func (o options) settings() map[string]string {
+	return map[string]string{
+		"autovacuum": "off", "max_connections": "400", "commit_siblings": "0", "commit_delay": strconv.FormatInt(o.commitDelay.Microseconds(), 10),
+	}
 }
 
 // run takes all measurements and writes the report.
@@ -134,7 +155,7 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	server, err := benchdb.StartIn(ctx, o.dir, settings())
+	server, err := benchdb.StartIn(ctx, o.dir, o.settings())
 	if err != nil {
 		return err
 	}
@@ -147,7 +168,11 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 	if err := server.Settle(ctx); err != nil {
 		return err
 	}
-	r := &report{Machine: describe(server.Postgres.Version(), len(records)), Stores: b.sizes()}
+	commit, err := server.CommitTime(ctx)
+	if err != nil {
+		return err
+	}
+	r := &report{Machine: describe(server.Postgres.Version(), len(records), commit), Stores: b.sizes()}
 	for round := range o.rounds {
 		benchingest.Progress("round %d of %d", round+1, o.rounds)
 		for _, s := range b.subjects {

@@ -6,34 +6,30 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"audittrail/bench/internal/benchapi"
 	"audittrail/bench/internal/benchdb"
 	"audittrail/bench/internal/benchingest"
 	"audittrail/modules/sample"
-	"audittrail/platform/devstack"
 )
 
 // bench is what all measurements share.
 type bench struct {
-	opts     options
-	dir      string // temporary
-	token    string
+	opts options
+	*benchapi.Stand
 	server   int // PostgreSQL's first process
-	keys     *devstack.Keys
-	log      *os.File
 	subjects []*subject
 }
 
 // subject is a store with what is asked of it and by which APIs.
 type subject struct {
-	*stored
+	*benchapi.Store
 	asked []asked
-	apis  map[string]*child // by their access mode
+	apis  map[string][]*benchapi.Process // by their access mode
 }
 
 // asked is a kind of requests, with what runs their statements.
@@ -47,29 +43,18 @@ type asked struct {
 const warmUp = 300 * time.Millisecond
 
 func (b *bench) open(ctx context.Context, server *benchdb.Server, records []sample.Record) (err error) {
-	if b.dir, err = os.MkdirTemp("", "audittrail-bench-"); err != nil {
-		return err
-	}
-	if b.log, err = os.Create(b.opts.log); err != nil {
-		return err
-	}
-	if b.keys, err = devstack.OpenKeys(b.dir); err != nil {
-		return err
-	}
-	if b.token, err = b.keys.Mint(time.Now(), devstack.TokenOptions{
-		Issuer: issuer, Audience: audience, Subject: "bench", Roles: []string{"admin"}, RolesClaim: "roles", Lifetime: 24 * time.Hour,
-	}); err != nil {
+	if b.Stand, err = benchapi.NewStand(b.opts.log); err != nil {
 		return err
 	}
 	for _, events := range []int64{b.opts.events, b.opts.large} {
 		if events == 0 {
 			continue
 		}
-		store, err := fill(ctx, server, records, events, time.Now())
+		store, err := benchapi.Fill(ctx, server, records, events, time.Now())
 		if err != nil {
 			return err
 		}
-		s := &subject{stored: store, apis: map[string]*child{}}
+		s := &subject{Store: store, apis: map[string][]*benchapi.Process{}}
 		b.subjects = append(b.subjects, s)
 		if err := b.ask(ctx, s); err != nil {
 			return err
@@ -81,14 +66,18 @@ func (b *bench) open(ctx context.Context, server *benchdb.Server, records []samp
 	return nil
 }
 
-func (b *bench) startAPIs(ctx context.Context, s *subject) (err error) {
+func (b *bench) startAPIs(ctx context.Context, s *subject) error {
 	for _, mode := range b.opts.access {
-		o := apiOptions{Database: s.url, JWKSFile: b.keys.JWKSFile(), Access: mode}
-		if s == b.subjects[0] && mode == b.opts.access[0] {
-			o.Profile = b.opts.profile
-		}
-		if s.apis[mode], err = startAPI(ctx, o, b.log); err != nil {
-			return err
+		for i := range slices.Max(b.opts.processes) {
+			o := benchapi.Options{Database: s.URL, Access: mode}
+			if s == b.subjects[0] && mode == b.opts.access[0] && i == 0 {
+				o.Profile = b.opts.profile
+			}
+			api, err := b.Start(ctx, o)
+			if err != nil {
+				return err
+			}
+			s.apis[mode] = append(s.apis[mode], api)
 		}
 	}
 	return nil
@@ -97,21 +86,21 @@ func (b *bench) startAPIs(ctx context.Context, s *subject) (err error) {
 func (b *bench) close() error {
 	var errs []error
 	for _, s := range b.subjects {
-		for _, api := range s.apis {
-			if api != nil {
-				errs = append(errs, api.stop())
+		for _, apis := range s.apis {
+			for _, api := range apis {
+				errs = append(errs, api.Stop())
 			}
 		}
 	}
-	if b.log != nil {
-		errs = append(errs, b.log.Close())
+	if b.Stand != nil {
+		errs = append(errs, b.Close())
 	}
-	return errors.Join(append(errs, os.RemoveAll(b.dir))...)
+	return errors.Join(errs...)
 }
 
 func (b *bench) sizes() (sizes []int64) {
 	for _, s := range b.subjects {
-		sizes = append(sizes, s.events)
+		sizes = append(sizes, s.Events)
 	}
 	return sizes
 }
@@ -119,13 +108,13 @@ func (b *bench) sizes() (sizes []int64) {
 // ask makes the requests, and has an API that is not measured answer each one, to write down the statements that
 // this takes.
 func (b *bench) ask(ctx context.Context, s *subject) (err error) {
-	conn, err := pgx.Connect(ctx, s.url)
+	conn, err := pgx.Connect(ctx, s.URL)
 	if err != nil {
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing is lost with it
 	b.server = benchingest.Postmaster(conn)
-	events, err := s.sample(ctx, conn, b.opts.requests)
+	events, err := s.Sample(ctx, conn, b.opts.requests)
 	if err != nil {
 		return err
 	}
@@ -133,8 +122,8 @@ func (b *bench) ask(ctx context.Context, s *subject) (err error) {
 	serving, stop := context.WithCancel(ctx)
 	ended, listening := make(chan error, 1), make(chan net.Addr, 1)
 	go func() {
-		o := apiOptions{Database: s.url, JWKSFile: b.keys.JWKSFile(), Access: accessOff}
-		ended <- serveAPI(serving, o, io.Discard, trace, func(addr net.Addr) { listening <- addr })
+		o := benchapi.Options{Database: s.URL, JWKSFile: b.JWKSFile(), Access: benchapi.AccessOff}
+		ended <- benchapi.Serve(serving, o, io.Discard, trace, func(addr net.Addr) { listening <- addr })
 	}()
 	defer func() {
 		stop()
@@ -147,32 +136,32 @@ func (b *bench) ask(ctx context.Context, s *subject) (err error) {
 		ended <- nil
 		return fmt.Errorf("the API did not start: %w", err)
 	}
-	for _, k := range kinds() {
-		if !slices.Contains(b.opts.kinds, k.name) {
+	for _, k := range benchapi.Kinds() {
+		if !slices.Contains(b.opts.kinds, k.Name) {
 			continue
 		}
-		paths, err := k.requests(events)
+		paths, err := k.Requests(events)
 		if err != nil {
 			return err
 		}
-		statements, err := b.record(ctx, target{addr: addr.String()}, trace, paths)
+		statements, err := b.record(ctx, benchapi.Target{APIs: []*benchapi.Process{{Addr: addr.String()}}}, trace, paths)
 		if err != nil {
-			return fmt.Errorf("%s: %w", k.name, err)
+			return fmt.Errorf("%s: %w", k.Name, err)
 		}
-		peer, err := newPeer(b.dir, fmt.Sprintf("%s-%s", s.name, k.name), statements)
+		peer, err := newPeer(b.Dir, fmt.Sprintf("%s-%s", s.Name, k.Name), statements)
 		if err != nil {
 			return err
 		}
-		s.asked = append(s.asked, asked{k.name, paths, peer})
+		s.asked = append(s.asked, asked{k.Name, paths, peer})
 	}
 	return nil
 }
 
 // record answers the statements of each request. The first one is made twice: what an API learns once about a store
 // is no request's part.
-func (b *bench) record(ctx context.Context, api target, trace *recorder, paths []string) (all [][]statement, err error) {
+func (b *bench) record(ctx context.Context, api benchapi.Target, trace *recorder, paths []string) (all [][]statement, err error) {
 	for i, path := range append(paths[:1:1], paths...) {
-		if _, err := load(ctx, api, b.token, []string{path}, 1, 0); err != nil {
+		if _, err := benchapi.Load(ctx, api, b.Token, []string{path}, 1, 0); err != nil {
 			return nil, err
 		}
 		statements, err := trace.take()
@@ -190,23 +179,20 @@ func (b *bench) record(ctx context.Context, api target, trace *recorder, paths [
 func (b *bench) measure(ctx context.Context, s *subject, r *report) error {
 	for _, a := range s.asked {
 		for _, n := range b.opts.concurrency {
-			benchingest.Progress("%s: %s, %d at once", s.name, a.kind, n)
-			peer, err := a.peer.run(ctx, b.dir, s.url, b.server, n, b.opts.lasts)
+			benchingest.Progress("%s: %s, %d at once", s.Name, a.kind, n)
+			peer, err := a.peer.run(ctx, b.Dir, s.URL, b.server, n, b.opts.lasts)
 			if err != nil {
 				return fmt.Errorf("%s: %w", a.kind, err)
 			}
 			for _, mode := range b.opts.access {
-				api := s.apis[mode]
-				t := target{api.addr, api.cmd.Process.Pid, b.server}
-				if _, err := load(ctx, t, b.token, a.paths, n, warmUp); err != nil {
-					return fmt.Errorf("%s: %w", a.kind, err)
+				for _, processes := range b.opts.processes {
+					got, err := b.load(ctx, s.apis[mode][:processes], a.paths, n)
+					if err != nil {
+						return fmt.Errorf("%s: %w", a.kind, err)
+					}
+					got.Pgbench = peer
+					r.add(s.Events, a.kind, mode, processes, n, got)
 				}
-				api.resetPeak()
-				got, err := load(ctx, t, b.token, a.paths, n, b.opts.lasts)
-				if err != nil {
-					return fmt.Errorf("%s: %w", a.kind, err)
-				}
-				r.add(s.events, a.kind, mode, n, measured{got, peer, api.peak()})
 			}
 		}
 	}
@@ -214,11 +200,27 @@ func (b *bench) measure(ctx context.Context, s *subject, r *report) error {
 		return nil
 	}
 	for _, mode := range b.opts.access {
-		e, err := s.export(ctx, s.apis[mode], b.token, b.opts.exported)
+		e, err := export(ctx, s.Store, s.apis[mode][0], b.Token, b.opts.exported)
 		if err != nil {
 			return err
 		}
-		r.addExport(s.events, mode, e)
+		r.addExport(s.Events, mode, e)
 	}
 	return nil
+}
+
+// load asks the APIs, warm, with so many requests at once.
+func (b *bench) load(ctx context.Context, apis []*benchapi.Process, paths []string, n int) (m measured, err error) {
+	t := benchapi.Target{APIs: apis, Server: b.server}
+	if _, err := benchapi.Load(ctx, t, b.Token, paths, n, warmUp); err != nil {
+		return m, err
+	}
+	for _, api := range apis {
+		api.ResetPeak()
+	}
+	m.API, err = benchapi.Load(ctx, t, b.Token, paths, n, b.opts.lasts)
+	for _, api := range apis {
+		m.Peak = max(m.Peak, api.Peak())
+	}
+	return m, err
 }

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"audittrail/bench/internal/benchapi"
 	"audittrail/bench/internal/benchingest"
 )
 
@@ -24,43 +25,43 @@ var tps = regexp.MustCompile(`(?m)^tps = ([0-9.]+) \(without initial connection 
 
 // run runs the statements of requests, a transaction a request, with so many clients, under the settings of the API's
 // connections. server is PostgreSQL's first process.
-func (p *peer) run(ctx context.Context, dir, database string, server, clients int, lasts time.Duration) (reading, error) {
+func (p *peer) run(ctx context.Context, dir, database string, server, clients int, lasts time.Duration) (benchapi.Reading, error) {
 	args := []string{
 		"--no-vacuum", "--client", strconv.Itoa(clients), "--jobs", strconv.Itoa(min(clients, 2)),
 		"--time", strconv.Itoa(int(max(lasts, time.Second) / time.Second)), "--log", "--log-prefix", "transactions",
 	}
 	logs, err := os.MkdirTemp(dir, "pgbench-")
 	if err != nil {
-		return reading{}, err
+		return benchapi.Reading{}, err
 	}
 	defer os.RemoveAll(logs) //nolint:errcheck // goes with the folder above
 	var out, problems bytes.Buffer
 	cmd := exec.CommandContext(ctx, "pgbench", append(append(args, p.args...), database)...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = logs, &out, &problems
 	options := "-c role=audittrail_api -c search_path=public,pg_temp"
-	for name, value := range parameters() {
+	for name, value := range benchapi.Parameters() {
 		options += " -c " + name + "=" + value
 	}
 	cmd.Env = append(os.Environ(), "PGOPTIONS="+options)
 	before := benchingest.FamilyTime(server)
 	if err := cmd.Run(); err != nil {
-		return reading{}, fmt.Errorf("pgbench: %w\n%s", err, problems.Bytes())
+		return benchapi.Reading{}, fmt.Errorf("pgbench: %w\n%s", err, problems.Bytes())
 	}
 	spent := benchingest.FamilyTime(server) - before
 	found := tps.FindSubmatch(out.Bytes())
 	if found == nil {
-		return reading{}, fmt.Errorf("pgbench tells no rate: %s", out.Bytes())
+		return benchapi.Reading{}, fmt.Errorf("pgbench tells no rate: %s", out.Bytes())
 	}
 	rate, err := strconv.ParseFloat(string(found[1]), 64)
 	if err != nil {
-		return reading{}, err
+		return benchapi.Reading{}, err
 	}
 	took, err := transactions(logs)
 	if err != nil {
-		return reading{}, err
+		return benchapi.Reading{}, err
 	}
-	got := readingOf(rate, took)
-	got.spent((cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds(), spent, len(took))
+	got := benchapi.ReadingOf(rate, took)
+	got.Spent(benchapi.Spent{Own: (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds(), Server: spent}, len(took))
 	return got, nil
 }
 

@@ -9,10 +9,12 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"audittrail/bench/internal/benchapi"
 )
 
 func TestMain(m *testing.M) {
-	if status, is := servedAPI(); is { // this binary stands in for the benchmark's own
+	if status, is := benchapi.Served(); is { // this binary stands in for the benchmark's own
 		os.Exit(status)
 	}
 	os.Exit(m.Run())
@@ -25,7 +27,7 @@ func TestAllMeasurements(t *testing.T) {
 		t.Skip("there is no pgbench")
 	}
 	opts, err := parse([]string{"--file", "../../cmd/systemtest/testdata/purchase-orders-excerpt.jsonl.gz", "--events", "3000", "--large", "6000", "--exported", "2000",
-		"--rounds", "1", "--time", "1s", "--concurrency", "2", "--requests", "5", "--access", "strict,off", "--only", "event,type,causation,payload,state,feed,export", "--output", "json"})
+		"--rounds", "1", "--time", "1s", "--concurrency", "2", "--requests", "5", "--access", "strict,off", "--processes", "1,2", "--commit-delay", "1ms", "--only", "event,type,causation,payload,state,feed,export", "--output", "json"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,8 +39,11 @@ func TestAllMeasurements(t *testing.T) {
 	if err := json.Unmarshal(out.Bytes(), &got); err != nil {
 		t.Fatalf("%v in %s", err, out.Bytes())
 	}
-	if len(got.Rows) != 2*2*6 || len(got.Exports) != 2*2 {
+	if len(got.Rows) != 2*2*2*6 || len(got.Exports) != 2*2 {
 		t.Fatalf("%d rows, %d exports", len(got.Rows), len(got.Exports))
+	}
+	if commit, err := time.ParseDuration(got.Machine.Commit); err != nil || commit < time.Millisecond {
+		t.Errorf("a commit took %s, %v", got.Machine.Commit, err)
 	}
 	for _, r := range got.Rows {
 		m := r.Rounds[0]
@@ -63,7 +68,7 @@ func TestAllMeasurements(t *testing.T) {
 
 func TestParseRefuses(t *testing.T) {
 	for _, args := range [][]string{{"--events", "1"}, {"--large", "10"}, {"--rounds", "0"}, {"--time", "1500ms"}, {"--concurrency", "1,0"}, {"--requests", "129"},
-		{"--exported", "100001"}, {"--only", "events"}, {"--access", "lax"}, {"--output", "xml"}, {"more"}} {
+		{"--exported", "100001"}, {"--only", "events"}, {"--access", "lax"}, {"--output", "xml"}, {"--processes", "0"}, {"--commit-delay", "1s"}, {"more"}} {
 		if _, err := parse(args); err == nil {
 			t.Errorf("%v was taken", args)
 		}

@@ -7,7 +7,9 @@ import (
 	"runtime"
 	"strings"
 	"text/tabwriter"
+	"time"
 
+	"audittrail/bench/internal/benchapi"
 	"audittrail/bench/internal/benchdb"
 	"audittrail/bench/internal/benchingest"
 )
@@ -34,14 +36,15 @@ type machine struct {
 	Go         string `json:"go"`
 	PostgreSQL string `json:"postgresql"`
 	Templates  int    `json:"templates"` // different events that the stores are made of
+	Commit     string `json:"commit"`    // how long one takes, alone
 	LoadBefore string `json:"loadBefore"`
 	LoadAfter  string `json:"loadAfter"`
 }
 
-func describe(postgres string, records int) machine {
+func describe(postgres string, records int, commit time.Duration) machine {
 	return machine{
 		Cores: runtime.NumCPU(), OS: runtime.GOOS + "/" + runtime.GOARCH, Go: runtime.Version(), PostgreSQL: postgres,
-		Templates: min(records, mostTemplates), LoadBefore: loadAverage(),
+		Templates: min(records, benchapi.MostTemplates), Commit: commit.Round(10 * time.Microsecond).String(), LoadBefore: loadAverage(),
 	}
 }
 
@@ -57,14 +60,15 @@ type row struct {
 	Store       int64      `json:"store"`
 	Kind        string     `json:"kind"`
 	Access      string     `json:"access"`
+	Processes   int        `json:"processes"` // of the API
 	Concurrency int        `json:"concurrency"`
 	Rounds      []measured `json:"rounds"`
 }
 
 type measured struct {
-	API     reading `json:"api"`
-	Pgbench reading `json:"pgbench"`
-	Peak    float64 `json:"peakMiB"` // of the API's process
+	API     benchapi.Reading `json:"api"`
+	Pgbench benchapi.Reading `json:"pgbench"`
+	Peak    float64          `json:"peakMiB"` // of the API's process
 }
 
 type exportRow struct {
@@ -73,18 +77,18 @@ type exportRow struct {
 	Rounds []exported `json:"rounds"`
 }
 
-func (r *report) add(store int64, kind, access string, concurrency int, m measured) {
-	found := r.find(store, kind, access, concurrency)
+func (r *report) add(store int64, kind, access string, processes, concurrency int, m measured) {
+	found := r.find(store, kind, access, processes, concurrency)
 	if found == nil {
-		found = &row{Store: store, Kind: kind, Access: access, Concurrency: concurrency}
+		found = &row{Store: store, Kind: kind, Access: access, Processes: processes, Concurrency: concurrency}
 		r.Rows = append(r.Rows, found)
 	}
 	found.Rounds = append(found.Rounds, m)
 }
 
-func (r *report) find(store int64, kind, access string, concurrency int) *row {
+func (r *report) find(store int64, kind, access string, processes, concurrency int) *row {
 	for _, one := range r.Rows {
-		if one.Store == store && one.Kind == kind && one.Access == access && one.Concurrency == concurrency {
+		if one.Store == store && one.Kind == kind && one.Access == access && one.Processes == processes && one.Concurrency == concurrency {
 			return one
 		}
 	}
@@ -121,14 +125,14 @@ func median[T any](rounds []T, value func(T) float64) float64 {
 func rateOf(m measured) float64        { return m.API.Rate }
 func exportRateOf(e exported) float64  { return e.Export }
 func ratioOf(m measured) float64       { return m.API.Rate / m.Pgbench.Rate }
-func cpuRatioOf(m measured) float64    { return m.Pgbench.cpu() / m.API.cpu() }
+func cpuRatioOf(m measured) float64    { return m.Pgbench.CPU() / m.API.CPU() }
 func exportRatioOf(e exported) float64 { return e.Export / e.Copy }
 
-// ofSmall is the rate's ratio to that of the smallest store, round by round; "" for the smallest itself.
-func ofSmall[T any](small, this []T, rate func(T) float64) string {
+// ratioTo is the rate's ratio to another's, round by round.
+func ratioTo[T any](other, this []T, rate func(T) float64) string {
 	var ratios []float64
-	for i := range min(len(small), len(this)) {
-		ratios = append(ratios, rate(this[i])/rate(small[i]))
+	for i := range min(len(other), len(this)) {
+		ratios = append(ratios, rate(this[i])/rate(other[i]))
 	}
 	return fmt.Sprintf("%.2f", benchdb.Median(ratios))
 }
@@ -138,23 +142,27 @@ func (r *report) print(w io.Writer, format string) error {
 		return benchingest.PrintJSON(w, r)
 	}
 	m := r.Machine
-	fmt.Fprintf(w, "%d cores, %s, %s; PostgreSQL %s, durable; stores made of %d events; load average %s before, %s after\n\n",
-		m.Cores, m.OS, m.Go, m.PostgreSQL, m.Templates, m.LoadBefore, m.LoadAfter)
+	fmt.Fprintf(w, "%d cores, %s, %s; PostgreSQL %s, durable, a commit in %s; stores made of %d events; load average %s before, %s after\n\n",
+		m.Cores, m.OS, m.Go, m.PostgreSQL, m.Commit, m.Templates, m.LoadBefore, m.LoadAfter)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "store\taccess log\tat once\trequests/s\tp50 ms\tp99 ms\tpgbench\tp50 ms\tp99 ms\tratio\tCPU µs\tpgbench\tratio\tof small\tMiB\t \t")
+	fmt.Fprintln(t, "store\taccess log\tAPIs\tat once\trequests/s\tp50 ms\tp99 ms\tpgbench\tp50 ms\tp99 ms\tratio\tCPU µs\tpgbench\tratio\tof small\tof off\tMiB\t \t")
 	for _, one := range r.Rows {
 		of := func(value func(measured) float64) float64 { return median(one.Rounds, value) }
 		large := ""
 		if one.Store != r.Stores[0] {
-			large = ofSmall(r.find(r.Stores[0], one.Kind, one.Access, one.Concurrency).Rounds, one.Rounds, rateOf)
+			large = ratioTo(r.find(r.Stores[0], one.Kind, one.Access, one.Processes, one.Concurrency).Rounds, one.Rounds, rateOf)
 		}
-		fmt.Fprintf(t, "%d\t%s\t%d\t%.0f\t%.2f\t%.2f\t%.0f\t%.2f\t%.2f\t%.2f\t%.0f + %.0f\t%.0f + %.0f\t%.2f\t%s\t%.0f\t  %s\t\n", one.Store, one.Access, one.Concurrency,
+		off := ""
+		if without := r.find(one.Store, one.Kind, benchapi.AccessOff, one.Processes, one.Concurrency); without != nil && without != one {
+			off = ratioTo(without.Rounds, one.Rounds, rateOf)
+		}
+		fmt.Fprintf(t, "%d\t%s\t%d\t%d\t%.0f\t%.2f\t%.2f\t%.0f\t%.2f\t%.2f\t%.2f\t%.0f + %.0f\t%.0f + %.0f\t%.2f\t%s\t%s\t%.0f\t  %s\t\n", one.Store, one.Access, one.Processes, one.Concurrency,
 			of(rateOf), of(func(m measured) float64 { return m.API.P50 }), of(func(m measured) float64 { return m.API.P99 }),
 			of(func(m measured) float64 { return m.Pgbench.Rate }), of(func(m measured) float64 { return m.Pgbench.P50 }),
 			of(func(m measured) float64 { return m.Pgbench.P99 }), of(ratioOf),
 			of(func(m measured) float64 { return m.API.OwnMicros }), of(func(m measured) float64 { return m.API.ServerMicros }),
 			of(func(m measured) float64 { return m.Pgbench.OwnMicros }), of(func(m measured) float64 { return m.Pgbench.ServerMicros }), of(cpuRatioOf),
-			large, of(func(m measured) float64 { return m.Peak }), one.Kind)
+			large, off, of(func(m measured) float64 { return m.Peak }), one.Kind)
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -164,7 +172,7 @@ func (r *report) print(w io.Writer, format string) error {
 	for _, one := range r.Exports {
 		large := ""
 		if one.Store != r.Stores[0] {
-			large = ofSmall(r.findExport(r.Stores[0], one.Access).Rounds, one.Rounds, exportRateOf)
+			large = ratioTo(r.findExport(r.Stores[0], one.Access).Rounds, one.Rounds, exportRateOf)
 		}
 		fmt.Fprintf(t, "%d\t%s\t%.0f\t%.0f\t%.2f\t%s\t%.0f\t\n", one.Store, one.Access, median(one.Rounds, exportRateOf),
 			median(one.Rounds, func(e exported) float64 { return e.Copy }), median(one.Rounds, exportRatioOf), large,

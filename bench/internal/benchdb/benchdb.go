@@ -101,6 +101,19 @@ func (s *Server) Settle(ctx context.Context) error {
 	return err
 }
 
+// CommitTime is how long a transaction that writes takes, with nothing else under way: the median of some.
+func (s *Server) CommitTime(ctx context.Context) (time.Duration, error) {
+	var took []float64
+	for range 21 {
+		begun := time.Now()
+		if _, err := s.admin.Exec(ctx, "SELECT pg_logical_emit_message(true, 'bench', '')"); err != nil {
+			return 0, err
+		}
+		took = append(took, float64(time.Since(begun)))
+	}
+	return time.Duration(Median(took)), nil
+}
+
 // pendingLists empties the GIN indexes' pending lists: work that is owed until then.
 const pendingLists = `SELECT gin_clean_pending_list(c.oid::regclass)
 	FROM pg_class c JOIN pg_am a ON a.oid = c.relam

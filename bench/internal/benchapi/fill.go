@@ -1,4 +1,4 @@
-package main
+package benchapi
 
 import (
 	"context"
@@ -22,9 +22,9 @@ const (
 	// span is the time that the events of a store are spread over.
 	span = 365 * 24 * time.Hour
 
-	// mostTemplates is how many different events a store is made of. Each copy of them has aggregates and
+	// MostTemplates is how many different events a store is made of. Each copy of them has aggregates and
 	// workflows of its own.
-	mostTemplates = 20_000
+	MostTemplates = 20_000
 
 	// fillAtOnce is how many events one transaction stores: whole batches.
 	fillAtOnce = 50_000
@@ -43,26 +43,26 @@ const eventValuesSQL = `
 	     LATERAL (VALUES ('eventType', event_type), ('aggregateType', aggregate_type), ('source', source)) AS v (field, value)
 	WHERE v.value IS NOT NULL`
 
-// stored is a store that requests are made to.
-type stored struct {
-	name   string
-	url    string // of the database, as its superuser
-	events int64
+// Store is a store that requests are made to.
+type Store struct {
+	Name   string // of the database
+	URL    string // of that, as its superuser
+	Events int64
 	first  time.Time     // of its events' timestamps
 	step   time.Duration // from one to the next
 }
 
-// fill makes a store of n events, unless the server keeps it from an earlier run.
-func fill(ctx context.Context, server *benchdb.Server, records []sample.Record, n int64, now time.Time) (*stored, error) {
-	s := &stored{name: fmt.Sprintf("events_%d", n), events: n, step: (span / time.Duration(n)).Truncate(time.Microsecond)}
+// Fill makes a store of n events, unless the server keeps it from an earlier run.
+func Fill(ctx context.Context, server *benchdb.Server, records []sample.Record, n int64, now time.Time) (*Store, error) {
+	s := &Store{Name: fmt.Sprintf("events_%d", n), Events: n, step: (span / time.Duration(n)).Truncate(time.Microsecond)}
 	var err error
-	if s.url, err = server.Kept(ctx, s.name); err != nil {
+	if s.URL, err = server.Kept(ctx, s.Name); err != nil {
 		return nil, err
 	}
-	if err := migrate.Up(ctx, migrate.Options{URL: s.url}); err != nil {
+	if err := migrate.Up(ctx, migrate.Options{URL: s.URL}); err != nil {
 		return nil, err
 	}
-	conn, err := pgx.Connect(ctx, s.url)
+	conn, err := pgx.Connect(ctx, s.URL)
 	if err != nil {
 		return nil, err
 	}
@@ -77,12 +77,12 @@ func fill(ctx context.Context, server *benchdb.Server, records []sample.Record, 
 	}
 	s.first = now.UTC().Add(-span).Truncate(time.Hour)
 	if err := s.prepare(ctx, conn, records); err != nil {
-		return nil, fmt.Errorf("prepare %s: %w", s.name, err)
+		return nil, fmt.Errorf("prepare %s: %w", s.Name, err)
 	}
 	for from := int64(0); from < n; from += fillAtOnce {
-		benchingest.Progress("%s: %d of %d", s.name, from, n)
+		benchingest.Progress("%s: %d of %d", s.Name, from, n)
 		if _, err := conn.Exec(ctx, "SELECT pg_temp.fill($1, $2)", from, min(n, from+fillAtOnce)); err != nil {
-			return nil, fmt.Errorf("fill %s: %w", s.name, err)
+			return nil, fmt.Errorf("Fill %s: %w", s.Name, err)
 		}
 	}
 	for _, sql := range []string{
@@ -90,14 +90,14 @@ func fill(ctx context.Context, server *benchdb.Server, records []sample.Record, 
 		"VACUUM (ANALYZE) event_keys", "VACUUM (ANALYZE) ledger_batches", "VACUUM (ANALYZE) event_values", "VACUUM events",
 	} {
 		if _, err := conn.Exec(ctx, sql); err != nil {
-			return nil, fmt.Errorf("finish %s: %w", s.name, err)
+			return nil, fmt.Errorf("finish %s: %w", s.Name, err)
 		}
 	}
 	return s, s.upkeep(ctx)
 }
 
-// prepare makes the partitions, and what fill.sql reads in tables of the session.
-func (s *stored) prepare(ctx context.Context, conn *pgx.Conn, records []sample.Record) error {
+// prepare makes the partitions, and what Fill.sql reads in tables of the session.
+func (s *Store) prepare(ctx context.Context, conn *pgx.Conn, records []sample.Record) error {
 	if _, err := conn.Exec(ctx, "SET synchronous_commit = off"); err != nil {
 		return err
 	}
@@ -105,7 +105,7 @@ func (s *stored) prepare(ctx context.Context, conn *pgx.Conn, records []sample.R
 		s.first, s.first.Add(span)); err != nil {
 		return err
 	}
-	records = records[:min(len(records), mostTemplates)]
+	records = records[:min(len(records), MostTemplates)]
 	if _, err := conn.Exec(ctx, `CREATE TEMP TABLE timeline AS SELECT $1::timestamptz AS first, $2::interval AS step, $3::bigint AS templates`,
 		s.first, s.step, len(records)); err != nil {
 		return err
@@ -137,8 +137,8 @@ func (s *stored) prepare(ctx context.Context, conn *pgx.Conn, records []sample.R
 }
 
 // upkeep does to each partition what the role maintain does.
-func (s *stored) upkeep(ctx context.Context) error {
-	pool, err := postgres.Open(ctx, postgres.PoolOptions{URL: s.url, Name: "upkeep", Role: "audittrail_owner", MaxConns: 1})
+func (s *Store) upkeep(ctx context.Context) error {
+	pool, err := postgres.Open(ctx, postgres.PoolOptions{URL: s.URL, Name: "upkeep", Role: "audittrail_owner", MaxConns: 1})
 	if err != nil {
 		return err
 	}
@@ -148,7 +148,7 @@ func (s *stored) upkeep(ctx context.Context) error {
 		return err
 	}
 	if !ok {
-		return fmt.Errorf("somebody else looks after %s", s.name)
+		return fmt.Errorf("somebody else looks after %s", s.Name)
 	}
 	defer session.Close(context.WithoutCancel(ctx))
 	partitions, err := session.Partitions(ctx)

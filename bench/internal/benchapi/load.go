@@ -1,4 +1,4 @@
-package main
+package benchapi
 
 import (
 	"bufio"
@@ -16,27 +16,32 @@ import (
 	"audittrail/bench/internal/benchingest"
 )
 
-// reading is what one measurement of one side gave.
-type reading struct {
+// Reading is what one measurement of one side gave.
+type Reading struct {
 	Rate float64 `json:"perSecond"`
 	P50  float64 `json:"p50Milliseconds"`
 	P99  float64 `json:"p99Milliseconds"`
 
 	// What a request takes of the cores; 0 where that can't be read.
-	OwnMicros    float64 `json:"ownCPUMicroseconds"` // of the API's process, or of pgbench
-	ServerMicros float64 `json:"serverCPUMicroseconds"`
+	OwnMicros     float64 `json:"ownCPUMicroseconds"` // of the API's processes, or of pgbench
+	ServerMicros  float64 `json:"serverCPUMicroseconds"`
+	ReplicaMicros float64 `json:"replicaCPUMicroseconds,omitempty"` // of all replicas
 }
 
-// cpu is what a request takes in all, but for who asks the API.
-func (r reading) cpu() float64 { return r.OwnMicros + r.ServerMicros }
+// CPU is what a request takes in all, but for who asks the API.
+func (r Reading) CPU() float64 { return r.OwnMicros + r.ServerMicros + r.ReplicaMicros }
 
-// spent puts CPU seconds down to the requests.
-func (r *reading) spent(own, server float64, requests int) {
-	r.OwnMicros, r.ServerMicros = own/float64(requests)*1e6, server/float64(requests)*1e6
+// Spent puts CPU seconds down to the requests.
+func (r *Reading) Spent(s Spent, requests int) {
+	each := 1e6 / float64(requests)
+	r.OwnMicros, r.ServerMicros, r.ReplicaMicros = s.Own*each, s.Server*each, s.Replicas*each
 }
 
-// readingOf makes a reading of how long each request took. It sorts them.
-func readingOf(rate float64, took []time.Duration) reading {
+// Spent is CPU time, in seconds.
+type Spent struct{ Own, Server, Replicas float64 }
+
+// ReadingOf makes a Reading of how long each request took. It sorts them.
+func ReadingOf(rate float64, took []time.Duration) Reading {
 	slices.Sort(took)
 	at := func(share float64) float64 {
 		if len(took) == 0 {
@@ -44,22 +49,36 @@ func readingOf(rate float64, took []time.Duration) reading {
 		}
 		return float64(took[min(int(share*float64(len(took))), len(took)-1)].Microseconds()) / 1000
 	}
-	return reading{Rate: rate, P50: at(0.50), P99: at(0.99)}
+	return Reading{Rate: rate, P50: at(0.50), P99: at(0.99)}
 }
 
-// target is an API that is asked, with the processes whose CPU time that costs; 0 where nobody wants to know.
-type target struct {
-	addr        string
-	pid, server int // of the API, and of PostgreSQL's first process
+// Target is what is asked, with the servers whose CPU time that costs.
+type Target struct {
+	APIs     []*Process
+	Server   int   // PostgreSQL's first process; 0 where nobody wants to know
+	Replicas []int // those of its replicas
 }
 
-// load asks the API, with so many requests under way all the time, each worker on a connection of its own and through
+func (t Target) spent() (s Spent) {
+	for _, p := range t.APIs {
+		if p.cmd != nil {
+			s.Own += benchingest.CPUTime(p.cmd.Process.Pid)
+		}
+	}
+	for _, pid := range t.Replicas {
+		s.Replicas += benchingest.FamilyTime(pid)
+	}
+	s.Server = benchingest.FamilyTime(t.Server)
+	return s
+}
+
+// Load asks the APIs, with so many requests under way all the time, each worker on a connection of its own and through
 // the requests in turn. Any answer but 200 ends it. It speaks plain HTTP/1.1 without net/http's client, which would
 // take as much of the cores as the API.
-func load(ctx context.Context, api target, token string, paths []string, workers int, lasts time.Duration) (reading, error) {
+func Load(ctx context.Context, at Target, token string, paths []string, workers int, lasts time.Duration) (Reading, error) {
 	requests := make([][]byte, len(paths))
 	for i, path := range paths {
-		requests[i] = []byte("GET " + path + " HTTP/1.1\r\nHost: " + api.addr + "\r\nAuthorization: Bearer " + token + "\r\n\r\n")
+		requests[i] = []byte("GET " + path + " HTTP/1.1\r\nHost: api\r\nAuthorization: Bearer " + token + "\r\n\r\n")
 	}
 	var (
 		running sync.WaitGroup
@@ -67,12 +86,12 @@ func load(ctx context.Context, api target, token string, paths []string, workers
 		all     []time.Duration
 		failed  error
 	)
-	own, server := benchingest.CPUTime(api.pid), benchingest.FamilyTime(api.server)
+	before := at.spent()
 	begun := time.Now()
 	end := begun.Add(lasts)
 	for w := range workers {
 		running.Go(func() {
-			took, err := ask(ctx, api.addr, requests, w*len(requests)/workers, end)
+			took, err := ask(ctx, at.APIs[w%len(at.APIs)].Addr, requests, w*len(requests)/workers, end)
 			mu.Lock()
 			defer mu.Unlock()
 			all, failed = append(all, took...), errors.Join(failed, err)
@@ -81,10 +100,11 @@ func load(ctx context.Context, api target, token string, paths []string, workers
 	running.Wait()
 	rate := float64(len(all)) / time.Since(begun).Seconds()
 	if len(all) == 0 {
-		return reading{}, failed
+		return Reading{}, failed
 	}
-	got := readingOf(rate, all)
-	got.spent(benchingest.CPUTime(api.pid)-own, benchingest.FamilyTime(api.server)-server, len(all))
+	got := ReadingOf(rate, all)
+	after := at.spent()
+	got.Spent(Spent{after.Own - before.Own, after.Server - before.Server, after.Replicas - before.Replicas}, len(all))
 	return got, failed
 }
 
@@ -100,7 +120,7 @@ func ask(ctx context.Context, addr string, requests [][]byte, next int, end time
 		if _, err := conn.Write(requests[next%len(requests)]); err != nil {
 			return nil, err
 		}
-		if _, err := answer(in); err != nil {
+		if _, err := Answer(in); err != nil {
 			return nil, fmt.Errorf("%s: %w", requestLine(requests[next%len(requests)]), err)
 		}
 		now := time.Now()
@@ -110,8 +130,8 @@ func ask(ctx context.Context, addr string, requests [][]byte, next int, end time
 	return took, ctx.Err()
 }
 
-// answer reads an answer to its end and says how long its body was.
-func answer(in *bufio.Reader) (int64, error) {
+// Answer reads an Answer to its end and says how long its body was.
+func Answer(in *bufio.Reader) (int64, error) {
 	response, err := http.ReadResponse(in, nil)
 	if err != nil {
 		return 0, err
