@@ -181,6 +181,6 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 			}
 		}
 	}
-	r.Machine.LoadAfter = loadAverage()
+	r.Machine.LoadAfter = benchingest.LoadAverage()
 	return r.print(out, o.output)
 }

@@ -3,9 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"runtime"
-	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -44,15 +42,8 @@ type machine struct {
 func describe(postgres string, records int, commit time.Duration) machine {
 	return machine{
 		Cores: runtime.NumCPU(), OS: runtime.GOOS + "/" + runtime.GOARCH, Go: runtime.Version(), PostgreSQL: postgres,
-		Templates: min(records, benchapi.MostTemplates), Commit: commit.Round(10 * time.Microsecond).String(), LoadBefore: loadAverage(),
+		Templates: min(records, benchapi.MostTemplates), Commit: commit.Round(10 * time.Microsecond).String(), LoadBefore: benchingest.LoadAverage(),
 	}
-}
-
-// loadAverage is the machine's load of the last minute; "" where that can't be read.
-func loadAverage() string {
-	text, _ := os.ReadFile("/proc/loadavg") // on Linux only
-	average, _, _ := strings.Cut(string(text), " ")
-	return average
 }
 
 // row is what one kind of requests gave, at one concurrency.

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -26,6 +27,7 @@ type Reading struct {
 	OwnMicros     float64 `json:"ownCPUMicroseconds"` // of the API's processes, or of pgbench
 	ServerMicros  float64 `json:"serverCPUMicroseconds"`
 	ReplicaMicros float64 `json:"replicaCPUMicroseconds,omitempty"` // of all replicas
+	CallerMicros  float64 `json:"callerCPUMicroseconds,omitempty"`  // of who asks the API
 }
 
 // CPU is what a request takes in all, but for who asks the API.
@@ -34,11 +36,11 @@ func (r Reading) CPU() float64 { return r.OwnMicros + r.ServerMicros + r.Replica
 // Spent puts CPU seconds down to the requests.
 func (r *Reading) Spent(s Spent, requests int) {
 	each := 1e6 / float64(requests)
-	r.OwnMicros, r.ServerMicros, r.ReplicaMicros = s.Own*each, s.Server*each, s.Replicas*each
+	r.OwnMicros, r.ServerMicros, r.ReplicaMicros, r.CallerMicros = s.Own*each, s.Server*each, s.Replicas*each, s.Caller*each
 }
 
 // Spent is CPU time, in seconds.
-type Spent struct{ Own, Server, Replicas float64 }
+type Spent struct{ Own, Server, Replicas, Caller float64 }
 
 // ReadingOf makes a Reading of how long each request took. It sorts them.
 func ReadingOf(rate float64, took []time.Duration) Reading {
@@ -68,7 +70,7 @@ func (t Target) spent() (s Spent) {
 	for _, pid := range t.Replicas {
 		s.Replicas += benchingest.FamilyTime(pid)
 	}
-	s.Server = benchingest.FamilyTime(t.Server)
+	s.Server, s.Caller = benchingest.FamilyTime(t.Server), benchingest.CPUTime(os.Getpid())
 	return s
 }
 
@@ -104,7 +106,7 @@ func Load(ctx context.Context, at Target, token string, paths []string, workers 
 	}
 	got := ReadingOf(rate, all)
 	after := at.spent()
-	got.Spent(Spent{after.Own - before.Own, after.Server - before.Server, after.Replicas - before.Replicas}, len(all))
+	got.Spent(Spent{after.Own - before.Own, after.Server - before.Server, after.Replicas - before.Replicas, after.Caller - before.Caller}, len(all))
 	return got, failed
 }
 

@@ -33,6 +33,7 @@ func settings() map[string]string {
 type Server struct {
 	Postgres *devstack.Postgres
 	Made     int // databases so far
+	settings map[string]string
 	admin    *pgx.Conn
 }
 
@@ -44,9 +45,9 @@ func Start(ctx context.Context, more map[string]string) (*Server, error) {
 
 // StartIn is Start with a folder that keeps the data for the next run; a temporary one where dir is empty.
 func StartIn(ctx context.Context, dir string, more map[string]string) (_ *Server, err error) {
-	s := &Server{}
 	all := settings()
 	maps.Copy(all, more)
+	s := &Server{settings: all}
 	if s.Postgres, err = devstack.StartPostgres(ctx, devstack.PostgresOptions{DataDir: dir, Settings: all}); err != nil {
 		return nil, err
 	}
@@ -54,6 +55,13 @@ func StartIn(ctx context.Context, dir string, more map[string]string) (_ *Server
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
+}
+
+// Replica starts a streaming replica with the same settings, in a temporary folder.
+func (s *Server) Replica(ctx context.Context) (*devstack.Postgres, error) {
+	settings := maps.Clone(s.settings)
+	settings["hot_standby_feedback"] = "on"
+	return devstack.StartPostgres(ctx, devstack.PostgresOptions{Follows: s.Postgres, Settings: settings})
 }
 
 // Close stops the server and leaves nothing behind.

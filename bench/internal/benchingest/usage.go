@@ -90,3 +90,10 @@ func PeakMemory(pid int) int64 {
 	}
 	return 0
 }
+
+// LoadAverage is the machine's load of the last minute; "" where that can't be read.
+func LoadAverage() string {
+	text, _ := os.ReadFile("/proc/loadavg") // on Linux only
+	average, _, _ := strings.Cut(string(text), " ")
+	return average
+}
