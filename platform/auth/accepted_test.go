@@ -29,7 +29,7 @@ func TestAcceptedTokensAreRememberedWhileTheKeysAreTheSame(t *testing.T) {
 	require.False(t, auth.Remembers(v, mine))
 	for range 2 {
 		verify(mine, "tester")
-		verify(theirs, "another")
+		verify(theirs, "https://second.test#another")
 	}
 	require.NoError(t, v.Reload(t.Context()))
 	require.True(t, auth.Remembers(v, mine), "the keys were read again, and are the same")

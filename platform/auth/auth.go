@@ -18,7 +18,7 @@ import (
 // Principal is a caller whose token was accepted. Requests with the same token share it: nobody may change its
 // roles.
 type Principal struct {
-	Subject   string    // the sub claim; client_id where there is none
+	Subject   string    // the issuer's prefix and the sub claim; client_id where there is none
 	Roles     []string  // what the issuer's roles claim lists, in its order; at most 100
 	ExpiresAt time.Time // of the token
 }

@@ -49,6 +49,42 @@ func TestEachIssuerSignsForItselfAlone(t *testing.T) {
 	}
 }
 
+// Two issuers give the same sub to two people.
+func TestCallersOfTwoIssuersAreNeverOne(t *testing.T) {
+	first, second, third := authtest.NewIssuer(t), authtest.NewIssuer(t), authtest.NewIssuer(t)
+	opts := first.Options()
+	opts.Issuers = []auth.IssuerOptions{
+		{Issuer: "https://second.test", Audience: "audittrail", JWKSFile: second.Options().JWKSFile},
+		{Issuer: "https://third.test", Audience: "audittrail", JWKSFile: third.Options().JWKSFile, Prefix: "corp:"},
+	}
+	v := newVerifier(t, opts)
+	name := func(i *authtest.Issuer, iss any, sub string) string {
+		claims := map[string]any{"sub": sub}
+		if iss != nil {
+			claims["iss"] = iss
+		}
+		p, err := v.Verify(t.Context(), i.Token(claims))
+		if err != nil {
+			require.Equal(t, "invalid_token", errs.Of(err).Code)
+			return ""
+		}
+		return p.Subject
+	}
+	require.Equal(t, "alice", name(first, nil, "alice"))
+	require.Equal(t, "https://second.test#alice", name(second, "https://second.test", "alice"))
+	require.Equal(t, "corp:alice", name(third, "https://third.test", "alice"))
+	require.Empty(t, name(first, nil, "corp:alice"), "it is another issuer's caller's name")
+	require.Empty(t, name(first, nil, "https://second.test#alice"))
+
+	opts.Issuers[1].Prefix = "-"
+	v = newVerifier(t, opts)
+	require.Equal(t, "alice", name(third, "https://third.test", "alice"), "as its operator wants it")
+	for _, prefix := range []string{"https://second.test#", "https://second", "https://second.test#x", "a\nb"} {
+		opts.Issuers[1].Prefix = prefix
+		require.ErrorContains(t, opts.Validate(), "issuers[1].principal_prefix", prefix)
+	}
+}
+
 // Who holds tokens of one issuer does not suffer from another that is away.
 func TestOneIssuerOfSeveralIsAway(t *testing.T) {
 	here, away := authtest.NewIssuer(t), newIssuerServer(t)

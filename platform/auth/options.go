@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"strings"
 
 	"audittrail/platform/config"
 )
@@ -18,7 +19,7 @@ type Options struct {
 	JWKSFile   string          `key:"jwks_file" help:"file with the issuer's public keys as a JSON Web Key Set, read again when it changes; this or auth.jwks_url"`
 	CA         string          `key:"ca" help:"file with the authorities of the certificates of all issuers (PEM); the system's, or those of SSL_CERT_FILE, where it is empty"`
 	RolesClaim string          `key:"roles_claim" default:"roles" help:"the claim that lists the caller's roles: its name, or a path such as realm_access.roles; a text is split at spaces, as in scope"`
-	Issuers    []IssuerOptions `key:"issuers" help:"further issuers: {issuer, audience, jwks_url, jwks_file, roles_claim}, as above; without roles_claim, auth.roles_claim counts"`
+	Issuers    []IssuerOptions `key:"issuers" help:"further issuers: {issuer, audience, jwks_url, jwks_file, roles_claim, principal_prefix}, as above; without roles_claim, auth.roles_claim counts; principal_prefix is put before sub, so that callers of two issuers are never taken for one: ISSUER# where it is not given, nothing where it is -"`
 }
 
 // IssuerOptions describe one issuer.
@@ -28,6 +29,7 @@ type IssuerOptions struct {
 	JWKSURL    string `key:"jwks_url"`
 	JWKSFile   string `key:"jwks_file"`
 	RolesClaim string `key:"roles_claim"`
+	Prefix     string `key:"principal_prefix"`
 }
 
 // Validate reports every key that can't work. A program without the api role needs none of them.
@@ -41,7 +43,7 @@ func (o Options) Validate() error {
 		errs = append(errs, config.Invalid("ca", "is given, but no issuer is asked for its keys"))
 	}
 	seen := map[string]bool{}
-	for _, one := range all {
+	for i, one := range all {
 		if one.JWKSURL != "" && one.JWKSFile != "" {
 			errs = append(errs, config.Invalid(one.key("jwks_url"), "can't be given together with jwks_file"))
 		}
@@ -52,6 +54,12 @@ func (o Options) Validate() error {
 			errs = append(errs, config.Invalid(one.key("issuer"), "names an issuer a second time; a token goes to the one that it names"))
 		}
 		seen[one.Issuer] = true
+		if !isName(one.Prefix) {
+			errs = append(errs, config.Invalid(one.key("principal_prefix"), "must be at most %d characters without control characters", maxName))
+		}
+		if one.prefix() != "" && slices.ContainsFunc(all[:i], func(other issuerOptions) bool { return overlap(one.prefix(), other.prefix()) }) {
+			errs = append(errs, config.Invalid(one.key("principal_prefix"), "must neither begin another issuer's nor begin with it"))
+		}
 	}
 	return errors.Join(errs...)
 }
@@ -77,6 +85,22 @@ func (o Options) Complete() error {
 	return errors.Join(errs...)
 }
 
+// noPrefix, as a principal_prefix, leaves sub as it is.
+const noPrefix = "-"
+
+// prefix returns what comes before sub in the names of the issuer's callers.
+func (o IssuerOptions) prefix() string {
+	if o.Prefix == noPrefix {
+		return ""
+	}
+	return o.Prefix
+}
+
+// overlap reports whether one of two prefixes begins the other. No prefix overlaps with none.
+func overlap(a, b string) bool {
+	return a != "" && b != "" && (strings.HasPrefix(a, b) || strings.HasPrefix(b, a))
+}
+
 // issuerOptions are one issuer's options and where they stand.
 type issuerOptions struct {
 	IssuerOptions
@@ -89,11 +113,14 @@ func (o issuerOptions) key(name string) string { return o.section + name }
 func (o Options) issuers() []issuerOptions {
 	var all []issuerOptions
 	if o.Issuer != "" || o.Audience != "" || o.JWKSURL != "" || o.JWKSFile != "" {
-		all = append(all, issuerOptions{IssuerOptions{o.Issuer, o.Audience, o.JWKSURL, o.JWKSFile, o.RolesClaim}, ""})
+		all = append(all, issuerOptions{IssuerOptions{o.Issuer, o.Audience, o.JWKSURL, o.JWKSFile, o.RolesClaim, noPrefix}, ""})
 	}
 	for i, one := range o.Issuers {
 		if one.RolesClaim == "" {
 			one.RolesClaim = o.RolesClaim
+		}
+		if one.Prefix == "" {
+			one.Prefix = one.Issuer + "#"
 		}
 		all = append(all, issuerOptions{one, fmt.Sprintf("issuers[%d].", i)})
 	}

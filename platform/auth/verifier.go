@@ -32,6 +32,7 @@ var (
 	errExpired     = errs.New(errs.Unauthenticated, "token_expired", "the token has expired")
 	errNotYet      = errs.New(errs.Unauthenticated, "invalid_token", "the token is not valid yet")
 	errNoSubject   = errs.New(errs.Unauthenticated, "invalid_token", "the token names no subject (sub)")
+	errOthersName  = errs.New(errs.Unauthenticated, "invalid_token", "the token's subject (sub) begins with the prefix of another issuer's callers")
 	errSubject     = errs.New(errs.Unauthenticated, "invalid_token", "the token's subject (sub) has more than %d characters, or control characters", maxName)
 	errKeysAway    = errs.New(errs.Unavailable, "unavailable", "tokens can't be checked right now; try again later")
 	errKeysMissing = errors.New("no keys of any issuer, so no token can be checked")
@@ -47,6 +48,7 @@ type Verifier struct {
 // issuer is somebody whose tokens are accepted. Its keys verify its own tokens alone.
 type issuer struct {
 	name, audience, rolesClaim string
+	prefix                     string // of its callers' names
 	keys                       *keyring
 }
 
@@ -63,7 +65,7 @@ func NewVerifier(opts Options, log *slog.Logger) (*Verifier, error) {
 	v := &Verifier{now: time.Now}
 	for _, one := range opts.issuers() {
 		v.issuers = append(v.issuers, &issuer{
-			name: one.Issuer, audience: one.Audience, rolesClaim: one.RolesClaim,
+			name: one.Issuer, audience: one.Audience, rolesClaim: one.RolesClaim, prefix: one.prefix(),
 			keys: &keyring{source: newSource(one.IssuerOptions, client), log: log.With(slog.String("issuer", one.Issuer)), now: time.Now},
 		})
 	}
@@ -141,9 +143,20 @@ func (v *Verifier) Verify(ctx context.Context, token string) (Principal, error) 
 	if err != nil {
 		return Principal{}, err
 	}
+	if v.takesAnothersName(from, principal.Subject) {
+		return Principal{}, errOthersName
+	}
+	principal.Subject = from.prefix + principal.Subject
 	if principal.Roles, err = rolesIn(unverified.payload, from.rolesClaim); err != nil {
 		return Principal{}, err
 	}
 	v.accepted.add(token, acceptance{principal, from, set})
 	return principal, nil
+}
+
+// takesAnothersName reports whether an issuer's caller would have a name that belongs to another issuer's callers.
+func (v *Verifier) takesAnothersName(from *issuer, subject string) bool {
+	return slices.ContainsFunc(v.issuers, func(other *issuer) bool {
+		return other != from && other.prefix != "" && strings.HasPrefix(from.prefix+subject, other.prefix)
+	})
 }
