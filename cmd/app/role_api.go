@@ -68,11 +68,12 @@ func apiRole(ctx context.Context, p *parts, open pools) (lifecycle.Role, error) 
 		return nil, err
 	}
 	var (
-		opener  *protect.Opener
-		sealing *protect.Letters
+		opener   *protect.Opener
+		searcher *protect.Searcher
+		sealing  *protect.Letters
 	)
 	if keys != nil {
-		opener = protect.NewOpener(keys)
+		opener, searcher = protect.NewOpener(keys), protect.NewSearcher(rules, keys)
 		if !rules.Empty() {
 			sealing = protect.NewLetters(keys)
 		}
@@ -82,7 +83,7 @@ func apiRole(ctx context.Context, p *parts, open pools) (lifecycle.Role, error) 
 		return nil, err
 	}
 	reader := store.NewReader(store.ReaderOptions{
-		Pool: open["api"], Replicas: replicas, Cache: shared.cache, Scoped: true, Opener: opener,
+		Pool: open["api"], Replicas: replicas, Cache: shared.cache, Scoped: true, Opener: opener, Searcher: searcher,
 	})
 	reading, err := query.NewHandlers(query.Options{
 		Reader: reader, Letters: store.NewLetters(open["api"]), Kept: replay.NewSource(p.cfg.Kafka, p.log).Kept, State: p.cfg.State,

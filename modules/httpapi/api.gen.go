@@ -2023,7 +2023,8 @@ type ListEventsParams struct {
 
 	// Payload JSON that the event's payload contains: an object's members may be among others, an array's elements
 	// among others and in any order. Texts, numbers, `true`, `false` and `null` must be equal. Without any of
-	// these, as in `{"lines":[]}`, the search must span 31 days at most.
+	// these, as in `{"lines":[]}`, the search must span 31 days at most. With `pii:read`, a sealed value that a
+	// rule of `encryption.rules` lets search for is found as if it were open; at most 8 of them at once.
 	Payload *Payload `form:"payload,omitempty" json:"payload,omitempty"`
 
 	// Order By time, `desc` is newest first. Events of one moment keep one order in all pages.
@@ -2088,7 +2089,8 @@ type ExportEventsParams struct {
 
 	// Payload JSON that the event's payload contains: an object's members may be among others, an array's elements
 	// among others and in any order. Texts, numbers, `true`, `false` and `null` must be equal. Without any of
-	// these, as in `{"lines":[]}`, the search must span 31 days at most.
+	// these, as in `{"lines":[]}`, the search must span 31 days at most. With `pii:read`, a sealed value that a
+	// rule of `encryption.rules` lets search for is found as if it were open; at most 8 of them at once.
 	Payload *Payload `form:"payload,omitempty" json:"payload,omitempty"`
 
 	// Fields The events' members to answer, with commas between their names; all of them where it is left out. A list
@@ -2173,7 +2175,8 @@ type ReadFeedParams struct {
 
 	// Payload JSON that the event's payload contains: an object's members may be among others, an array's elements
 	// among others and in any order. Texts, numbers, `true`, `false` and `null` must be equal. Without any of
-	// these, as in `{"lines":[]}`, the search must span 31 days at most.
+	// these, as in `{"lines":[]}`, the search must span 31 days at most. With `pii:read`, a sealed value that a
+	// rule of `encryption.rules` lets search for is found as if it were open; at most 8 of them at once.
 	Payload *Payload `form:"payload,omitempty" json:"payload,omitempty"`
 
 	// Fields The events' members to answer, with commas between their names; all of them where it is left out. A list

@@ -31,7 +31,11 @@ func (r *Rules) maskPattern(text string) (string, bool) {
 	if err != nil {
 		return "", false
 	}
-	return string(editPattern(nil, pattern, r.every().payload, func(dst, _ []byte, _ []*rule) []byte { return append(dst, maskedForm...) })), true
+	n := r.every().payload
+	if n.items != nil && pattern[0] != '[' && pattern[0] != '{' { // an array contains its elements
+		n = n.items
+	}
+	return string(editPattern(nil, pattern, n, func(dst, _ []byte, _ []*rule) []byte { return append(dst, maskedForm...) })), true
 }
 
 // every returns the rules of all types together.

@@ -43,6 +43,7 @@ type sealed struct {
 type Token struct {
 	Key   KeyID // whose value it is
 	Value TokenValue
+	Place int // its number in the row: it stands in the place {"$sealed":Place}
 }
 
 // TokenValue is a keyed hash of a value.
@@ -406,7 +407,7 @@ func (b *batch) seal(e *event.Event, from, to int) *sealed {
 			full = appendText(full, value)
 			out.column = appendColumn(out.column, value)
 			last = s.to
-			out.note(b, s, key.id, text[s.from:s.to])
+			out.note(b, s, i-from, key.id, text[s.from:s.to])
 		}
 		if last == 0 {
 			continue
@@ -422,7 +423,7 @@ func (b *batch) seal(e *event.Event, from, to int) *sealed {
 }
 
 // note notes whose value was sealed, and what finds it.
-func (s *sealed) note(b *batch, at *site, key KeyID, value []byte) {
+func (s *sealed) note(b *batch, at *site, place int, key KeyID, value []byte) {
 	known := false
 	for _, id := range s.keys {
 		known = known || id == key
@@ -430,16 +431,9 @@ func (s *sealed) note(b *batch, at *site, key KeyID, value []byte) {
 	if !known {
 		s.keys = append(s.keys, key)
 	}
-	if !at.rule.search || !isScalar(value) || at.key.aead != nil {
-		return
+	if at.rule.search && isScalar(value) && at.key.aead == nil { // nothing finds what nobody can open
+		s.tokens = append(s.tokens, Token{key, tokenOf(b.protector.tokenKey(b.root, at.rule), value), place})
 	}
-	token := Token{key, tokenOf(b.protector.tokenKey(b.root, at.rule), value)}
-	for _, other := range s.tokens {
-		if other == token {
-			return
-		}
-	}
-	s.tokens = append(s.tokens, token)
 }
 
 // isScalar reports whether a value can be found when it is sealed.
@@ -450,10 +444,12 @@ func (p *Protector) tokenKey(root *roots, r *rule) []byte {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.names[r] == nil {
-		p.names[r] = derive(root.key, "token/"+r.name)
+		p.names[r] = root.tokenKey(r)
 	}
 	return p.names[r]
 }
+
+func (r *roots) tokenKey(of *rule) []byte { return derive(r.key, "token/"+of.name) }
 
 func tokenOf(key, value []byte) TokenValue {
 	mac := hmac.New(sha256.New, key)

@@ -73,6 +73,11 @@ func TestQueriesHoldNoSealedValues(t *testing.T) {
 		"payload": {`{"lines": [{"name": "Ann", "sku": "x"}]}`, `{"customer":{"email":"a@b"},"total":3}`, "no JSON"}, "userId": {"ann"}, "source": {"shop"},
 	}
 	r.MaskQuery(query)
+	elements, err := NewRules([]RuleOptions{{EventType: "A", Path: "$.payload[*]"}})
+	require.NoError(t, err)
+	bare := map[string][]string{"payload": {`"Ann"`}}
+	elements.MaskQuery(bare)
+	require.Equal(t, map[string][]string{"payload": {`{"$sealed":true}`}}, bare)
 	require.Equal(t, map[string][]string{
 		"payload": {`{"lines":[{"name":{"$sealed":true},"sku":"x"}]}`, `{"customer":{"$sealed":true},"total":3}`}, "userId": {`{"$sealed":true}`}, "source": {"shop"},
 	}, query)

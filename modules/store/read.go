@@ -72,7 +72,8 @@ type ReaderOptions struct {
 	// Scoped makes a read fail if its context has no scope: see WithScope. It is for readers that answer callers.
 	Scoped bool
 
-	Opener *protect.Opener // of sealed values; nil: nobody sees them
+	Opener   *protect.Opener   // of sealed values; nil: nobody sees them
+	Searcher *protect.Searcher // for sealed values; nil: nobody finds them
 }
 
 // Reader answers the API's questions. It is safe for concurrent use.
@@ -87,6 +88,7 @@ type Reader struct {
 	scanBudget time.Duration
 	scoped     bool
 	opener     *protect.Opener
+	searcher   *protect.Searcher
 	spans      spanCache
 	totals     totalsCache
 	tiles      tileCache
@@ -99,7 +101,7 @@ func NewReader(o ReaderOptions) *Reader {
 	}
 	return &Reader{
 		pool: o.Pool, replicas: o.Replicas, now: o.Now, pageBytes: cmp.Or(o.PageBytes, PageBytes), scanBudget: cmp.Or(o.ScanBudget, ScanBudget),
-		scoped: o.Scoped, opener: o.Opener, tiles: tileCache{cache: o.Cache},
+		scoped: o.Scoped, opener: o.Opener, searcher: o.Searcher, tiles: tileCache{cache: o.Cache},
 	}
 }
 

@@ -23,6 +23,9 @@ func (r *Reader) Count(ctx context.Context, f Filter) (n int64, isCapped bool, e
 		head, err := r.Head(ctx)
 		return head + 1, false, err
 	}
+	if f, err = r.searching(ctx, f); err != nil {
+		return 0, false, err
+	}
 	err = r.read(ctx, "count events", func(ctx context.Context, conn *pgx.Conn) error {
 		defer cancelAfter(ctx, conn, countBudget)()
 		n = 0
@@ -51,6 +54,9 @@ var errEstimate = errs.New(errs.Invalid, "invalid_parameter",
 
 // Estimate returns roughly how many events match, by PostgreSQL's planner. It reads no event.
 func (r *Reader) Estimate(ctx context.Context, f Filter) (n int64, err error) {
+	if f, err = r.searching(ctx, f); err != nil {
+		return 0, err
+	}
 	err = r.read(ctx, "estimate events", func(ctx context.Context, conn *pgx.Conn) error {
 		n, err = (&selection{where: f.where()}).estimate(ctx, conn)
 		return err

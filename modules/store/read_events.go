@@ -26,7 +26,11 @@ func (r *Reader) Events(ctx context.Context, f Filter, p Page) (EventPage, error
 		place = &c
 		r.seatAt(ctx, c.position)
 	}
-	err := r.read(ctx, "list events", func(ctx context.Context, conn *pgx.Conn) error {
+	f, err := r.searching(ctx, f)
+	if err != nil {
+		return page, err
+	}
+	err = r.read(ctx, "list events", func(ctx context.Context, conn *pgx.Conn) error {
 		rows, next, err := r.list(ctx, conn, f, p, place)
 		if err != nil {
 			return err
@@ -99,9 +103,14 @@ func (r *Reader) list(ctx context.Context, conn *pgx.Conn, f Filter, p Page, at 
 	return s.page.rows, next, err
 }
 
-// visibleTo returns what a cursor belongs to: the filter and the scope of its reader.
+// visibleTo returns what a cursor belongs to: the filter and the scope of its reader, and of which events the filter
+// sees sealed values.
 func visibleTo(ctx context.Context, f Filter) []byte {
-	return append(f.fingerprint(), scopesOf(ctx).fingerprint()...)
+	b := append(f.fingerprint(), scopesOf(ctx).fingerprint()...)
+	if opening := formOf(ctx); opening.opens && (f.Payload != nil || f.UserID != "") {
+		b = append(appendField(b, "opens"), scopes{opening.scope}.fingerprint()...)
+	}
+	return b
 }
 
 // search returns the filter's conditions, and the spans of [from, to) that may have matching events, oldest first.
@@ -126,7 +135,8 @@ func (r *Reader) search(ctx context.Context, conn *pgx.Conn, f Filter, from, to 
 	for i := range spans {
 		spans[i] = spans[i].within(from, to)
 	}
-	return f.where(), spans, nil
+	where := f.where()
+	return where, spans, where.chooseIndexes(ctx, conn)
 }
 
 // overSpans selects the events of the spans, in the order of the answer.

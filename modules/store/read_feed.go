@@ -95,8 +95,12 @@ func (r *Reader) FeedPart(ctx context.Context, f Filter, after int64) (FeedPage,
 func (r *Reader) feed(ctx context.Context, f Filter, after int64, limit, bytes int) (FeedPage, error) {
 	page := FeedPage{Items: []event.Stored{}, ScannedTo: min(after, math.MaxInt64-feedScan-2)} // beyond any position, and no sum with it overflows
 	start := page
+	f, err := r.searching(ctx, f)
+	if err != nil {
+		return page, err
+	}
 	var rows *collector
-	err := r.read(ctx, "read feed", func(ctx context.Context, conn *pgx.Conn) error {
+	err = r.read(ctx, "read feed", func(ctx context.Context, conn *pgx.Conn) error {
 		page, rows = start, &collector{limit: limit, bytes: bytes}
 		begun, scanEnd := time.Now(), page.ScannedTo+feedScan
 		// What fits may be rare: each window is four times the one before.
@@ -198,7 +202,7 @@ func feedSlices(ctx context.Context, conn *pgx.Conn, after, until int64) (_ []sl
 // batch is of one time, by the BRIN on id where it is spread over years. Bounds are literals of the
 // ledger's own numbers and times, so that each branch is planned for its batch.
 func feedRows(ctx context.Context, conn *pgx.Conn, f Filter, slices []slice, limit int, page *collector) error {
-	s := &selection{where: f.where(), order: "id", limit: limit}
+	s := &selection{where: f.where(), order: "id", limit: limit, whole: true}
 	for _, part := range slices {
 		s.branches = append(s.branches, fmt.Sprintf("timestamp BETWEEN '%s' AND '%s' AND id BETWEEN %d AND %d",
 			event.FormatTime(part.earliest.UTC()), event.FormatTime(part.latest.UTC()), part.lowest, part.highest))

@@ -23,10 +23,12 @@ type Filter struct {
 	// aggregateTypes are all types that there are, where AggregateID is given without one: the index on
 	// aggregates begins with the type.
 	aggregateTypes []string
+
+	sought *sought // nil where no sealed value is looked for
 }
 
 // isEmpty reports whether every event matches.
-func (f Filter) isEmpty() bool { return len(f.where().terms) == 0 }
+func (f Filter) isEmpty() bool { return f.sought == nil && len(f.where().terms) == 0 }
 
 // fingerprint returns the filter as bytes, for cursors. It is equal for filters that mean the same.
 func (f Filter) fingerprint() []byte {
@@ -68,7 +70,8 @@ func appendField(b []byte, text string) []byte {
 type conditions struct {
 	terms  []string
 	args   []any
-	bitmap bool // a BRIN index finds the rows, and the planner must not pass it by
+	bitmap bool  // a BRIN index finds the rows, and the planner must not pass it by
+	ways   []way // beside all terms one of these must fit, if there are any; no row fits two of them
 }
 
 // bind returns the placeholder for a value.
@@ -123,12 +126,17 @@ func (f Filter) where() *conditions {
 	c.addText("aggregate_id = %s", f.AggregateID)
 	c.addText(correlationIs, f.CorrelationID)
 	c.addText(causationIs, f.CausationID)
-	c.addText(userIs, f.UserID)
+	if !f.sought.has(columnMetadata) {
+		c.addText(userIs, f.UserID)
+	}
 	c.addText(sourceIs, f.Source)
-	if f.Payload != nil {
+	if f.Payload != nil && !f.sought.has(columnPayload) {
 		c.add("payload @> %s::jsonb", string(f.Payload))
 	}
 	c.between("timestamp", f.From, f.To)
+	if f.sought != nil {
+		c.ways = f.sought.ways(c, f)
+	}
 	return c
 }
 

@@ -39,7 +39,11 @@ const (
 func (r *Reader) Summarize(ctx context.Context, f Filter, until int64) (Summary, error) {
 	all := Summary{Types: map[string]int64{}}
 	first, last := int64(math.MaxInt64), int64(-1)
-	err := r.readFor(ctx, "sum up events", summaryTimeout, func(ctx context.Context, conn *pgx.Conn) error {
+	f, err := r.searching(ctx, f)
+	if err != nil {
+		return all, err
+	}
+	err = r.readFor(ctx, "sum up events", summaryTimeout, func(ctx context.Context, conn *pgx.Conn) error {
 		where, spans, err := r.search(ctx, conn, f, f.From, f.To)
 		if err != nil {
 			return err

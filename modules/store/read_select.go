@@ -24,6 +24,7 @@ type selection struct {
 	order    string      // of the rows in a branch; "" for a single row
 	limit    int         // at most so many rows in total
 	prepared bool        // the SQL is that of many selections
+	whole    bool        // the branches are short: their rows are read whole, whatever the condition
 }
 
 // single says that at most one row fits.
@@ -57,12 +58,47 @@ func (s *selection) rows(columns string, visible scopes) (string, []any) {
 	}
 	branches := make([]string, len(s.branches))
 	for i, bounds := range s.branches {
-		branches[i] = "(SELECT " + columns + " FROM events WHERE " + bounds + " AND " + c.sql() + order + limit + ")"
+		branches[i] = s.branch(columns, bounds, c.sql(), order, limit)
 	}
 	if len(branches) == 1 {
 		return branches[0], c.args
 	}
 	return strings.Join(branches, " UNION ALL ") + limit, c.args
+}
+
+// branch selects columns of one part of the table. Where there are several ways to fit, each is looked for by its own
+// index.
+func (s *selection) branch(columns, bounds, common, order, limit string) string {
+	ways := s.where.ways
+	switch {
+	case len(ways) == 0:
+		return "(SELECT " + columns + " FROM events WHERE " + bounds + " AND " + common + order + limit + ")"
+	case s.whole:
+		terms := make([]string, len(ways))
+		for i, w := range ways {
+			terms[i] = "(" + w.term + ")"
+		}
+		return "(SELECT " + columns + " FROM events WHERE " + bounds + " AND " + common + " AND (" + strings.Join(terms, " OR ") + ")" + order + limit + ")"
+	}
+	parts := make([]string, len(ways))
+	for i, w := range ways {
+		parts[i] = "(SELECT " + columns + w.from(bounds, common) + w.by(order) + limit + ")"
+	}
+	return "(SELECT * FROM (" + strings.Join(parts, " UNION ALL ") + ") AS ways" + order + limit + ")"
+}
+
+// from returns FROM and WHERE of a way's events within bounds. A token finds them in the order of the primary key of
+// sealed_tokens, so that a page ends with the first rows that are enough; OFFSET 0 keeps the planner from another order,
+// since it expects far too few rows of the two columns together. Of several rows of an event the first one counts.
+func (w way) from(bounds, common string) string {
+	if w.token == "" {
+		return " FROM events WHERE " + bounds + " AND " + common + " AND " + w.term
+	}
+	return " FROM (SELECT timestamp AS found_timestamp, id AS found_id FROM sealed_tokens AS f WHERE " + w.token + " AND " + bounds +
+		" AND (EXISTS (SELECT FROM sealed_tokens AS o WHERE " + w.token + " AND o.timestamp = f.timestamp AND o.id = f.id" +
+		" AND (o.token, o.key, o.place) < (f.token, f.key, f.place))) IS FALSE) AS found" +
+		" CROSS JOIN LATERAL (SELECT * FROM events WHERE timestamp = found_timestamp AND id = found_id AND " + bounds + " AND " + common +
+		" AND " + w.term + " OFFSET 0) AS events"
 }
 
 // count counts the rows.
@@ -96,13 +132,20 @@ func (s *selection) estimate(ctx context.Context, conn *pgx.Conn) (int64, error)
 	if !Unscoped(ctx) {
 		return 0, errEstimate
 	}
-	sql := "EXPLAIN (FORMAT JSON) SELECT FROM events WHERE " + s.where.sql()
+	from := " FROM events WHERE " + s.where.sql()
+	if ways := s.where.ways; len(ways) > 0 {
+		parts := make([]string, len(ways))
+		for i, w := range ways {
+			parts[i] = "(SELECT" + w.from("true", s.where.sql()) + ")"
+		}
+		from = " FROM (" + strings.Join(parts, " UNION ALL ") + ") AS ways"
+	}
 	var plans []struct {
 		Plan struct {
 			Rows float64 `json:"Plan Rows"`
 		}
 	}
-	if err := conn.QueryRow(ctx, sql, append([]any{pgx.QueryExecModeExec}, s.where.args...)...).Scan(&plans); err != nil {
+	if err := conn.QueryRow(ctx, "EXPLAIN (FORMAT JSON) SELECT"+from, append([]any{pgx.QueryExecModeExec}, s.where.args...)...).Scan(&plans); err != nil {
 		return 0, err
 	}
 	if len(plans) != 1 {

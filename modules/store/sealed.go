@@ -26,7 +26,7 @@ func (t *transaction) copySealed(ctx context.Context) error {
 			refs = append(refs, []any{[16]byte(key), at, id})
 		}
 		for _, token := range s.Tokens() {
-			tokens = append(tokens, []any{token.Value[:], at, id, [16]byte(token.Key)})
+			tokens = append(tokens, []any{token.Value[:], at, id, [16]byte(token.Key), token.Place})
 		}
 	}
 	if len(refs) > 0 {
@@ -35,7 +35,7 @@ func (t *transaction) copySealed(ctx context.Context) error {
 		}
 	}
 	if len(tokens) > 0 {
-		if _, err := t.conn.CopyFrom(ctx, pgx.Identifier{"sealed_tokens"}, []string{"token", "timestamp", "id", "key"}, pgx.CopyFromRows(tokens)); err != nil {
+		if _, err := t.conn.CopyFrom(ctx, pgx.Identifier{"sealed_tokens"}, []string{"token", "timestamp", "id", "key", "place"}, pgx.CopyFromRows(tokens)); err != nil {
 			return fmt.Errorf("note tokens: %w", err)
 		}
 	}
@@ -46,6 +46,7 @@ func (t *transaction) copySealed(ctx context.Context) error {
 // them.
 type form struct {
 	stored bool  // as they are stored and proven
+	opens  bool  // they are opened, and found by what they hold
 	scope  Scope // of which events they are opened
 	tell   func([]protect.KeyID)
 }
@@ -60,7 +61,7 @@ func WithStoredForm(ctx context.Context) context.Context {
 // WithOpening has reads open the sealed values of events in a scope. tell is told the keys that opened something, and
 // may be nil.
 func WithOpening(ctx context.Context, s Scope, tell func([]protect.KeyID)) context.Context {
-	return context.WithValue(ctx, formKey{}, form{scope: s, tell: tell})
+	return context.WithValue(ctx, formKey{}, form{opens: true, scope: s, tell: tell})
 }
 
 func formOf(ctx context.Context) form {
@@ -88,7 +89,7 @@ func (r *Reader) shown(ctx context.Context, rows []row) ([]event.Stored, error) 
 		}
 		e := &events[i].Event
 		source, hasSource := e.Source()
-		if r.opener == nil || !f.scope.Shows(e.Type, e.AggregateType, source, hasSource) {
+		if r.opener == nil || !f.opens || !f.scope.Shows(e.Type, e.AggregateType, source, hasSource) {
 			protect.Mask(e)
 			continue
 		}
