@@ -7,11 +7,14 @@ import (
 	"path/filepath"
 	"regexp"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
 	"audittrail/modules/migrate/migratetest"
+	"audittrail/modules/store"
 )
 
 // TestAnAuditorsCopy runs what docs/OPERATIONS.md tells an auditor to do, on a store that was installed a year
@@ -41,6 +44,7 @@ func TestAnAuditorsCopy(t *testing.T) {
 		`ALTER TABLE installation ENABLE ALWAYS TRIGGER refuse_change`,
 		`CREATE TABLE somebody_elses (n int)`,
 		`SELECT ensure_partition('events', '2061-02-01')`,
+		`SELECT ensure_partition('access_log', '2024-07-01')`,
 		`DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET timezone = %L', current_database(), 'Asia/Tokyo'); END $$`,
 	} {
 		_, err := owner.Exec(t.Context(), statement)
@@ -48,6 +52,11 @@ func TestAnAuditorsCopy(t *testing.T) {
 	}
 	appendOrders(t, stored, 0, 10)
 	appendOrdersAt(t, stored, 10, 1, "2061-02-28T23:30:00Z") // far ahead, and in Tokyo another month
+	api, err := pgxpool.New(t.Context(), migratetest.AsRole(t, stored, "audittrail_api"))
+	require.NoError(t, err)
+	defer api.Close()
+	at := time.Date(2024, 7, 1, 0, 0, 0, 0, time.UTC)
+	require.NoError(t, store.NewAccessLog(api).Append(t.Context(), []store.AccessEntry{{Time: at, Canonical: []byte(`{"time":"2024-07-01T00:00:00.000000Z"}`)}}))
 	sign(t, stored, signing)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "verifier-keys.txt"), []byte(key), 0o600))
 	require.NoError(t, owner.QueryRow(t.Context(), `SELECT note FROM ledger_checkpoints`).Scan(&key))

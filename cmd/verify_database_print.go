@@ -90,21 +90,24 @@ func tellFindings(b *strings.Builder, r *verify.Report) {
 	listed := map[verify.Kind]int64{}
 	for _, f := range r.Findings {
 		listed[f.Kind]++
-		fmt.Fprintf(b, "- %s%s: %s\n", f.Kind.Words(), findingPlace(&f), console.Visible(f.Detail))
+		fmt.Fprintf(b, "- %s%s: %s\n", kindWords(f.Kind), findingPlace(&f), console.Visible(f.Detail))
 	}
 	for _, kind := range verify.Kinds() {
 		if more := r.Counts[kind] - listed[kind]; more > 0 {
-			fmt.Fprintf(b, "- and %s more: %s\n", console.Grouped(more), kind.Words())
+			fmt.Fprintf(b, "- and %s more: %s\n", console.Grouped(more), kindWords(kind))
 		}
 	}
 }
 
-// findingCounts sums up the findings, as in "2 × altered event, 1 × removed event".
+// kindWords returns a kind for people, as in "event altered".
+func kindWords(kind verify.Kind) string { return strings.ReplaceAll(string(kind), "_", " ") }
+
+// findingCounts sums up the findings, as in "2 × event altered, 1 × event removed".
 func findingCounts(r *verify.Report) string {
 	var parts []string
 	for _, kind := range verify.Kinds() {
 		if n := r.Counts[kind]; n > 0 {
-			parts = append(parts, fmt.Sprintf("%s × %s", console.Grouped(n), kind.Words()))
+			parts = append(parts, fmt.Sprintf("%s × %s", console.Grouped(n), kindWords(kind)))
 		}
 	}
 	return strings.Join(parts, ", ")

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -174,12 +175,12 @@ func TestVerifyDatabaseThatCantBeFinished(t *testing.T) {
 	require.Contains(t, out, "NOT FINISHED")
 	require.NotContains(t, out, "INTACT")
 
-	_, err = conn.Exec(t.Context(), `INSERT INTO ledger_tiles (log, level, tile, first, hashes) VALUES ('events', 1, 0, 0, decode(repeat('ab', 32), 'hex'))`)
+	_, err = conn.Exec(t.Context(), `INSERT INTO ledger_checkpoints (log, size, root, note, signed_at) VALUES ('events', 1, decode(repeat('ab', 32), 'hex'), 'a note', now())`)
 	require.NoError(t, err)
 	out, errs, status = call(t, args...)
 	require.Equal(t, 3, status, errs)
 	require.Regexp(t, "^NOT FINISHED", out)
-	require.Contains(t, out, "- altered tile")
+	require.Contains(t, out, "- checkpoint untrusted")
 	out, _, status = call(t, append(args, "--output", "json")...)
 	require.Equal(t, 3, status)
 	var report struct {
@@ -189,7 +190,7 @@ func TestVerifyDatabaseThatCantBeFinished(t *testing.T) {
 	require.NoError(t, json.Unmarshal([]byte(out), &report))
 	require.False(t, report.Intact)
 	require.False(t, report.Complete)
-	require.EqualValues(t, 1, report.Counts["tile_altered"])
+	require.EqualValues(t, 1, report.Counts["checkpoint_untrusted"])
 }
 
 // TestVerifyDatabaseRemembersMoreThanTheDatabase: an empty database is none that a checkpoint was signed of.
@@ -268,7 +269,7 @@ func sign(t *testing.T, url string, key ledger.SigningKey) {
 
 // TestAReplicaThatIsBehindIsNoTampering: nothing was found, so that the exit status is that of a failure.
 func TestAReplicaThatIsBehindIsNoTampering(t *testing.T) {
-	err := outcomeOfDatabase(&verify.Report{}, &verify.BehindError{Log: ledger.Events, Source: "my drawer", Entries: 10, Signed: 12})
+	err := outcomeOfDatabase(&verify.Report{}, errors.New("this server is a replica that is behind"))
 	var status *statusError
 	require.NotErrorAs(t, err, &status)
 	require.ErrorContains(t, err, "a replica that is behind")

@@ -49,6 +49,8 @@ func cells() map[string]string {
 		"ingest_admissions":  "true",
 		"dead_letters":       "true",
 		"dead_letter_outbox": "true",
+		"access_log":         "id = 1 << 14",
+		"ledger_pending":     "true",
 	}
 }
 
@@ -92,6 +94,9 @@ func harmless() map[string]string {
 		"dead_letters.header_keys":                    deadLetter,
 		"dead_letters.header_values":                  deadLetter,
 		"dead_letter_outbox.published_at":             state,
+		"ledger_pending.recorded_at":                  state,
+		"ledger_pending.earliest":                     state,
+		"ledger_pending.latest":                       state,
 	}
 }
 
@@ -190,6 +195,8 @@ func defenceless(t *testing.T) *history {
 	}
 	h.cosign(t, 300)
 	h.reject(t)
+	h.accesses(t, 2, 3, 1)
+	h.signLog(t, ledger.Access, h.key)
 	admitted, err := h.append.Admit(t.Context(), store.Admission{Partition: partition(), To: h.next + 5, Reason: "retention was too short", By: "ana"})
 	require.NoError(t, err)
 	require.Equal(t, h.next, admitted.From)

@@ -2,7 +2,9 @@ package verify
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -16,196 +18,228 @@ import (
 // millions of keys.
 const comparedMost = 1 << 18
 
-// closer examines the blocks whose sums differ. It compares leaves with rows and rows with keys, one by one.
-// Workers read rows and keys for it.
-type closer struct {
-	run     *run
-	mu      sync.Mutex
-	batches map[int64]audit.LedgerBatch
-	keyed   map[int64]bool        // batches whose rows and keys differ
-	leaves  map[int64]ledger.Hash // by position, where leaves and rows differ
-	done    map[int64]bool        // positions whose leaf a row gives, or that have a finding
-	misfits []audit.EventRow      // rows that do not give the leaf of their position, or give it again
-	keys    map[event.ID]*metKey  // keys of keyed batches
+// examined is a batch of a block that does not fit, with all that is read of it.
+type examined struct {
+	audit.LedgerBatch
+	leaves []ledger.Hash // as the root was computed from, as far as they can be read
+	mu     sync.Mutex
+	rows   []audit.Row
+	keys   []audit.Key
 }
 
-type metKey struct {
-	audit.Key
-	met bool // a row of its batch has its event id, or its event has a finding
-}
-
-// lookCloser finds out which events the sums differ about.
+// lookCloser compares the leaves, rows and keys of the blocks that do not fit, one by one, and names what differs.
 func (r *run) lookCloser(ctx context.Context) error {
-	c := &closer{run: r, batches: map[int64]audit.LedgerBatch{}, keyed: map[int64]bool{}, leaves: map[int64]ledger.Hash{},
-		done: map[int64]bool{}, keys: map[event.ID]*metKey{}}
-	leaves, moreLeaves := r.blocks.differing(comparedMost, (*block).leavesDiffer)
-	keys, moreKeys := r.blocks.differing(comparedMost, (*block).keysDiffer)
-	if r.blindKeys.Load() {
-		keys, moreKeys = nil, nil
-	}
-	if len(leaves)+len(keys) > 0 {
-		if err := c.read(ctx, leaves, keys); err != nil {
+	for _, log := range ledger.Logs() {
+		few, others := r.blocks[log].differing(comparedMost)
+		batches, err := r.examine(ctx, log, few)
+		if err != nil {
 			return err
 		}
+		for _, b := range batches {
+			r.compare(log, b)
+		}
+		r.reportBlocks(log, others)
 	}
-	c.name()
 	r.looked = true
-	r.reportBlocks(moreLeaves, moreKeys)
 	return nil
 }
 
-// read reads everything in blocks that differ: leaves by position, as the root was computed, then the pages
-// with keys and rows. What can't be read has its finding from the first pass.
-func (c *closer) read(ctx context.Context, leaves, keys []int64) error {
-	r, v := c.run, c.run.snapshot.Views()[0]
-	for _, number := range leaves {
-		err := v.Leaves(ctx, ledger.Events, number<<blockBits, (number+1)<<blockBits, func(position int64, list []ledger.Hash) error {
-			for i, leaf := range list {
-				c.leaves[position+int64(i)] = leaf
-			}
-			return nil
+// examine reads all batches of some blocks, with their leaves, rows and keys. It returns them sorted. What can't be read
+// has its finding from the first pass.
+func (r *run) examine(ctx context.Context, log ledger.Log, blocks []int64) ([]*examined, error) {
+	if len(blocks) == 0 {
+		return nil, nil
+	}
+	v := r.snapshot.Views()[0]
+	byFirst, byNumber := map[int64]*examined{}, map[int64]*examined{}
+	ends := map[int64]int64{} // of the batches of each block
+	add := func(b audit.LedgerBatch) {
+		if _, wanted := slices.BinarySearch(blocks, blockOf(b.First)); !wanted || !b.Placed() || byFirst[b.First] != nil {
+			return
+		}
+		byFirst[b.First] = &examined{LedgerBatch: b}
+		if byNumber[b.Batch] == nil { // as NumberedBatches does
+			byNumber[b.Batch] = byFirst[b.First]
+		}
+		ends[blockOf(b.First)] = max(ends[blockOf(b.First)], b.End())
+	}
+	addLeaves := func(first, index int64, leaves []ledger.Hash) error {
+		if b := byFirst[first]; b != nil && index == 0 {
+			b.leaves = leaves[:min(int64(len(leaves)), b.Count)]
+		}
+		return nil
+	}
+	err := v.Batches(ctx, log, func(b audit.LedgerBatch) error { add(b); return nil })
+	if log == ledger.Access && passable(err) == nil {
+		err = v.Pending(ctx, func(b audit.LedgerBatch, leaves []ledger.Hash) error {
+			add(b)
+			return addLeaves(b.First, 0, leaves)
 		})
-		if err := passable(err); err != nil {
-			return err
+	}
+	for _, block := range blocks {
+		if passable(err) == nil {
+			err = v.Leaves(ctx, log, block<<blockBits, ends[block], addLeaves)
 		}
 	}
-	err := v.Batches(ctx, ledger.Events, func(b audit.LedgerBatch) error {
-		if !b.Placed() {
-			return nil
+	if passable(err) != nil {
+		return nil, err
+	}
+	var tasks []task
+	numbers := slices.Sorted(maps.Keys(byNumber))
+	for _, p := range r.pages {
+		i, _ := slices.BinarySearch(numbers, p.low)
+		if i == len(numbers) || numbers[i] > p.high || p.Log != log && (p.Log != "" || log != ledger.Events) {
+			continue
 		}
-		_, wanted := slices.BinarySearch(keys, b.First>>blockBits)
-		if wanted {
-			c.keyed[b.Batch] = true
+		tasks = append(tasks, func(ctx context.Context, v *audit.View) error { return r.readExamined(ctx, v, p, byNumber) })
+	}
+	err = r.work(ctx, tasks)
+	return slices.SortedFunc(maps.Values(byFirst), func(a, b *examined) int { return cmp.Compare(a.First, b.First) }), err
+}
+
+// readExamined gives each row and key of pages to its batch.
+func (r *run) readExamined(ctx context.Context, v *audit.View, p *pages, batches map[int64]*examined) error {
+	if p.Log == "" {
+		keys, err := r.readKeys(ctx, v, p)
+		for i := range keys {
+			if b := batches[keys[i].Batch]; b != nil && keys[i].Corrupt == nil {
+				b.mu.Lock()
+				b.keys = append(b.keys, keys[i])
+				b.mu.Unlock()
+			}
 		}
-		for block := b.First >> blockBits; !wanted && block<<blockBits < b.End(); block++ {
-			_, wanted = slices.BinarySearch(leaves, block)
-		}
-		if wanted {
-			c.batches[b.Batch] = b
-		}
-		return nil
-	})
-	if err := passable(err); err != nil {
 		return err
 	}
-	batches := slices.Sorted(maps.Keys(c.batches))
-	if err := r.work(ctx, tasksFor(r.keyPages, batches, c.readKeys)); err != nil {
-		return err
-	}
-	return r.work(ctx, tasksFor(r.rowPages, batches, c.readRows))
-}
-
-// tasksFor returns tasks that read those pages that may hold rows of the batches, which are sorted.
-func tasksFor(all []*pages, batches []int64, read func(context.Context, *audit.View, *pages) error) (list []task) {
-	for _, p := range all {
-		if i, _ := slices.BinarySearch(batches, p.low); i < len(batches) && batches[i] <= p.high {
-			list = append(list, func(ctx context.Context, v *audit.View) error { return read(ctx, v, p) })
-		}
-	}
-	return list
-}
-
-func (c *closer) readKeys(ctx context.Context, v *audit.View, p *pages) error {
-	return passable(v.Keys(ctx, p.But(p.bad), func(k *audit.Key) error {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if c.keyed[k.Batch] && c.keys[k.EventID] != nil {
-			c.run.findings.add(eventFinding(KeyWithoutEvent, k.EventID.String(), "event_keys has it more than once"))
-		} else if c.keyed[k.Batch] {
-			c.keys[k.EventID] = &metKey{Key: *k}
-		}
-		return nil
-	}))
-}
-
-func (c *closer) readRows(ctx context.Context, v *audit.View, p *pages) error {
-	rows, err := c.run.readRows(ctx, v, p)
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	rows, err := r.readRows(ctx, v, p)
 	for i := range rows {
-		c.compare(&rows[i])
+		if b := batches[rows[i].Batch()]; b != nil && int64(rows[i].Index()) < b.Count {
+			b.mu.Lock()
+			b.rows = append(b.rows, rows[i])
+			b.mu.Unlock()
+		}
 	}
 	return err
 }
 
-// compare compares a row with its leaf, and with its key if the leaf fits.
-func (c *closer) compare(row *audit.EventRow) {
-	b, known := c.batches[row.Batch()]
-	position, placed := positionOf(b, row, known)
-	if !placed {
-		return
-	}
-	key := c.keyOf(row, b.Batch)
-	if key != nil {
-		key.met = true
-	}
-	leaf, compared := c.leaves[position]
-	if row.Corrupt != nil || compared && (leaf != row.Leaf || c.done[position]) {
-		c.misfits = append(c.misfits, *row)
-		return
-	}
-	if compared {
-		c.done[position] = true
-	} else if c.run.blocks.list[position>>blockBits].leavesDiffer() {
-		return // its leaf could not be read
-	}
-	id := row.EventID.String()
-	switch {
-	case !c.keyed[b.Batch] || c.run.unreadKeys[row.EventID]:
-	case c.keys[row.EventID] == nil:
-		c.run.findings.add(eventFinding(KeyMissing, id, "event_keys does not have it in its batch, so it could be stored a second time").at(position))
-	case key != nil && key.Timestamp.Equal(row.Timestamp) && bytes.Equal(key.Digest, row.Digest[:]):
-	case position < c.run.extents[ledger.Events].proven:
-		c.keys[row.EventID].met = true
-		c.run.findings.add(eventFinding(KeyAltered, id, "the event is what was signed; its row in event_keys is not").at(position))
-	default:
-		c.keys[row.EventID].met = true
-		c.run.findings.add(eventFinding(EventAltered, id, "it differs from its key in event_keys, though its leaf hash fits: event and leaf were changed together, or the key was").at(position))
-	}
-}
-
-// keyOf returns the key of a row's event in a batch, or nil if there is none.
-func (c *closer) keyOf(row *audit.EventRow, batch int64) *metKey {
-	if key := c.keys[row.EventID]; key != nil && key.Batch == batch {
-		return key
-	}
-	return nil
-}
-
-// reportBlocks reports blocks that differ, without naming events.
-func (r *run) reportBlocks(leaves, keys []int64) {
-	const tooMany = "; too many differ for each to be named"
-	for _, number := range leaves {
-		kind, n := EventAltered, r.blocks.list[number].leaves.count-r.blocks.list[number].rows.count
-		if n > 0 {
-			kind = EventRemoved
-		} else if n < 0 {
-			kind, n = EventInserted, -n
+// compare adds a finding for each row of a batch that does not fit, each position without a row, and each event that
+// does not fit its key.
+func (r *run) compare(log ledger.Log, b *examined) {
+	slices.SortFunc(b.rows, func(x, y audit.Row) int {
+		return cmp.Or(cmp.Compare(x.ID, y.ID), bytes.Compare(x.EventID[:], y.EventID[:]))
+	})
+	taken := make([]bool, b.Count) // positions whose leaf a row gives, or that have a finding
+	var fit, misfit, altered []*audit.Row
+	for i := range b.rows {
+		row := &b.rows[i]
+		switch at := row.Index(); {
+		case row.Corrupt == nil && at >= len(b.leaves): // its leaf can't be read
+		case row.Corrupt == nil && !taken[at] && row.Leaf == b.leaves[at]:
+			taken[at] = true
+			fit = append(fit, row)
+		default:
+			misfit = append(misfit, row)
 		}
-		r.findings.add(blockFinding(kind, number, "rows do not give the leaf hashes of these positions"+tooMany))
+	}
+	for _, row := range misfit {
+		f := rowFinding(EventAltered, log, row, "its row does not give its leaf hash: the row was changed, or the leaf hash if no signature covers it")
+		switch {
+		case row.Corrupt != nil:
+			f.Kind, f.Detail = EventUnreadable, "its row holds what no event does: "+row.Corrupt.Error()
+		case taken[row.Index()]:
+			f.Kind, f.Detail = EventInserted, "a row was added at the position of another event"
+		default:
+			altered = append(altered, row)
+		}
+		taken[row.Index()] = true
+		r.findings.add(f.at(b.First + int64(row.Index())))
+	}
+	var missing []int64
+	for i := range b.leaves {
+		if !taken[i] {
+			missing = append(missing, b.First+int64(i))
+		}
+	}
+	var orphans []event.ID
+	sure := false // the events that are missing are those of the orphans
+	if log == ledger.Events && !r.blindKeys.Load() {
+		orphans, sure = r.compareKeys(b, fit, altered)
+	}
+	r.nameMissing(log, b, missing, orphans, sure && len(missing) == len(orphans))
+}
+
+// compareKeys compares the rows that fit with their keys. It returns the keys that no row of the batch has, sorted, and
+// whether all altered rows have a key, so that none of the orphans may be theirs.
+func (r *run) compareKeys(b *examined, fit, altered []*audit.Row) (orphans []event.ID, sure bool) {
+	keys := make(map[event.ID]*audit.Key, len(b.keys))
+	for i := range b.keys {
+		k := &b.keys[i]
+		if keys[k.EventID] != nil {
+			r.findings.add(eventFinding(KeyWithoutEvent, k.EventID, "event_keys has it more than once"))
+		}
+		keys[k.EventID] = k
+	}
+	for _, row := range fit {
+		position := b.First + int64(row.Index())
+		_, unread := r.unreadKeys.Load(row.EventID)
+		switch key := keys[row.EventID]; {
+		case unread || key != nil && key.Timestamp.Equal(row.Timestamp) && bytes.Equal(key.Digest, row.Digest[:]):
+		case key == nil:
+			r.findings.add(eventFinding(KeyMissing, row.EventID, "event_keys does not have it in its batch, so it could be stored a second time").at(position))
+		case position < r.extents[ledger.Events].proven:
+			r.findings.add(eventFinding(KeyAltered, row.EventID, "the event is what was signed; its row in event_keys is not").at(position))
+		default:
+			r.findings.add(eventFinding(EventAltered, row.EventID, "it differs from its key in event_keys, though its leaf hash fits: event and leaf were changed together, or the key was").at(position))
+		}
+	}
+	sure = !slices.ContainsFunc(altered, func(row *audit.Row) bool {
+		_, unread := r.unreadKeys.Load(row.EventID)
+		return keys[row.EventID] == nil && !unread
+	})
+	for i := range b.rows {
+		delete(keys, b.rows[i].EventID)
+	}
+	return slices.SortedFunc(maps.Keys(keys), func(x, y event.ID) int { return bytes.Compare(x[:], y[:]) }), sure
+}
+
+// nameMissing adds a finding for each position of a batch without a row, and for each key without one. If the
+// missing events are those of the keys, each finding names one of them.
+func (r *run) nameMissing(log ledger.Log, b *examined, missing []int64, orphans []event.ID, same bool) {
+	detail := "its row is gone"
+	if r.blind.Load() {
+		detail += ", or is among those that could not be examined"
+	}
+	if same && len(missing) > 1 {
+		detail += fmt.Sprintf("; it is one of %d that are missing at these positions", len(missing))
+	}
+	for i, position := range missing {
+		f := Finding{Kind: EventRemoved, Log: log, Detail: detail}.at(position)
+		if same {
+			f = f.within(missing[0], missing[len(missing)-1]+1)
+			f.EventID = orphans[i].String()
+		}
+		r.findings.add(f)
+	}
+	for _, id := range orphans {
+		if !same {
+			r.findings.add(eventFinding(KeyWithoutEvent, id, "event_keys has it, but no row of its batch is this event: the event was removed, its id was changed, or the key was added").within(b.First, b.End()))
+		}
+	}
+}
+
+// reportBlocks reports blocks that do not fit, without naming events.
+func (r *run) reportBlocks(log ledger.Log, numbers []int64) {
+	for _, number := range numbers {
+		block := r.blocks[log].list[number]
+		kind, n := EventAltered, block.leaves.count-block.rows.count
+		switch {
+		case n > 0:
+			kind = EventRemoved
+		case n < 0:
+			kind, n = EventInserted, -n
+		case block.leaves == block.rows:
+			kind = KeyAltered
+		}
+		r.findings.add(Finding{Kind: kind, Log: log, Detail: "in batches that begin at these positions, rows, leaf hashes and keys do not agree; too many differ for each to be named"}.within(number<<blockBits, (number+1)<<blockBits))
 		r.findings.count(kind, n-1)
 	}
-	for _, number := range keys {
-		r.findings.add(blockFinding(KeyAltered, number, "events and their keys do not agree at these positions"+tooMany))
-	}
 }
-
-func blockFinding(kind Kind, number int64, detail string) Finding {
-	return Finding{Kind: kind, Log: ledger.Events, Detail: detail}.within(number<<blockBits, (number+1)<<blockBits)
-}
-
-// reportUnexamined reports what differs when the verification ended before lookCloser.
-func (r *run) reportUnexamined() {
-	if r.scanned {
-		leaves, _ := r.blocks.differing(0, (*block).leavesDiffer)
-		keys, _ := r.blocks.differing(0, (*block).keysDiffer)
-		r.reportBlocks(leaves, keys)
-	}
-	for i := range r.loose {
-		r.findings.add(inserted(&r.loose[i]))
-	}
-	r.countLoose()
-}
-
-// countLoose counts the rows without a position that were not kept.
-func (r *run) countLoose() { r.findings.count(EventInserted, r.looseCount-int64(len(r.loose))) }

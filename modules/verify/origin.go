@@ -1,8 +1,6 @@
 package verify
 
 import (
-	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -18,12 +16,6 @@ import (
 // (Options.Origin); else a checkpoint from outside the database; else the keys, which then must be of one
 // ledger. It never comes from the database, which may be the wrong one.
 
-// baseOf returns the base origin of a log's checkpoint or key; ok is false if it is no log of ours.
-func baseOf(origin string) (base string, ok bool) {
-	log, ok := ledger.LogOf(origin)
-	return strings.TrimSuffix(origin, log.Origin("")), ok
-}
-
 // OriginError says that keys of several ledgers were given, and nothing tells which one the database is of.
 type OriginError struct{ Ledgers []string }
 
@@ -38,8 +30,9 @@ func (r *run) decideOrigin() error {
 	}
 	bases := map[string]bool{}
 	for _, id := range r.opts.Keys.IDs() {
-		if base, ok := baseOf(id[:strings.LastIndexByte(id, '+')]); ok {
-			bases[base] = true
+		origin := id[:strings.LastIndexByte(id, '+')]
+		if log, ok := ledger.LogOf(origin); ok {
+			bases[strings.TrimSuffix(origin, log.Origin(""))] = true
 		}
 	}
 	given := slices.Sorted(maps.Keys(bases))
@@ -48,23 +41,4 @@ func (r *run) decideOrigin() error {
 	}
 	r.origin = strings.Join(given, "")
 	return nil
-}
-
-// checkOrigin returns an error unless origin is that of a log of this database.
-func (r *run) checkOrigin(log ledger.Log, origin string) error {
-	base, ok := baseOf(origin)
-	if of, _ := ledger.LogOf(origin); !ok || of != log {
-		return errors.New("it is signed for another log")
-	}
-	if r.origin != "" && base != r.origin {
-		return &otherLedgerError{base: base, want: r.origin}
-	}
-	return nil
-}
-
-// otherLedgerError says that a checkpoint was signed for another ledger.
-type otherLedgerError struct{ base, want string }
-
-func (e *otherLedgerError) Error() string {
-	return fmt.Sprintf("it is signed for another ledger: %s, and not %s", e.base, e.want)
 }

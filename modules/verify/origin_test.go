@@ -61,5 +61,5 @@ func TestCheckpointsOfAnotherLedger(t *testing.T) {
 	})
 	require.Len(t, found(report, verify.CheckpointUntrusted), 2, show(report))
 	require.Zero(t, report.OutsideCheckpoints)
-	require.Contains(t, show(report), "the checkpoint in another drawer is of another ledger: "+other)
+	require.Contains(t, show(report), "the checkpoint in another drawer can't be trusted: it is signed for another ledger: "+other)
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 
+	"audittrail/modules/event"
 	"audittrail/modules/ledger"
 	"audittrail/modules/store/audit"
 )
@@ -93,38 +94,10 @@ const (
 	SchemaAltered       Kind = "schema_altered"       // a table is not what the migrations made, so rows may be hidden
 )
 
-// kindWords returns all kinds in their order, with words for people.
-func kindWords() [][2]string {
-	return [][2]string{
-		{string(LogRolledBack), "history was cut off"}, {string(LogAltered), "history was changed"},
-		{string(LogUnsigned), "entries that nobody signed"}, {string(LedgerGap), "the ledger has a gap"},
-		{string(PartitionGone), "a partition is gone"}, {string(EventAltered), "altered event"},
-		{string(EventMoved), "moved event"}, {string(EventRemoved), "removed event"},
-		{string(EventInserted), "inserted event"}, {string(EventUnreadable), "unreadable event"},
-		{string(KeyAltered), "altered key of event"}, {string(KeyMissing), "removed key of event"},
-		{string(KeyWithoutEvent), "key without event"}, {string(TileAltered), "altered tile"},
-		{string(CheckpointUntrusted), "checkpoint not to be trusted"}, {string(CheckpointGone), "deleted checkpoints"},
-		{string(CheckpointForked), "checkpoint of another history"}, {string(Accounting), "accounting"},
-		{string(SchemaAltered), "altered table"},
-	}
-}
-
 // Kinds returns all kinds, in their order.
-func Kinds() (kinds []Kind) {
-	for _, k := range kindWords() {
-		kinds = append(kinds, Kind(k[0]))
-	}
-	return kinds
-}
-
-// Words returns the kind in words.
-func (k Kind) Words() string {
-	for _, known := range kindWords() {
-		if known[0] == string(k) {
-			return known[1]
-		}
-	}
-	return string(k)
+func Kinds() []Kind {
+	return []Kind{LogRolledBack, LogAltered, LogUnsigned, LedgerGap, PartitionGone, EventAltered, EventMoved, EventRemoved, EventInserted, EventUnreadable,
+		KeyAltered, KeyMissing, KeyWithoutEvent, TileAltered, CheckpointUntrusted, CheckpointGone, CheckpointForked, Accounting, SchemaAltered}
 }
 
 // Finding is one thing that does not fit.
@@ -138,11 +111,19 @@ type Finding struct {
 	Detail string `json:"detail"` // for people
 }
 
-func eventFinding(kind Kind, id, detail string) Finding {
-	return Finding{Kind: kind, Log: ledger.Events, EventID: id, Detail: detail}
+func eventFinding(kind Kind, id event.ID, detail string) Finding {
+	return Finding{Kind: kind, Log: ledger.Events, EventID: id.String(), Detail: detail}
 }
 
-// at returns the finding with a position.
+func rowFinding(kind Kind, log ledger.Log, row *audit.Row, detail string) Finding {
+	f := eventFinding(kind, row.EventID, detail)
+	if log == ledger.Access { // entries have no ids
+		f.Log, f.EventID = log, ""
+	}
+	return f
+}
+
+// at returns the finding with a position; a batch that waits for its positions has negative ones, which are not told.
 func (f Finding) at(position int64) Finding {
 	if position >= 0 {
 		f.Position = &position
@@ -153,7 +134,7 @@ func (f Finding) at(position int64) Finding {
 // within returns the finding with the positions [from, end).
 func (f Finding) within(from, end int64) Finding {
 	f = f.at(from)
-	if end > from+1 {
+	if f.Position != nil && end > from+1 {
 		f.End = &end
 	}
 	return f

@@ -15,17 +15,14 @@ const topLevel = 7
 type tiles struct {
 	walk *walk
 	edge [topLevel + 1][]ledger.Hash // the incomplete tile of each level
-	full []*madeTile
-	// gap is the first hash of each level that is not stored, if known says so. stored is the end of what is stored.
-	gap, stored [topLevel + 1]int64
-	known       [topLevel + 1]bool
+	full []madeTile
+	gap  [topLevel + 1]int64 // one more than the first hash of each level that is not stored; 0 if there is none
 }
 
 // madeTile is a tile computed from the leaves.
 type madeTile struct {
 	ledger.TileID
 	hashes []ledger.Hash
-	stored int // how many hashes, from the first on, are stored
 }
 
 // made takes each node that the tree completes.
@@ -41,78 +38,82 @@ func (t *tiles) made(height int, index int64, hash ledger.Hash) {
 }
 
 func (t *tiles) cut(level int, index int64) {
-	t.full = append(t.full, &madeTile{TileID: ledger.TileID{Level: level, Index: index}, hashes: t.edge[level]})
+	t.full = append(t.full, madeTile{ledger.TileID{Level: level, Index: index}, t.edge[level]})
 	t.edge[level] = nil
 }
 
-// compare compares the full tiles, and if all is set, also the incomplete ones.
-func (t *tiles) compare(ctx context.Context, all bool) error {
-	for level := 1; all && level <= topLevel; level++ {
-		if len(t.edge[level]) > 0 {
-			t.cut(level, t.walk.tree.size>>(ledger.TileHeight*level)/ledger.TileWidth)
-		}
-	}
+// compare compares the full tiles with their stored parts. The parts of a tile are disjoint, and written in order.
+func (t *tiles) compare(ctx context.Context) error {
 	if len(t.full) == 0 {
 		return nil
 	}
 	ids := make([]ledger.TileID, len(t.full))
-	made := make(map[ledger.TileID]*madeTile, len(t.full))
 	for i, tile := range t.full {
-		ids[i], made[tile.TileID] = tile.TileID, tile
+		ids[i] = tile.TileID
 	}
-	err := t.walk.view.TileParts(ctx, t.walk.log, ids, func(p audit.TilePart) error {
-		t.comparePart(made[p.TileID], p)
-		return nil
+	parts := map[ledger.TileID][]audit.TilePart{}
+	err := t.walk.view.TileParts(ctx, t.walk.log, ids, func(p audit.TilePart) {
+		t.walk.extent.seen["ledger_tiles"]++
+		parts[p.TileID] = append(parts[p.TileID], p)
 	})
 	for _, tile := range t.full {
-		if err == nil && tile.stored < len(tile.hashes) && !t.known[tile.Level] {
-			t.gap[tile.Level], t.known[tile.Level] = tile.Index*ledger.TileWidth+int64(tile.stored), true
+		if err == nil {
+			t.compareTile(tile, parts[tile.TileID])
 		}
 	}
 	t.full = nil
-	return t.walk.unread(err, Finding{Kind: TileAltered, Detail: "the tiles over the positions before this one can't be read"}.at(t.walk.tree.size))
+	return t.walk.unread(err, "ledger_tiles", Finding{Kind: TileAltered, Detail: "the tiles over the positions before this one can't be read"}.at(t.walk.tree.size))
 }
 
-// comparePart compares a part of a tile. Parts come in order.
-func (t *tiles) comparePart(made *madeTile, p audit.TilePart) {
-	end := p.First + len(p.Hashes)
-	if p.First <= made.stored {
-		made.stored = max(made.stored, end)
-	}
-	first := made.Index * ledger.TileWidth
-	t.stored[made.Level] = max(t.stored[made.Level], first+int64(end))
-	for i, h := range p.Hashes {
-		if at := p.First + i; at >= 0 && at < len(made.hashes) && made.hashes[at] != h {
-			t.report(made.Level, first+int64(at), first+int64(at)+1, fmt.Sprintf("tile %d/%d: the stored hash is not the one that the leaves give", made.Level, made.Index))
+func (t *tiles) compareTile(made madeTile, parts []audit.TilePart) {
+	first, stored := made.Index*ledger.TileWidth, 0
+	for _, p := range parts {
+		end, most := p.First+len(p.Hashes), len(made.hashes)
+		if t.walk.tree.size < t.walk.extent.total { // behind a gap of the log there are hashes that can't be computed
+			most = ledger.TileWidth
+		}
+		if p.Odd || p.First < 0 || end > most {
+			t.report(made.TileID, first, first+1, "a part of it is of a place or length that no part is of")
+			continue
+		}
+		if p.First <= stored {
+			stored = max(stored, end)
+		}
+		for i, h := range p.Hashes {
+			if at := p.First + i; at < len(made.hashes) && made.hashes[at] != h {
+				t.report(made.TileID, first+int64(at), first+int64(at)+1, "the stored hash is not the one that the leaves give")
+			}
 		}
 	}
+	if stored < len(made.hashes) && t.gap[made.Level] == 0 {
+		t.gap[made.Level] = first + int64(stored) + 1
+	}
 }
 
-// finish compares the incomplete tiles, and reports tiles that are missing and tiles behind the log's end. The
-// notary writes tiles in order, and before it signs.
+// finish compares the incomplete tiles, and reports tiles that are missing. The notary writes tiles in order, and
+// before it signs.
 func (t *tiles) finish(ctx context.Context) error {
-	if err := t.compare(ctx, true); err != nil {
+	for level := range t.edge {
+		if len(t.edge[level]) > 0 {
+			t.cut(level, t.walk.tree.size>>(ledger.TileHeight*level)/ledger.TileWidth)
+		}
+	}
+	if err := t.compare(ctx); err != nil {
 		return err
 	}
-	for level := 1; level <= topLevel; level++ {
-		end := max(t.stored[level], t.walk.extent.proven>>(ledger.TileHeight*level))
-		if t.known[level] && t.gap[level] < end {
-			t.report(level, t.gap[level], end, fmt.Sprintf("tiles of level %d from %d/%d on are gone, or a part of them", level, level, t.gap[level]/ledger.TileWidth))
+	for level, gap := range t.gap {
+		if end := t.walk.extent.proven >> (ledger.TileHeight * level); gap > 0 && gap <= end {
+			t.report(ledger.TileID{Level: level, Index: (gap - 1) / ledger.TileWidth}, gap-1, end, "it is gone, or a part of it, and maybe tiles behind it")
 		}
 	}
-	err := t.walk.view.TilePartsBeyond(ctx, t.walk.log, t.walk.extent.total, beyondKept, func(p audit.TilePart) error {
-		t.walk.report(Finding{Kind: TileAltered, Detail: fmt.Sprintf(
-			"tile %d/%d: the log is too short for it: entries were removed, or the tile was added", p.Level, p.Index)})
-		return nil
-	})
-	return t.walk.unread(err, Finding{Kind: TileAltered, Detail: "the tiles behind the log's end can't be read"})
+	if t.walk.tree.size < t.walk.extent.total { // behind a gap no tile is looked for
+		t.walk.missed("ledger_tiles")
+	}
+	return nil
 }
 
-// beyondKept bounds how many tiles behind the log's end are named.
-const beyondKept = 100
-
-// report reports the hashes [from, to) of a level, by the positions that they cover.
-func (t *tiles) report(level int, from, to int64, what string) {
-	span := int64(1) << (ledger.TileHeight * level)
-	t.walk.report(Finding{Kind: TileAltered, Detail: what}.within(from*span, to*span))
+// report reports the hashes [from, to) of the level of a tile, by the positions that they cover.
+func (t *tiles) report(tile ledger.TileID, from, to int64, what string) {
+	span := int64(1) << (ledger.TileHeight * tile.Level)
+	t.walk.report(Finding{Kind: TileAltered, Detail: fmt.Sprintf("tile %d/%d: %s", tile.Level, tile.Index, what)}.within(from*span, to*span))
 }

@@ -3,7 +3,6 @@ package verify
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"audittrail/modules/ledger"
 	"audittrail/modules/store/audit"
@@ -39,40 +38,68 @@ func passable(err error) error {
 // pages is a run of pages of one table.
 type pages struct {
 	audit.Pages
-	bad       []audit.Line // rows that can't be read
-	low, high int64        // the lowest and the highest batch of its rows
+	low, high int64 // the lowest and the highest batch of its rows
+	tried     int   // how many rows were read one by one, after the pages could not be read
 }
 
-// readable calls read for pages, and again without the rows that can't be read, which it adds to p.bad. Rows
-// that were not read at all are a finding of the kind.
-func (r *run) readable(ctx context.Context, v *audit.View, p *pages, kind Kind, read func(audit.Pages) error) error {
-	err := read(p.But(p.bad))
+// cover notes that the pages have a row of a batch.
+func (p *pages) cover(batch int64) {
+	if p.high == 0 || batch < p.low {
+		p.low = batch
+	}
+	p.high = max(p.high, batch)
+}
+
+// readRows returns the rows of pages, hashed.
+func (r *run) readRows(ctx context.Context, v *audit.View, p *pages) ([]audit.Row, error) {
+	return readPages(ctx, r, v, p, v.Rows, func(line audit.Line, why error) audit.Row {
+		return audit.Row{ID: line.ID, EventID: line.EventID, Corrupt: why}
+	})
+}
+
+// readKeys returns the keys of pages.
+func (r *run) readKeys(ctx context.Context, v *audit.View, p *pages) ([]audit.Key, error) {
+	return readPages(ctx, r, v, p, v.Keys, func(line audit.Line, why error) audit.Key {
+		return audit.Key{EventID: line.EventID, Corrupt: why}
+	})
+}
+
+// readPages returns the rows of pages. Those that can't be read are among them, as corrupt ones. If too many fail, the
+// rest is left out, which is a finding. It returns the same rows when it is called again.
+func readPages[T any](ctx context.Context, r *run, v *audit.View, p *pages, read func(context.Context, audit.Pages) ([]T, error), corrupt func(audit.Line, error) T) ([]T, error) {
+	list, err := read(ctx, p.Pages)
 	if err == nil || passable(err) != nil {
-		return err
+		return list, err
 	}
-	lines, unread := v.Lines(ctx, p.Pages)
-	if passable(unread) != nil {
-		return unread
+	lines, unlisted := v.Lines(ctx, p.Pages)
+	if passable(unlisted) != nil {
+		return nil, unlisted
 	}
-	for _, line := range lines {
-		if r.failed.Load() >= failuresMost {
+	list = nil
+	for i, line := range lines {
+		if !r.scanned && r.failed.Load() >= failuresMost || r.scanned && i >= p.tried {
 			break
 		}
-		if line.Why = read(line.Pages); passable(line.Why) != nil {
-			return line.Why
+		one, why := read(ctx, line.Pages)
+		if passable(why) != nil {
+			return nil, why
 		}
-		if line.Why != nil {
+		if why != nil {
 			r.failed.Add(1)
-			p.bad = append(p.bad, line)
+			one = []T{corrupt(line, why)}
 		}
+		list = append(list, one...)
+		p.tried = max(p.tried, i+1)
 	}
-	if err = read(p.But(p.bad)); err == nil {
-		return nil
+	if r.scanned || unlisted == nil && p.tried == len(lines) {
+		return list, nil
 	}
-	if kind == KeyAltered {
+	f := Finding{Kind: EventUnreadable, Log: p.Log, Detail: p.String() + " can't be read, and too many rows there for each to be named"}
+	if p.Log == "" {
+		f.Kind, f.Log = KeyAltered, ledger.Events
 		r.blindKeys.Store(true)
 	} else {
 		r.blind.Store(true)
 	}
-	return r.unread(err, Finding{Kind: kind, Log: ledger.Events, Detail: fmt.Sprintf("%s can't be read, and too many rows there for each to be named", p.Place())})
+	return list, r.unread(err, f)
 }

@@ -70,25 +70,20 @@ type run struct {
 	snapshot *audit.Snapshot
 	origin   string // the ledger that the database must belong to; "" if unknown
 	outside  map[ledger.Log][]outside
-	blocks   *blocks
+	blocks   map[ledger.Log]*blocks
+	extents  map[ledger.Log]*extent
 	findings *findings
 	progress *Progress
 
-	uncovered []audit.Stretch // times that no partition holds
-
-	rowPages, keyPages []*pages
+	partitions []audit.Partition // of events
+	pages      []*pages          // of all rows and keys
 
 	failed           atomic.Int64 // rows that could not be read
 	blind, blindKeys atomic.Bool  // some rows, or some keys, could not be examined
+	unreadKeys       sync.Map     // events whose keys can't be read, by event.ID
 	scanned, looked  bool         // all rows and keys were summed; the differences were examined
 
-	mu         sync.Mutex
-	loose      []audit.EventRow // rows without a position in the ledger; at most looseKept
-	looseCount int64
-	lostTimes  []int64           // for each of uncovered: how many keys have such a time
-	unreadKeys map[event.ID]bool // events whose keys can't be read
 	accounting *audit.Reconciliation
-	extents    map[ledger.Log]*extent
 	notices    []Notice
 }
 
@@ -109,10 +104,9 @@ func Run(ctx context.Context, opts Options) (*Report, error) {
 		opts.Progress = &Progress{}
 	}
 	began := time.Now()
-	r := &run{opts: opts, progress: opts.Progress, blocks: newBlocks(), findings: newFindings(opts.Findings),
-		extents: map[ledger.Log]*extent{}, unreadKeys: map[event.ID]bool{}}
+	r := &run{opts: opts, progress: opts.Progress, findings: newFindings(opts.Findings), blocks: map[ledger.Log]*blocks{}, extents: map[ledger.Log]*extent{}}
 	for _, log := range ledger.Logs() {
-		r.extents[log] = &extent{groups: map[group]*sizes{}}
+		r.blocks[log], r.extents[log] = newBlocks(), &extent{log: log, seen: map[string]int64{}, unknown: map[string]*sizes{}}
 	}
 	r.openOutside()
 	if err := r.decideOrigin(); err != nil {
@@ -125,8 +119,11 @@ func Run(ctx context.Context, opts Options) (*Report, error) {
 	r.snapshot = snapshot
 	err = r.run(ctx)
 	_ = snapshot.Close() // nothing was written
-	if !r.looked {
-		r.reportUnexamined()
+	if r.scanned && !r.looked {
+		for log, blocks := range r.blocks {
+			_, differing := blocks.differing(-1)
+			r.reportBlocks(log, differing)
+		}
 	}
 	r.reportCollected()
 	report := r.report(err == nil)
@@ -143,6 +140,9 @@ func (r *run) run(ctx context.Context) error {
 		return err
 	}
 	r.scanned = true
+	if err := r.countRows(ctx); err != nil {
+		return err
+	}
 	return r.lookCloser(ctx)
 }
 
@@ -152,40 +152,30 @@ type task func(context.Context, *audit.View) error
 // plan returns all tasks. Those that can't be divided come first, so that no worker waits for them at the end.
 func (r *run) plan(ctx context.Context) ([]task, error) {
 	view := r.snapshot.Views()[0]
-	tables, err := r.schema(ctx, view)
+	list, err := r.schema(ctx, view)
 	if err != nil {
 		return nil, err
 	}
 	if err := r.checkReplica(ctx, view); err != nil {
 		return nil, err
 	}
-	var tasks []task
-	for _, log := range ledger.Logs() {
-		tasks = append(tasks, func(ctx context.Context, v *audit.View) error {
-			return r.walk(ctx, v, log, r.extents[log])
-		})
-	}
-	tasks = append(tasks, r.strays, r.access)
-	tasks = append(tasks, func(ctx context.Context, v *audit.View) (err error) {
-		r.accounting, err = v.Reconcile(ctx)
-		return err
-	})
 	keys, err := view.KeyPages(ctx)
 	if err := r.unread(err, Finding{Kind: SchemaAltered, Log: ledger.Events, Detail: "event_keys can't be read"}); err != nil {
 		return nil, err
 	}
-	r.uncovered = audit.Uncovered(tables)
-	r.lostTimes = make([]int64, len(r.uncovered))
-	add := func(list []audit.Pages, scan func(context.Context, *audit.View, *pages) error) (all []*pages) {
-		for _, p := range list {
-			some := &pages{Pages: p}
-			all = append(all, some)
-			tasks = append(tasks, func(ctx context.Context, v *audit.View) error { return scan(ctx, v, some) })
-		}
-		return all
+	var tasks []task
+	for _, e := range r.extents {
+		tasks = append(tasks, func(ctx context.Context, v *audit.View) error { return r.walk(ctx, v, e) })
 	}
-	r.rowPages = add(audit.EventPages(tables), r.scanRows)
-	r.keyPages = add(keys, r.scanKeys)
+	tasks = append(tasks, func(ctx context.Context, v *audit.View) (err error) {
+		r.accounting, err = v.Reconcile(ctx)
+		return err
+	})
+	for _, p := range append(list, keys...) {
+		some := &pages{Pages: p}
+		r.pages = append(r.pages, some)
+		tasks = append(tasks, func(ctx context.Context, v *audit.View) error { return r.scan(ctx, v, some) })
+	}
 	return tasks, nil
 }
 
@@ -223,9 +213,8 @@ func (r *run) work(ctx context.Context, tasks []task) error {
 
 // reportCollected reports what the tasks have collected.
 func (r *run) reportCollected() {
-	r.reportLostPartitions()
 	for _, log := range ledger.Logs() {
-		r.reportExtent(log, r.extents[log])
+		r.reportExtent(r.extents[log])
 	}
 	if r.accounting == nil {
 		return

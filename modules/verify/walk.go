@@ -3,38 +3,11 @@ package verify
 import (
 	"context"
 	"fmt"
-	"time"
+	"math"
 
 	"audittrail/modules/ledger"
 	"audittrail/modules/store/audit"
 )
-
-// extent says how far one log is what was signed.
-type extent struct {
-	done        bool  // the whole log was read
-	total       int64 // the log's size: the end of its last batch
-	checkpoints int64
-	unreadable  bool  // some checkpoints could not be read
-	trusted     int64 // checkpoints, also from outside, that a given key has signed
-	proven      int64 // the largest size at which the leaves give a trusted root
-
-	unsignedSince time.Time // when the oldest batch after proven was recorded; zero if there is none
-	unsignedUntil time.Time // when the newest one was
-
-	groups map[group]*sizes // checkpoints that are reported together
-
-	wrong      []unfit // trusted checkpoints that do not fit, in order; at most wrongKept
-	wrongCount int64
-}
-
-// unfit is a trusted checkpoint that does not fit.
-type unfit struct {
-	size   int64
-	after  int64 // the largest size below it that fits
-	source string
-}
-
-const wrongKept = 1000
 
 // stretch is the positions from, from+1, …, end-1.
 type stretch struct{ from, end int64 }
@@ -61,8 +34,8 @@ type walk struct {
 }
 
 // walk reads a log from its beginning to its end and notes in e how far it is what was signed.
-func (r *run) walk(ctx context.Context, v *audit.View, log ledger.Log, e *extent) error {
-	w := &walk{run: r, view: v, log: log, extent: e, last: -1, outside: r.outside[log]}
+func (r *run) walk(ctx context.Context, v *audit.View, e *extent) error {
+	w := &walk{run: r, view: v, log: e.log, extent: e, last: -1, outside: r.outside[e.log]}
 	w.tiles.walk = w
 	if err := w.measure(ctx); err != nil {
 		return err
@@ -77,7 +50,7 @@ func (r *run) walk(ctx context.Context, v *audit.View, log ledger.Log, e *extent
 	if err := w.finish(ctx); err != nil {
 		return err
 	}
-	e.done = true
+	w.extent.done = true
 	return nil
 }
 
@@ -85,6 +58,10 @@ func (r *run) walk(ctx context.Context, v *audit.View, log ledger.Log, e *extent
 func (w *walk) measure(ctx context.Context) error {
 	next := int64(0)
 	err := w.view.Batches(ctx, w.log, func(b audit.LedgerBatch) error {
+		if b.Placed() && b.First < 0 {
+			return nil // as only a batch that waits has them: countRows reports it
+		}
+		w.extent.seen["ledger_batches"]++
 		if fault := b.Fault(); fault != "" {
 			f := Finding{Kind: LedgerGap, Detail: fault}.at(b.First)
 			if b.Placed() {
@@ -110,14 +87,33 @@ func (w *walk) measure(ctx context.Context) error {
 		w.extent.total = next
 		return nil
 	})
-	return w.unread(err, Finding{Kind: LedgerGap, Detail: "the batches from this position on can't be read"}.at(next))
+	if err := w.unread(err, "ledger_batches", Finding{Kind: LedgerGap, Detail: "the batches from this position on can't be read"}.at(next)); err != nil || w.log != ledger.Access {
+		return err
+	}
+	err = w.view.Pending(ctx, func(b audit.LedgerBatch, leaves []ledger.Hash) error {
+		w.extent.seen["ledger_pending"]++
+		if fault := b.Fault(); fault != "" {
+			w.report(Finding{Kind: LedgerGap, Detail: "waiting for positions, " + fault})
+		}
+		if b.Placed() {
+			w.run.blocks[w.log].addLeaves(b.First, 0, leaves)
+		}
+		return nil
+	})
+	return w.unread(err, "ledger_pending", Finding{Kind: LedgerGap, Detail: "the batches that wait for positions can't be read"})
 }
 
-// unread reports what can't be read. It returns any other error.
-func (w *walk) unread(err error, f Finding) error {
+// unread reports what can't be read of a table. It returns any other error.
+func (w *walk) unread(err error, table string, f Finding) error {
+	if err != nil {
+		w.missed(table)
+	}
 	f.Log = w.log
 	return w.run.unread(err, f)
 }
+
+// missed notes that the walk may not come across all rows of a table.
+func (w *walk) missed(table string) { w.extent.seen[table] = math.MinInt64 / 4 }
 
 func (w *walk) report(f Finding) {
 	f.Log = w.log
@@ -132,11 +128,9 @@ func (w *walk) step(ctx context.Context, from, end int64) error {
 		}
 	}
 	w.compareDue()
-	err := w.view.Leaves(ctx, w.log, from, end, func(position int64, leaves []ledger.Hash) error {
-		if w.log == ledger.Events {
-			w.run.blocks.addLeaves(position, leaves)
-		}
-		if position != w.tree.size {
+	err := w.view.Leaves(ctx, w.log, from, end, func(batch, index int64, leaves []ledger.Hash) error {
+		w.run.blocks[w.log].addLeaves(batch, index, leaves)
+		if batch+index != w.tree.size {
 			return nil // behind a gap, which measure has reported
 		}
 		for _, leaf := range leaves {
@@ -145,10 +139,10 @@ func (w *walk) step(ctx context.Context, from, end int64) error {
 		}
 		return nil
 	})
-	if err := w.unread(err, Finding{Kind: LedgerGap, Detail: "the leaf hashes from this position on can't be read"}.at(max(from, w.tree.size))); err != nil {
+	if err := w.unread(err, "ledger_batches", Finding{Kind: LedgerGap, Detail: "the leaf hashes from this position on can't be read"}.at(max(from, w.tree.size))); err != nil {
 		return err
 	}
-	return w.tiles.compare(ctx, false)
+	return w.tiles.compare(ctx)
 }
 
 // compareDue compares the present root with the checkpoints of the present size.
@@ -160,7 +154,7 @@ func (w *walk) compareDue() {
 		case !fits:
 			w.wrong(c)
 		case c.unknown != "":
-			w.extent.sum(group{unknownKey, c.unknown}, c.size)
+			w.extent.sum(c)
 		default:
 			w.extent.proven = max(w.extent.proven, c.size)
 		}
@@ -170,21 +164,16 @@ func (w *walk) compareDue() {
 // wrong notes a checkpoint that does not fit.
 func (w *walk) wrong(c trusted) {
 	if c.unknown != "" {
-		w.extent.sum(group{wrongRoot, c.unknown}, c.size)
-		return
-	}
-	w.extent.wrongCount++
-	if len(w.extent.wrong) < wrongKept {
-		w.extent.wrong = append(w.extent.wrong, unfit{size: c.size, after: w.extent.proven, source: c.source})
+		w.report(Finding{Kind: CheckpointUntrusted, Detail: fmt.Sprintf("the checkpoint of size %d is signed by %s only, which was not given, and its root is not this log's: it or the log was changed. Given with --key, the key shows which", c.size, c.unknown)})
+	} else if len(w.extent.wrong) < wrongKept {
+		w.extent.wrong = append(w.extent.wrong, unfit{c, w.extent.proven})
 	}
 }
 
 // finish handles what is left at the log's end: checkpoints of larger sizes, and incomplete tiles.
 func (w *walk) finish(ctx context.Context) error {
-	if w.extent.total == 0 {
-		if err := w.loadDue(ctx, 0); err != nil {
-			return err
-		}
+	if err := w.loadDue(ctx, w.tree.size); err != nil {
+		return err
 	}
 	w.compareDue()
 	for { // checkpoints behind a gap, or behind the end
@@ -224,30 +213,23 @@ func (w *walk) reportDeleted() {
 	}
 }
 
-// reportExtent reports how a log differs from what was signed.
-func (r *run) reportExtent(log ledger.Log, e *extent) {
-	r.reportUnsigned(log, e)
-	r.reportGroups(log, e)
-	var behind, altered int64
-	for _, c := range e.wrong {
-		name := "the checkpoint"
-		if c.source != "" {
-			name = "the checkpoint in " + c.source
-		}
-		switch {
-		case c.size > e.total:
-			if behind++; behind == 1 || c.source != "" {
-				r.findings.add(Finding{Kind: LogRolledBack, Log: log, Detail: fmt.Sprintf(
-					"%s signed %d entries, the log has %d: the last ones were deleted, or the database was put back to an earlier state", name, c.size, e.total)}.within(e.total, c.size))
-			}
-		case c.size < e.proven:
-			r.findings.add(Finding{Kind: CheckpointForked, Log: log, Detail: fmt.Sprintf(
-				"%s of size %d was signed for another history, though one of size %d fits this one: the signing key signed two histories", name, c.size, e.proven)})
-		default:
-			if altered++; altered == 1 || c.source != "" {
-				r.findings.add(Finding{Kind: LogAltered, Log: log, Detail: fmt.Sprintf(
-					"%s of size %d is not of the log as it is now: entries at these positions were changed after it was signed", name, c.size)}.within(c.after, c.size))
-			}
-		}
+// findUnsigned finds out when the entries after the last signature were recorded.
+func (w *walk) findUnsigned(ctx context.Context) error {
+	e := w.extent
+	if e.proven >= e.total {
+		return nil
 	}
+	err := w.view.Batches(ctx, w.log, func(b audit.LedgerBatch) error {
+		if !b.Placed() || b.End() <= e.proven || b.Timeless() {
+			return nil
+		}
+		if e.unsignedSince.IsZero() || b.RecordedAt.Before(e.unsignedSince) {
+			e.unsignedSince = b.RecordedAt
+		}
+		if b.RecordedAt.After(e.unsignedUntil) {
+			e.unsignedUntil = b.RecordedAt
+		}
+		return nil
+	})
+	return passable(err) // measure has reported it
 }

@@ -3,35 +3,24 @@ package audit
 import (
 	"context"
 	"fmt"
-	"strings"
+	"sort"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"audittrail/modules/event"
+	"audittrail/modules/ledger"
 )
 
-// Pages is a run of consecutive pages of a partition of events, or of event_keys. One statement reads it. If that
-// fails, Lines returns its rows, to be read one by one.
+// Pages is a run of consecutive pages of a partition of events or of access_log, or of event_keys. One statement
+// reads it. If that fails, Lines returns its rows, to be read one by one.
 type Pages struct {
-	from, to tid // [from, to)
-	table    string
-	relation string  // the table in SQL
-	within   Stretch // times of the partition; zero for event_keys
-	but      string  // condition that leaves out some lines, in SQL
-}
-
-// But returns the pages without some of their lines.
-func (p Pages) But(lines []Line) Pages {
-	if len(lines) > 0 {
-		tids := make([]string, len(lines))
-		for i, line := range lines {
-			tids[i] = `"` + line.from.String() + `"`
-		}
-		p.but = " AND ctid <> ALL ('{" + strings.Join(tids, ",") + "}'::tid[])"
-	}
-	return p
+	Table    string
+	Log      ledger.Log // whose rows they are; "" for event_keys
+	from, to tid        // [from, to)
+	relation string     // the table in SQL
+	within   stretch    // times of the partition
 }
 
 // tid is the place of a row in a table: a page, and a line of it.
@@ -46,70 +35,60 @@ func (t tid) String() string { return fmt.Sprintf("(%d,%d)", t>>lineBits, t&(1<<
 // table itself is read, and no condition is on a column, so no index can answer. Rows that an index lacks are
 // read too, and so are rows outside the partition's bounds.
 func (p Pages) source() (from, where string) {
-	return "ONLY " + p.relation, fmt.Sprintf("ctid >= '%s' AND ctid < '%s'%s", p.from, p.to, p.but)
+	return "ONLY " + p.relation, fmt.Sprintf("ctid >= '%s' AND ctid < '%s'", p.from, p.to)
 }
 
-// Holds reports whether an event of this time belongs into the table of the pages.
-func (p Pages) Holds(t time.Time) bool { return p.within.Holds(t) }
+// Holds reports whether a row of this time belongs into the table of the pages.
+func (p Pages) Holds(t time.Time) bool { return p.within.holds(t) }
 
-// Table returns the name of the table of the pages.
-func (p Pages) Table() string { return p.table }
-
-// Place names the pages for people.
-func (p Pages) Place() string {
+func (p Pages) String() string {
 	if p.to == p.from+1 {
-		return fmt.Sprintf("line %s of %s", p.from, p.table)
+		return fmt.Sprintf("line %s of %s", p.from, p.Table)
 	}
-	return fmt.Sprintf("pages %d to %d of %s", p.from>>lineBits, p.to>>lineBits-1, p.table)
+	return fmt.Sprintf("pages %d to %d of %s", p.from>>lineBits, p.to>>lineBits-1, p.Table)
 }
 
-// Line is one row of a page, with its id and event id: -1 and zeros if they are NULL.
+// Line is one row of a page, with its id and event id: -1 and zeros if they are NULL, or if the table has none.
 type Line struct {
 	Pages
 	ID      int64
 	EventID event.ID
-	Why     error // why it can't be read
 }
 
 // Lines returns the rows of pages, by their places and ids only.
-func (v *View) Lines(ctx context.Context, p Pages) ([]Line, error) {
-	id := "coalesce(id, -1)"
-	if p.table == keysTable {
+func (v *View) Lines(ctx context.Context, p Pages) (lines []Line, err error) {
+	id, eventID := "coalesce(id, -1)", "coalesce(event_id, '00000000-0000-0000-0000-000000000000')"
+	switch p.Log {
+	case ledger.Access:
+		eventID = "'00000000-0000-0000-0000-000000000000'::uuid"
+	case ledger.Events:
+	default:
 		id = "-1"
 	}
 	from, where := p.source()
-	var lines []Line
-	err := v.each(ctx, "read "+p.Place(), func(rows pgx.Rows) error {
-		var (
-			at      pgtype.TID
-			line    = Line{Pages: p}
-			eventID [16]byte
-		)
-		err := rows.Scan(&at, &line.ID, &eventID)
+	err = v.each(ctx, "read "+p.String(), func(rows pgx.Rows) error {
+		var at pgtype.TID
+		line := Line{Pages: p}
+		err := rows.Scan(&at, &line.ID, (*[16]byte)(&line.EventID))
 		line.from = tid(at.BlockNumber)<<lineBits | tid(at.OffsetNumber)
-		line.to, line.EventID = line.from+1, event.ID(eventID)
+		line.to = line.from + 1
 		lines = append(lines, line)
 		return err
-	}, fmt.Sprintf(`SELECT ctid, %s, coalesce(event_id, '00000000-0000-0000-0000-000000000000') FROM %s WHERE %s`, id, from, where))
+	}, `SELECT ctid, `+id+`, `+eventID+` FROM `+from+` WHERE `+where)
 	return lines, err
 }
 
-// pagesAtATime is 4 MiB of a table: enough for statements to cost little, and little enough for workers to
-// finish at about the same time.
-const pagesAtATime = 512
-
-// EventTable is a child table of events, by the catalogue.
-type EventTable struct {
-	Name string
-	Odd  string // why it is no partition as we make them, so that its rows are not read; "" if it is one
-
-	relation string // in SQL
-	within   Stretch
-	size     int64 // pages
+// Partition is a child table of events or of access_log, by the catalogue.
+type Partition struct {
+	pages Pages  // all of them
+	Odd   string // why it is no partition as we make them, so that its rows are not read; "" if it is one
 }
 
+// Name returns the partition's name.
+func (p Partition) Name() string { return p.pages.Table }
+
 // It uses the indexes of pg_inherits. A partition of ours is a plain table, and its bounds are two times.
-const partitionPagesSQL = `
+const partitionsSQL = `
 	SELECT name, schema, kind, parted, hides, bound ~ $r$^FOR VALUES FROM \(('[^']*'|MINVALUE)\) TO \(('[^']*'|MAXVALUE)\)$$r$,
 	       substring(bound FROM $$FROM \('([^']*)'\)$$)::timestamptz,
 	       substring(bound FROM $$TO \('([^']*)'\)$$)::timestamptz,
@@ -118,24 +97,25 @@ const partitionPagesSQL = `
 	             c.relrowsecurity OR c.relforcerowsecurity OR c.relhasrules AS hides, coalesce(pg_get_expr(c.relpartbound, c.oid), '') AS bound,
 	             EXISTS (SELECT FROM pg_inherits b WHERE b.inhparent = c.oid) AS parted
 	      FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-	      WHERE i.inhparent = 'public.events'::regclass AND NOT i.inhdetachpending) AS partitions
+	      WHERE i.inhparent = 'public.%s'::regclass AND NOT i.inhdetachpending) AS partitions
 	ORDER BY 7 NULLS FIRST`
 
-// EventTables returns all child tables of events.
-func (v *View) EventTables(ctx context.Context) ([]EventTable, error) {
-	var list []EventTable
+// Partitions returns all child tables of a log's table, in the order of their times.
+func (v *View) Partitions(ctx context.Context, log ledger.Log) ([]Partition, error) {
+	var list []Partition
 	err := v.each(ctx, "read partitions", func(rows pgx.Rows) error {
 		var (
-			p                    EventTable
+			p                    = Partition{pages: Pages{Log: log}}
 			schema, kind         string
 			parted, hides, plain bool
 			lower, upper         pgtype.Timestamptz
 		)
-		if err := rows.Scan(&p.Name, &schema, &kind, &parted, &hides, &plain, &lower, &upper, &p.size); err != nil {
+		if err := rows.Scan(&p.pages.Table, &schema, &kind, &parted, &hides, &plain, &lower, &upper, (*int64)(&p.pages.to)); err != nil {
 			return err
 		}
-		p.relation = pgx.Identifier{schema, p.Name}.Sanitize()
-		p.within = Stretch{bound(lower), bound(upper)}
+		p.pages.to <<= lineBits
+		p.pages.relation = pgx.Identifier{schema, p.pages.Table}.Sanitize()
+		p.pages.within = stretch{bound(lower), bound(upper)}
 		switch {
 		case kind != "r":
 			p.Odd = "it is no plain table, but " + relationKind(kind)
@@ -143,66 +123,57 @@ func (v *View) EventTables(ctx context.Context) ([]EventTable, error) {
 			p.Odd = "other tables inherit from it"
 		case hides:
 			p.Odd = "it has a rule or row security of its own"
-		case !plain || !inYears(p.within.From) || !inYears(p.within.To):
+		case !plain || !inYears(p.pages.within.from) || !inYears(p.pages.within.to):
 			p.Odd = "its bounds are not two times"
 		}
 		list = append(list, p)
 		return nil
-	}, partitionPagesSQL)
+	}, fmt.Sprintf(partitionsSQL, map[ledger.Log]string{ledger.Events: "events", ledger.Access: "access_log"}[log]))
 	return list, err
 }
 
 // inYears reports whether a bound is a time that our format can express. Zero, an open bound, is one.
 func inYears(t time.Time) bool { return t.IsZero() || spellable(t).Equal(t) }
 
-// EventPages returns all pages of the tables, except odd ones. Rows of the snapshot can't be on later pages.
-func EventPages(tables []EventTable) []Pages {
-	var list []Pages
-	for _, p := range tables {
+// pagesAtATime is 4 MiB of a table: enough for statements to cost little, and little enough for workers to
+// finish at about the same time.
+const pagesAtATime = 512 << lineBits
+
+// AllPages returns the pages of the partitions, except odd ones. Rows of the snapshot can't be on later pages.
+func AllPages(partitions []Partition) (list []Pages) {
+	for _, p := range partitions {
 		if p.Odd == "" {
-			list = appendPages(list, Pages{table: p.Name, relation: p.relation, within: p.within}, p.size)
+			list = p.pages.split(list)
 		}
 	}
 	return list
 }
 
-const keysTable = "event_keys"
+func (p Pages) split(list []Pages) []Pages {
+	for end := p.to; p.from < end; p.from = p.to {
+		p.to = min(p.from+pagesAtATime, end)
+		list = append(list, p)
+	}
+	return list
+}
 
 // KeyPages returns all pages of event_keys.
 func (v *View) KeyPages(ctx context.Context) (list []Pages, err error) {
 	err = v.each(ctx, "read the size of event_keys", func(rows pgx.Rows) error {
-		var pages int64
-		err := rows.Scan(&pages)
-		list = appendPages(list, Pages{table: keysTable, relation: "public." + keysTable}, pages)
+		p := Pages{Table: "event_keys", relation: "public.event_keys"}
+		err := rows.Scan((*int64)(&p.to))
+		p.to <<= lineBits
+		list = p.split(nil)
 		return err
 	}, `SELECT coalesce(pg_relation_size('public.event_keys'::regclass, 'main'::text), 0) / current_setting('block_size')::bigint`)
 	return list, err
 }
 
-func appendPages(list []Pages, of Pages, pages int64) []Pages {
-	for from := int64(0); from < pages; from += pagesAtATime {
-		of.from, of.to = tid(from)<<lineBits, tid(min(from+pagesAtATime, pages))<<lineBits
-		list = append(list, of)
-	}
-	return list
-}
-
-// Uncovered returns the stretches of time that no partition of events holds, sorted. Odd partitions do not count,
-// since their rows are not read. A zero bound is open.
-func Uncovered(tables []EventTable) (gaps []Stretch) {
-	var end time.Time // of the partitions so far
-	for _, p := range tables {
-		if p.Odd != "" {
-			continue
-		}
-		if !p.within.From.IsZero() && !p.within.From.Equal(end) {
-			gaps = append(gaps, Stretch{end, p.within.From})
-		}
-		if end = p.within.To; end.IsZero() {
-			return gaps
-		}
-	}
-	return append(gaps, Stretch{From: end})
+// Hold reports whether one of the partitions, which are in the order of their times, is for rows of a time. Odd ones
+// count too.
+func Hold(partitions []Partition, t time.Time) bool {
+	next := sort.Search(len(partitions), func(i int) bool { return partitions[i].pages.within.from.After(t) })
+	return next > 0 && partitions[next-1].pages.Holds(t)
 }
 
 // bound returns a partition's bound, or zero for MINVALUE, MAXVALUE and infinity.
@@ -213,21 +184,9 @@ func bound(t pgtype.Timestamptz) time.Time {
 	return t.Time.UTC()
 }
 
-// Stretch is the times [From, To). A zero bound is open.
-type Stretch struct{ From, To time.Time }
+// stretch is the times [from, to). A zero bound is open.
+type stretch struct{ from, to time.Time }
 
-func (s Stretch) String() string {
-	from, to := "the beginning", "the end"
-	if !s.From.IsZero() {
-		from = event.FormatTime(s.From)
-	}
-	if !s.To.IsZero() {
-		to = event.FormatTime(s.To)
-	}
-	return "from " + from + " to " + to
-}
-
-// Holds reports whether t lies in the stretch.
-func (s Stretch) Holds(t time.Time) bool {
-	return (s.From.IsZero() || !t.Before(s.From)) && (s.To.IsZero() || t.Before(s.To))
+func (s stretch) holds(t time.Time) bool {
+	return (s.from.IsZero() || !t.Before(s.from)) && (s.to.IsZero() || t.Before(s.to))
 }

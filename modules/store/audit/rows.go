@@ -3,8 +3,6 @@ package audit
 import (
 	"context"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -15,24 +13,24 @@ import (
 	"audittrail/modules/store"
 )
 
-// EventRow is what is kept of a row of events once it is hashed.
-type EventRow struct {
-	ID        int64 // the batch and the index within it
-	EventID   event.ID
+// Row is what is kept of a row of events or of access_log once it is hashed.
+type Row struct {
+	ID        int64    // the batch and the index within it
+	EventID   event.ID // zero for an entry of the access log
 	Timestamp time.Time
 	Leaf      ledger.Hash  // computed from the row
 	Digest    event.Digest // computed from the row; its scheme alone if the row holds sealed values: only their key gives it
-	Corrupt   error        // why the row is no event, without leaf and digest; nil if it is one
+	Corrupt   error        // why the row can't be one, without leaf and digest; nil if it is one
 }
 
 // Batch returns the row's batch, which is part of its id.
-func (r *EventRow) Batch() int64 {
+func (r *Row) Batch() int64 {
 	batch, _ := store.RowID(r.ID)
 	return batch
 }
 
 // Index returns the row's index in its batch, which is the other part.
-func (r *EventRow) Index() int {
+func (r *Row) Index() int {
 	_, index := store.RowID(r.ID)
 	return index
 }
@@ -40,64 +38,52 @@ func (r *EventRow) Index() int {
 // It reads the pages of one partition; see Pages.source.
 const eventPagesSQL = `SELECT ` + verifyColumns + ` FROM %s, ` + verifyDocuments + ` WHERE %s`
 
-// verifyColumns are the columns of an event, in a form that Go can hold whatever somebody wrote there. Go has no
-// infinite times, and values longer than an event's are cut: they do not give the event's leaf any more. Each
-// function is called with exactly the types that it is declared with (trust.go).
-const verifyColumns = `id,
+// verifyColumns are the columns of an event, in a form that Go can hold whatever somebody wrote there. NULL becomes
+// a value that no event has, since Go has no infinite times either, and values longer than an event's are cut: none
+// gives the event's leaf any more. Each function is called with exactly the types that it is declared with (trust.go).
+const verifyColumns = `coalesce(id, -1),
 	CASE WHEN isfinite(timestamp) THEN timestamp ELSE '0001-01-01Z' END,
 	CASE WHEN isfinite(created_at) THEN created_at ELSE '0001-01-01Z' END,
-	event_id, left(event_type::text, 1000), left(aggregate_type::text, 1000), left(aggregate_id::text, 1000), version,
-	left(kafka_topic, 1000), kafka_partition, kafka_offset, substring(salt FOR 100), payload_sent, metadata_sent, substring(sealed FOR 134217728)`
+	coalesce(event_id, '00000000-0000-0000-0000-000000000000'), coalesce(left(event_type::text, 1000), ''), coalesce(left(aggregate_type::text, 1000), ''),
+	coalesce(left(aggregate_id::text, 1000), ''), coalesce(version, -1), coalesce(left(kafka_topic, 1000), ''), coalesce(kafka_partition, -1),
+	coalesce(kafka_offset, -1), coalesce(substring(salt FOR 100), ''), payload_sent, metadata_sent, substring(sealed FOR 134217728)`
 
 // verifyDocuments writes out both documents once (OFFSET 0), by jsonb_send: somebody may have replaced the cast to
 // text. It leaves out documents that no record can have: a few kilobytes of jsonb may be numbers that take a
 // gigabyte as text. An event's record has at most 64 MiB, and the spaces that PostgreSQL adds do not double it.
-const verifyDocuments = `LATERAL (SELECT CASE WHEN octet_length(p) + octet_length(m) <= 134217728 THEN p END AS payload_sent,
-		CASE WHEN octet_length(p) + octet_length(m) <= 134217728 THEN m END AS metadata_sent
+const verifyDocuments = `LATERAL (SELECT CASE WHEN octet_length(p) + octet_length(m) <= 134217728 THEN p ELSE '' END AS payload_sent,
+		CASE WHEN octet_length(p) + octet_length(m) <= 134217728 THEN m ELSE '' END AS metadata_sent
 	FROM (SELECT jsonb_send(payload) AS p, jsonb_send(metadata) AS m OFFSET 0) AS spelled) AS documents`
 
-// Rows calls read for each row of some pages, hashed.
-func (v *View) Rows(ctx context.Context, p Pages, read func(*EventRow) error) error {
+// Rows returns the rows of some pages, hashed.
+func (v *View) Rows(ctx context.Context, p Pages) (list []Row, err error) {
+	sql, scan := eventPagesSQL, scanEvent
+	if p.Log == ledger.Access {
+		sql, scan = accessPagesSQL, scanEntry
+	}
 	from, where := p.source()
-	return v.each(ctx, "read "+p.Place(), func(rows pgx.Rows) error {
-		id, e, err := scanAnyRow(rows)
-		if err != nil && !store.IsCorrupt(err) {
-			return err
-		}
-		row := hashRow(id, &e, err)
-		return read(&row)
-	}, fmt.Sprintf(eventPagesSQL, from, where))
+	err = v.each(ctx, "read "+p.String(), func(rows pgx.Rows) error {
+		row, err := scan(rows)
+		list = append(list, row)
+		return err
+	}, fmt.Sprintf(sql, from, where))
+	return list, err
 }
 
-// scanAnyRow is store.ScanSentRow for rows that may have NULL in any column.
-func scanAnyRow(rows pgx.Rows) (id int64, e event.Stored, err error) {
-	values := rows.RawValues()
-	null := slices.IndexFunc(values[:len(values)-1], func(value []byte) bool { return value == nil }) // most events have no sealed values
-	if null < 0 {
-		return store.ScanSentRow(rows)
+// scanEvent reads and hashes a row of events.
+func scanEvent(rows pgx.Rows) (Row, error) {
+	id, e, err := store.ScanSentRow(rows)
+	if err != nil && !store.IsCorrupt(err) {
+		return Row{}, err
 	}
-	var (
-		known   *int64
-		eventID *[16]byte
-	)
-	// The ids name the row. The times are never NULL.
-	if err := rows.Scan(&known, &e.Timestamp, &e.RecordedAt, &eventID, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil); err != nil {
-		return 0, event.Stored{}, err
-	}
-	if id = -1; known != nil {
-		id = *known
-	}
-	if eventID != nil {
-		e.ID = event.ID(*eventID)
-	}
-	return id, e, store.CorruptRow(id, "it holds nothing, or too much, as its "+strings.TrimSuffix(rows.FieldDescriptions()[null].Name, "_sent"))
+	return hashRow(id, &e, err), nil
 }
 
 // hashRow computes the leaf and the digest of a row. Our format of times has four digits for the year, so other
 // years become one that no event has.
-func hashRow(id int64, e *event.Stored, corrupt error) EventRow {
+func hashRow(id int64, e *event.Stored, corrupt error) Row {
 	e.Timestamp, e.RecordedAt = spellable(e.Timestamp.UTC()), spellable(e.RecordedAt.UTC())
-	row := EventRow{ID: id, EventID: e.ID, Timestamp: e.Timestamp, Corrupt: corrupt}
+	row := Row{ID: id, EventID: e.ID, Timestamp: e.Timestamp, Corrupt: corrupt}
 	if corrupt == nil {
 		row.Leaf, row.Digest = ledger.EventLeaf(e), e.Digest()
 		if protect.HasSealed(&e.Event) {
@@ -120,27 +106,27 @@ type Key struct {
 	Batch     int64
 	Timestamp time.Time
 	Digest    []byte // its first byte is its scheme; nothing else is read of a digest that is keyed, or erased
+	Corrupt   error  // why it can't be read; nil if it can
 }
 
 const keyColumns = `coalesce(event_id, '00000000-0000-0000-0000-000000000000'), coalesce(batch, -1),
 	CASE WHEN isfinite(timestamp) THEN timestamp ELSE '0001-01-01Z' END, coalesce(substring(digest FOR 100), '')`
 
-// Keys calls read for each key of some pages.
-func (v *View) Keys(ctx context.Context, p Pages, read func(*Key) error) error {
+// Keys returns the keys of some pages.
+func (v *View) Keys(ctx context.Context, p Pages) (list []Key, err error) {
 	from, where := p.source()
-	return v.each(ctx, "read "+p.Place(), func(rows pgx.Rows) error {
-		var (
-			k  Key
-			id [16]byte
-		)
-		if err := rows.Scan(&id, &k.Batch, &k.Timestamp, &k.Digest); err != nil {
+	err = v.each(ctx, "read "+p.String(), func(rows pgx.Rows) error {
+		var k Key
+		if err := rows.Scan((*[16]byte)(&k.EventID), &k.Batch, &k.Timestamp, &k.Digest); err != nil {
 			return err
 		}
-		k.EventID, k.Timestamp = event.ID(id), spellable(k.Timestamp.UTC())
+		k.Timestamp = spellable(k.Timestamp.UTC())
 		if len(k.Digest) == event.DigestSize && (k.Digest[0] == event.SchemeKeyed || k.Digest[0] == event.SchemeErased) {
 			keyed := event.Digest{event.SchemeKeyed}
 			k.Digest = keyed[:]
 		}
-		return read(&k)
+		list = append(list, k)
+		return nil
 	}, `SELECT `+keyColumns+` FROM `+from+` WHERE `+where)
+	return list, err
 }

@@ -65,9 +65,8 @@ const oddKept = 100
 
 // catalogue collects what is odd in the catalogue.
 type catalogue struct {
-	view  *View
-	types map[uint32]string // names of PostgreSQL's own
-	odd   []string
+	view *View
+	odd  []string
 }
 
 func (c *catalogue) say(format string, args ...any) {
@@ -83,11 +82,10 @@ type intrusion struct {
 	oid   uint32 // of the table itself
 	// concerns and targets are columns with oids. The first of concerns MUST be of type oid.
 	concerns, targets []string
-	of                string // a column with an oid: only rows with one of values count; "" for all rows
-	values            []uint32
-	flag              string // a boolean column: only rows with true count; "" for all rows
-	name              string // the column that names a row; "" for the names of the types in concerns
-	says              string // what is odd about NAME
+	only              string   // an oid in SQL: only rows with one of values count; "" for all rows
+	values            []uint32 // of only
+	name              string   // in SQL, what the row is about
+	says              string   // what is odd about NAME
 }
 
 func intrusions() []intrusion {
@@ -99,16 +97,17 @@ func intrusions() []intrusion {
 		{table: "pg_type", oid: 1247, concerns: []string{"oid"}, targets: []string{"typinput", "typoutput", "typreceive", "typsend"}, name: "typname",
 			says: "values of NAME are read and written by a function that does not come with PostgreSQL: it may show something else than what is stored"},
 		{table: "pg_cast", oid: 2605, concerns: []string{"castsource", "casttarget"}, targets: []string{"oid", "castfunc"},
+			name: "castsource::regtype::text || ' to '::text || casttarget::regtype::text",
 			says: "the cast of NAME is not PostgreSQL's own: it may show something else than what is stored"},
 		{table: "pg_operator", oid: 2617, concerns: []string{"oprleft", "oprright"}, targets: []string{"oid", "oprcode"},
-			of: "oprnamespace", values: []uint32{catalogNamespace}, name: "oprname",
+			only: "oprnamespace", values: []uint32{catalogNamespace}, name: "oprname",
 			says: "an operator NAME for PostgreSQL's own types is in the catalogue that does not come with PostgreSQL: comparing with it can't be believed"},
-		{table: "pg_aggregate", oid: 2600, concerns: []string{"aggtranstype", "aggfnoid"}, targets: []string{"aggtransfn", "aggfinalfn"},
+		{table: "pg_aggregate", oid: 2600, concerns: []string{"aggtranstype", "aggfnoid"}, targets: []string{"aggtransfn", "aggfinalfn"}, name: "aggtranstype::regtype",
 			says: "an aggregate of PostgreSQL over NAME was replaced in the catalogue: counts and sums can't be believed"},
-		{table: "pg_amop", oid: 2602, concerns: []string{"amopfamily", "amoplefttype", "amoprighttype"}, targets: []string{"oid", "amopopr"}, says: ordered},
-		{table: "pg_amproc", oid: 2603, concerns: []string{"amprocfamily", "amproclefttype", "amprocrighttype"}, targets: []string{"oid", "amproc"}, says: ordered},
+		{table: "pg_amop", oid: 2602, concerns: []string{"amopfamily", "amoplefttype", "amoprighttype"}, targets: []string{"oid", "amopopr"}, name: "amoplefttype::regtype", says: ordered},
+		{table: "pg_amproc", oid: 2603, concerns: []string{"amprocfamily", "amproclefttype", "amprocrighttype"}, targets: []string{"oid", "amproc"}, name: "amproclefttype::regtype", says: ordered},
 		{table: "pg_opclass", oid: 2616, concerns: []string{"opcintype"}, targets: []string{"oid", "opcfamily"},
-			of: "opcmethod", values: []uint32{btreeMethod, hashMethod}, flag: "opcdefault",
+			only: "CASE WHEN opcdefault THEN opcmethod END", values: []uint32{btreeMethod, hashMethod}, name: "opcintype::regtype",
 			says: "values of NAME are ordered or hashed by an operator class that does not come with PostgreSQL" + compared},
 	}
 }
@@ -116,8 +115,8 @@ func intrusions() []intrusion {
 // Untrusted returns what in the catalogue may make our statements read something else than what is stored. Objects
 // that our statements can't reach do not count: those in other schemas, or for types of extensions and users.
 func (v *View) Untrusted(ctx context.Context) ([]string, error) {
-	c := catalogue{view: v, types: map[uint32]string{}}
-	for _, rule := range intrusions() { // pg_type first: it has the types' names
+	c := catalogue{view: v}
+	for _, rule := range intrusions() {
 		if err := c.apply(ctx, rule); err != nil {
 			return c.odd, err
 		}
@@ -128,48 +127,25 @@ func (v *View) Untrusted(ctx context.Context) ([]string, error) {
 // apply looks for the odd rows of a rule.
 func (c *catalogue) apply(ctx context.Context, rule intrusion) error {
 	columns := []string{rule.concerns[0]} // the casts to oid call no function
-	for _, column := range slices.Concat(rule.concerns[1:], rule.targets) {
+	for _, column := range slices.Concat(rule.concerns[1:], rule.targets, []string{"coalesce(" + cmp.Or(rule.only, "0") + ", 0)"}) {
 		columns = append(columns, column+"::oid")
 	}
-	oids := make([]uint32, len(columns), len(columns)+1)
-	columns = append(columns, cmp.Or(rule.of, "0")+"::oid", cmp.Or(rule.flag, "true"), cmp.Or(rule.name, "''::name"))
-	return c.read(ctx, rule.table, rule.oid, strings.Join(columns, ", "), func(rows pgx.Rows) error {
-		var (
-			into []any
-			of   uint32
-			flag bool
-			name string
-		)
+	return c.read(ctx, rule.table, rule.oid, strings.Join(columns, ", ")+", "+rule.name+"::text", func(rows pgx.Rows) error {
+		oids := make([]uint32, len(columns))
+		into := make([]any, len(columns), len(columns)+1)
 		for i := range oids {
-			into = append(into, &oids[i])
+			into[i] = &oids[i]
 		}
-		if err := rows.Scan(append(into, &of, &flag, &name)...); err != nil {
+		var name string
+		if err := rows.Scan(append(into, &name)...); err != nil {
 			return err
 		}
-		concerns, targets := oids[:len(rule.concerns)], oids[len(rule.concerns):]
-		if slices.Max(concerns) >= builtIn {
-			return nil
+		concerns, targets, only := oids[:len(rule.concerns)], oids[len(rule.concerns):len(oids)-1], oids[len(oids)-1]
+		if slices.Max(concerns) < builtIn && slices.Max(targets) >= builtIn && (rule.only == "" || slices.Contains(rule.values, only)) {
+			c.say("%s", strings.ReplaceAll(rule.says, "NAME", name))
 		}
-		if rule.table == "pg_type" {
-			c.types[oids[0]] = name
-		}
-		if slices.Max(targets) < builtIn || !flag || rule.of != "" && !slices.Contains(rule.values, of) {
-			return nil
-		}
-		c.say("%s", strings.ReplaceAll(rule.says, "NAME", cmp.Or(name, c.typeNames(rule, concerns))))
 		return nil
 	})
-}
-
-// typeNames returns the names of the types that a row is about.
-func (c *catalogue) typeNames(rule intrusion, oids []uint32) string {
-	var names []string
-	for i, column := range rule.concerns {
-		if strings.Contains(column, "type") || strings.HasPrefix(column, "cast") {
-			names = append(names, c.types[oids[i]])
-		}
-	}
-	return strings.Join(names, " to ")
 }
 
 // read reads a whole table of the catalogue. The first column MUST be a plain column of the table with that oid.
