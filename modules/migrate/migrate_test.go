@@ -154,7 +154,7 @@ func TestDownTakesEverythingBackButTheRoles(t *testing.T) {
 		require.NoError(t, migrate.Down(t.Context(), opts, before, false))
 		require.Empty(t, scan[string](t, conn, left))
 		require.Zero(t, scan[int](t, conn, functions))
-		require.Equal(t, 7, scan[int](t, conn, roles))
+		require.Equal(t, 8, scan[int](t, conn, roles))
 		v, dirty := version(t, opts)
 		require.Zero(t, v)
 		require.False(t, dirty)
