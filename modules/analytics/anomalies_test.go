@@ -60,6 +60,17 @@ func history(end time.Time) (all [][]byte) {
 			add("Viewed", fmt.Sprint("v", day, "-", i), 1, end.Add(-30*time.Minute).AddDate(0, 0, -day).Add(time.Duration(i)*time.Second), "eve", "office", "")
 		}
 	}
+	for day := 1; day <= 20; day++ { // staff: all look at things, one refunds, and ivan works at another time of day
+		at := end.Add(-30*time.Minute).AddDate(0, 0, -day)
+		for i := range 12 {
+			add("Looked", fmt.Sprint("l", day, "-", i), 1, at, fmt.Sprint("staff-", i), "desk", "")
+			add("Looked", fmt.Sprint("m", day, "-", i), 1, at, fmt.Sprint("staff-", i), "desk", "")
+		}
+		add("Refunded", fmt.Sprint("r", day), 1, at, "staff-0", "desk", "")
+		for i := range 6 {
+			add("Looked", fmt.Sprint("i", day, "-", i), 1, at.Add(8*time.Hour), "ivan", "desk", "")
+		}
+	}
 	for i := range 400 { // each a minute apart, on the days before
 		at := end.AddDate(0, 0, -3).Add(time.Duration(i) * time.Minute)
 		flow := fmt.Sprint("flow-", i)
@@ -89,6 +100,8 @@ func TestAnomaliesOfEachKind(t *testing.T) {
 	for i := range 90 { // a user who does far more
 		add("Viewed", fmt.Sprint("much-", i), 1, hour.Add(time.Duration(i)*time.Second), "eve", "office", "")
 	}
+	add("Refunded", "odd-1", 1, hour.Add(time.Minute), "staff-5", "desk", "") // what only another one does
+	add("Looked", "odd-2", 1, hour.Add(time.Minute), "ivan", "desk", "")      // at an hour at which he never works
 	at := end.AddDate(0, 0, -2)
 	add("Ordered", "bad-1", 1, at, "", "shop2", "bad-1")
 	add("Shipped", "bad-1", 2, at.Add(time.Minute), "", "shop2", "bad-1") // without Paid
@@ -134,6 +147,7 @@ func TestAnomaliesOfEachKind(t *testing.T) {
 	}
 	want := []string{
 		"rate type Placed", "rate source shop", "silent_source source scanner", "actor_volume user eve",
+		"actor_type user staff-5, type Refunded", "actor_hours user ivan", "mass_export principal oscar",
 		"step_skipped workflow bad-1", "step_reversed workflow bad-2", "followup_missing workflow bad-3",
 		"version_gap Order gap", "version_repeat Order gap", "event_id_conflict topic orders", "dead_letter_burst topic orders", "mass_reading principal mallory",
 	}
@@ -162,6 +176,7 @@ func TestAnomaliesOfEachKind(t *testing.T) {
 	// Who may see what.
 	all := read("/v1/anomalies?limit=1000", "analyst")
 	require.NotContains(t, all, "mass_reading principal mallory", "the access log wants access:read")
+	require.NotContains(t, all, "mass_export principal oscar", "the access log wants access:read")
 	scoped := read("/v1/anomalies?limit=1000", "orders-only")
 	require.Empty(t, scoped, "none has evidence that is of this scope alone")
 	secret := read("/v1/anomalies?kind=mass_reading")["mass_reading principal mallory"]
@@ -200,9 +215,9 @@ func by2(by map[string]anomaly) string {
 // readMuch writes access entries: of some who read little, and of one who reads much.
 func (f *fixture) readMuch(t *testing.T, hour time.Time) {
 	t.Helper()
-	entry := func(id int, at time.Time, principal string, events int) {
-		_, err := f.conn.Exec(t.Context(), `INSERT INTO access_log (id, time, entry) VALUES ($1, $2, jsonb_build_object('principal', $3::text, 'phase', 'request', 'route', '/v1/events', 'events', $4::int))`,
-			id, at, principal, events)
+	entry := func(id int, at time.Time, principal, phase, route string, events int) {
+		_, err := f.conn.Exec(t.Context(), `INSERT INTO access_log (id, time, entry) VALUES ($1, $2, jsonb_build_object('principal', $3::text, 'phase', $4::text, 'route', $5::text, 'events', $6::int))`,
+			id, at, principal, phase, route, events)
 		require.NoError(t, err)
 	}
 	for _, month := range []time.Time{hour, hour.AddDate(0, 0, -10)} {
@@ -212,11 +227,17 @@ func (f *fixture) readMuch(t *testing.T, hour time.Time) {
 	n := 0
 	for day := range 10 {
 		for _, principal := range []string{"ann", "bob", "mallory"} {
-			entry(n, hour.AddDate(0, 0, -day).Add(time.Minute), principal, 50+day)
+			entry(n, hour.AddDate(0, 0, -day).Add(time.Minute), principal, "request", "/v1/events", 50+day)
 			n++
 		}
+		entry(n, hour.AddDate(0, 0, -day).Add(time.Minute), "oscar", "end", "/v1/events/export", 500+day)
+		n++
 	}
-	entry(n, hour.Add(2*time.Minute), "mallory", 100_000)
+	entry(n, hour.Add(2*time.Minute), "mallory", "request", "/v1/events", 100_000)
+	n++
+	entry(n, hour.Add(3*time.Minute), "oscar", "progress", "/v1/events/export", 900_000) // its end has the sum
+	n++
+	entry(n, hour.Add(4*time.Minute), "oscar", "end", "/v1/events/export", 1_000_000)
 	_, err := f.conn.Exec(t.Context(), `INSERT INTO ledger_batches (log, first_position, batch, count, recorded_at, earliest, latest, leaves)
 		VALUES ('access', 0, 0, $1, now(), now(), now(), decode(repeat('00', 32 * $1), 'hex'))`, n+1)
 	require.NoError(t, err)

@@ -43,7 +43,8 @@ const (
 	// maxHours is how many hours of the past are looked at where nobody has looked for long.
 	maxHours = 48
 
-	// flowsSpan is how far back workflows are read, and flowsEvents, how many events of them.
+	// flowsSpan is how far back workflows are read at most, and flowsEvents, how many events of them: where there are more,
+	// the latest hours are read.
 	flowsSpan   = 30 * 24 * time.Hour
 	flowsEvents = 200_000
 
@@ -153,11 +154,22 @@ func (t *term) hour(ctx context.Context, hour time.Time, threshold float64, isLa
 	if !isLast {
 		return found, nil
 	}
-	flows, isWhole, err := s.Flows(ctx, end.Add(-flowsSpan), end, flowsEvents)
-	if err != nil || !isWhole { // a part of them would look broken
-		return found, err
+	broken, err := t.workflows(ctx, end)
+	return append(found, broken...), err
+}
+
+// workflows looks at the workflows that began in the second half of the time that is read: the first half tells which of
+// them began before.
+func (t *term) workflows(ctx context.Context, end time.Time) ([]store.Anomaly, error) {
+	begin, err := t.session.FlowsBegin(ctx, end.Add(-flowsSpan), end, flowsEvents)
+	if err != nil {
+		return nil, err
 	}
-	return append(found, workflows(flows, end.Add(-flowsSpan/2), end)...), nil
+	flows, isWhole, err := t.session.Flows(ctx, begin, end, flowsEvents)
+	if err != nil || !isWhole { // a part of them would look broken
+		return nil, err
+	}
+	return workflows(flows, begin.Add(end.Sub(begin)/2), end), nil
 }
 
 // versions looks at the aggregates of what came in since it last looked.

@@ -33,13 +33,14 @@ const defaultInterval = time.Second
 
 // Dependencies are what the role works with.
 type Dependencies struct {
-	Pool     *pgxpool.Pool // of the role audittrail_analytics
-	Interval time.Duration // between two rounds; 0: 1 s
-	Batch    int           // events a transaction, about; 0: 10,000
-	Options  Options
-	Now      func() time.Time // time.Now if nil
-	Log      *slog.Logger
-	Metrics  prometheus.Registerer
+	Pool        *pgxpool.Pool // of the role audittrail_analytics
+	Interval    time.Duration // between two rounds; 0: 1 s
+	Batch       int           // events a transaction, about; 0: 10,000
+	DetectEvery time.Duration // how often anomalies are looked for; 0: once a minute
+	Options     Options
+	Now         func() time.Time // time.Now if nil
+	Log         *slog.Logger
+	Metrics     prometheus.Registerer
 }
 
 // Role is the role analytics; see lifecycle.Role.
@@ -59,6 +60,7 @@ var errStarting = errors.New("has not looked at the database yet")
 func New(deps Dependencies) (*Role, error) {
 	deps.Interval = cmp.Or(deps.Interval, defaultInterval)
 	deps.Batch = cmp.Or(deps.Batch, countsBatch)
+	deps.DetectEvery = cmp.Or(deps.DetectEvery, detectEvery)
 	if deps.Now == nil {
 		deps.Now = time.Now
 	}
@@ -110,10 +112,10 @@ type term struct {
 	looked  time.Time // when anomalies were last looked for
 }
 
-// Round counts all that there is, and looks for anomalies once a minute.
+// Round counts all that there is, and looks for anomalies now and then.
 func (t *term) Round(ctx context.Context) bool {
 	err := t.follow(ctx)
-	if threshold := thresholds()[t.role.deps.Options.Sensitivity]; err == nil && threshold > 0 && time.Since(t.looked) >= detectEvery {
+	if threshold := thresholds()[t.role.deps.Options.Sensitivity]; err == nil && threshold > 0 && time.Since(t.looked) >= t.role.deps.DetectEvery {
 		t.looked = time.Now()
 		err = t.detect(ctx, t.role.deps.Now(), threshold)
 	}

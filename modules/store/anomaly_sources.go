@@ -182,6 +182,19 @@ type FlowEvent struct {
 	At    time.Time
 }
 
+// It uses the unique index of rollup_events, by unit and start.
+const flowsBeginSQL = `SELECT coalesce(min(start), $2) FROM (
+	SELECT start, sum(sum(count)) OVER (ORDER BY start DESC) AS total FROM rollup_events WHERE unit = 'hour' AND start >= $1 AND start < $2 GROUP BY start) AS hours
+	WHERE total <= $3`
+
+// FlowsBegin returns from, or the earliest hour after it from which on there are at most limit events before to.
+func (a *Analytics) FlowsBegin(ctx context.Context, from, to time.Time, limit int) (begin time.Time, err error) {
+	if err = a.conn.QueryRow(ctx, flowsBeginSQL, from, to, limit).Scan(&begin); err != nil {
+		return begin, fmt.Errorf("count the events of workflows: %w", err)
+	}
+	return utc(begin), nil
+}
+
 // Flows returns the events of [from, to) that belong to workflows, workflow by workflow, in order of time: limit of them
 // at most. Whole is false if there are more.
 func (a *Analytics) Flows(ctx context.Context, from, to time.Time, limit int) (found []FlowEvent, isWhole bool, err error) {

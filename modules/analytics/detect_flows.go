@@ -1,0 +1,142 @@
+package analytics
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"audittrail/modules/store"
+)
+
+// A rule about workflows holds where it holds for so many of so many workflows. Of those that wait for a follow-up some
+// have not had their time yet, so its share is lower.
+const (
+	leastFlows    = 50
+	ruleShare     = 0.99
+	followUpShare = 0.97
+)
+
+// flow is a workflow.
+type flow struct {
+	id     string
+	events []store.FlowEvent
+	first  map[string]int // by type, the index of its first event
+}
+
+func flowsOf(events []store.FlowEvent) []flow {
+	var all []flow
+	for i, e := range events {
+		if i == 0 || events[i-1].Flow != e.Flow {
+			all = append(all, flow{id: e.Flow, first: map[string]int{}})
+		}
+		f := &all[len(all)-1]
+		if _, there := f.first[e.Event.EventType]; !there {
+			f.first[e.Event.EventType] = len(f.events)
+		}
+		f.events = append(f.events, e)
+	}
+	return all
+}
+
+// rule is what is known of two types of events, of which the first usually comes before the second.
+type rule struct {
+	a, b       string
+	before     int     // workflows in which a comes before b
+	hasA, hasB int     // workflows with a, and with b
+	gap        float64 // seconds between both: the median
+	late       float64 // and the 99th percentile
+	precedes   bool    // b does not come without a before it
+	follows    bool    // a does not stay without b after it
+}
+
+// learn returns the rules that hold for the workflows, those first whose steps are closest to each other.
+func learn(flows []flow) []rule {
+	has, gaps := map[string]int{}, map[[2]string][]float64{}
+	for _, f := range flows {
+		for b, j := range f.first {
+			has[b]++
+			for a, i := range f.first {
+				if i < j {
+					key := [2]string{a, b}
+					gaps[key] = append(gaps[key], f.events[j].At.Sub(f.events[i].At).Seconds())
+				}
+			}
+		}
+	}
+	var rules []rule
+	for key, all := range gaps {
+		r := rule{a: key[0], b: key[1], before: len(all), hasA: has[key[0]], hasB: has[key[1]]}
+		r.precedes = r.hasB >= leastFlows && float64(r.before) >= ruleShare*float64(r.hasB)
+		r.follows = r.hasA >= leastFlows && float64(r.before) >= followUpShare*float64(r.hasA)
+		if r.precedes || r.follows {
+			slices.Sort(all)
+			r.gap, r.late = middleOf(all), all[min(len(all)*99/100, len(all)-1)]
+			rules = append(rules, r)
+		}
+	}
+	slices.SortFunc(rules, func(x, y rule) int {
+		return cmp.Or(cmp.Compare(x.gap, y.gap), cmp.Compare(x.a, y.a), cmp.Compare(x.b, y.b))
+	})
+	return rules
+}
+
+// workflows learns which steps always come before and after which, from workflows that began at or after since, and
+// returns those that break what it learned. now is how far the events reach.
+func workflows(events []store.FlowEvent, since, now time.Time) []store.Anomaly {
+	var flows []flow
+	for _, f := range flowsOf(events) {
+		if !f.events[0].At.Before(since) { // what was cut off at its beginning breaks every rule
+			flows = append(flows, f)
+		}
+	}
+	rules := learn(flows)
+	var found []store.Anomaly
+	for _, f := range flows {
+		found = append(found, broken(f, rules, now)...)
+	}
+	return found
+}
+
+// broken returns what a workflow breaks: of each kind the first of the rules.
+func broken(f flow, rules []rule, now time.Time) []store.Anomaly {
+	var found []store.Anomaly
+	for _, r := range rules {
+		a, one := r.breach(f, now)
+		if !one || slices.ContainsFunc(found, func(other store.Anomaly) bool { return other.Kind == a.Kind }) {
+			continue
+		}
+		found = append(found, a)
+	}
+	return found
+}
+
+// breach reports whether a workflow breaks the rule, and how.
+func (r rule) breach(f flow, now time.Time) (store.Anomaly, bool) {
+	i, hasA := f.first[r.a]
+	j, hasB := f.first[r.b]
+	finding := func(kind string, at store.FlowEvent, expected, distance float64, detail string, more ...store.FlowEvent) (store.Anomaly, bool) {
+		a := newFinding(kind, "workflow "+f.id, f.events[0].At, 0, expected, distance, detail) // the id stays the same, whichever rule it is
+		a.StartedAt = at.At
+		for _, e := range append([]store.FlowEvent{at}, more...) {
+			a.Evidence.Events = append(a.Evidence.Events, e.Event)
+		}
+		return a, true
+	}
+	switch {
+	case hasB && !hasA && r.precedes:
+		return finding(kindStepSkipped, f.events[j], float64(r.before)/float64(r.hasB), float64(r.before),
+			fmt.Sprintf("%s without %s, which comes before it in %d of %d workflows. The distance is their number", r.b, r.a, r.before, r.hasB))
+	case hasB && hasA && i > j && r.precedes:
+		return finding(kindStepReversed, f.events[j], float64(r.before)/float64(r.hasB), float64(r.before),
+			fmt.Sprintf("%s before %s, which comes first in %d of %d workflows. The distance is their number", r.b, r.a, r.before, r.hasB), f.events[i])
+	case hasA && !hasB && r.follows:
+		usual := max(r.late, 1)
+		if waited := now.Sub(f.events[i].At).Seconds(); waited > 3*usual {
+			return finding(kindFollowUp, f.events[i], usual, waited/usual,
+				fmt.Sprintf("%s has waited %s for %s, which follows within %s in 99 of 100 workflows. The distance is the ratio of both",
+					r.a, time.Duration(waited)*time.Second, r.b, time.Duration(usual)*time.Second))
+		}
+	}
+	return store.Anomaly{}, false
+}
