@@ -156,7 +156,7 @@ func dashboards(t *testing.T) (all []dashboard) {
 	t.Helper()
 	files, err := filepath.Glob("dashboards/*.json")
 	require.NoError(t, err)
-	require.Len(t, files, 3, "one for operators, one for compliance, one for a service team")
+	require.Len(t, files, 4, "one for operators, one for compliance, one for a service team, one for analysts")
 	for _, name := range files {
 		text, err := os.ReadFile(name)
 		require.NoError(t, err)

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
 	"audittrail/modules/analytics"
@@ -132,7 +133,9 @@ func TestAnomaliesOfEachKind(t *testing.T) {
 	}))
 	defer receiver.Close()
 	f.lookFrom(t, end.Add(-time.Hour))
+	registry := prometheus.NewRegistry()
 	f.start(t, func(d *analytics.Dependencies) {
+		d.Metrics, d.DetectEvery = registry, 100*time.Millisecond
 		d.Options = analytics.Options{Sensitivity: "medium", WebhookURL: receiver.URL}
 		d.Now = func() time.Time { return now }
 	})
@@ -172,6 +175,19 @@ func TestAnomaliesOfEachKind(t *testing.T) {
 		require.Contains(t, []string{"rate type Scanned", "rate type Viewed", "rate source office", "followup_missing workflow bad-1", "rate type Ordered"}, name, "%v", by[name])
 	}
 	require.NotEmpty(t, <-posted)
+	openOf := func(kind string) float64 {
+		all, err := registry.Gather()
+		require.NoError(t, err)
+		for _, family := range all {
+			for _, m := range family.GetMetric() {
+				if family.GetName() == "audittrail_anomalies_open" && m.GetLabel()[0].GetValue() == kind {
+					return m.GetGauge().GetValue()
+				}
+			}
+		}
+		return -1
+	}
+	require.Eventually(t, func() bool { return openOf("silent_source") == 1 && openOf("version_gap") == 1 }, time.Minute, 20*time.Millisecond)
 
 	// Who may see what.
 	all := read("/v1/anomalies?limit=1000", "analyst")
@@ -193,6 +209,7 @@ func TestAnomaliesOfEachKind(t *testing.T) {
 	require.Equal(t, []string{"acknowledged", "ann", "maintenance"}, []string{got.State, *got.DecidedBy, *got.Reason})
 	decide("resolve").decode(t, &got)
 	require.Equal(t, "resolved", got.State)
+	require.Eventually(t, func() bool { return openOf("silent_source") == 0 }, time.Minute, 20*time.Millisecond)
 	decide("acknowledge").refused(t, 409, "anomaly_resolved", "")
 	require.Equal(t, 400, f.ask(t, http.MethodPost, "/v1/anomalies/"+id+"/resolve", `{}`, "application/json").status)
 	require.NotContains(t, read("/v1/anomalies?state=open&limit=1000"), "silent_source source scanner")

@@ -80,7 +80,14 @@ func (t *term) detect(ctx context.Context, now time.Time, threshold float64) err
 		}
 		next = h + 1
 	}
-	return t.versions(ctx)
+	if err := t.versions(ctx); err != nil {
+		return err
+	}
+	open, err := t.session.OpenAnomalies(ctx)
+	if err == nil {
+		t.role.metrics.tellOpen(open)
+	}
+	return err
 }
 
 // hour looks at one hour. Workflows are looked at with the last of several hours alone: their history has them all.

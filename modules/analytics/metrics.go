@@ -12,6 +12,7 @@ type metrics struct {
 	failures  prometheus.Counter
 	seconds   prometheus.Counter
 	anomalies *prometheus.CounterVec
+	open      *prometheus.GaugeVec
 	position  prometheus.Gauge
 	leader    prometheus.Gauge
 }
@@ -30,6 +31,9 @@ func newMetrics(registry prometheus.Registerer) (metrics, error) {
 		anomalies: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "audittrail_anomalies_total", Help: "Anomalies that were found, by kind.",
 		}, []string{"kind"}),
+		open: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "audittrail_anomalies_open", Help: "Anomalies that nobody has acknowledged or resolved, by kind. The process that leads tells, and the others say 0: take the maximum over processes.",
+		}, []string{"kind"}),
 		position: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "audittrail_analytics_position", Help: "The next position that the rollups will read, in the process that leads; compare audittrail_ledger_size.",
 		}),
@@ -40,10 +44,11 @@ func newMetrics(registry prometheus.Registerer) (metrics, error) {
 	for _, kind := range kinds() {
 		m.anomalies.WithLabelValues(kind)
 	}
+	m.tellOpen(nil)
 	if registry == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.events, m.failures, m.seconds, m.anomalies, m.position, m.leader} {
+	for _, c := range []prometheus.Collector{m.events, m.failures, m.seconds, m.anomalies, m.open, m.position, m.leader} {
 		if err := registry.Register(c); err != nil {
 			return m, fmt.Errorf("analytics: %w", err)
 		}
@@ -55,4 +60,11 @@ func newMetrics(registry prometheus.Registerer) (metrics, error) {
 func (m metrics) counted(events int, took time.Duration) {
 	m.events.Add(float64(events))
 	m.seconds.Add(took.Seconds())
+}
+
+// tellOpen notes how many anomalies are open, by kind.
+func (m metrics) tellOpen(open map[string]int64) {
+	for _, kind := range kinds() {
+		m.open.WithLabelValues(kind).Set(float64(open[kind]))
+	}
 }

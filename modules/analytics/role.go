@@ -169,6 +169,8 @@ func (t *term) countBatch(ctx context.Context) (bool, error) {
 // Close implements lifecycle.Term.
 func (t *term) Close(ctx context.Context) {
 	t.role.metrics.leader.Set(0)
+	t.role.metrics.position.Set(0)
+	t.role.metrics.tellOpen(nil)
 	t.session.Close(ctx)
 }
 

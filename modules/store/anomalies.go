@@ -176,3 +176,18 @@ func (a *Analytics) AddAnomalies(ctx context.Context, found []Anomaly) (added []
 	}
 	return added, nil
 }
+
+// It uses anomalies_open.
+const openAnomaliesSQL = `SELECT kind, count(*) FROM anomalies WHERE state = 'open' GROUP BY kind`
+
+// OpenAnomalies returns how many anomalies of each kind nobody has acknowledged or resolved.
+func (a *Analytics) OpenAnomalies(ctx context.Context) (map[string]int64, error) {
+	open := map[string]int64{}
+	var kind string
+	var n int64
+	rows, _ := a.conn.Query(ctx, openAnomaliesSQL) // ForEachRow reports the error
+	if _, err := pgx.ForEachRow(rows, []any{&kind, &n}, func() error { open[kind] = n; return nil }); err != nil {
+		return nil, fmt.Errorf("count open anomalies: %w", err)
+	}
+	return open, nil
+}

@@ -1,0 +1,3 @@
+BEGIN;
+DROP INDEX anomalies_open;
+COMMIT;
