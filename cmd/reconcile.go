@@ -11,9 +11,11 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 
-	"audittrail/cmd/app"
+	"audittrail/modules/ingest"
+	"audittrail/modules/ingest/reconcile"
 	"audittrail/modules/store/audit"
 	"audittrail/platform/console"
+	"audittrail/platform/logging"
 )
 
 func newReconcileCmd() *cobra.Command {
@@ -63,54 +65,61 @@ reads all events once; the pause is at least as long as that took.`,
 			return err
 		}
 		defer db.Close()
-		check := func() (*audit.Reconciliation, *kafkaSide, error) { return reconcileBoth(c, cfg, db) }
+		wanted := ingest.Subscribes(cfg.Kafka.Topics, cfg.Ingest.DLQSuffix)
+		cluster, err := reconcile.Connect(cfg.Kafka, reconcile.Patience, wanted, logging.New(c.ErrOrStderr(), cfg.Log))
+		if err != nil {
+			return err
+		}
+		defer cluster.Close()
+		check := func() (*audit.Reconciliation, *kafkaSide, error) {
+			return reconcileBoth(c, cluster, db, cfg.IsSet("kafka.brokers"))
+		}
 		if *watch {
 			if *every < time.Second {
 				return wrongUsage("--every must be at least 1s")
 			}
 			return (&reconcileWatch{c: c, json: output.value == "json", every: *every, check: check}).run()
 		}
-		report, cluster, err := check()
+		report, side, err := check()
 		if err != nil {
 			return err
 		}
 		if output.value == "json" {
-			err = printReconciliationJSON(c.OutOrStdout(), report, cluster)
+			err = printReconciliationJSON(c.OutOrStdout(), report, side)
 		} else {
-			err = printReconciliation(c.OutOrStdout(), report, cluster)
+			err = printReconciliation(c.OutOrStdout(), report, side)
 		}
 		if err != nil {
 			return err
 		}
-		return imbalance(report, cluster)
+		return imbalance(report, side)
 	}
 	return c
 }
 
 // reconcileBoth compares the tables with each other and with Kafka.
-func reconcileBoth(c *cobra.Command, cfg app.Config, db *pgxpool.Pool) (*audit.Reconciliation, *kafkaSide, error) {
-	cluster, err := newKafkaSide(c, cfg, db)
+func reconcileBoth(c *cobra.Command, cluster *reconcile.Cluster, db *pgxpool.Pool, given bool) (*audit.Reconciliation, *kafkaSide, error) {
+	side, err := cluster.Begin(c.Context(), db)
 	if err != nil {
 		return nil, nil, err
 	}
-	defer cluster.client.Close()
-	report, err := reconcile(c, db)
+	report, err := reconcileTables(c, db)
 	if err != nil {
 		return nil, nil, err
 	}
-	return report, cluster, cluster.compare(c.Context(), db, report)
+	return report, &kafkaSide{side, given}, side.Finish(c.Context(), db, report)
 }
 
 // imbalance is an error where something does not fit, or could not be looked at.
-func imbalance(report *audit.Reconciliation, cluster *kafkaSide) error {
+func imbalance(report *audit.Reconciliation, side *kafkaSide) error {
 	if n := int64(len(report.Discrepancies)) + report.Unlisted; n > 0 {
-		return errors.Join(fmt.Errorf("the accounting does not balance: %s discrepancies", console.Grouped(n)), cluster.err())
+		return errors.Join(fmt.Errorf("the accounting does not balance: %s discrepancies", console.Grouped(n)), side.err())
 	}
-	return cluster.err()
+	return side.err()
 }
 
-// reconcile runs it and tells on stderr which step it is at.
-func reconcile(c *cobra.Command, db *pgxpool.Pool) (*audit.Reconciliation, error) {
+// reconcileTables compares the tables and tells on stderr which step it is at.
+func reconcileTables(c *cobra.Command, db *pgxpool.Pool) (*audit.Reconciliation, error) {
 	started := time.Now()
 	steps := make(chan string, 1)
 	step := "beginning"
@@ -140,7 +149,7 @@ func printReconciliationJSON(w io.Writer, r *audit.Reconciliation, k *kafkaSide)
 }
 
 func printReconciliation(w io.Writer, r *audit.Reconciliation, k *kafkaSide) error {
-	if err := printAccounts(w, r, len(k.logs.All) > 0); err != nil {
+	if err := printAccounts(w, r, k.HasLogs()); err != nil {
 		return err
 	}
 	if r.Balanced() {

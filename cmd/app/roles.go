@@ -25,6 +25,7 @@ func table(c Config) []role {
 		{"ingest", needs{kafka: true}, ingestRole, []postgres.PoolOptions{
 			{Name: "ingest", Role: "audittrail_ingest", MaxConns: max(conns, c.Ingest.Workers+3), LockTimeout: stall, IdleInTransactionTimeout: stall, DurableCommits: true},
 			{Name: "breaker", Role: "", MaxConns: 2, StatementTimeout: stall},
+			{Name: "reconcile", Role: "audittrail_ingest", MaxConns: 1, LockTimeout: stall, IdleInTransactionTimeout: stall, Parameters: onlyReading()},
 		}},
 		{"api", needs{tokens: true, listens: true}, apiRole, []postgres.PoolOptions{
 			apiPool(conns),
@@ -58,6 +59,11 @@ const stall = 5 * time.Second
 // inOrder are settings that lists rely on: Append keeps its order, so there are no parallel workers.
 func inOrder() map[string]string {
 	return map[string]string{"jit": "off", "max_parallel_workers_per_gather": "0"}
+}
+
+// onlyReading are the settings of what reads all of it beside other work.
+func onlyReading() map[string]string {
+	return map[string]string{"jit": "off", "max_parallel_workers_per_gather": "0", "default_transaction_read_only": "on"}
 }
 
 // rebuildable are the settings of what can be made again: it never waits for the disk.

@@ -25,6 +25,7 @@ type Options struct {
 	MaxInFlightBytes int64         `key:"max_in_flight_bytes" default:"33554432" help:"estimated memory of records between fetch and commit"`
 	Linger           time.Duration `key:"linger" default:"250ms" help:"least time between two appends that are not full"`
 	Workers          int           `key:"workers" default:"2" help:"appends at a time; a Kafka partition is always with one of them"`
+	ReconcileEvery   time.Duration `key:"reconcile_every" default:"1h" help:"how often one of all processes checks that every offset is accounted for and all tables agree. That reads all events once, about 2 s a million; the pause is nine times as long at least. It compares with Kafka every minute. 0: it does neither"`
 	DrainTimeout     time.Duration `key:"drain_timeout" default:"5s" help:"how long appends in flight may take when partitions are given up or the process stops"`
 }
 
@@ -33,6 +34,9 @@ const (
 	maxLinger   = 250 * time.Millisecond
 	maxWorkers  = 64
 	minInFlight = 4 << 20
+
+	minReconcile = time.Minute
+	maxReconcile = 7 * 24 * time.Hour
 )
 
 // Validate reports every value that breaks a rule, by its key in the section.
@@ -54,6 +58,7 @@ func (o Options) Validate() error {
 	must(o.MaxInFlightBytes >= minInFlight, "max_in_flight_bytes", "must be at least %d", minInFlight)
 	must(o.Linger >= 0 && o.Linger <= maxLinger, "linger", "must be from 0 to %v", maxLinger)
 	must(o.Workers >= 1 && o.Workers <= maxWorkers, "workers", "must be from 1 to %d", maxWorkers)
+	must(o.ReconcileEvery == 0 || o.ReconcileEvery >= minReconcile && o.ReconcileEvery <= maxReconcile, "reconcile_every", "must be 0, or from %v to %v", minReconcile, maxReconcile)
 	must(o.DrainTimeout > 0 && o.DrainTimeout <= time.Minute, "drain_timeout", "must be more than 0 and at most %v", time.Minute)
 	return errors.Join(errs...)
 }

@@ -19,11 +19,12 @@ import (
 
 // Dependencies are what the role works with.
 type Dependencies struct {
-	Kafka  kafka.Options
-	Store  Store
-	Sealer sealer                      // nil: nothing is sealed
-	Outbox Outbox                      // nil: dead letters are kept, but not published
-	Ping   func(context.Context) error // whether PostgreSQL answers; nil: not asked
+	Kafka   kafka.Options
+	Store   Store
+	Sealer  sealer                      // nil: nothing is sealed
+	Outbox  Outbox                      // nil: dead letters are kept, but not published
+	Checker Checker                     // checks the accounting beside; nil: nobody does
+	Ping    func(context.Context) error // whether PostgreSQL answers; nil: not asked
 
 	Registry prometheus.Registerer // nil: no metrics
 	Tracing  *telemetry.Tracing    // nil: records and batches have no spans
@@ -34,6 +35,9 @@ type Dependencies struct {
 	appendTimeout time.Duration // for tests; 0: the constant of that name
 	watchEvery    time.Duration // for tests; 0: the constant of that name
 }
+
+// Checker runs beside ingest until ctx ends; see package reconcile.
+type Checker interface{ Run(ctx context.Context) }
 
 // Role is the role `ingest`.
 type Role struct {
@@ -85,6 +89,14 @@ func (r *Role) Run(ctx context.Context, ready func()) error {
 	defer control.Close()
 	r.setControl(control)
 	defer r.setControl(nil)
+
+	if r.deps.Checker != nil {
+		var checking sync.WaitGroup
+		defer checking.Wait()
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		checking.Go(func() { r.deps.Checker.Run(ctx) })
+	}
 
 	badge := &badge{}
 	if !r.awaitBadge(ctx, badge) {

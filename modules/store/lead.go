@@ -47,6 +47,22 @@ func tryLead(ctx context.Context, pool *pgxpool.Pool, lock int64, what string) (
 	return lead, true, nil
 }
 
+// LeadReconcile gives the caller the lead in checking the accounting, if no other process has it. pool is of a role that
+// may read all tables.
+func LeadReconcile(ctx context.Context, pool *pgxpool.Pool) (*Lead, bool, error) {
+	return tryLead(ctx, pool, lockReconcile, "reconcile")
+}
+
+// Query reads in the session.
+func (l *Lead) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
+	return l.conn.Query(ctx, sql, args...)
+}
+
+// BeginTx begins a transaction of the session.
+func (l *Lead) BeginTx(ctx context.Context, opts pgx.TxOptions) (pgx.Tx, error) {
+	return l.conn.BeginTx(ctx, opts)
+}
+
 // Check returns an error if another process may have the lead.
 func (l *Lead) Check(ctx context.Context) error { return l.conn.Ping(ctx) }
 

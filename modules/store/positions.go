@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"fmt"
+	"iter"
+	"maps"
 
 	"github.com/jackc/pgx/v5"
 
@@ -36,6 +38,9 @@ func (p Positions) Of(partition Partition) (position Position, ok bool) {
 	position, ok = p.of[partition]
 	return position, ok
 }
+
+// All are the partitions that Of knows, in no order.
+func (p Positions) All() iter.Seq2[Partition, Position] { return maps.All(p.of) }
 
 // NewPositions returns Positions of partitions under the topics' ids in Kafka.
 func NewPositions(admitted map[string]event.TopicID, of map[Partition]Position) Positions {

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -139,6 +140,9 @@ func firstBatch(p *kmsg.FetchResponseTopicPartition, offset int64) (*Batch, erro
 	}
 	return batch, nil
 }
+
+// Timestamp is that of the batch's first record, which is the producer's or the broker's clock as the topic has it.
+func (b *Batch) Timestamp() time.Time { return time.UnixMilli(b.since) }
 
 // Each calls do for each record from an offset on, in order. It fails with do's error, or with
 // ErrUnpackable where the batch is not what it says.
