@@ -21,6 +21,12 @@ import (
 // defaultVariants is how many variants an answer shows where the caller does not say.
 const defaultVariants = 20
 
+// maxTypes is how many event types an answer may be about: their names are the producers' choice, and take memory.
+const maxTypes = 1000
+
+var errTooManyPaths = errs.New(errs.TooExpensive, "range_too_long",
+	"there are more than %d event types or %d ways from one to the next: give a shorter time", maxTypes, process.MaxEdges)
+
 // maxReadings is how many answers may follow events at once in this process; each may take some seconds.
 const maxReadings = 2
 
@@ -38,13 +44,22 @@ func (h *API) cases(ctx context.Context, f store.CaseFilter, each func(steps []p
 		steps []process.Step
 		last  string
 	)
-	err := h.reader.Cases(ctx, f, func(e store.CaseEvent) {
+	types := map[string]string{} // each type's text once, however many events have it
+	err := h.reader.Cases(ctx, f, func(e store.CaseEvent) error {
 		if e.Case != last && len(steps) > 0 {
 			each(steps)
 			steps = steps[:0]
 		}
+		kind, known := types[e.Type]
+		if !known {
+			kind = e.Type
+			if types[kind] = kind; len(types) > maxTypes {
+				return errTooManyPaths
+			}
+		}
 		last = e.Case
-		steps = append(steps, process.Step{Type: e.Type, At: e.At})
+		steps = append(steps, process.Step{Type: kind, At: e.At})
+		return nil
 	})
 	if err == nil && len(steps) > 0 {
 		each(steps)
@@ -66,6 +81,9 @@ func (h *API) GetProcess(ctx context.Context, r httpapi.GetProcessRequestObject)
 	var g process.Graph
 	if err := h.cases(ctx, f, g.Add); err != nil {
 		return nil, err
+	}
+	if g.TooMany {
+		return nil, errTooManyPaths
 	}
 	if g.Cases == 0 {
 		return nil, errs.New(errs.NotFound, "not_found", "no aggregate of this type has an event in this time")

@@ -197,3 +197,24 @@ func TestScopedReadersSeeTheProcessOfWhatTheySee(t *testing.T) {
 	f.get(t, "/v1/processes/None").refused(t, 404, "not_found", "")
 	f.get(t, "/v1/processes/Payment", "orders-only").refused(t, 404, "not_found", "")
 }
+
+// Producers choose the names of types. A process of too many of them is refused, and not drawn in so much memory.
+func TestAProcessOfTooManyTypes(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	at := time.Now().Add(-time.Hour)
+	var many, ways [][]byte
+	for i := range 1001 {
+		many = append(many, made(i, fmt.Sprint("Type", i), "a", i, at.Add(time.Duration(i)*time.Second), "", "shop", ""))
+	}
+	f.appendAll(t, many)
+	f.get(t, "/v1/processes/Order").refused(t, 422, "range_too_long", "")
+
+	f = newFixture(t)
+	for i := range 5100 { // each of 102 types is followed by one after the other of 50
+		kind := fmt.Sprint("From", i/50)
+		ways = append(ways, made(2*i, kind, fmt.Sprint(i), 1, at, "", "shop", ""), made(2*i+1, fmt.Sprint("To", i%50), fmt.Sprint(i), 2, at.Add(time.Second), "", "shop", ""))
+	}
+	f.appendAll(t, ways)
+	f.get(t, "/v1/processes/Order").refused(t, 422, "range_too_long", "")
+}

@@ -25,8 +25,8 @@ type CaseEvent struct {
 }
 
 // Cases calls each with the events that fit, case by case, in the order of the aggregate's history: by time, and by row
-// where that is equal. More than MaxCaseEvents are refused as range_too_long.
-func (r *Reader) Cases(ctx context.Context, f CaseFilter, each func(CaseEvent)) error {
+// where that is equal. It ends with each's error. More than MaxCaseEvents are refused as range_too_long.
+func (r *Reader) Cases(ctx context.Context, f CaseFilter, each func(CaseEvent) error) error {
 	return r.read(ctx, "read cases", func(ctx context.Context, conn *pgx.Conn) error {
 		c := &conditions{}
 		key := `CASE jsonb_typeof(metadata -> 'correlationId') WHEN 'string' THEN 'c' || (metadata ->> 'correlationId')
@@ -57,8 +57,7 @@ func (r *Reader) Cases(ctx context.Context, f CaseFilter, each func(CaseEvent)) 
 				return tooLong("there are more than %d events to follow: give a shorter time", MaxCaseEvents)
 			}
 			e.At = utc(e.At)
-			each(e)
-			return nil
+			return each(e)
 		})
 		return err
 	})

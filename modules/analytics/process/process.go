@@ -7,7 +7,9 @@ package process
 
 import (
 	"cmp"
+	"crypto/sha256"
 	"encoding/binary"
+	"io"
 	"slices"
 	"time"
 
@@ -23,10 +25,14 @@ type Step struct {
 // Graph is what follows what, over all cases that were added. The zero value has none.
 type Graph struct {
 	Cases, Events int64
+	TooMany       bool // edges beyond MaxEdges were left out
 	activities    map[string]*Activity
 	edges         map[[2]string]*Edge
-	variants      map[string]*Variant
+	variants      map[[sha256.Size]byte]*Variant // by a hash of their types
 }
+
+// MaxEdges is how many edges a graph has at most: beyond, it is no picture of anything, and takes much memory.
+const MaxEdges = 5000
 
 // Activity is an event type of a process.
 type Activity struct {
@@ -61,11 +67,11 @@ func (g *Graph) Add(steps []Step) {
 		return
 	}
 	if g.activities == nil {
-		g.activities, g.edges, g.variants = map[string]*Activity{}, map[[2]string]*Edge{}, map[string]*Variant{}
+		g.activities, g.edges, g.variants = map[string]*Activity{}, map[[2]string]*Edge{}, map[[sha256.Size]byte]*Variant{}
 	}
 	g.Cases++
 	g.Events += int64(len(steps))
-	var key []byte
+	key, length := sha256.New(), [binary.MaxVarintLen64]byte{}
 	for i, s := range steps {
 		a := g.activities[s.Type]
 		if a == nil {
@@ -81,14 +87,19 @@ func (g *Graph) Add(steps []Step) {
 		if i == len(steps)-1 {
 			a.Ends++
 		}
-		key = append(binary.AppendUvarint(key, uint64(len(s.Type))), s.Type...)
+		_, _ = key.Write(binary.AppendUvarint(length[:0], uint64(len(s.Type)))) // never fails
+		_, _ = io.WriteString(key, s.Type)
 	}
-	g.variant(string(key), steps)
+	g.variant([sha256.Size]byte(key.Sum(nil)), steps)
 }
 
 func (g *Graph) follow(first, second Step) {
 	e := g.edges[[2]string{first.Type, second.Type}]
 	if e == nil {
+		if len(g.edges) == MaxEdges {
+			g.TooMany = true
+			return
+		}
 		e = &Edge{From: first.Type, To: second.Type, FirstSeen: second.At}
 		g.edges[[2]string{first.Type, second.Type}] = e
 	}
@@ -99,7 +110,7 @@ func (g *Graph) follow(first, second Step) {
 	}
 }
 
-func (g *Graph) variant(key string, steps []Step) {
+func (g *Graph) variant(key [sha256.Size]byte, steps []Step) {
 	last := steps[len(steps)-1].At
 	v := g.variants[key]
 	if v == nil {
