@@ -33,9 +33,7 @@ func (h *API) GetEventStats(ctx context.Context, r httpapi.GetEventStatsRequestO
 	}
 	answer := httpapi.EventStats{Interval: s.Interval, Items: make([]httpapi.EventStat, len(found.Items)), Position: found.Position, Head: found.Head, Scanned: found.Scanned}
 	for i, item := range found.Items {
-		if answer.Items[i], err = statOf(s, item); err != nil {
-			return nil, err
-		}
+		answer.Items[i] = statOf(s, item)
 	}
 	kind := httpapi.Preferred(httpserver.ExchangeOf(ctx).Request, httpapi.JSONType, httpapi.CSVType)
 	if kind == httpapi.CSVType {
@@ -49,8 +47,11 @@ func (h *API) GetEventStats(ctx context.Context, r httpapi.GetEventStatsRequestO
 // statsOf reads the parameters.
 func statsOf(p httpapi.GetEventStatsParams) (s store.Stats, err error) {
 	s = store.Stats{
-		Interval: string(p.Interval), Zone: time.UTC, Top: int(valueOf(p.Top, defaultTop)), Distinct: valueOf(p.Distinct, "false") == "true",
+		Interval: string(p.Interval), Zone: time.UTC, Top: int(valueOf(p.Top, defaultTop)),
 		EventTypes: valueOf(p.EventType, nil), AggregateType: valueOf(p.AggregateType, ""), Source: valueOf(p.Source, ""), UserID: valueOf(p.UserId, ""),
+	}
+	if valueOf(p.Distinct, "false") == "true" {
+		s.Distinct = func() store.Sketch { return &sketch.Distinct{} }
 	}
 	for _, field := range valueOf(p.GroupBy, nil) {
 		if slices.Contains(s.GroupBy, string(field)) {
@@ -67,7 +68,7 @@ func statsOf(p httpapi.GetEventStatsParams) (s store.Stats, err error) {
 	return s, err
 }
 
-func statOf(s store.Stats, item store.StatsItem) (httpapi.EventStat, error) {
+func statOf(s store.Stats, item store.StatsItem) httpapi.EventStat {
 	out := httpapi.EventStat{Start: event.FormatTime(item.Start), Group: map[string]*string{}, Count: item.Count}
 	if item.Other {
 		out.Other = &item.Other
@@ -75,25 +76,18 @@ func statOf(s store.Stats, item store.StatsItem) (httpapi.EventStat, error) {
 	for i, value := range item.Group {
 		out.Group[s.GroupBy[i]] = value
 	}
-	if !s.Distinct {
-		return out, nil
-	}
-	var err error
-	if out.Aggregates, err = distinct(item.Aggregates); err == nil {
-		out.Users, err = distinct(item.Users)
-	}
-	return out, err
+	out.Aggregates, out.Users = estimate(item.Aggregates), estimate(item.Users)
+	return out
 }
 
-func distinct(sketches [][]byte) (*int64, error) {
-	var all sketch.Distinct
-	for _, one := range sketches {
-		if err := all.Merge(one); err != nil {
-			return nil, err
-		}
+// estimate is how many there are; nil where that was not asked for.
+func estimate(of store.Sketch) *int64 {
+	d, asked := of.(*sketch.Distinct)
+	if !asked {
+		return nil
 	}
-	n := all.Estimate()
-	return &n, nil
+	n := d.Estimate()
+	return &n
 }
 
 // statsCSV is an answer as a table: a column for each member of the groups. A cell that a spreadsheet would take for a
@@ -107,7 +101,7 @@ func statsCSV(s store.Stats, answer httpapi.EventStats) ([]byte, error) {
 		header = append(header, "other")
 	}
 	header = append(header, "count")
-	if s.Distinct {
+	if s.Distinct != nil {
 		header = append(header, "aggregates", "users")
 	}
 	_ = w.Write(header) // Error tells
@@ -120,7 +114,7 @@ func statsCSV(s store.Stats, answer httpapi.EventStats) ([]byte, error) {
 			row = append(row, strconv.FormatBool(item.Other != nil))
 		}
 		row = append(row, strconv.FormatInt(item.Count, 10))
-		if s.Distinct {
+		if s.Distinct != nil {
 			row = append(row, strconv.FormatInt(*item.Aggregates, 10), strconv.FormatInt(*item.Users, 10))
 		}
 		_ = w.Write(row)

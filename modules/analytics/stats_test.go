@@ -399,3 +399,24 @@ func TestSealedUsersAreNoGroup(t *testing.T) {
 	require.Empty(t, got.Items)
 	require.True(t, got.Scanned)
 }
+
+// Sketches take some kilobytes an item, so an answer with them may have fewer items.
+func TestDistinctOfTooManyItems(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	at := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	var values [][]byte
+	for i := range 2001 {
+		values = append(values, made(i, "Placed", fmt.Sprint(i), 1, at.Add(time.Duration(i)*time.Hour), "", "shop", ""))
+	}
+	f.appendAll(t, values)
+	f.start(t)
+	f.caughtUp(t)
+	var got stats
+	f.get(t, "/v1/stats/events?interval=hour").decode(t, &got)
+	require.Len(t, got.Items, 2001)
+	f.get(t, "/v1/stats/events?interval=hour&distinct=true").refused(t, 422, "range_too_long", "")
+	f.get(t, "/v1/stats/events?interval=day&distinct=true").decode(t, &got)
+	require.Len(t, got.Items, 84)
+	require.EqualValues(t, 24, *got.Items[0].Aggregates)
+}

@@ -19,7 +19,7 @@ type Stats struct {
 	Zone     *time.Location // whose days there are
 	GroupBy  []string       // of the fields below
 	Top      int            // at most so many groups, the largest; the others are counted together
-	Distinct bool           // also the sketches of aggregates and users
+	Distinct func() Sketch  // makes the sketches of aggregates and users of an item; nil: they are not asked for
 
 	EventTypes            []string // any of them; "" and nil do not filter
 	AggregateType, Source string
@@ -40,6 +40,7 @@ const (
 	ScanSpan = 31 * 24 * time.Hour
 
 	maxStats    = 20_000  // items an answer has
+	maxDistinct = 2_000   // and with sketches, which take 8 KiB an item
 	maxSketches = 100_000 // rows whose sketches are read for one answer
 )
 
@@ -57,8 +58,11 @@ type StatsItem struct {
 	Group             []*string // in the order of GroupBy; nil where events have none. Empty where Other is set
 	Other             bool      // all groups beyond the largest ones
 	Count             int64
-	Aggregates, Users [][]byte // encoded sketches
+	Aggregates, Users Sketch // nil where none was asked for
 }
+
+// Sketch takes in what rollups keep as a sketch.
+type Sketch interface{ Merge(encoded []byte) error }
 
 // Stats counts events, from the rollups if these have the answer. Otherwise From has to be given, and the time may have
 // 31 days.
@@ -79,7 +83,7 @@ func (r *Reader) Stats(ctx context.Context, s Stats) (answer StatsAnswer, err er
 			}
 			answer.Position = answer.Head
 		}
-		if s.Distinct && !p.sketched() {
+		if s.Distinct != nil && !p.sketched() {
 			return errs.New(errs.Invalid, "invalid_parameter",
 				"can be estimated for intervals of an hour and more whose from and to are whole hours, and not by or of a user").InField("distinct")
 		}
@@ -88,10 +92,14 @@ func (r *Reader) Stats(ctx context.Context, s Stats) (answer StatsAnswer, err er
 		if answer.Items, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (StatsItem, error) { return s.scanItem(row) }); err != nil {
 			return err
 		}
-		if len(answer.Items) > maxStats {
-			return tooLong("the answer would have more than %d items: ask for a longer interval, a shorter time or fewer groups", maxStats)
+		most := maxStats
+		if s.Distinct != nil {
+			most = maxDistinct
 		}
-		if s.Distinct {
+		if len(answer.Items) > most {
+			return tooLong("the answer would have more than %d items: ask for a longer interval, a shorter time or fewer groups", most)
+		}
+		if s.Distinct != nil {
 			return s.readSketches(ctx, conn, p, answer.Items)
 		}
 		return nil
@@ -345,6 +353,7 @@ func (s Stats) sql(p statsPlan, visible scopes) (string, []any) {
 func (s Stats) readSketches(ctx context.Context, conn *pgx.Conn, p statsPlan, items []StatsItem) error {
 	at := map[string]*StatsItem{}
 	for i := range items {
+		items[i].Aggregates, items[i].Users = s.Distinct(), s.Distinct()
 		at[items[i].key()] = &items[i]
 	}
 	c := &conditions{}
@@ -367,10 +376,10 @@ func (s Stats) readSketches(ctx context.Context, conn *pgx.Conn, p statsPlan, it
 		if item == nil {
 			item = at[(&StatsItem{Start: one.Start, Other: true}).key()]
 		}
-		if item != nil { // counted between the two statements: the next answer has it
-			item.Aggregates, item.Users = append(item.Aggregates, aggregates), append(item.Users, users)
+		if item == nil { // counted between the two statements: the next answer has it
+			return nil
 		}
-		return nil
+		return errors.Join(item.Aggregates.Merge(aggregates), item.Users.Merge(users))
 	})
 	return err
 }
