@@ -310,7 +310,8 @@ func versions(odd []store.OddVersion, looked map[string]int) []store.Anomaly {
 			name, text, distance = kindVersionRepeat, fmt.Sprintf("version %d is there more than once", o.Version), 1
 		}
 		a := newFinding(name, kind+" "+o.Event.AggregateID, o.At, float64(o.Version), float64(o.Before)+1, distance, text)
-		a.Evidence.Events = []store.EvidenceEvent{o.Event}
+		a.Evidence.Events = []store.EvidenceEvent{o.Event, o.Prior}
+		a.Evidence.Kinds = []store.EventKind{o.Event.Kind(), o.Prior.Kind()}
 		found = append(found, a)
 	}
 	return found

@@ -1,8 +1,12 @@
 package analytics
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"maps"
+	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -97,33 +101,41 @@ func (t *term) hour(ctx context.Context, hour time.Time, threshold float64, isLa
 	for _, series := range []struct {
 		what, which string
 		points      func(context.Context, []time.Time) ([]store.Point, error)
-		first       func(context.Context, time.Time) ([]store.Point, error)
-	}{{"type", store.OfType, s.TypePoints, s.FirstTypes}, {"source", store.OfSource, s.SourcePoints, s.FirstSources}} {
+		first       func(context.Context, time.Time, []string) ([]store.Point, error)
+		kinds       func(context.Context, []time.Time, string) ([]store.EventKind, error)
+	}{{"type", store.OfType, s.TypePoints, s.FirstTypes, s.TypeKinds}, {"source", store.OfSource, s.SourcePoints, s.FirstSources, s.SourceKinds}} {
 		points, err := series.points(ctx, seasonHours(hour))
 		if err != nil {
 			return nil, err
 		}
-		first, err := series.first(ctx, hour.AddDate(0, 0, -7*(seasons+1)))
+		first, err := series.first(ctx, hour.AddDate(0, 0, -7*(seasons+1)), seriesOf(points))
 		if err != nil {
 			return nil, err
 		}
-		for _, a := range rates(series.what, hour, points, first, threshold) {
+		for _, a := range farthest(rates(series.what, hour, points, first, threshold)) {
 			from := hour
 			if a.Observed == 0 { // what is not there can't be shown: the last time that it was
 				from = hour.AddDate(0, 0, -7)
 			}
-			a.Evidence.Events, err = s.EvidenceOf(ctx, series.which, strings.TrimPrefix(a.Subject, series.what+" "), from, end)
+			name := strings.TrimPrefix(a.Subject, series.what+" ")
+			a.Evidence.Events, err = s.EvidenceOf(ctx, series.which, name, from, end)
 			if err != nil {
+				return nil, err
+			}
+			if a.Evidence.Kinds, err = series.kinds(ctx, seasonHours(hour), name); err != nil {
 				return nil, err
 			}
 			found = append(found, a)
 		}
 	}
-	points, err := s.UserPoints(ctx, hour.Add(-actorHistory), hour)
+	points, isWhole, err := s.UserPoints(ctx, hour.Add(-actorHistory), hour, actorEvents, actorDays)
 	if err != nil {
 		return nil, err
 	}
-	for _, a := range actors(hour, points, threshold) {
+	if !isWhole {
+		t.role.deps.Log.WarnContext(ctx, "actors are not compared with themselves: too many users did too much")
+	}
+	for _, a := range farthest(actors(hour, points, threshold)) {
 		user, kind, _ := strings.Cut(strings.TrimPrefix(a.Subject, "user "), ", type ")
 		if a.Kind != kindActorType {
 			user = strings.TrimPrefix(a.Subject, "user ")
@@ -177,6 +189,26 @@ func (t *term) workflows(ctx context.Context, end time.Time) ([]store.Anomaly, e
 		return nil, err
 	}
 	return workflows(flows, begin.Add(end.Sub(begin)/2), end), nil
+}
+
+// maxFindings is how many findings of one kind of question an hour has at most: for each, evidence is looked for.
+const maxFindings = 100
+
+// farthest are the findings that are farthest off.
+func farthest(found []store.Anomaly) []store.Anomaly {
+	slices.SortFunc(found, func(a, b store.Anomaly) int {
+		return cmp.Or(cmp.Compare(math.Abs(b.Distance), math.Abs(a.Distance)), cmp.Compare(a.ID, b.ID))
+	})
+	return found[:min(len(found), maxFindings)]
+}
+
+// seriesOf are the names of the series, each once.
+func seriesOf(points []store.Point) []string {
+	names := map[string]bool{}
+	for _, p := range points {
+		names[p.Series] = true
+	}
+	return slices.Collect(maps.Keys(names))
 }
 
 // versions looks at the aggregates of what came in since it last looked.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -29,6 +30,16 @@ type Evidence struct {
 	Events      []EvidenceEvent `json:"events,omitempty"`
 	Access      []int64         `json:"access,omitempty"`      // positions in the access log
 	DeadLetters []string        `json:"deadLetters,omitempty"` // their ids
+
+	// Kinds are of all events that the numbers come from, also of those in the past. None: nobody knows.
+	Kinds []EventKind `json:"kinds,omitempty"`
+}
+
+// EventKind is what decides who may see an event.
+type EventKind struct {
+	EventType     string  `json:"eventType"`
+	AggregateType string  `json:"aggregateType"`
+	Source        *string `json:"source"`
 }
 
 // EvidenceEvent names an event, with what decides who may see it.
@@ -44,7 +55,18 @@ type EvidenceEvent struct {
 // IsOfAccess reports whether the anomaly comes from the access log.
 func (a *Anomaly) IsOfAccess() bool { return len(a.Evidence.Access) > 0 }
 
-// shown reports whether a reader may see the anomaly: all of its evidence. Dead letters are within no scope.
+// Kind is what decides who may see the event.
+func (e *EvidenceEvent) Kind() EventKind { return EventKind{e.EventType, e.AggregateType, e.Source} }
+
+func (s Scope) shows(k EventKind) bool {
+	if k.Source == nil {
+		return s.Shows(k.EventType, k.AggregateType, "", false)
+	}
+	return s.Shows(k.EventType, k.AggregateType, *k.Source, true)
+}
+
+// shown reports whether a reader may see the anomaly: all of its evidence, and all that its numbers come from, since an
+// excerpt says nothing of what it leaves out. Dead letters are within no scope.
 func (a *Anomaly) shown(visible scopes, access bool) bool {
 	if a.IsOfAccess() && !access {
 		return false
@@ -53,17 +75,13 @@ func (a *Anomaly) shown(visible scopes, access bool) bool {
 		if s.everything {
 			continue
 		}
-		if len(a.Evidence.DeadLetters) > 0 || len(a.Evidence.Events) == 0 {
+		if len(a.Evidence.DeadLetters) > 0 || len(a.Evidence.Events) == 0 || len(a.Evidence.Kinds) == 0 {
 			return false
 		}
-		for _, e := range a.Evidence.Events {
-			source, has := "", e.Source != nil
-			if has {
-				source = *e.Source
-			}
-			if !s.Shows(e.EventType, e.AggregateType, source, has) {
-				return false
-			}
+		isHidden := func(k EventKind) bool { return !s.shows(k) }
+		if slices.ContainsFunc(a.Evidence.Kinds, isHidden) ||
+			slices.ContainsFunc(a.Evidence.Events, func(e EvidenceEvent) bool { return isHidden(e.Kind()) }) {
+			return false
 		}
 	}
 	return true

@@ -2,10 +2,12 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"audittrail/modules/event"
 )
@@ -19,14 +21,24 @@ type Point struct {
 }
 
 const (
-	// They use the unique index of rollup_events, by unit and start. A series begins with its first day.
-	typePointsSQL   = `SELECT event_type, '', start, sum(count)::bigint FROM rollup_events WHERE unit = 'hour' AND start = ANY ($1) GROUP BY 1, 3`
-	sourcePointsSQL = `SELECT source, '', start, sum(count)::bigint FROM rollup_events WHERE unit = 'hour' AND start = ANY ($1) AND source IS NOT NULL GROUP BY 1, 3`
-	firstTypesSQL   = `SELECT event_type, '', min(start), 0::bigint FROM rollup_events WHERE unit = 'day' AND start >= $1 GROUP BY 1`
-	firstSourcesSQL = `SELECT source, '', min(start), 0::bigint FROM rollup_events WHERE unit = 'day' AND start >= $1 AND source IS NOT NULL GROUP BY 1`
+	// They use the unique index of rollup_events, by unit and start. A series begins with its first day. What has fewer than
+	// ten events in all hours is too little to be unusual: producers may make a million of such series.
+	typePointsSQL = `SELECT event_type, '', start, sum(count)::bigint FROM rollup_events WHERE unit = 'hour' AND start = ANY ($1) AND event_type IN (
+			SELECT event_type FROM rollup_events WHERE unit = 'hour' AND start = ANY ($1) GROUP BY 1 HAVING sum(count) >= 10 ORDER BY sum(count) DESC LIMIT 10000)
+		GROUP BY 1, 3`
+	sourcePointsSQL = `SELECT source, '', start, sum(count)::bigint FROM rollup_events WHERE unit = 'hour' AND start = ANY ($1) AND source IN (
+			SELECT source FROM rollup_events WHERE unit = 'hour' AND start = ANY ($1) AND source IS NOT NULL GROUP BY 1 HAVING sum(count) >= 10 ORDER BY sum(count) DESC LIMIT 10000)
+		GROUP BY 1, 3`
+	firstTypesSQL   = `SELECT event_type, '', min(start), 0::bigint FROM rollup_events WHERE unit = 'day' AND start >= $1 AND event_type = ANY ($2) GROUP BY 1`
+	firstSourcesSQL = `SELECT source, '', min(start), 0::bigint FROM rollup_events WHERE unit = 'day' AND start >= $1 AND source = ANY ($2) GROUP BY 1`
+	typeKindsSQL    = `SELECT DISTINCT event_type, aggregate_type, source FROM rollup_events WHERE unit = 'hour' AND start = ANY ($1) AND event_type = $2 LIMIT 1001`
+	sourceKindsSQL  = `SELECT DISTINCT event_type, aggregate_type, source FROM rollup_events WHERE unit = 'hour' AND start = ANY ($1) AND source = $2 LIMIT 1001`
 
-	// It uses the primary key of rollup_users: those who did something in the last hour, and all that they did before.
-	userPointsSQL = `SELECT user_id, event_type, start, count FROM rollup_users WHERE unit = 'hour' AND start >= $1 AND start <= $2`
+	// It uses the primary key of rollup_users: users of whom there is enough to know them, and all that they did.
+	userPointsSQL = `SELECT user_id, event_type, start, count FROM rollup_users WHERE unit = 'hour' AND start >= $1 AND start <= $2 AND user_id IN (
+			SELECT user_id FROM rollup_users WHERE unit = 'hour' AND start >= $1 AND start <= $2 GROUP BY 1
+			HAVING sum(count) >= $3 AND count(DISTINCT date_trunc('day', start, 'UTC')) >= $4)
+		LIMIT $5`
 
 	deadPointsSQL = `SELECT topic, CASE reason WHEN 'event_id_conflict' THEN reason ELSE '' END, date_trunc('hour', received_at, 'UTC'), count(*)
 		FROM dead_letters WHERE received_at >= $1 AND received_at < $2 GROUP BY 1, 2, 3`
@@ -60,19 +72,50 @@ func (a *Analytics) SourcePoints(ctx context.Context, hours []time.Time) ([]Poin
 	return a.points(ctx, "counts of sources", sourcePointsSQL, hours)
 }
 
-// FirstTypes returns the day on which each type was first there, from since on; FirstSources, each source.
-func (a *Analytics) FirstTypes(ctx context.Context, since time.Time) ([]Point, error) {
-	return a.points(ctx, "first days of types", firstTypesSQL, since)
+// FirstTypes returns the day on which each of some types was first there, from since on; FirstSources, each source.
+func (a *Analytics) FirstTypes(ctx context.Context, since time.Time, types []string) ([]Point, error) {
+	return a.points(ctx, "first days of types", firstTypesSQL, since, types)
 }
 
 // FirstSources is FirstTypes by source.
-func (a *Analytics) FirstSources(ctx context.Context, since time.Time) ([]Point, error) {
-	return a.points(ctx, "first days of sources", firstSourcesSQL, since)
+func (a *Analytics) FirstSources(ctx context.Context, since time.Time, sources []string) ([]Point, error) {
+	return a.points(ctx, "first days of sources", firstSourcesSQL, since, sources)
 }
 
-// UserPoints returns what each user did in the hours from since to last.
-func (a *Analytics) UserPoints(ctx context.Context, since, last time.Time) ([]Point, error) {
-	return a.points(ctx, "counts of users", userPointsSQL, since, last)
+// maxUserPoints is how many points of users are read at most.
+const maxUserPoints = 500_000
+
+// UserPoints returns what each user did in the hours from since to last, of those users who did something on so many
+// days, and so much. Where that is too much there is nothing, and isWhole is false.
+func (a *Analytics) UserPoints(ctx context.Context, since, last time.Time, events, days int) (points []Point, isWhole bool, err error) {
+	points, err = a.points(ctx, "counts of users", userPointsSQL, since, last, events, days, maxUserPoints+1)
+	if len(points) > maxUserPoints {
+		return nil, false, err
+	}
+	return points, true, err
+}
+
+// TypeKinds returns what is among the events of a type in some hours; nothing if that is more than a thousand.
+// SourceKinds, those of a source.
+func (a *Analytics) TypeKinds(ctx context.Context, hours []time.Time, eventType string) ([]EventKind, error) {
+	return a.kinds(ctx, typeKindsSQL, hours, eventType)
+}
+
+// SourceKinds is TypeKinds by source.
+func (a *Analytics) SourceKinds(ctx context.Context, hours []time.Time, source string) ([]EventKind, error) {
+	return a.kinds(ctx, sourceKindsSQL, hours, source)
+}
+
+func (a *Analytics) kinds(ctx context.Context, sql string, args ...any) ([]EventKind, error) {
+	rows, _ := a.conn.Query(ctx, sql, args...) // CollectRows reports the error
+	kinds, err := pgx.CollectRows(rows, pgx.RowToStructByPos[EventKind])
+	if err != nil {
+		return nil, fmt.Errorf("read what is among events: %w", err)
+	}
+	if len(kinds) > 1000 {
+		return nil, nil
+	}
+	return kinds, nil
 }
 
 // DeadPoints returns the dead letters of each topic in [from, to); Kind tells conflicting event ids apart.
@@ -98,7 +141,7 @@ const (
 )
 
 // EvidenceOf returns an example of each event type, aggregate type and source among the events of [from, to) that belong
-// to a series, 20 at most. which is one of the constants above.
+// to a series, 20 at most. which is one of the constants above. There is none where looking for them takes too long.
 func (a *Analytics) EvidenceOf(ctx context.Context, which, series string, from, to time.Time) ([]EvidenceEvent, error) {
 	c := &conditions{}
 	c.add("timestamp >= %s", from)
@@ -114,6 +157,10 @@ func (a *Analytics) EvidenceOf(ctx context.Context, which, series string, from, 
 		e.Timestamp = event.FormatTime(utc(at))
 		return e, err
 	})
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Code == queryCanceled { // by statement_timeout: it would take as long the next time
+		return nil, nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read evidence: %w", err)
 	}
@@ -146,27 +193,37 @@ func (a *Analytics) AccessOf(ctx context.Context, principal string, from, to tim
 // OddVersion is an event whose version does not follow the one before it in its aggregate.
 type OddVersion struct {
 	Event           EvidenceEvent
+	Prior           EvidenceEvent // the one before it
 	Version, Before int32
 	At              time.Time
 }
 
-// It uses events_aggregate for the aggregates that the facts touch.
+// It uses events_aggregate for the aggregates that the facts touch, and reads the latest 200 events of each: some have
+// millions. Where an aggregate has more, the lowest versions are not looked at, since those before them may be among what
+// was not read. An aggregate in which more than a fifth of the versions are odd, and five at least, does not number its events.
 const oddVersionsSQL = `
-	SELECT event_id, event_type, aggregate_type, aggregate_id, source, timestamp, version, before FROM (
-		SELECT e.event_id::text, e.event_type, e.aggregate_type, e.aggregate_id,
-			CASE jsonb_typeof(e.metadata -> 'source') WHEN 'string' THEN e.metadata ->> 'source' END AS source, e.timestamp, e.version,
-			lag(e.version) OVER (PARTITION BY e.aggregate_type, e.aggregate_id ORDER BY e.version, e.timestamp, e.id) AS before
-		FROM unnest($1::text[], $2::text[]) AS a (type, id)
-		JOIN events AS e ON e.aggregate_type = a.type AND e.aggregate_id = a.id) AS v
-	WHERE before IS NOT NULL AND version <> before + 1
+	SELECT event_id, event_type, aggregate_type, aggregate_id, source, timestamp, version,
+		before, prior_id, prior_type, aggregate_type, aggregate_id, prior_source, prior_timestamp FROM (
+		SELECT *, count(*) FILTER (WHERE version <> before + 1) OVER (PARTITION BY aggregate_type, aggregate_id) AS odd FROM (
+			SELECT e.*, count(*) OVER (PARTITION BY aggregate_type, aggregate_id) AS read, row_number() OVER w AS place, lag(version) OVER w AS before,
+				lag(event_id) OVER w AS prior_id, lag(event_type) OVER w AS prior_type, lag(source) OVER w AS prior_source, lag(timestamp) OVER w AS prior_timestamp
+			FROM unnest($1::text[], $2::text[]) AS a (of_type, of_id)
+			CROSS JOIN LATERAL (SELECT event_id::text, event_type, aggregate_type, aggregate_id,
+				CASE jsonb_typeof(metadata -> 'source') WHEN 'string' THEN metadata ->> 'source' END AS source, timestamp, version, id
+				FROM events WHERE aggregate_type = of_type AND aggregate_id = of_id ORDER BY timestamp DESC, id DESC LIMIT 200) AS e
+			WINDOW w AS (PARTITION BY aggregate_type, aggregate_id ORDER BY version, timestamp, id)) AS v
+		WHERE read < 200 OR place > 20) AS v
+	WHERE before IS NOT NULL AND version <> before + 1 AND (odd < 5 OR odd <= read / 5)
 	ORDER BY aggregate_type, aggregate_id, version LIMIT 10000`
 
 // OddVersions returns the gaps and repeats in the versions of some aggregates.
 func (a *Analytics) OddVersions(ctx context.Context, types, ids []string) ([]OddVersion, error) {
 	rows, _ := a.conn.Query(ctx, oddVersionsSQL, types, ids) // CollectRows reports the error
 	odd, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (o OddVersion, err error) {
-		err = row.Scan(&o.Event.EventID, &o.Event.EventType, &o.Event.AggregateType, &o.Event.AggregateID, &o.Event.Source, &o.At, &o.Version, &o.Before)
-		o.Event.Timestamp = event.FormatTime(utc(o.At))
+		var prior time.Time
+		err = row.Scan(&o.Event.EventID, &o.Event.EventType, &o.Event.AggregateType, &o.Event.AggregateID, &o.Event.Source, &o.At, &o.Version,
+			&o.Before, &o.Prior.EventID, &o.Prior.EventType, &o.Prior.AggregateType, &o.Prior.AggregateID, &o.Prior.Source, &prior)
+		o.Event.Timestamp, o.Prior.Timestamp = event.FormatTime(utc(o.At)), event.FormatTime(utc(prior))
 		return o, err
 	})
 	if err != nil {
