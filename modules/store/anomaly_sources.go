@@ -128,7 +128,7 @@ func (a *Analytics) AccessPoints(ctx context.Context, from, to time.Time) ([]Poi
 	return a.points(ctx, "counts of the access log", accessPointsSQL, from, to)
 }
 
-const evidenceColumns = `event_id::text, event_type, aggregate_type, aggregate_id, CASE jsonb_typeof(metadata -> 'source') WHEN 'string' THEN metadata ->> 'source' END, timestamp`
+const evidenceColumns = `event_id::text, event_type, aggregate_type, aggregate_id, CASE jsonb_typeof(metadata -> 'source') WHEN 'string' THEN metadata ->> 'source' END AS source, timestamp`
 
 // maxEvidenceScan is among how many events evidence is looked for.
 const maxEvidenceScan = 100_000
@@ -198,7 +198,10 @@ type OddVersion struct {
 	At              time.Time
 }
 
-// It uses events_aggregate for the aggregates that the facts touch, and reads the latest 200 events of each: some have
+// maxVersions is how many events of an aggregate are looked at for their versions: the latest.
+const maxVersions = 200
+
+// It uses events_aggregate for the aggregates that the facts touch, and reads the latest events of each: some have
 // millions. Where an aggregate has more, the lowest versions are not looked at, since those before them may be among what
 // was not read. An aggregate in which more than a fifth of the versions are odd, and five at least, does not number its events.
 const oddVersionsSQL = `
@@ -207,18 +210,20 @@ const oddVersionsSQL = `
 		SELECT *, count(*) FILTER (WHERE version <> before + 1) OVER (PARTITION BY aggregate_type, aggregate_id) AS odd FROM (
 			SELECT e.*, count(*) OVER (PARTITION BY aggregate_type, aggregate_id) AS read, row_number() OVER w AS place, lag(version) OVER w AS before,
 				lag(event_id) OVER w AS prior_id, lag(event_type) OVER w AS prior_type, lag(source) OVER w AS prior_source, lag(timestamp) OVER w AS prior_timestamp
-			FROM unnest($1::text[], $2::text[]) AS a (of_type, of_id)
-			CROSS JOIN LATERAL (SELECT event_id::text, event_type, aggregate_type, aggregate_id,
-				CASE jsonb_typeof(metadata -> 'source') WHEN 'string' THEN metadata ->> 'source' END AS source, timestamp, version, id
-				FROM events WHERE aggregate_type = of_type AND aggregate_id = of_id ORDER BY timestamp DESC, id DESC LIMIT 200) AS e
+			FROM unnest($1::text[], $2::text[]) AS a (of_type, of_id) CROSS JOIN LATERAL %s AS e
 			WINDOW w AS (PARTITION BY aggregate_type, aggregate_id ORDER BY version, timestamp, id)) AS v
-		WHERE read < 200 OR place > 20) AS v
+		WHERE read < %d OR place > 20) AS v
 	WHERE before IS NOT NULL AND version <> before + 1 AND (odd < 5 OR odd <= read / 5)
 	ORDER BY aggregate_type, aggregate_id, version LIMIT 10000`
 
 // OddVersions returns the gaps and repeats in the versions of some aggregates.
 func (a *Analytics) OddVersions(ctx context.Context, types, ids []string) ([]OddVersion, error) {
-	rows, _ := a.conn.Query(ctx, oddVersionsSQL, types, ids) // CollectRows reports the error
+	latest := &selection{
+		branches: []string{"true"}, order: "timestamp DESC, id DESC", limit: maxVersions,
+		where: &conditions{terms: []string{"aggregate_type = of_type AND aggregate_id = of_id"}, args: []any{types, ids}},
+	}
+	events, args := latest.rows(evidenceColumns+", version, id", nil)
+	rows, _ := a.conn.Query(ctx, fmt.Sprintf(oddVersionsSQL, events, maxVersions), args...) // CollectRows reports the error
 	odd, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (o OddVersion, err error) {
 		var prior time.Time
 		err = row.Scan(&o.Event.EventID, &o.Event.EventType, &o.Event.AggregateType, &o.Event.AggregateID, &o.Event.Source, &o.At, &o.Version,
