@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The commands that the documents show exist, with the flags and as many arguments as they show. Those that
-// `dev` prepares are also run, by the tests of dev and of the commands.
+// The commands that the documents show exist, with the flags and as many arguments as they show. README's are
+// also run, by TestREADME in systemtest, beside a running `dev`.
 func TestTheDocumentsCommandsExist(t *testing.T) {
 	files, err := filepath.Glob("../docs/*.md")
 	require.NoError(t, err)
