@@ -45,7 +45,7 @@ func (p *poller) attendPartition(ctx context.Context, at kafka.TopicPartition, e
 	case p.status.isStopped(at):
 	case errors.As(err, &loss):
 		if l := p.leases.of(at); l != nil {
-			p.sawCut(l, loss.ResetTo)
+			p.stops.sawCut(l, loss.ResetTo)
 		}
 	case errors.Is(err, kerr.OffsetOutOfRange):
 		p.outOfRange(ctx, at)

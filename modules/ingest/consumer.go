@@ -35,7 +35,7 @@ func (r *Role) consumerOptions(p *pipeline) []kgo.Opt {
 		kgo.RebalanceTimeout(r.options.DrainTimeout + rebalanceSlack),
 		kgo.DisableAutoCommit(),
 		kgo.BlockRebalanceOnPoll(),
-		kgo.AdjustFetchOffsetsFn(p.adjustOffsets),
+		kgo.AdjustFetchOffsetsFn(p.locator.adjustOffsets),
 		kgo.OnPartitionsAssigned(p.assigned),
 		kgo.OnPartitionsRevoked(p.revoked),
 		kgo.OnPartitionsLost(p.lost),

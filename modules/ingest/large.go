@@ -78,5 +78,5 @@ func (p *poller) dispatchUnder(appending context.Context, c *chunk) error {
 	if c.lease.ended.Load() {
 		return errLeaseEnded
 	}
-	return p.dispatch(appending, c)
+	return p.dispatcher.dispatch(appending, c)
 }

@@ -27,13 +27,7 @@ func (p *poller) outOfRange(ctx context.Context, at kafka.TopicPartition) {
 		return
 	}
 	// Beyond the end, or within again: written anew since the fetch was refused.
-	p.sawCut(l, bounds[at].End)
-}
-
-// sawCut has a partition stopped whose log was cut, and that remembered. Nothing of it is appended from now on.
-func (p *pipeline) sawCut(l *lease, end int64) {
-	p.leases.suspend(l)
-	p.inbox.put(cutSeen{lease: l, end: end})
+	p.stops.sawCut(l, bounds[at].End)
 }
 
 func recreated(topic string, now, admitted event.TopicID) string {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -18,6 +19,21 @@ import (
 // topics go on without it: metadata lag behind after a topic was made.
 const missingTopicPatience = 10 * time.Second
 
+// locator finds out where partitions begin, and begins their leases.
+type locator struct {
+	control   *kgo.Client
+	store     Store
+	leases    *leases
+	stops     *stops
+	strangers *strangers
+	inbox     *inbox
+	leftOut   *leftOut
+	status    *status
+	metrics   *metrics
+	now       func() time.Time
+	log       *slog.Logger
+}
+
 // begin is where an assigned partition begins.
 type begin struct {
 	id     store.Partition
@@ -28,24 +44,24 @@ type begin struct {
 // adjustOffsets replaces all offsets of an assignment by PostgreSQL's; Kafka's are for lag tools. It
 // waits while PostgreSQL or Kafka is away, as long as the assignment stands: an error would make the
 // group rebalance again and again. A partition that is left out of the answer is not read.
-func (p *pipeline) adjustOffsets(ctx context.Context, assigned map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
-	p.leases.assign(partitionsOf(assigned))
-	p.strangers.lookFirst(ctx)
-	started := p.now()
+func (o *locator) adjustOffsets(ctx context.Context, assigned map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
+	o.leases.assign(partitionsOf(assigned))
+	o.strangers.lookFirst(ctx)
+	started := o.now()
 	for try := 0; ; try++ {
-		begins, err := p.resolve(ctx, assigned, p.now().Sub(started) > missingTopicPatience)
+		begins, err := o.resolve(ctx, assigned, o.now().Sub(started) > missingTopicPatience)
 		if err == nil {
-			if lasting := p.status.has(troubleOffsets, nil); lasting > 0 {
-				p.log.Info("found out where to begin", "failedFor", lasting.Round(time.Millisecond))
+			if lasting := o.status.has(troubleOffsets, nil); lasting > 0 {
+				o.log.Info("found out where to begin", "failedFor", lasting.Round(time.Millisecond))
 			}
-			return p.grantAll(begins), nil
+			return o.grantAll(begins), nil
 		}
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		p.status.has(troubleOffsets, err)
+		o.status.has(troubleOffsets, err)
 		if try%10 == 0 {
-			p.log.Error("can't find out where to begin; waiting", "try", try+1, "error", err)
+			o.log.Error("can't find out where to begin; waiting", "try", try+1, "error", err)
 		}
 		if !sleep(ctx, backoff(try)) {
 			return nil, ctx.Err()
@@ -55,12 +71,12 @@ func (p *pipeline) adjustOffsets(ctx context.Context, assigned map[string]map[in
 
 // resolve finds out for each partition which topic it really is, where its log lies, and where the
 // database goes on. Topics that can't be read are stopped and left out.
-func (p *pipeline) resolve(ctx context.Context, assigned map[string]map[int32]kgo.Offset, impatient bool) ([]begin, error) {
+func (o *locator) resolve(ctx context.Context, assigned map[string]map[int32]kgo.Offset, impatient bool) ([]begin, error) {
 	names := make([]string, 0, len(assigned))
 	for topic := range assigned {
 		names = append(names, topic)
 	}
-	topics, err := kafka.Topics(ctx, p.control, names)
+	topics, err := kafka.Topics(ctx, o.control, names)
 	if err != nil {
 		return nil, err
 	}
@@ -71,12 +87,12 @@ func (p *pipeline) resolve(ctx context.Context, assigned map[string]map[int32]kg
 		case err == nil:
 			of = append(of, at)
 		case impatient && errors.Is(err, kerr.UnknownTopicOrPartition):
-			p.leftOut.add(at.Topic) // until the cluster knows it
+			o.leftOut.add(at.Topic) // until the cluster knows it
 		default:
 			return nil, fmt.Errorf("topic %s: %w", at.Topic, err)
 		}
 	}
-	return p.locate(ctx, topics, of)
+	return o.locate(ctx, topics, of)
 }
 
 func partitionsOf(assigned map[string]map[int32]kgo.Offset) []kafka.TopicPartition {
@@ -89,8 +105,8 @@ func partitionsOf(assigned map[string]map[int32]kgo.Offset) []kafka.TopicPartiti
 	return of
 }
 
-func (p *pipeline) locate(ctx context.Context, topics map[string]kafka.Topic, of []kafka.TopicPartition) ([]begin, error) {
-	bounds, err := kafka.LogBounds(ctx, p.control, of)
+func (o *locator) locate(ctx context.Context, topics map[string]kafka.Topic, of []kafka.TopicPartition) ([]begin, error) {
+	bounds, err := kafka.LogBounds(ctx, o.control, of)
 	if err != nil {
 		return nil, err
 	}
@@ -99,7 +115,7 @@ func (p *pipeline) locate(ctx context.Context, topics map[string]kafka.Topic, of
 		id := store.Partition{TopicID: topics[at.Topic].ID, Topic: at.Topic, Number: at.Partition}
 		starts = append(starts, store.PartitionStart{Partition: id, Start: bounds[at].Start})
 	}
-	offsets, err := p.store.EnsureOffsets(ctx, starts)
+	offsets, err := o.store.EnsureOffsets(ctx, starts)
 	if err != nil {
 		return nil, err
 	}
@@ -117,16 +133,16 @@ func (p *pipeline) locate(ctx context.Context, topics map[string]kafka.Topic, of
 // grantAll begins the leases. It runs before the client fetches anything of these partitions, and maybe
 // before the pipeline has learnt its client: what is to be done with that is left to the poller. A partition that
 // can't be read is assigned all the same, since the client fetches no other later; its records are dropped.
-func (p *pipeline) grantAll(begins []begin) map[string]map[int32]kgo.Offset {
+func (o *locator) grantAll(begins []begin) map[string]map[int32]kgo.Offset {
 	offsets := map[string]map[int32]kgo.Offset{}
 	for _, b := range begins {
 		at := kafka.TopicPartition{Topic: b.id.Topic, Partition: b.id.Number}
 		if b.offset.Recreated != (event.TopicID{}) {
-			p.inbox.put(topicStop{topic: at.Topic, why: recreated(at.Topic, b.id.TopicID, b.offset.Recreated)})
+			o.inbox.put(topicStop{topic: at.Topic, why: recreated(at.Topic, b.id.TopicID, b.offset.Recreated)})
 			continue
 		}
-		p.reopen(at)
-		l := p.grant(b)
+		o.reopen(at)
+		l := o.grant(b)
 		if offsets[at.Topic] == nil {
 			offsets[at.Topic] = map[int32]kgo.Offset{}
 		}
@@ -141,28 +157,28 @@ func (p *pipeline) grantAll(begins []begin) map[string]map[int32]kgo.Offset {
 
 // grant begins the lease of a partition. The lease is suspended where offsets of the partition are lost, and the
 // partition is to be stopped then.
-func (p *pipeline) grant(b begin) *lease {
-	p.metrics.seeTopic(b.id.Topic)
-	l := p.leases.grant(b.id, b.offset.Position)
+func (o *locator) grant(b begin) *lease {
+	o.metrics.seeTopic(b.id.Topic)
+	l := o.leases.grant(b.id, b.offset.Position)
 	at := l.at()
-	p.metrics.setLag(at, b.bounds.End, l.next)
+	o.metrics.setLag(at, b.bounds.End, l.next)
 	switch {
 	case b.offset.CutEnd >= 0:
-		p.sawCut(l, b.offset.CutEnd)
+		o.stops.sawCut(l, b.offset.CutEnd)
 	case l.next > b.bounds.End:
-		p.sawCut(l, b.bounds.End)
+		o.stops.sawCut(l, b.bounds.End)
 	case l.next < b.bounds.Start:
-		p.leases.suspend(l)
-		p.inbox.put(partitionStop{at: at, why: deletedHead(at, l.next, b.bounds.Start)})
+		o.leases.suspend(l)
+		o.inbox.put(partitionStop{at: at, why: deletedHead(at, l.next, b.bounds.Start)})
 	default:
-		p.log.Info("reading partition", "topic", at.Topic, "partition", at.Partition, "offset", l.next, "logStart", b.bounds.Start, "logEnd", b.bounds.End)
+		o.log.Info("reading partition", "topic", at.Topic, "partition", at.Partition, "offset", l.next, "logStart", b.bounds.Start, "logEnd", b.bounds.End)
 	}
 	return l
 }
 
 // reopen undoes a stop of an earlier assignment.
-func (p *pipeline) reopen(at kafka.TopicPartition) {
-	p.restart(at)
-	p.restart(kafka.TopicPartition{Topic: at.Topic, Partition: wholeTopic})
-	p.inbox.put(resume{at})
+func (o *locator) reopen(at kafka.TopicPartition) {
+	o.stops.restart(at)
+	o.stops.restart(kafka.TopicPartition{Topic: at.Topic, Partition: wholeTopic})
+	o.inbox.put(resume{at})
 }

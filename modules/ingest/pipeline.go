@@ -6,63 +6,67 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"audittrail/modules/event"
 	"audittrail/platform/kafka"
 )
 
-// pipeline is what the stages of one Run share.
+// pipeline is the stages of one session in the group, and what they share.
 type pipeline struct {
 	options Options
-	named   []string // topics of the configuration that are no patterns
-	store   Store
 	sealer  sealer
 	now     func() time.Time
 	log     *slog.Logger
-	metrics *metrics
 	tracing *tracing
 	status  *status
 	leases  *leases
-	budget  *budget
 
 	consumer *kgo.Client     // member of the group; polled by the poller alone
 	unpacker *kafka.Unpacker // of the consumer
 	control  *kgo.Client     // for questions, which must not wait behind fetches
 
-	workers []*worker
-	decode  chan *chunk
-
-	inbox     *inbox
-	strangers *strangers
-	leftOut   *leftOut
+	locator    *locator
+	stops      *stops
+	dispatcher *dispatcher
+	strangers  *strangers
+	inbox      *inbox
 
 	again func(why string) // ends this session of the group and begins another
+}
+
+// dispatcher hands chunks on from the poller.
+type dispatcher struct {
+	budget   *budget
+	inFlight prometheus.Gauge
+	decode   chan *chunk
+	workers  []*worker
 }
 
 // dispatch hands a chunk to the decoders, and to its worker, which waits for them. It blocks while the
 // budget is spent: that is how ingest pauses when PostgreSQL is away. The client fetches no more once
 // its own buffers are full, and goes on with its heartbeats.
-func (p *pipeline) dispatch(ctx context.Context, c *chunk) error {
-	taken, err := p.budget.take(ctx, c.cost())
+func (d *dispatcher) dispatch(ctx context.Context, c *chunk) error {
+	taken, err := d.budget.take(ctx, c.cost())
 	if err != nil {
 		return err
 	}
 	c.taken = taken
-	p.metrics.inFlight.Set(float64(p.budget.used()))
+	d.inFlight.Set(float64(d.budget.used()))
 	if c.lease.ended.Load() {
-		p.budget.give(taken)
+		d.budget.give(taken)
 		return nil
 	}
 	if c.records != nil {
 		select {
-		case p.decode <- c:
+		case d.decode <- c:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
 	select {
-	case p.workers[c.lease.worker].queue <- c:
+	case d.workers[c.lease.worker].queue <- c:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
@@ -72,7 +76,7 @@ func (p *pipeline) dispatch(ctx context.Context, c *chunk) error {
 // decodeChunks decodes until the channel is closed. While the keys to seal with are out of reach it waits:
 // nothing may be stored that should have been sealed.
 func (p *pipeline) decodeChunks(ctx context.Context, rules event.Rules) {
-	for c := range p.decode {
+	for c := range p.dispatcher.decode {
 		c.spans = p.tracing.begin(c.records)
 		for try := 0; ; try++ {
 			err := c.decode(ctx, rules, p.now(), p.sealer)

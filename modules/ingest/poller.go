@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -22,7 +23,22 @@ const (
 // poller reads the consumer. Between a poll and AllowRebalance no partition can be revoked, so that
 // each record finds the lease that it was read under.
 type poller struct {
-	*pipeline
+	options    Options
+	consumer   *kgo.Client
+	unpacker   *kafka.Unpacker
+	control    *kgo.Client
+	store      Store
+	locator    *locator
+	leases     *leases
+	stops      *stops
+	dispatcher *dispatcher
+	strangers  *strangers
+	inbox      *inbox
+	status     *status
+	now        func() time.Time
+	log        *slog.Logger
+	again      func(why string)
+
 	resting map[kafka.TopicPartition]time.Time // paused until then, after an error that may pass
 	stale   map[kafka.TopicPartition]time.Time // since when the client has another topic's id
 	large   []*kgo.ErrDecompressTooLarge       // batches to be read by readLarge
@@ -50,7 +66,7 @@ func (p *poller) run(ctx, appending context.Context) {
 		}
 		slept = false
 		for _, c := range chunks {
-			if p.dispatch(appending, c) != nil {
+			if p.dispatcher.dispatch(appending, c) != nil {
 				return
 			}
 		}
@@ -105,7 +121,7 @@ func (p *poller) takePartition(topic *kgo.FetchTopic, f *kgo.FetchPartition) []*
 		return nil
 	}
 	if first := f.Records[0].Offset; first < l.next {
-		p.sawCut(l, first) // and was written anew
+		p.stops.sawCut(l, first) // and was written anew
 		return nil
 	}
 	return cut(l, f.Records, p.options)

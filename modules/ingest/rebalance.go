@@ -59,7 +59,7 @@ func (p *pipeline) endLeases(partitions map[string][]int32) []*flight {
 	topics := p.leases.topics()
 	p.status.restartTopics(func(topic string) bool { return !topics[topic] })
 	for topic := range partitions {
-		p.countStopped(topic)
+		p.stops.tally(topic)
 	}
 	return flights
 }

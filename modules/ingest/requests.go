@@ -87,7 +87,7 @@ func (r reposition) carryOut(ctx context.Context, p *poller) {
 		p.stopTopic(at.Topic, recreated(at.Topic, b.id.TopicID, b.offset.Recreated))
 		return
 	}
-	if l := p.grant(b); !l.ended.Load() {
+	if l := p.locator.grant(b); !l.ended.Load() {
 		p.seekAgain(at, l.next)
 		resume{at}.carryOut(ctx, p)
 	}
@@ -153,7 +153,7 @@ func (p *poller) seek(at kafka.TopicPartition, to kgo.EpochOffset) {
 func (p *poller) relocate(ctx context.Context, l *lease) (begin, error) {
 	ctx, cancel := context.WithTimeout(ctx, retryPartition)
 	defer cancel()
-	begins, err := p.locate(ctx, map[string]kafka.Topic{l.id.Topic: {ID: l.topicID}}, []kafka.TopicPartition{l.at()})
+	begins, err := p.locator.locate(ctx, map[string]kafka.Topic{l.id.Topic: {ID: l.topicID}}, []kafka.TopicPartition{l.at()})
 	if err != nil {
 		return begin{}, err
 	}

@@ -12,27 +12,50 @@ import (
 	"audittrail/platform/kafka"
 )
 
+// newPipeline makes the stages of a session, all but those that need its consumer.
 func (r *Role) newPipeline(control *kgo.Client, badge *badge, end func(error)) *pipeline {
+	d := r.deps
 	p := &pipeline{
-		options: r.options, named: r.named, store: r.deps.Store, sealer: r.deps.Sealer, now: r.deps.Now, log: r.deps.Log,
-		metrics: r.metrics, status: r.status, control: control, tracing: newTracing(r.deps.Tracing, r.deps.Kafka.Group),
+		options: r.options, sealer: d.Sealer, now: d.Now, log: d.Log, status: r.status, control: control,
+		tracing:  newTracing(d.Tracing, d.Kafka.Group),
 		leases:   newLeases(r.options.Workers),
 		unpacker: kafka.NewUnpacker(unpackedBytes),
-		budget:   newBudget(r.options.MaxInFlightBytes),
-		decode:   make(chan *chunk, 2*runtime.GOMAXPROCS(0)),
-		inbox:    newInbox(r.deps.Now),
-		leftOut:  &leftOut{topics: map[string]bool{}},
+		inbox:    newInbox(d.Now),
 		again:    func(why string) { end(&renewal{why}) },
 	}
-	p.strangers = newStrangers(r.deps.Kafka.Group, badge, p)
+	p.strangers = &strangers{
+		group: d.Kafka.Group, badge: badge, control: control, store: d.Store, leases: p.leases, inbox: p.inbox, status: r.status, log: d.Log, metrics: r.metrics,
+		soon: make(chan struct{}, 1), gone: make(chan struct{}, 1),
+	}
+	p.stops = &stops{status: r.status, leases: p.leases, inbox: p.inbox, count: r.metrics.stopped}
+	p.locator = &locator{
+		control: control, store: d.Store, leases: p.leases, stops: p.stops, strangers: p.strangers, inbox: p.inbox,
+		leftOut: &leftOut{topics: map[string]bool{}}, status: r.status, metrics: r.metrics, now: d.Now, log: d.Log,
+	}
+	p.dispatcher = &dispatcher{budget: newBudget(r.options.MaxInFlightBytes), inFlight: r.metrics.inFlight, decode: make(chan *chunk, 2*runtime.GOMAXPROCS(0))}
 	for n := range r.options.Workers {
-		p.workers = append(p.workers, &worker{
-			options: p.options, store: p.store, now: p.now, log: p.log.With("worker", n), metrics: p.metrics, tracing: p.tracing,
-			status: p.status, leases: p.leases, budget: p.budget, inbox: p.inbox, fail: func(err error) { end(&failure{err}) },
-			number: n, queue: make(chan *chunk, queueChunks), timeout: cmp.Or(r.deps.appendTimeout, appendTimeout),
+		p.dispatcher.workers = append(p.dispatcher.workers, &worker{
+			options: r.options, store: d.Store, now: d.Now, log: d.Log.With("worker", n), metrics: r.metrics, tracing: p.tracing,
+			status: r.status, leases: p.leases, budget: p.dispatcher.budget, inbox: p.inbox, fail: func(err error) { end(&failure{err}) },
+			number: n, queue: make(chan *chunk, queueChunks), timeout: cmp.Or(d.appendTimeout, appendTimeout),
 		})
 	}
 	return p
+}
+
+func (r *Role) newPoller(p *pipeline) *poller {
+	return &poller{
+		options: r.options, consumer: p.consumer, unpacker: p.unpacker, control: p.control, store: r.deps.Store, locator: p.locator, leases: p.leases, stops: p.stops,
+		dispatcher: p.dispatcher, strangers: p.strangers, inbox: p.inbox, status: r.status, now: r.deps.Now, log: r.deps.Log, again: p.again,
+		resting: map[kafka.TopicPartition]time.Time{}, stale: map[kafka.TopicPartition]time.Time{},
+	}
+}
+
+func (r *Role) newSurveyor(p *pipeline) *surveyor {
+	return &surveyor{
+		control: p.control, consumer: p.consumer, store: r.deps.Store, leases: p.leases, stops: p.stops, inbox: p.inbox, leftOut: p.locator.leftOut,
+		status: r.status, metrics: r.metrics, named: r.named, now: r.deps.Now, log: r.deps.Log, again: p.again, complained: map[string]time.Time{},
+	}
 }
 
 // run runs the stages until ctx ends, and then puts them down in the order of the records' flow.
@@ -44,10 +67,10 @@ func (p *pipeline) run(ctx context.Context, ready func(), r *Role) {
 	for range runtime.GOMAXPROCS(0) {
 		decoders.Go(func() { p.decodeChunks(appending, p.options.Rules()) })
 	}
-	for _, w := range p.workers {
+	for _, w := range p.dispatcher.workers {
 		workers.Go(func() { w.run(appending) })
 	}
-	aside.Go(func() { p.watch(ctx, cmp.Or(r.deps.watchEvery, watchEvery)) })
+	aside.Go(func() { p.watch(ctx, r.newSurveyor(p), cmp.Or(r.deps.watchEvery, watchEvery)) })
 	aside.Go(func() { r.announce(ctx, p.control, ready) })
 	if r.deps.Outbox != nil {
 		aside.Go(func() { newPublisher(r, p.control).run(ctx) })
@@ -61,13 +84,11 @@ func (p *pipeline) run(ctx context.Context, ready func(), r *Role) {
 		}
 	})
 
-	(&poller{
-		pipeline: p, resting: map[kafka.TopicPartition]time.Time{}, stale: map[kafka.TopicPartition]time.Time{},
-	}).run(ctx, appending)
+	r.newPoller(p).run(ctx, appending)
 
-	close(p.decode)
+	close(p.dispatcher.decode)
 	decoders.Wait()
-	for _, w := range p.workers {
+	for _, w := range p.dispatcher.workers {
 		close(w.queue)
 	}
 	workers.Wait()

@@ -28,13 +28,6 @@ type strangers struct {
 	gone chan struct{} // holds a value once the last stranger has left
 }
 
-func newStrangers(group string, badge *badge, p *pipeline) *strangers {
-	return &strangers{
-		group: group, badge: badge, control: p.control, store: p.store, leases: p.leases, inbox: p.inbox, status: p.status, log: p.log, metrics: p.metrics,
-		soon: make(chan struct{}, 1), gone: make(chan struct{}, 1),
-	}
-}
-
 // lookSoon asks whoever watches to look.
 func (s *strangers) lookSoon() {
 	select {

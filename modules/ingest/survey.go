@@ -3,11 +3,13 @@ package ingest
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"maps"
 	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"audittrail/modules/event"
 	"audittrail/modules/store"
@@ -18,15 +20,24 @@ import (
 // change without a word: a standby that lacks commits is promoted, a log is cut, a topic is made again, an operator
 // admits something. One goroutine uses it.
 type surveyor struct {
-	*pipeline
+	control  *kgo.Client
+	consumer *kgo.Client // for the topics that its patterns have found
+	store    Store
+	leases   *leases
+	stops    *stops
+	inbox    *inbox
+	leftOut  *leftOut
+	status   *status
+	metrics  *metrics
+	named    []string // topics of the configuration that are no patterns
+	now      func() time.Time
+	log      *slog.Logger
+	again    func(why string)
+
 	known      store.Positions               // as they were read last
 	short      map[*lease]bool               // whose logs ended too early at the last look
 	lagOf      map[kafka.TopicPartition]bool // that the metric has
 	complained map[string]time.Time          // about a topic that is missing
-}
-
-func newSurveyor(p *pipeline) *surveyor {
-	return &surveyor{pipeline: p, complained: map[string]time.Time{}}
 }
 
 func (s *surveyor) look(ctx context.Context) {
@@ -70,7 +81,7 @@ func (s *surveyor) compare(acked map[*lease]int64) {
 		stands, ok := s.known.Of(store.Partition{TopicID: l.topicID, Topic: at.Topic, Number: at.Partition})
 		if ok && stands.Log == l.id.TopicID && stands.Admission == l.admission && stands.NextOffset >= next {
 			if stands.CutEnd >= 0 && !s.status.isStopped(at) {
-				s.sawCut(l, stands.CutEnd) // another process saw it
+				s.stops.sawCut(l, stands.CutEnd) // another process saw it
 			}
 			continue
 		}
@@ -81,7 +92,7 @@ func (s *surveyor) compare(acked map[*lease]int64) {
 			continue
 		}
 		s.log.Warn("the event store has a partition elsewhere: going on where it says", "topic", at.Topic, "partition", at.Partition, "stored", next, "nextOffset", stands.NextOffset)
-		s.restart(at)
+		s.stops.restart(at)
 		s.inbox.put(reposition{lease: l})
 	}
 }
@@ -198,7 +209,7 @@ func (s *surveyor) lookForCuts(ends map[kafka.TopicPartition]int64) {
 			continue
 		}
 		if s.short[l] {
-			s.sawCut(l, end)
+			s.stops.sawCut(l, end)
 		}
 		short[l] = true
 	}

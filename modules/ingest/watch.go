@@ -16,12 +16,11 @@ const (
 )
 
 // watch commits offsets to the group, looks for strangers in it, and has the surveyor look.
-func (p *pipeline) watch(ctx context.Context, every time.Duration) {
+func (p *pipeline) watch(ctx context.Context, surveyor *surveyor, every time.Duration) {
 	commit, look := time.NewTicker(min(commitEvery, every)), time.NewTicker(every)
 	defer commit.Stop()
 	defer look.Stop()
 	committed := map[*lease]int64{}
-	surveyor := newSurveyor(p)
 	surveyor.look(ctx)
 	known := false // whether the group has said who is in it since it changed last
 	for {
