@@ -1,13 +1,9 @@
 package cmd
 
 import (
-	"bufio"
 	"cmp"
-	"compress/gzip"
-	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"runtime/debug"
 	"slices"
@@ -22,37 +18,8 @@ import (
 
 // verdict is what became of one file.
 type verdict struct {
-	name   string
-	report evidence.Report
-	faults []*evidence.Fault // the first of them
-	count  int64             // of all faults
-	err    error             // why it could not be read, or not to its end; nil where it could
-
-	grewFrom *ledger.Checkpoint // the earlier one that its log was shown to be, and more; nil where none was asked for
-}
-
-// fileStatus is what is to be said of a file as a whole.
-type fileStatus string
-
-const (
-	statusProven     fileStatus = "proven"
-	statusComplete   fileStatus = "complete" // an export, whole and unchanged: less than proven
-	statusNotProven  fileStatus = "not_proven"
-	statusUnreadable fileStatus = "unreadable"
-)
-
-func (s fileStatus) passed() bool { return s == statusProven || s == statusComplete }
-
-func (v *verdict) status() fileStatus {
-	switch {
-	case v.count > 0: // also where the file can't be read any further
-		return statusNotProven
-	case v.err != nil:
-		return statusUnreadable
-	case v.report.Form.IsExport():
-		return statusComplete
-	}
-	return statusProven
+	name string
+	*evidence.Verdict
 }
 
 // runVerifyFiles checks each file, and reports on all of them. What was found is the exit status, also where
@@ -86,10 +53,10 @@ func runVerifyFiles(c *cobra.Command, names, keys []string, output string) error
 			return alsoSaying(err, outcomeOfFiles(len(names), altered, 0))
 		}
 		before = v
-		switch v.status() {
-		case statusUnreadable:
+		switch v.Status() {
+		case evidence.StatusUnreadable:
 			unreadable++
-		case statusNotProven:
+		case evidence.StatusNotProven:
 			altered++
 		}
 		if unsaid == nil {
@@ -142,95 +109,26 @@ func outcomeOfFiles(all, altered, unreadable int) error {
 
 // verifyFile checks one file. An error is one of the call as a whole: it was interrupted.
 func verifyFile(c *cobra.Command, name string, keys ledger.Keys) (*verdict, error) {
-	v := &verdict{name: name}
 	src, err := console.OpenInput(c.Context(), name, c.InOrStdin())
 	if err != nil {
-		v.err = err
-		return v, nil
+		return &verdict{name, &evidence.Verdict{Err: err}}, nil
 	}
 	defer src.Close() //nolint:errcheck // it was only read
 	if name == "-" {
-		v.name = "standard input"
+		name = "standard input"
 	}
 	var entries atomic.Int64
 	telling := console.StartProgress(c.ErrOrStderr(), func() string {
-		text := fmt.Sprintf("%s: %s entries checked", v.name, console.Grouped(entries.Load()))
+		text := fmt.Sprintf("%s: %s entries checked", name, console.Grouped(entries.Load()))
 		if share := src.Share(); share >= 0 {
 			return fmt.Sprintf("%3.0f %%  %s", 100*share, text)
 		}
 		return text
 	})
 	defer telling.Stop()
-	each := func(evidence.Entry) { entries.Add(1) }
-	plain, err := unzipped(cancellable{c.Context().Err, src})
-	switch {
-	case err != nil:
-	case src.CanRewind(): // a file, which can be read again
-		v.report, err = evidence.VerifyFile(fromStart(c.Context(), src, plain), keys, each)
-	default:
-		v.report, err = evidence.Verify(plain, keys, each)
-	}
-	var not *evidence.NotProvenError
-	switch {
-	case c.Context().Err() != nil:
+	v, err := evidence.Check(c.Context(), src, keys, func(evidence.Entry) { entries.Add(1) })
+	if err != nil {
 		return nil, errors.New("interrupted")
-	case errors.As(err, &not):
-		v.faults, v.count = not.Faults, not.Count
-		if not.Unread != nil {
-			v.err = explainUnreadable(not.Unread)
-		}
-	case err != nil:
-		v.err = explainUnreadable(err)
 	}
-	return v, nil
-}
-
-// fromStart returns a function that reads a file from its beginning each time. first is the reader for the
-// first time.
-func fromStart(ctx context.Context, src *console.Source, first io.Reader) func() (io.Reader, error) {
-	return func() (io.Reader, error) {
-		if plain := first; plain != nil {
-			first = nil
-			return plain, nil
-		}
-		if err := src.Rewind(); err != nil {
-			return nil, err
-		}
-		return unzipped(cancellable{ctx.Err, src})
-	}
-}
-
-// explainUnreadable adds what a damaged compression or a failing disk says to why a file can't be read.
-// Texts of other causes may quote the file.
-func explainUnreadable(err error) error {
-	var system interface{ Timeout() bool } // errors of the operating system
-	switch {
-	case errors.Is(err, gzip.ErrHeader), errors.Is(err, gzip.ErrChecksum):
-		return errors.New("it is gzip, and damaged")
-	case errors.As(err, &system):
-		return fmt.Errorf("it can't be read: %w", err)
-	}
-	return err
-}
-
-// unzipped reads what is gzip unpacked, and anything else as it is.
-func unzipped(r io.Reader) (io.Reader, error) {
-	b := bufio.NewReaderSize(r, 256<<10)
-	if magic, _ := b.Peek(2); string(magic) != "\x1f\x8b" {
-		return b, nil
-	}
-	return gzip.NewReader(b)
-}
-
-// cancellable ends reading once its context is cancelled: files never wait, so nothing else would.
-type cancellable struct {
-	cancelled func() error
-	io.Reader
-}
-
-func (r cancellable) Read(p []byte) (int, error) {
-	if r.cancelled() != nil {
-		return 0, context.Canceled
-	}
-	return r.Reader.Read(p)
+	return &verdict{name, v}, nil
 }

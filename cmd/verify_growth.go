@@ -1,7 +1,6 @@
 package cmd
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -10,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"audittrail/modules/evidence"
-	"audittrail/modules/ledger"
 	"audittrail/platform/console"
 )
 
@@ -49,67 +47,22 @@ func growthAsked(c *cobra.Command, names []string) (growth, error) {
 	return g, nil
 }
 
-// compare says in the later file's verdict whether its log is the earlier file's, and more. Where one of
-// them did not pass there is nothing to compare.
+// compare says in the later file's verdict whether its log is the earlier file's, and more.
 func (g growth) compare(c *cobra.Command, earlier, later *verdict) error {
-	if !earlier.status().passed() || !later.status().passed() {
+	var proof func() (io.ReadCloser, error)
+	if g.consistency != "" {
+		proof = func() (io.ReadCloser, error) { return console.OpenInput(c.Context(), g.consistency, c.InOrStdin()) }
+	}
+	err := later.Compare(earlier.Verdict, proof)
+	var missing *evidence.MissingProofError
+	switch {
+	case err == nil:
 		return nil
+	case errors.As(err, &missing):
+		return wrongUsage("--consistency is missing: the file that GET /v1/ledger/%s/consistency?from=%d&to=%d of the API answers",
+			missing.Log, missing.From, missing.To)
+	case c.Context().Err() != nil:
+		return errors.New("interrupted")
 	}
-	fault, err := g.fault(c, earlier, later)
-	switch {
-	case err != nil:
-		return err
-	case fault != nil:
-		later.faults, later.count = append(later.faults, fault), later.count+1
-	default:
-		later.grewFrom = &earlier.report.Checkpoint.Checkpoint
-	}
-	return nil
-}
-
-// fault says why the later file's log is not shown to be the earlier one's, and more; nil where it is. An error
-// is one of the call as a whole.
-func (g growth) fault(c *cobra.Command, earlier, later *verdict) (*evidence.Fault, error) {
-	from, to := &earlier.report.Checkpoint.Checkpoint, &later.report.Checkpoint.Checkpoint
-	switch {
-	case to.Origin == "": // an export, which is complete without one, too
-		return noCheckpoint("this file"), nil
-	case from.Origin == "":
-		return noCheckpoint("the earlier file"), nil
-	case g.consistency == "" && from.Origin == to.Origin && 0 < from.Size && from.Size < to.Size:
-		return nil, wrongUsage("--consistency is missing: the file that GET /v1/ledger/%s/consistency?from=%d&to=%d of the API answers",
-			later.report.Log, from.Size, to.Size)
-	case g.consistency == "":
-		return evidence.GrewFrom(to, from, nil), nil
-	}
-	p, err := readConsistency(c.Context(), g.consistency, c.InOrStdin())
-	var fault *evidence.Fault
-	if errors.As(err, &fault) {
-		return fault, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	return evidence.GrewFrom(to, from, p), nil
-}
-
-func noCheckpoint(file string) *evidence.Fault {
-	return &evidence.Fault{Kind: evidence.NotConsistent, Index: -1,
-		Detail: file + " names no signed checkpoint, so nothing shows that the log only grew"}
-}
-
-func readConsistency(ctx context.Context, name string, stdin io.Reader) (ledger.Proof, error) {
-	src, err := console.OpenInput(ctx, name, stdin)
-	if err != nil {
-		return nil, fmt.Errorf("--consistency: %w", err)
-	}
-	defer src.Close() //nolint:errcheck // it was only read
-	p, err := evidence.ReadConsistency(src)
-	switch {
-	case ctx.Err() != nil:
-		return nil, errors.New("interrupted")
-	case err != nil:
-		return nil, fmt.Errorf("--consistency: %w", explainUnreadable(err))
-	}
-	return p, nil
+	return fmt.Errorf("--consistency: %w", err)
 }

@@ -29,16 +29,16 @@ type filesText struct{ w io.Writer }
 
 func (t filesText) file(v *verdict) error {
 	var b strings.Builder
-	name, r := console.Visible(v.name), v.report
-	switch v.status() {
-	case statusUnreadable:
-		fmt.Fprintf(&b, "%s: CAN'T BE READ\n  %s\n", name, console.Visible(v.err.Error()))
+	name, r := console.Visible(v.name), v.Report
+	switch v.Status() {
+	case evidence.StatusUnreadable:
+		fmt.Fprintf(&b, "%s: CAN'T BE READ\n  %s\n", name, console.Visible(v.Err.Error()))
 		if r.Checkpoint.Origin != "" {
 			fmt.Fprintf(&b, "  Up to there %s of %s %s could be proven.\n", console.Grouped(r.Proven), console.Grouped(r.Entries), nouns(r.Log, r.Entries))
 		}
-	case statusNotProven:
+	case evidence.StatusNotProven:
 		tellFaults(&b, name, v)
-	case statusComplete:
+	case evidence.StatusComplete:
 		tellComplete(&b, name, r)
 	default:
 		tellProven(&b, name, r)
@@ -95,8 +95,8 @@ func (filesText) end() error { return nil }
 
 // tellFaults names what does not hold.
 func tellFaults(b *strings.Builder, name string, v *verdict) {
-	r := v.report
-	if r.Form.IsExport() && isOfTheFile(v.faults[0].Kind) {
+	r := v.Report
+	if r.Form.IsExport() && isOfTheFile(v.Faults[0].Kind) {
 		fmt.Fprintf(b, "%s: NOT COMPLETE, OR CHANGED\n", name)
 	} else {
 		fmt.Fprintf(b, "%s: NOT PROVEN\n", name)
@@ -104,19 +104,19 @@ func tellFaults(b *strings.Builder, name string, v *verdict) {
 			fmt.Fprintf(b, "  %s of %s %s could be proven.\n", console.Grouped(r.Proven), console.Grouped(r.Entries), nouns(r.Log, r.Entries))
 		}
 	}
-	for _, f := range v.faults {
+	for _, f := range v.Faults {
 		fmt.Fprintf(b, "  - %s\n", console.Visible(f.Error()))
 	}
-	if more := v.count - int64(len(v.faults)); more > 0 {
+	if more := v.Count - int64(len(v.Faults)); more > 0 {
 		fmt.Fprintf(b, "  and %s more\n", console.Grouped(more))
 	}
-	if v.err != nil {
-		fmt.Fprintf(b, "  What follows can't be read, so there may be more: %s\n", console.Visible(v.err.Error()))
+	if v.Err != nil {
+		fmt.Fprintf(b, "  What follows can't be read, so there may be more: %s\n", console.Visible(v.Err.Error()))
 	}
 	switch {
 	case r.Checkpoint.Origin != "" && !r.Form.IsExport():
 		tellCheckpoint(b, r)
-	case slices.ContainsFunc(v.faults, func(f *evidence.Fault) bool { return f.Kind == evidence.UnknownKey }):
+	case slices.ContainsFunc(v.Faults, func(f *evidence.Fault) bool { return f.Kind == evidence.UnknownKey }):
 		b.WriteString("  Until that key is given, nothing that the file shows can be relied on. Get it from whoever runs the log,\n" +
 			"  and not together with the file.\n")
 	case !r.Form.IsExport():
@@ -139,10 +139,10 @@ func tellCheckpoint(b *strings.Builder, r evidence.Report) {
 
 // tellGrowth says what was shown of the time between two checkpoints.
 func tellGrowth(b *strings.Builder, v *verdict) {
-	if v.grewFrom == nil {
+	if v.GrewFrom == nil {
 		return
 	}
-	before, now, log := v.grewFrom.Size, v.report.Checkpoint.Size, v.report.Log
+	before, now, log := v.GrewFrom.Size, v.Report.Checkpoint.Size, v.Report.Log
 	switch before {
 	case now:
 		b.WriteString("  The log is the same as at the earlier checkpoint, and nothing was added since.\n")

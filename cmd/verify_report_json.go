@@ -19,7 +19,7 @@ type filesJSON struct {
 // fileJSON is one file of the report.
 type fileJSON struct {
 	File       string          `json:"file"`
-	Status     fileStatus      `json:"status"`
+	Status     evidence.Status `json:"status"`
 	Form       evidence.Form   `json:"form,omitzero"`
 	Error      string          `json:"error,omitzero"` // why it could not be read, or not to its end
 	Log        ledger.Log      `json:"log,omitzero"`
@@ -49,23 +49,23 @@ type faultJSON struct {
 }
 
 func (j *filesJSON) file(v *verdict) error {
-	r := v.report
+	r := v.Report
 	f := fileJSON{
-		File: v.name, Status: v.status(), Form: r.Form, Log: r.Log, Entries: r.Entries, Proven: r.Proven, Distinct: r.Distinct,
-		FaultCount: v.count, Faults: []faultJSON{},
+		File: v.name, Status: v.Status(), Form: r.Form, Log: r.Log, Entries: r.Entries, Proven: r.Proven, Distinct: r.Distinct,
+		FaultCount: v.Count, Faults: []faultJSON{},
 	}
-	if v.err != nil {
-		f.Error = v.err.Error()
+	if v.Err != nil {
+		f.Error = v.Err.Error()
 	}
-	j.Passed = j.Passed && f.Status.passed()
-	j.Proven = j.Proven && f.Status == statusProven
+	j.Passed = j.Passed && f.Status.Passed()
+	j.Proven = j.Proven && f.Status == evidence.StatusProven
 	if c := r.Checkpoint; c.Origin != "" {
 		f.Checkpoint = &checkpointJSON{c.Origin, c.Size, c.Root.String(), c.Keys}
 	}
-	if c := v.grewFrom; c != nil {
+	if c := v.GrewFrom; c != nil {
 		f.GrewFrom = &checkpointJSON{Origin: c.Origin, Size: c.Size, Root: c.Root.String()}
 	}
-	for _, fault := range v.faults {
+	for _, fault := range v.Faults {
 		shown := faultJSON{Kind: fault.Kind, Entry: fault.Entry, EventID: fault.ID, Detail: fault.Detail, KeyIDs: fault.Keys}
 		if fault.Entry > 0 && fault.Index >= 0 {
 			shown.Index = &fault.Index
