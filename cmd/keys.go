@@ -68,9 +68,9 @@ make another history that verifies.`,
 
 func newKeysRotateCmd() *cobra.Command {
 	c := &cobra.Command{
-		Use:   "rotate --ledger",
-		Short: "Put a new signing key before the present ones, or end that overlap",
-		Long: `Rotate makes a new signing key and prints the new value of ledger.signing_key: the new key, then the
+		Use:   "rotate --ledger | --kek",
+		Short: "Put a new signing key before the present ones, or wrap the keys of sealed values anew",
+		Long: `Rotate --ledger makes a new signing key and prints the new value of ledger.signing_key: the new key, then the
 present ones. It changes nothing itself.
 
   1. Give that list to every notary, and restart them. From then on each checkpoint has the signatures
@@ -88,18 +88,40 @@ present ones. It changes nothing itself.
 A lost key can't overlap: generate a new one, and put the lost key's verifier keys into
 ledger.retired_keys.
 
-With --out the list is written to a new file of mode 0600 and not printed.`,
+With --out the list is written to a new file of mode 0600 and not printed.
+
+Rotate --kek wraps the keys of sealed values anew, under the key-encryption key of encryption.kek_url.
+--from is the former one: its URL, or a file that holds it. The login must be a member of
+audittrail_owner in the database of the keys. Processes seal and open meanwhile, and go on with the former
+URL until they are restarted. A run that was interrupted is carried on by the next one.
+
+  1. Run 'audittrail keys rotate --kek --from OLD_URL' with the new encryption.kek_url.
+  2. Restart all processes with the new encryption.kek_url.
+  3. Run 'audittrail keys rotate --kek --end', and destroy the former key-encryption key. From then on no
+     backup from before the rotation opens a value of a subject who was erased.
+
+OPERATIONS.md says more about backups.`,
 		Example: `  AUDITTRAIL_LEDGER_SIGNING_KEY_FILE=signing.key audittrail keys rotate --ledger --ledger.origin audit.example.com/shop --out overlap.key
-  AUDITTRAIL_LEDGER_SIGNING_KEY_FILE=overlap.key audittrail keys rotate --ledger --end --ledger.origin audit.example.com/shop --out new.key`,
+  AUDITTRAIL_LEDGER_SIGNING_KEY_FILE=overlap.key audittrail keys rotate --ledger --end --ledger.origin audit.example.com/shop --out new.key
+  audittrail keys rotate --kek --from old-kek.url`,
 		Args: cobra.NoArgs,
 	}
 	forLedger := c.Flags().Bool("ledger", false, "rotate the ledger's signing key")
+	forKEK := c.Flags().Bool("kek", false, "wrap the keys of sealed values anew, under encryption.kek_url")
+	from := c.Flags().String("from", "", "with --kek: URL of the former key-encryption key, or a file that holds it")
 	end := c.Flags().Bool("end", false, "end the overlap: keep the first key alone")
 	out := addOut(c)
 	output := addOutput(c, "text", "json")
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		if !*forLedger {
-			return wrongUsage("say what is to be rotated: --ledger")
+		switch {
+		case *forLedger == *forKEK:
+			return wrongUsage("say what is to be rotated: --ledger or --kek")
+		case *forKEK && *end:
+			return endKEKOverlap(c)
+		case *forKEK:
+			return rotateKEK(c, *from)
+		case *from != "":
+			return wrongUsage("--from goes with --kek")
 		}
 		keys, err := configuredKeys(c)
 		if err != nil {

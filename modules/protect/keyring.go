@@ -145,11 +145,7 @@ func (k *Keyring) unwrapping(ctx context.Context, w WrappingKey) (cipher.AEAD, e
 	if err != nil {
 		return nil, err
 	}
-	key, err := kek.Decrypt(ctx, w.Wrapped)
-	if err != nil {
-		return nil, err
-	}
-	return newAEAD(key)
+	return openWrapping(ctx, kek, w)
 }
 
 // create makes the first wrapping key and root.
@@ -173,7 +169,7 @@ func (k *Keyring) newWrappingKey(ctx context.Context) (WrappingKey, cipher.AEAD,
 		return WrappingKey{}, nil, err
 	}
 	aead, err := newAEAD(key)
-	return WrappingKey{id, wrapped}, aead, err
+	return WrappingKey{ID: id, Wrapped: wrapped}, aead, err
 }
 
 // Hash returns the hash of a subject.

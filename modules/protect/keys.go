@@ -27,8 +27,9 @@ type KEK interface {
 
 // WrappingKey wraps other keys, and is itself wrapped by the key-encryption key.
 type WrappingKey struct {
-	ID      KeyID
-	Wrapped []byte
+	ID            KeyID
+	Wrapped       []byte
+	WrappedBefore []byte // by the former key-encryption key, for processes that have no other yet; nil after a rotation
 }
 
 // Root is the key from which those of hashes are derived. It outlives rotations.

@@ -356,6 +356,7 @@ func (b *batch) throwAway(ctx context.Context, events []event.Valid) error {
 		return nil
 	}
 	if err := b.protector.keys.store.CreateKeys(ctx, gone); err != nil {
+		_, _ = b.protector.keys.reload(ctx) // the wrapping key may have been rotated; the caller tries again
 		return away("note thrown-away keys", err)
 	}
 	return nil

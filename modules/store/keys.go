@@ -20,7 +20,7 @@ func NewKeys(pool *pgxpool.Pool) *Keys { return &Keys{pool} }
 
 const (
 	rootSQL     = `SELECT wrapped_by, wrapped FROM root_key`
-	wrappingSQL = `SELECT id, wrapped FROM wrapping_keys`
+	wrappingSQL = `SELECT id, wrapped, wrapped_before FROM wrapping_keys`
 
 	addWrappingSQL = `INSERT INTO wrapping_keys (id, wrapped) VALUES ($1, $2)`
 	addRootSQL     = `INSERT INTO root_key (wrapped_by, wrapped) VALUES ($1, $2) ON CONFLICT DO NOTHING`
@@ -52,7 +52,7 @@ func (k *Keys) Root(ctx context.Context) (root protect.Root, wrapping []protect.
 		ok = true
 		rows, _ := tx.Query(ctx, wrappingSQL)
 		wrapping, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (w protect.WrappingKey, err error) {
-			err = row.Scan((*[16]byte)(&w.ID), &w.Wrapped)
+			err = row.Scan((*[16]byte)(&w.ID), &w.Wrapped, &w.WrappedBefore)
 			return w, err
 		})
 		return err

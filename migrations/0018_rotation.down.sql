@@ -1,0 +1,3 @@
+BEGIN;
+ALTER TABLE wrapping_keys DROP COLUMN wrapped_before;
+COMMIT;
