@@ -96,7 +96,7 @@ func apiRole(ctx context.Context, p *parts, open pools) (lifecycle.Role, error) 
 		Verifier: verifier, Certificates: auth.NewCertificates(p.cfg.HTTP.TLS.ClientPrincipals),
 		Policy: access.NewPolicy(p.cfg.Access), Seats: reader, PublicLedger: p.cfg.Ledger.Public, Rules: rules,
 	}
-	replays := replayHandlers(p.cfg, open["api"], reader)
+	replays := replayHandlers(p.cfg, open["api"], reader, rules)
 	if err := httpapi.Mount(server, spec, entrance, handlers{httpapi.NewDocs(spec), reading, replays, analytics.NewAPI(reader)}); err != nil {
 		return nil, err
 	}

@@ -41,9 +41,9 @@ func replayRole(ctx context.Context, p *parts, open pools) (lifecycle.Role, erro
 }
 
 // replayHandlers are the handlers of replays, on the API's pool.
-func replayHandlers(c Config, pool *pgxpool.Pool, reader *store.Reader) *replay.Endpoints {
+func replayHandlers(c Config, pool *pgxpool.Pool, reader *store.Reader, rules *protect.Rules) *replay.Endpoints {
 	return replay.NewEndpoints(replay.EndpointOptions{
-		Jobs: store.NewReplays(pool), Reader: reader, Targets: replayTargets(c),
+		Jobs: store.NewReplays(pool), Reader: reader, Targets: replayTargets(c), Rules: rules,
 		Ingested: func(ctx context.Context) ([]string, error) {
 			topics, err := store.Topics(ctx, pool)
 			names := make([]string, len(topics))

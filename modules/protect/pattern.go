@@ -38,6 +38,16 @@ func (r *Rules) maskPattern(text string) (string, bool) {
 	return string(editPattern(nil, pattern, n, func(dst, _ []byte, _ []*rule) []byte { return append(dst, maskedForm...) })), true
 }
 
+// SealsPattern reports whether a payload filter asks for a value that rules seal in some type of event.
+func (r *Rules) SealsPattern(text string) bool {
+	if r == nil || r.Empty() {
+		return false
+	}
+	plain, err := event.Canonicalize(nil, []byte(text))
+	masked, ok := r.maskPattern(text)
+	return err != nil || !ok || masked != string(plain)
+}
+
 // every returns the rules of all types together.
 func (r *Rules) every() *typeRules {
 	t := &typeRules{&node{}, &node{}}

@@ -11,6 +11,7 @@ import (
 	"audittrail/modules/access"
 	"audittrail/modules/event"
 	"audittrail/modules/httpapi"
+	"audittrail/modules/protect"
 	"audittrail/modules/store"
 	"audittrail/platform/auth"
 	"audittrail/platform/errs"
@@ -50,6 +51,7 @@ type EndpointOptions struct {
 	Jobs    JobStore
 	Reader  EventReader
 	Targets *Targets
+	Rules   *protect.Rules // nil: nothing is sealed
 
 	// Ingested lists the topics that ingest has ever read, by the event store; the API's own configuration may
 	// not know them.
@@ -151,6 +153,9 @@ func (h *Endpoints) plan(ctx context.Context, body *httpapi.ReplayRequest) (p pl
 	if p.filter, err = filterOf(body.Filter, time.Now()); err != nil {
 		return p, err
 	}
+	if err := h.checkSealed(p.filter); err != nil {
+		return p, err
+	}
 	speed, err := speedOf(body.Speed)
 	if err != nil {
 		return p, err
@@ -178,6 +183,20 @@ func (h *Endpoints) plan(ctx context.Context, body *httpapi.ReplayRequest) (p pl
 	p.job.Target, failed[1] = document(&body.Target)
 	p.job.Speed, failed[2] = document(body.Speed)
 	return p, errors.Join(failed[:]...)
+}
+
+// checkSealed refuses a filter that asks for sealed values. It would be kept with the job, and shown to whoever may see
+// that, in plain text; and the worker could not find what the preview has found.
+func (h *Endpoints) checkSealed(f store.Filter) error {
+	const why = "asks for values that encryption.rules seal: a replay keeps its filter in plain text, so select by something else"
+	switch {
+	case h.Rules == nil:
+	case f.Payload != nil && h.Rules.SealsPattern(string(f.Payload)):
+		return invalid("filter.payload", why)
+	case f.UserID != "" && h.Rules.Seals("userId"):
+		return invalid("filter.userId", why)
+	}
+	return nil
 }
 
 // checkIngested refuses a topic that ingest reads, or has read.

@@ -24,6 +24,7 @@ import (
 	"audittrail/modules/event"
 	"audittrail/modules/httpapi"
 	"audittrail/modules/migrate/migratetest"
+	"audittrail/modules/protect"
 	"audittrail/modules/protect/protecttest"
 	"audittrail/modules/replay"
 	"audittrail/modules/store"
@@ -70,6 +71,7 @@ type settings struct {
 	options replay.Options
 	access  access.Options
 	brokers []string // those of kfake where nil
+	rules   *protect.Rules
 }
 
 func newSystem(t *testing.T, adjust ...func(*settings)) *system {
@@ -109,7 +111,7 @@ func (s *system) serve(set settings) {
 	pool := openPool(t, s.database, "audittrail_api")
 	s.reader = store.NewReader(store.ReaderOptions{Pool: pool, Scoped: true})
 	endpoints := replay.NewEndpoints(replay.EndpointOptions{
-		Jobs: store.NewReplays(pool), Reader: s.reader, Targets: s.targets,
+		Jobs: store.NewReplays(pool), Reader: s.reader, Targets: s.targets, Rules: set.rules,
 		Ingested: func(ctx context.Context) ([]string, error) {
 			topics, err := store.Topics(ctx, pool)
 			var names []string

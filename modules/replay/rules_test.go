@@ -15,6 +15,7 @@ import (
 	"audittrail/modules/access"
 	"audittrail/modules/event"
 	"audittrail/modules/httpapi"
+	"audittrail/modules/protect"
 	"audittrail/modules/replay"
 )
 
@@ -25,6 +26,29 @@ func (a answer) refused(t *testing.T, status int, code, field string) {
 	if field != "" {
 		require.Equal(t, field, a.body["errors"].([]any)[0].(map[string]any)["field"], a.body)
 	}
+}
+
+// A job's filter is kept and shown in plain text, so it must not hold what encryption seals.
+func TestAFilterBySealedValuesIsRefused(t *testing.T) {
+	t.Parallel()
+	rules, err := protect.NewRules([]protect.RuleOptions{
+		{EventType: "*", Path: "$.payload.customer.email", Search: true}, {EventType: "Order*", Path: "$.metadata.userId"},
+	})
+	require.NoError(t, err)
+	s := newSystem(t, func(set *settings) { set.rules = rules })
+	s.append(1)
+	ask := func(filter, dryRun string) answer {
+		return s.ask(http.MethodPost, "/v1/replays", `{"filter":`+filter+`,"target":{"type":"kafka","topic":"copy"},"reason":"test","dryRun":`+dryRun+`}`)
+	}
+	for _, dryRun := range []string{"true", "false"} {
+		ask(`{"payload":{"customer":{"email":"ann@example.com"}}}`, dryRun).refused(t, 400, "invalid_parameter", "filter.payload")
+		ask(`{"payload":{"customer":{"email":{"$in":[1]}},"total":5}}`, dryRun).refused(t, 400, "invalid_parameter", "filter.payload")
+		ask(`{"userId":"ann"}`, dryRun).refused(t, 400, "invalid_parameter", "filter.userId")
+	}
+	require.Equal(t, 200, ask(`{"payload":{"customer":{"id":"c-1"}}}`, "true").status)
+	require.Equal(t, 200, ask(`{"payload":{"email":"x"}}`, "true").status)
+	list := s.ask(http.MethodGet, "/v1/replays", "")
+	require.Empty(t, list.body["items"])
 }
 
 // What must not be written to is refused before there is a job.
@@ -40,6 +64,7 @@ func TestRefusedTargets(t *testing.T) {
 		`{"type":"kafka","topic":"configured"}`:            "target.topic", // ingested, by the configuration
 		`{"type":"kafka","topic":"__consumer_offsets"}`:    "target.topic",
 		`{"type":"kafka","topic":"orders.dlq"}`:            "target.topic",
+		`{"type":"kafka","topic":"_schemas"}`:              "target.topic",
 		`{"type":"file","name":"x.ndjson"}`:                "target.name",
 		`{"type":"webhook","url":"https://example.com/x"}`: "target.url",
 	} {

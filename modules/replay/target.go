@@ -153,6 +153,8 @@ func (t *Targets) kafka(topic string) (destination, error) {
 		return d, refused("topic", "is a dead-letter topic")
 	case t.ingested(topic):
 		return d, refusedIngested()
+	case t.listed == nil && strings.HasPrefix(topic, "_"):
+		return d, refused("topic", "begins with an underscore, as topics of Kafka's tools do (_schemas): add it to replay.targets if it is none of them")
 	case t.listed == nil:
 		return d, nil
 	}
