@@ -160,12 +160,13 @@ func actors(hour time.Time, points []store.Point, threshold float64) []store.Ano
 		a.ofDay[p.Hour.Hour()] += int(p.Count)
 		a.events += float64(p.Count)
 	}
-	does, known := map[string]int{}, 0 // how many of the users that are known well do what
+	does := map[string]bool{} // what any of the users that are known well does
+	var known []*actor
 	for _, a := range all {
 		if a.isKnown() {
-			known++
+			known = append(known, a)
 			for kind := range a.types {
-				does[kind]++
+				does[kind] = true
 			}
 		}
 	}
@@ -177,10 +178,14 @@ func actors(hour time.Time, points []store.Point, threshold float64) []store.Ano
 		subject, now := "user "+user, 0.0
 		for kind, n := range a.now {
 			now += n
-			// What many do is new for somebody all the time; what few do is not.
-			if !a.types[kind] && does[kind] > 0 && known >= 10 && float64(does[kind]) <= max(0.05*float64(known), 1) {
+			// What many of their peers do is new for somebody all the time; what nobody does yet is a new release.
+			if a.types[kind] || !does[kind] {
+				continue
+			}
+			peers, doing := a.peers(known, kind)
+			if peers >= leastPeers && float64(doing) <= rareShare*float64(peers) || peers >= 2*leastPeers && doing <= 1 {
 				found = append(found, newFinding(kindActorType, subject+", type "+kind, hour, n, 0, a.events,
-					fmt.Sprintf("%g events of type %s, after %g events in 28 days of which none was of it; %d of %d users do this. The distance is the number of events before", n, kind, a.events, does[kind], known)))
+					fmt.Sprintf("%g events of type %s, after %g events in 28 days of which none was of it; %d of %d users who do alike do this. The distance is the number of events before", n, kind, a.events, doing, peers)))
 			}
 		}
 		var usual []float64
@@ -200,6 +205,38 @@ func actors(hour time.Time, points []store.Point, threshold float64) []store.Ano
 		}
 	}
 	return found
+}
+
+// A type is unusual for a user if at most this share of their peers does it, of whom there have to be some.
+const (
+	leastPeers = 5
+	rareShare  = 0.05
+)
+
+// peers returns how many of the users do alike: share with the user at least half of the types that either does, but for
+// kind. doing is how many of them do kind.
+func (a *actor) peers(known []*actor, kind string) (peers, doing int) {
+	for _, b := range known {
+		if b == a {
+			continue
+		}
+		both, either := 0, len(a.types)
+		for t := range b.types {
+			switch {
+			case a.types[t]:
+				both++
+			case t != kind:
+				either++
+			}
+		}
+		if 2*both >= either {
+			peers++
+			if b.types[kind] {
+				doing++
+			}
+		}
+	}
+	return peers, doing
 }
 
 func (a *actor) isKnown() bool { return len(a.days) >= actorDays && a.events >= actorEvents }

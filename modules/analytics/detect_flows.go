@@ -9,12 +9,15 @@ import (
 	"audittrail/modules/store"
 )
 
-// A rule about workflows holds where it holds for so many of so many workflows. Of those that wait for a follow-up some
-// have not had their time yet, so its share is lower.
+// A rule about workflows holds where it holds for so many of so many workflows. Some that lack a follow-up have ended in
+// another way, so its share is lower.
 const (
 	leastFlows    = 50
 	ruleShare     = 0.99
 	followUpShare = 0.97
+
+	// patience is how often a follow-up's usual time has to pass before it is missing.
+	patience = 3
 )
 
 // flow is a workflow.
@@ -22,6 +25,25 @@ type flow struct {
 	id     string
 	events []store.FlowEvent
 	first  map[string]int // by type, the index of its first event
+}
+
+func (f flow) last() string { return f.events[len(f.events)-1].Event.EventType }
+
+// endings are the types that are the last one in most of the workflows that have them. Who has come to one waits for
+// nothing.
+func endings(flows []flow) map[string]bool {
+	has, last := map[string]int{}, map[string]int{}
+	for _, f := range flows {
+		last[f.last()]++
+		for kind := range f.first {
+			has[kind]++
+		}
+	}
+	ends := map[string]bool{}
+	for kind, n := range last {
+		ends[kind] = n >= leastFlows/2 && 2*n > has[kind]
+	}
+	return ends
 }
 
 func flowsOf(events []store.FlowEvent) []flow {
@@ -50,8 +72,22 @@ type rule struct {
 	follows    bool    // a does not stay without b after it
 }
 
+// waiting returns how many workflows with a have no b yet, and may still get it in time.
+func (r rule) waiting(flows []flow, now time.Time) (n int) {
+	for _, f := range flows {
+		i, hasA := f.first[r.a]
+		if _, hasB := f.first[r.b]; hasA && !hasB && !r.isOver(f.events[i].At, now) {
+			n++
+		}
+	}
+	return n
+}
+
+// isOver reports whether the time for a follow-up of what happened at a moment is over.
+func (r rule) isOver(at, now time.Time) bool { return now.Sub(at).Seconds() > patience*max(r.late, 1) }
+
 // learn returns the rules that hold for the workflows, those first whose steps are closest to each other.
-func learn(flows []flow) []rule {
+func learn(flows []flow, now time.Time) []rule {
 	has, gaps := map[string]int{}, map[[2]string][]float64{}
 	for _, f := range flows {
 		for b, j := range f.first {
@@ -67,11 +103,17 @@ func learn(flows []flow) []rule {
 	var rules []rule
 	for key, all := range gaps {
 		r := rule{a: key[0], b: key[1], before: len(all), hasA: has[key[0]], hasB: has[key[1]]}
+		if r.before < leastFlows/2 {
+			continue
+		}
+		slices.Sort(all)
+		r.gap, r.late = middleOf(all), all[min(len(all)*99/100, len(all)-1)]
 		r.precedes = r.hasB >= leastFlows && float64(r.before) >= ruleShare*float64(r.hasB)
-		r.follows = r.hasA >= leastFlows && float64(r.before) >= followUpShare*float64(r.hasA)
+		if 2*r.before >= r.hasA { // else it is no rule, whoever waits
+			had := r.hasA - r.waiting(flows, now)
+			r.follows = had >= leastFlows && float64(r.before) >= followUpShare*float64(had)
+		}
 		if r.precedes || r.follows {
-			slices.Sort(all)
-			r.gap, r.late = middleOf(all), all[min(len(all)*99/100, len(all)-1)]
 			rules = append(rules, r)
 		}
 	}
@@ -90,20 +132,20 @@ func workflows(events []store.FlowEvent, since, now time.Time) []store.Anomaly {
 			flows = append(flows, f)
 		}
 	}
-	rules := learn(flows)
+	rules, ends := learn(flows, now), endings(flows)
 	var found []store.Anomaly
 	for _, f := range flows {
-		found = append(found, broken(f, rules, now)...)
+		found = append(found, broken(f, rules, ends, now)...)
 	}
 	return found
 }
 
 // broken returns what a workflow breaks: of each kind the first of the rules.
-func broken(f flow, rules []rule, now time.Time) []store.Anomaly {
+func broken(f flow, rules []rule, ends map[string]bool, now time.Time) []store.Anomaly {
 	var found []store.Anomaly
 	for _, r := range rules {
 		a, one := r.breach(f, now)
-		if !one || slices.ContainsFunc(found, func(other store.Anomaly) bool { return other.Kind == a.Kind }) {
+		if !one || a.Kind == kindFollowUp && ends[f.last()] || slices.ContainsFunc(found, func(other store.Anomaly) bool { return other.Kind == a.Kind }) {
 			continue
 		}
 		found = append(found, a)
@@ -131,8 +173,7 @@ func (r rule) breach(f flow, now time.Time) (store.Anomaly, bool) {
 		return finding(kindStepReversed, f.events[j], float64(r.before)/float64(r.hasB), float64(r.before),
 			fmt.Sprintf("%s before %s, which comes first in %d of %d workflows. The distance is their number", r.b, r.a, r.before, r.hasB), f.events[i])
 	case hasA && !hasB && r.follows:
-		usual := max(r.late, 1)
-		if waited := now.Sub(f.events[i].At).Seconds(); waited > 3*usual {
+		if usual, waited := max(r.late, 1), now.Sub(f.events[i].At).Seconds(); r.isOver(f.events[i].At, now) {
 			return finding(kindFollowUp, f.events[i], usual, waited/usual,
 				fmt.Sprintf("%s has waited %s for %s, which follows within %s in 99 of 100 workflows. The distance is the ratio of both",
 					r.a, time.Duration(waited)*time.Second, r.b, time.Duration(usual)*time.Second))

@@ -1,0 +1,103 @@
+package analytics
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"audittrail/modules/store"
+)
+
+// found are the kinds and subjects of findings.
+func found(all []store.Anomaly) []string {
+	var out []string
+	for _, a := range all {
+		out = append(out, a.Kind+" "+a.Subject)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// A type is unusual for who never did it if their peers don't do it, whatever others do.
+func TestActorTypesAreComparedWithPeers(t *testing.T) {
+	hour := time.Date(2026, 3, 2, 10, 0, 0, 0, time.UTC)
+	var points []store.Point
+	days := func(user string, kinds ...string) {
+		for day := 1; day <= 10; day++ {
+			for _, kind := range kinds {
+				points = append(points, store.Point{Series: user, Kind: kind, Hour: hour.AddDate(0, 0, -day), Count: 4})
+			}
+		}
+	}
+	for i := range 8 {
+		days(fmt.Sprint("clerk-", i), "Approved", "Rejected")
+		days(fmt.Sprint("agent-", i), "Refunded", "Called")
+		if i < 4 {
+			days(fmt.Sprint("buyer-", i), "Approved", "Ordered")
+		} else {
+			days(fmt.Sprint("buyer-", i), "Ordered")
+		}
+	}
+	for _, now := range []struct{ user, kind string }{
+		{"clerk-1", "Refunded"}, // what only agents do
+		{"clerk-2", "Approved"}, // as ever
+		{"clerk-3", "Shredded"}, // what nobody did: a new release
+		{"buyer-5", "Approved"}, // what half of the peers do
+		{"agent-4", "Rejected"},
+		{"new", "Refunded"}, // nobody knows them yet
+	} {
+		points = append(points, store.Point{Series: now.user, Kind: now.kind, Hour: hour, Count: 1})
+	}
+	require.Equal(t, []string{"actor_type user agent-4, type Rejected", "actor_type user clerk-1, type Refunded"}, found(actors(hour, points, 6)))
+}
+
+// workflow adds a workflow's events, a minute apart, to others.
+func workflow(all []store.FlowEvent, id string, at time.Time, kinds ...string) []store.FlowEvent {
+	for i, kind := range kinds {
+		all = append(all, store.FlowEvent{Flow: id, At: at.Add(time.Duration(i) * time.Minute), Event: store.EvidenceEvent{EventType: kind}})
+	}
+	return all
+}
+
+// A workflow that has ended in another way than most waits for nothing, and one that has time left is not late.
+func TestFollowUpsOfWorkflowsThatEndOtherwise(t *testing.T) {
+	now := time.Date(2026, 3, 2, 10, 0, 0, 0, time.UTC)
+	begin := now.AddDate(0, 0, -10)
+	var events []store.FlowEvent
+	for i := range 2000 {
+		events = workflow(events, fmt.Sprintf("a-%04d", i), begin.Add(time.Duration(i)*time.Minute), "Ordered", "Paid", "Shipped")
+	}
+	for i := range 40 { // 2 of 100
+		events = workflow(events, fmt.Sprintf("b-%04d", i), begin.Add(time.Duration(i)*time.Minute), "Ordered", "Declined", "Cancelled")
+	}
+	events = workflow(events, "c", begin, "Ordered", "Paid")
+	events = workflow(events, "d", now.Add(-2*time.Minute), "Ordered", "Paid")
+	events = workflow(events, "e", begin, "Ordered", "Declined")
+	events = workflow(events, "f", begin, "Ordered", "Shipped")
+	events = workflow(events, "g", begin, "Ordered", "Shipped", "Paid")
+	events = workflow(events, "h", begin.AddDate(0, 0, -1), "Shipped") // began before the time that is judged
+	for i := range 300 {                                               // many that wait do not hide the rule
+		events = workflow(events, fmt.Sprintf("i-%04d", i), now.Add(-time.Minute), "Ordered")
+	}
+	require.Equal(t, []string{"followup_missing workflow c", "followup_missing workflow e", "step_reversed workflow g", "step_skipped workflow f"},
+		found(workflows(events, begin, now)))
+}
+
+// 4,000 workflows of 20 steps are judged in well under the minute in which the next look is due.
+func BenchmarkWorkflows(b *testing.B) {
+	now := time.Date(2026, 3, 2, 10, 0, 0, 0, time.UTC)
+	kinds := make([]string, 20)
+	for i := range kinds {
+		kinds[i] = fmt.Sprint("step-", i)
+	}
+	var events []store.FlowEvent
+	for i := range 4000 {
+		events = workflow(events, fmt.Sprintf("%05d", i), now.AddDate(0, 0, -5), kinds[:15+i%6]...)
+	}
+	for b.Loop() {
+		workflows(events, now.AddDate(0, 0, -10), now)
+	}
+}
