@@ -40,6 +40,7 @@ const (
 			HAVING sum(count) >= $3 AND count(DISTINCT date_trunc('day', start, 'UTC')) >= $4)
 		LIMIT $5`
 
+	// It uses dead_letters_received.
 	deadPointsSQL = `SELECT topic, CASE reason WHEN 'event_id_conflict' THEN reason ELSE '' END, date_trunc('hour', received_at, 'UTC'), count(*)
 		FROM dead_letters WHERE received_at >= $1 AND received_at < $2 GROUP BY 1, 2, 3`
 

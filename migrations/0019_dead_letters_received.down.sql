@@ -1,0 +1,3 @@
+BEGIN;
+DROP INDEX dead_letters_received;
+COMMIT;
