@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -270,13 +271,10 @@ func (s *system) until(id, state string) map[string]any {
 	return got.body
 }
 
-// consume reads committed records of a topic until it has n, or all that there are where n is 0.
+// consume reads committed records of a topic until it has n.
 func (s *system) consume(topic string, n int) []*kgo.Record {
 	s.t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(s.brokers...), kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
-	require.NoError(s.t, err)
-	defer client.Close()
+	client := s.consumer(topic)
 	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
 	defer cancel()
 	var all []*kgo.Record
@@ -286,6 +284,46 @@ func (s *system) consume(topic string, n int) []*kgo.Record {
 		all = append(all, fetches.Records()...)
 	}
 	return all
+}
+
+// consumeAll reads all committed records of a topic that nobody writes to any more.
+func (s *system) consumeAll(topic string) []*kgo.Record {
+	s.t.Helper()
+	client := s.consumer(topic, kgo.KeepControlRecords())
+	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
+	defer cancel()
+	ends, err := kadm.NewClient(client).ListCommittedOffsets(ctx, topic)
+	require.NoError(s.t, err)
+	left := map[int32]int64{}
+	ends.Each(func(o kadm.ListedOffset) {
+		require.NoError(s.t, o.Err)
+		if o.Offset > 0 {
+			left[o.Partition] = o.Offset
+		}
+	})
+	var all []*kgo.Record
+	for len(left) > 0 {
+		fetches := client.PollFetches(ctx)
+		require.NoError(s.t, ctx.Err(), "still to come: %v", left)
+		fetches.EachRecord(func(r *kgo.Record) {
+			if !r.Attrs.IsControl() {
+				all = append(all, r)
+			}
+			if r.Offset+1 >= left[r.Partition] {
+				delete(left, r.Partition)
+			}
+		})
+	}
+	return all
+}
+
+func (s *system) consumer(topic string, more ...kgo.Opt) *kgo.Client {
+	s.t.Helper()
+	client, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(s.brokers...), kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart())}, more...)...)
+	require.NoError(s.t, err)
+	s.t.Cleanup(client.Close)
+	return client
 }
 
 func header(r *kgo.Record, name string) string {
