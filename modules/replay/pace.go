@@ -8,8 +8,9 @@ import (
 )
 
 const (
-	// burst is how much of what was not sent in time may be sent at once later.
-	burst = 250 * time.Millisecond
+	// burst is how much of what was not sent in time may be sent at once later: so much that a slow transaction costs
+	// no rate, and so little that no minute has 2 % more than it should.
+	burst = time.Second
 	// slice is for how long events are gathered where many are due a second, so that they go together.
 	slice = 50 * time.Millisecond
 )
