@@ -1,0 +1,92 @@
+package replay
+
+import (
+	"context"
+	"sync"
+
+	"audittrail/modules/event"
+	"audittrail/modules/store"
+	"audittrail/platform/errs"
+)
+
+// What is read at once, and sent together at most.
+const (
+	maxChunk   = 5000
+	chunkBytes = 4 << 20
+)
+
+// page is a part of what is to be sent.
+type page struct {
+	events []event.Stored
+	to     int64 // all up to this position is in it, or before it
+}
+
+// sendAll reads and sends side by side.
+func (j *job) sendAll(ctx context.Context, to *link) error {
+	ctx, cancel := context.WithCancel(ctx)
+	pages, failed := make(chan page, 2), make(chan error, 1)
+	var reading sync.WaitGroup
+	defer reading.Wait()
+	defer cancel()
+	reading.Go(func() {
+		defer close(pages)
+		failed <- j.read(ctx, j.progress.Position, pages)
+	})
+	for p := range pages {
+		for rest := p.events; len(rest) > 0; {
+			if j.isAskedToRetry() {
+				if err := j.retry(ctx, to); err != nil {
+					return err
+				}
+			}
+			n, err := j.pace.next(ctx, rest[:min(len(rest), j.to.together())])
+			if err != nil {
+				return err
+			}
+			if err := j.deliver(ctx, to, rest[:n]); err != nil {
+				return err
+			}
+			rest = rest[n:]
+		}
+		j.moveOn(p.to)
+	}
+	return <-failed
+}
+
+// read reads what is to be sent. A store that does not answer is asked again.
+func (j *job) read(ctx context.Context, after int64, into chan<- page) error {
+	until := j.claim.Until
+	for after < until {
+		var found store.FeedPage
+		err := j.patiently(ctx, func() (err error) {
+			if found, err = j.role.deps.Reader.FeedBatch(ctx, j.filter, after, maxChunk, chunkBytes); errs.Of(err).Code == "position_beyond_end" {
+				return &fatal{"the log ends before the replay does: it was set back", err}
+			}
+			return unreadable(err)
+		})
+		if err != nil {
+			return err
+		}
+		if found.ScannedTo == after && !found.More {
+			return &fatal{"the log ends before the replay does: it was set back", nil}
+		}
+		p := page{found.Items, min(found.ScannedTo, until)}
+		for n := len(p.events); n > 0 && p.events[n-1].Position > until; n-- {
+			p.events = p.events[:n-1]
+		}
+		after = found.ScannedTo
+		select {
+		case into <- p:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+func unreadable(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &obstacle{"the event store can't be read right now", err}
+}
