@@ -35,6 +35,7 @@ type options struct {
 	kinds         []string
 	access        []string
 	requests      int
+	pgbench       bool
 	exported      int64
 	dir           string // that keeps the stores; empty for a temporary one
 	profile       string
@@ -73,6 +74,7 @@ func parse(args []string) (o options, err error) {
 	only := flags.String("only", strings.Join(kindNames(), ","), "what is measured")
 	access := flags.String("access", "strict", "of strict and best_effort, which are values of access.mode, and off: an API without the access log")
 	flags.IntVar(&o.requests, "requests", 100, "how many different requests of a kind there are")
+	flags.BoolVar(&o.pgbench, "pgbench", true, "measure pgbench too; false where APIs are compared with each other")
 	flags.Int64Var(&o.exported, "exported", 100_000, "how many events an export has")
 	flags.StringVar(&o.dir, "data", "", "folder that keeps the stores for the next run; made where it does not exist")
 	flags.StringVar(&o.profile, "cpuprofile", "", "write a CPU profile of the first API, over all of its measurements, to this file")

@@ -180,9 +180,12 @@ func (b *bench) measure(ctx context.Context, s *subject, r *report) error {
 	for _, a := range s.asked {
 		for _, n := range b.opts.concurrency {
 			benchingest.Progress("%s: %s, %d at once", s.Name, a.kind, n)
-			peer, err := a.peer.run(ctx, b.Dir, s.URL, b.server, n, b.opts.lasts)
-			if err != nil {
-				return fmt.Errorf("%s: %w", a.kind, err)
+			var peer benchapi.Reading
+			if b.opts.pgbench {
+				var err error
+				if peer, err = a.peer.run(ctx, b.Dir, s.URL, b.server, n, b.opts.lasts); err != nil {
+					return fmt.Errorf("%s: %w", a.kind, err)
+				}
 			}
 			for _, mode := range b.opts.access {
 				for _, processes := range b.opts.processes {

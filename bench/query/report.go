@@ -115,9 +115,16 @@ func median[T any](rounds []T, value func(T) float64) float64 {
 
 func rateOf(m measured) float64        { return m.API.Rate }
 func exportRateOf(e exported) float64  { return e.Export }
-func ratioOf(m measured) float64       { return m.API.Rate / m.Pgbench.Rate }
 func cpuRatioOf(m measured) float64    { return m.Pgbench.CPU() / m.API.CPU() }
 func exportRatioOf(e exported) float64 { return e.Export / e.Copy }
+
+// ratioOf is 0 without pgbench.
+func ratioOf(m measured) float64 {
+	if m.Pgbench.Rate == 0 {
+		return 0
+	}
+	return m.API.Rate / m.Pgbench.Rate
+}
 
 // ratioTo is the rate's ratio to another's, round by round.
 func ratioTo[T any](other, this []T, rate func(T) float64) string {

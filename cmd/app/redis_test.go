@@ -58,10 +58,10 @@ func TestTheAPIOutlivesRedis(t *testing.T) {
 	const events, phase = 66_000, 300 // a whole tile above the leaves is of 65,536
 	database := migratetest.Database(t)
 	without := signedStore(t, database, events)
-	want := map[string]string{}
+	want, client := map[string]string{}, &http.Client{Timeout: patience}
 	for _, path := range pathsOverAll(events) {
 		var err error
-		want[path], err = without.answer(t.Context(), http.DefaultClient, path)
+		want[path], err = without.answer(t.Context(), client, path)
 		require.NoError(t, err)
 	}
 	require.NoError(t, without.stop())

@@ -26,6 +26,7 @@ func newShared(p *parts) (s shared, err error) {
 	}
 	if s.cache, err = cache.New(s.redis, p.metrics); err == nil {
 		s.cache.Announce(store.CachedTiles)
+		s.cache.Announce(store.CachedEvents)
 	}
 	return s, err
 }

@@ -30,6 +30,7 @@ import (
 	"audittrail/modules/store"
 	"audittrail/platform/auth"
 	"audittrail/platform/auth/authtest"
+	"audittrail/platform/cache"
 	"audittrail/platform/httpserver"
 	"audittrail/platform/logging"
 )
@@ -121,7 +122,7 @@ func startAPI(t testing.TB, pool *pgxpool.Pool, adjust ...func(*settings)) *api 
 	a := &api{issuer: authtest.NewIssuer(t), metrics: prometheus.NewRegistry(), log: &lines{got: make(chan string, 1000)}}
 	// Compressed, the texts of exports that must not be at their end soon would fit into the sockets.
 	a.client = &http.Client{Transport: &http.Transport{DisableCompression: true}, Timeout: 40 * time.Second}
-	s := settings{maxRequests: 64}
+	s := settings{maxRequests: 64, cache: processCache(t)}
 	for _, f := range adjust {
 		f(&s)
 	}
@@ -149,6 +150,21 @@ func startAPI(t testing.TB, pool *pgxpool.Pool, adjust ...func(*settings)) *api 
 	}
 	a.router = newRouter(t)
 	return a
+}
+
+// processCache is a cache as an API has without Redis.
+func processCache(t testing.TB) store.Cache {
+	t.Helper()
+	kept, err := cache.New(nil, nil)
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { kept.Run(ctx) })
+	t.Cleanup(func() {
+		cancel()
+		running.Wait()
+	})
+	return kept
 }
 
 // assemble mounts the handlers as cmd/app does, without the other modules' sets.

@@ -10,7 +10,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"audittrail/modules/evidence"
-	"audittrail/platform/cache"
 )
 
 // BenchmarkEvidence asks for the evidence of one event after the other, over the whole API, without a cache of tiles
@@ -20,9 +19,7 @@ func BenchmarkEvidence(b *testing.B) {
 	const events = 70_000
 	bulk(b, a, 0, events, 100)
 	a.sign(b)
-	kept, err := cache.New(nil, nil)
-	require.NoError(b, err)
-	for name, adjust := range map[string]func(*settings){"without": func(*settings) {}, "cache": func(s *settings) { s.cache = kept }} {
+	for name, adjust := range map[string]func(*settings){"without": func(s *settings) { s.cache = nil }, "cache": func(*settings) {}} {
 		other := startAPI(b, apiPool(b, a.database), adjust)
 		b.Run(name, func(b *testing.B) {
 			i := 0

@@ -66,7 +66,7 @@ type ReaderOptions struct {
 	// Replicas are read by contexts with a seat; nil if there are none. See WithSeat.
 	Replicas *Replicas
 
-	// Cache keeps tiles of the ledger; nil for none.
+	// Cache keeps tiles of the ledger, and events that were asked for by their ids; nil for none.
 	Cache Cache
 
 	// Scoped makes a read fail if its context has no scope: see WithScope. It is for readers that answer callers.
@@ -91,7 +91,7 @@ type Reader struct {
 	searcher   *protect.Searcher
 	spans      spanCache
 	totals     totalsCache
-	tiles      tileCache
+	cached     cached
 }
 
 // NewReader returns a Reader. It opens no connection.
@@ -101,7 +101,7 @@ func NewReader(o ReaderOptions) *Reader {
 	}
 	return &Reader{
 		pool: o.Pool, replicas: o.Replicas, now: o.Now, pageBytes: cmp.Or(o.PageBytes, PageBytes), scanBudget: cmp.Or(o.ScanBudget, ScanBudget),
-		scoped: o.Scoped, opener: o.Opener, searcher: o.Searcher, tiles: tileCache{cache: o.Cache},
+		scoped: o.Scoped, opener: o.Opener, searcher: o.Searcher, cached: cached{cache: o.Cache},
 	}
 }
 

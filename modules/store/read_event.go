@@ -17,7 +17,7 @@ const keySQL = `SELECT batch, timestamp FROM event_keys WHERE event_id = $1`
 
 // Event answers the event of this id.
 func (r *Reader) Event(ctx context.Context, id event.ID) (event.Stored, error) {
-	found, err := r.row(ctx, id)
+	found, err := r.cachedRow(ctx, id)
 	if err != nil {
 		return event.Stored{}, err
 	}

@@ -31,7 +31,7 @@ func (l *LedgerReader) Leaves(ctx context.Context, ranges []ledger.Range) (leave
 
 // Tiles implements ledger.Reader.
 func (l *LedgerReader) Tiles(ctx context.Context, ids []ledger.TileID) (tiles [][]ledger.Hash, err error) {
-	if secret := l.secretOf(ctx); secret != nil {
+	if secret := l.reader.cacheSecret(ctx); secret != nil {
 		return l.cachedTiles(ctx, secret, ids)
 	}
 	return l.readTiles(ctx, ids)

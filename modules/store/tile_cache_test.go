@@ -19,16 +19,16 @@ func (m memory) Set(key string, value []byte)                            { m[key
 func TestTilesThatAreForged(t *testing.T) {
 	t.Parallel()
 	kept := memory{}
-	c := &tileCache{cache: kept}
+	c := &cached{cache: kept}
 	secret, other := []byte("of this installation"), []byte("of another one")
 	id, neighbour := ledger.TileID{Level: 1, Index: 7}, ledger.TileID{Level: 1, Index: 8}
 	tile := make([]ledger.Hash, ledger.TileWidth)
 	for i := range tile {
 		tile[i][0] = byte(i)
 	}
-	c.keep(secret, ledger.Events, id, tile[:255])
+	c.keepTile(secret, ledger.Events, id, tile[:255])
 	require.Empty(t, kept, "a tile that still grows is not kept")
-	c.keep(secret, ledger.Events, id, tile)
+	c.keepTile(secret, ledger.Events, id, tile)
 	require.Equal(t, map[int][]ledger.Hash{1: tile}, c.tilesOf(t.Context(), secret, ledger.Events, []ledger.TileID{neighbour, id}))
 	require.Empty(t, c.tilesOf(t.Context(), other, ledger.Events, []ledger.TileID{id}))
 	require.Empty(t, c.tilesOf(t.Context(), secret, ledger.Access, []ledger.TileID{id}))
@@ -38,7 +38,7 @@ func TestTilesThatAreForged(t *testing.T) {
 	for _, bad := range [][]byte{nil, {}, []byte("junk"), good[:len(good)-1], append(append([]byte{}, good...), 0), flipped(good, 0), flipped(good, len(good)-1)} {
 		forged := maps.Clone(kept)
 		forged[key] = bad
-		require.Empty(t, (&tileCache{cache: forged}).tilesOf(t.Context(), secret, ledger.Events, []ledger.TileID{id}))
+		require.Empty(t, (&cached{cache: forged}).tilesOf(t.Context(), secret, ledger.Events, []ledger.TileID{id}))
 	}
 	kept[tileKey(secret, ledger.Events, neighbour)] = good
 	require.Empty(t, c.tilesOf(t.Context(), secret, ledger.Events, []ledger.TileID{neighbour}), "a tile in another's place")

@@ -21,7 +21,7 @@ type Server struct {
 
 // Start starts one that keeps nothing on disk; on a free port where port is "". The test is skipped where there is no
 // redis-server, but not in CI.
-func Start(t *testing.T, port string, args ...string) *Server {
+func Start(t testing.TB, port string, args ...string) *Server {
 	t.Helper()
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		require.Empty(t, os.Getenv("CI"), "CI must have redis-server")
@@ -46,20 +46,23 @@ func (s *Server) Kill() {
 	_ = s.command.Wait()
 }
 
+// PID is its process.
+func (s *Server) PID() int { return s.command.Process.Pid }
+
 // Freeze has it answer nothing, while the kernel still takes what is sent.
-func (s *Server) Freeze(t *testing.T) {
+func (s *Server) Freeze(t testing.TB) {
 	t.Helper()
 	require.NoError(t, s.command.Process.Signal(syscall.SIGSTOP))
 }
 
 // Thaw has it go on.
-func (s *Server) Thaw(t *testing.T) {
+func (s *Server) Thaw(t testing.TB) {
 	t.Helper()
 	require.NoError(t, s.command.Process.Signal(syscall.SIGCONT))
 }
 
 // Admin is a connection that does what nobody of ours does. login is "" or "user:password@".
-func (s *Server) Admin(t *testing.T, login string) rueidis.Client {
+func (s *Server) Admin(t testing.TB, login string) rueidis.Client {
 	t.Helper()
 	var client rueidis.Client
 	require.Eventually(t, func() bool {

@@ -1,0 +1,76 @@
+package store_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"audittrail/modules/event"
+	"audittrail/modules/store"
+)
+
+// shelf is a cache that never forgets.
+type shelf map[string][]byte
+
+func (s shelf) Get(_ context.Context, _ string, keys []string) map[string][]byte {
+	found := map[string][]byte{}
+	for _, key := range keys {
+		if value, ok := s[key]; ok {
+			found[key] = value
+		}
+	}
+	return found
+}
+
+func (s shelf) Set(key string, value []byte) { s[key] = value }
+
+// An event that was read once is answered without the database, to who has the same scope. Evidence, and who wants a
+// later position, ask the database.
+func TestEventsFromTheCache(t *testing.T) {
+	t.Parallel()
+	s, kept := newStore(t), shelf{}
+	s.begin(t, 1)
+	s.appendAll(t, 0, given{n: 1, typ: "OrderPlaced", aggregate: "secret-name", at: "2026-01-02T03:04:05Z"})
+	pool := openAPIPool(t, s.url, "10s")
+	r := store.NewReader(store.ReaderOptions{Pool: pool, Cache: kept, Scoped: true})
+	one, err := event.ParseID(id(1))
+	require.NoError(t, err)
+	everything := store.WithScope(t.Context(), store.Everything())
+	orders := store.WithScope(t.Context(), store.Only(store.ScopePart{EventTypes: []string{"Order*"}}))
+	payments := store.WithScope(t.Context(), store.Only(store.ScopePart{EventTypes: []string{"Payment*"}}))
+
+	first, err := r.Event(everything, one)
+	require.NoError(t, err)
+	_, err = r.Event(payments, one)
+	require.ErrorContains(t, err, "there is no event with this id", "another's copy is not seen")
+	require.Len(t, kept, 1, "what is not there is not kept")
+	for key, value := range kept {
+		require.NotContains(t, key+string(value), "secret-name", "who reads the cache learns nothing")
+		require.True(t, strings.HasPrefix(key, "audittrail:"), "what Redis lets our login touch")
+	}
+
+	pool.Close()
+	again, err := r.Event(everything, one)
+	require.NoError(t, err)
+	require.Equal(t, first, again)
+	for what, ctx := range map[string]context.Context{
+		"another scope": orders, "no scope": t.Context(), "evidence": store.WithStoredForm(everything),
+	} {
+		_, err := r.Event(ctx, one)
+		require.Error(t, err, what)
+	}
+	for least, ok := range map[int64]bool{-1: true, 0: true, 1: false} {
+		ctx, seat := r.WithSeat(everything, least)
+		_, err := r.Event(ctx, one)
+		seat.Leave()
+		require.Equal(t, ok, err == nil, "at least position %d", least)
+	}
+
+	for key := range kept {
+		kept[key] = []byte("junk")
+	}
+	_, err = r.Event(everything, one)
+	require.Error(t, err, "it asks the database")
+}
