@@ -190,9 +190,11 @@ func numberAll(ctx context.Context, conn *pgx.Conn) error {
 	}
 }
 
-// By ledger_batches' primary key, and access_log's: a batch's entries lie in the time that its row names.
-const accessAtSQL = `SELECT batch, $1 - first_position, earliest, latest FROM ledger_batches
-	WHERE log = 'access' AND first_position <= $1 AND first_position + count > $1 ORDER BY first_position DESC LIMIT 1`
+// By ledger_batches' primary key, and access_log's: a batch's entries lie in the time that its row names. The end of the
+// batch is asked about outside: within, a position that is none would have all batches read.
+const accessAtSQL = `SELECT batch, $1 - first_position, earliest, latest
+	FROM (SELECT * FROM ledger_batches WHERE log = 'access' AND first_position <= $1 ORDER BY first_position DESC LIMIT 1) AS b
+	WHERE first_position + count > $1`
 
 // AccessEntry answers the entry at a position.
 func (r *Reader) AccessEntry(ctx context.Context, position int64) (found StoredAccess, err error) {

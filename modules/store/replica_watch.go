@@ -38,9 +38,10 @@ const (
 
 	primarySQL = `SELECT ((CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END) - '0/0')::bigint`
 
-	// By ledger_batches' primary key.
-	leafAtSQL = `SELECT substring(leaves FROM 32 * ($1 - first_position)::int + 1 FOR 32) FROM ledger_batches
-		WHERE log = 'events' AND first_position <= $1 AND first_position + count > $1 ORDER BY first_position DESC LIMIT 1`
+	// By ledger_batches' primary key; see accessAtSQL.
+	leafAtSQL = `SELECT substring(leaves FROM 32 * ($1 - first_position)::int + 1 FOR 32)
+		FROM (SELECT * FROM ledger_batches WHERE log = 'events' AND first_position <= $1 ORDER BY first_position DESC LIMIT 1) AS b
+		WHERE first_position + count > $1`
 )
 
 // Why a replica is not read.
