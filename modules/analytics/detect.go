@@ -135,7 +135,7 @@ const (
 type actor struct {
 	hours  map[time.Time]float64 // events by hour
 	days   map[time.Time]bool
-	types  map[string]bool
+	types  map[string]float64 // events by type
 	ofDay  [24]int
 	events float64
 	now    map[string]float64 // events of the hour, by type
@@ -147,7 +147,7 @@ func actors(hour time.Time, points []store.Point, threshold float64) []store.Ano
 	for _, p := range points {
 		a := all[p.Series]
 		if a == nil {
-			a = &actor{hours: map[time.Time]float64{}, days: map[time.Time]bool{}, types: map[string]bool{}, now: map[string]float64{}}
+			a = &actor{hours: map[time.Time]float64{}, days: map[time.Time]bool{}, types: map[string]float64{}, now: map[string]float64{}}
 			all[p.Series] = a
 		}
 		if p.Hour.Equal(hour) {
@@ -156,7 +156,7 @@ func actors(hour time.Time, points []store.Point, threshold float64) []store.Ano
 		}
 		a.hours[p.Hour] += float64(p.Count)
 		a.days[p.Hour.Truncate(24*time.Hour)] = true
-		a.types[p.Kind] = true
+		a.types[p.Kind] += float64(p.Count)
 		a.ofDay[p.Hour.Hour()] += int(p.Count)
 		a.events += float64(p.Count)
 	}
@@ -179,7 +179,7 @@ func actors(hour time.Time, points []store.Point, threshold float64) []store.Ano
 		for kind, n := range a.now {
 			now += n
 			// What many of their peers do is new for somebody all the time; what nobody does yet is a new release.
-			if a.types[kind] || !does[kind] {
+			if a.types[kind] > 0 || !does[kind] {
 				continue
 			}
 			peers, doing := a.peers(known, kind)
@@ -209,34 +209,41 @@ func actors(hour time.Time, points []store.Point, threshold float64) []store.Ano
 
 // A type is unusual for a user if at most this share of their peers does it, of whom there have to be some.
 const (
-	leastPeers = 5
-	rareShare  = 0.05
+	leastPeers    = 5
+	leastLikeness = 0.5
+	rareShare     = 0.05
 )
 
-// peers returns how many of the users do alike: share with the user at least half of the types that either does, but for
-// kind. doing is how many of them do kind.
+// peers returns how many of the users do alike, and how many of these do kind, which itself does not count for who is
+// alike.
 func (a *actor) peers(known []*actor, kind string) (peers, doing int) {
 	for _, b := range known {
-		if b == a {
+		if b == a || a.likeness(b, kind) < leastLikeness {
 			continue
 		}
-		both, either := 0, len(a.types)
-		for t := range b.types {
-			switch {
-			case a.types[t]:
-				both++
-			case t != kind:
-				either++
-			}
-		}
-		if 2*both >= either {
-			peers++
-			if b.types[kind] {
-				doing++
-			}
+		peers++
+		if b.types[kind] > 0 {
+			doing++
 		}
 	}
 	return peers, doing
+}
+
+// likeness is how alike the shares are that the types have in what two users do: the cosine of both counts, 0 to 1.
+func (a *actor) likeness(b *actor, but string) float64 {
+	var both, ours, theirs float64
+	for kind, n := range a.types {
+		if kind != but {
+			both += n * b.types[kind]
+			ours += n * n
+		}
+	}
+	for kind, n := range b.types {
+		if kind != but {
+			theirs += n * n
+		}
+	}
+	return both / max(math.Sqrt(ours*theirs), 1)
 }
 
 func (a *actor) isKnown() bool { return len(a.days) >= actorDays && a.events >= actorEvents }

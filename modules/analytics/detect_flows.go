@@ -29,23 +29,6 @@ type flow struct {
 
 func (f flow) last() string { return f.events[len(f.events)-1].Event.EventType }
 
-// endings are the types that are the last one in most of the workflows that have them. Who has come to one waits for
-// nothing.
-func endings(flows []flow) map[string]bool {
-	has, last := map[string]int{}, map[string]int{}
-	for _, f := range flows {
-		last[f.last()]++
-		for kind := range f.first {
-			has[kind]++
-		}
-	}
-	ends := map[string]bool{}
-	for kind, n := range last {
-		ends[kind] = n >= leastFlows/2 && 2*n > has[kind]
-	}
-	return ends
-}
-
 func flowsOf(events []store.FlowEvent) []flow {
 	var all []flow
 	for i, e := range events {
@@ -59,6 +42,32 @@ func flowsOf(events []store.FlowEvent) []flow {
 		f.events = append(f.events, e)
 	}
 	return all
+}
+
+// A type ends workflows if at least so many of those that have it, and have been at rest for long, ended with it.
+const (
+	leastEnds = 5
+	endShare  = 0.1
+)
+
+// endings are the types with which workflows end. Who has come to one waits for nothing. rest is how long nothing may
+// have come for a workflow to be at rest: what stops at a step that goes on usually is few among those that have it.
+func endings(flows []flow, rest time.Duration, now time.Time) map[string]bool {
+	has, last := map[string]int{}, map[string]int{}
+	for _, f := range flows {
+		if now.Sub(f.events[len(f.events)-1].At) < rest {
+			continue
+		}
+		last[f.last()]++
+		for kind := range f.first {
+			has[kind]++
+		}
+	}
+	ends := map[string]bool{}
+	for kind, n := range last {
+		ends[kind] = n >= leastEnds && float64(n) >= endShare*float64(has[kind])
+	}
+	return ends
 }
 
 // rule is what is known of two types of events, of which the first usually comes before the second.
@@ -132,7 +141,7 @@ func workflows(events []store.FlowEvent, since, now time.Time) []store.Anomaly {
 			flows = append(flows, f)
 		}
 	}
-	rules, ends := learn(flows, now), endings(flows)
+	rules, ends := learn(flows, now), endings(flows, now.Sub(since)/2, now)
 	var found []store.Anomaly
 	for _, f := range flows {
 		found = append(found, broken(f, rules, ends, now)...)

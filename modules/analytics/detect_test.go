@@ -47,11 +47,13 @@ func TestActorTypesAreComparedWithPeers(t *testing.T) {
 		{"clerk-3", "Shredded"}, // what nobody did: a new release
 		{"buyer-5", "Approved"}, // what half of the peers do
 		{"agent-4", "Rejected"},
-		{"new", "Refunded"}, // nobody knows them yet
+		{"new", "Refunded"},     // nobody knows them yet
+		{"agent-7", "Rejected"}, // a clerk who refunded once is no agent
 	} {
 		points = append(points, store.Point{Series: now.user, Kind: now.kind, Hour: hour, Count: 1})
 	}
-	require.Equal(t, []string{"actor_type user agent-4, type Rejected", "actor_type user clerk-1, type Refunded"}, found(actors(hour, points, 6)))
+	points = append(points, store.Point{Series: "clerk-7", Kind: "Refunded", Hour: hour.AddDate(0, 0, -1), Count: 1})
+	require.Equal(t, []string{"actor_type user agent-4, type Rejected", "actor_type user agent-7, type Rejected", "actor_type user clerk-1, type Refunded"}, found(actors(hour, points, 6)))
 }
 
 // workflow adds a workflow's events, a minute apart, to others.
@@ -72,6 +74,9 @@ func TestFollowUpsOfWorkflowsThatEndOtherwise(t *testing.T) {
 	}
 	for i := range 40 { // 2 of 100
 		events = workflow(events, fmt.Sprintf("b-%04d", i), begin.Add(time.Duration(i)*time.Minute), "Ordered", "Declined", "Cancelled")
+	}
+	for i := range 200 { // most of those that are cancelled go on
+		events = workflow(events, fmt.Sprintf("j-%04d", i), begin.Add(time.Duration(i)*time.Minute), "Ordered", "Paid", "Cancelled", "Voided", "Shipped")
 	}
 	events = workflow(events, "c", begin, "Ordered", "Paid")
 	events = workflow(events, "d", now.Add(-2*time.Minute), "Ordered", "Paid")
