@@ -39,6 +39,11 @@ func kinds() []string {
 const (
 	seasons      = 8
 	leastSeasons = 3
+
+	// What comes in batches, on one day or another, is not unusual on a day on which it did not come before: it has to be
+	// more than it was on any of so many days around this time, by so much.
+	recentDays  = 28
+	recentShare = 1.25
 )
 
 // findingID is the same for the same finding, whenever and wherever it is found.
@@ -80,6 +85,20 @@ func seasonHours(hour time.Time) []time.Time {
 	return hours
 }
 
+// recentHours are the hours that surround the same time of day on the days before.
+func recentHours(hour time.Time) []time.Time {
+	var hours []time.Time
+	for day := 1; day <= recentDays; day++ {
+		for off := -1; off <= 1; off++ {
+			hours = append(hours, hour.AddDate(0, 0, -day).Add(time.Duration(off)*time.Hour))
+		}
+	}
+	return hours
+}
+
+// rateHours are all hours that rates looks at.
+func rateHours(hour time.Time) []time.Time { return append(seasonHours(hour), recentHours(hour)...) }
+
 // rates compares an hour with the same hour of the weeks before, in which the series existed already. threshold is in
 // deviations.
 func rates(what string, hour time.Time, points, first []store.Point, threshold float64) []store.Anomaly {
@@ -114,7 +133,11 @@ func rates(what string, hour time.Time, points, first []store.Point, threshold f
 				fmt.Sprintf("no event in this hour; the same hour of the %d weeks before had %g to %g, usually %g", len(before), slices.Min(before), slices.Max(before), median)))
 			continue
 		}
-		if math.Abs(distance) >= threshold && math.Abs(now-median) >= 10 {
+		recent := 0.0
+		for _, h := range recentHours(hour) {
+			recent = max(recent, by[h])
+		}
+		if math.Abs(distance) >= threshold && math.Abs(now-median) >= 10 && (now < median || now > recentShare*recent) {
 			found = append(found, newFinding(kindRate, subject, hour, now, median, distance,
 				fmt.Sprintf("%g events in this hour; the same hour of the %d weeks before had %g to %g, usually %g", now, len(before), slices.Min(before), slices.Max(before), median)))
 		}

@@ -56,6 +56,33 @@ func TestActorTypesAreComparedWithPeers(t *testing.T) {
 	require.Equal(t, []string{"actor_type user agent-4, type Rejected", "actor_type user agent-7, type Rejected", "actor_type user clerk-1, type Refunded"}, found(actors(hour, points, 6)))
 }
 
+// An hour is compared with the same hour of other weeks; batches that come on other days of the week are none.
+func TestRatesOfBatches(t *testing.T) {
+	hour := time.Date(2026, 3, 2, 1, 0, 0, 0, time.UTC)
+	var points, first []store.Point
+	add := func(series string, at time.Time, n int64) {
+		points = append(points, store.Point{Series: series, Hour: at, Count: n})
+	}
+	for _, series := range []string{"batch", "steady", "drop"} {
+		first = append(first, store.Point{Series: series, Hour: hour.AddDate(0, 0, -100)})
+	}
+	for week := 1; week <= 8; week++ {
+		add("steady", hour.AddDate(0, 0, -7*week), 50)
+		add("drop", hour.AddDate(0, 0, -7*week), 200)
+	}
+	for day := 1; day <= 28; day++ {
+		if day%7 != 0 {
+			add("steady", hour.AddDate(0, 0, -day), 60)
+		}
+	}
+	add("batch", hour.AddDate(0, 0, -3).Add(time.Hour), 900) // on a Friday, an hour later
+	add("batch", hour, 1000)
+	add("steady", hour, 150)
+	require.Equal(t, []string{"rate type drop", "rate type steady"}, found(rates("type", hour, points, first, 6)))
+	add("batch", hour, 1000)
+	require.Equal(t, []string{"rate type batch", "rate type drop", "rate type steady"}, found(rates("type", hour, points, first, 6)))
+}
+
 // workflow adds a workflow's events, a minute apart, to others.
 func workflow(all []store.FlowEvent, id string, at time.Time, kinds ...string) []store.FlowEvent {
 	for i, kind := range kinds {

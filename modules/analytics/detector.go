@@ -104,7 +104,7 @@ func (t *term) hour(ctx context.Context, hour time.Time, threshold float64, isLa
 		first       func(context.Context, time.Time, []string) ([]store.Point, error)
 		kinds       func(context.Context, []time.Time, string) ([]store.EventKind, error)
 	}{{"type", store.OfType, s.TypePoints, s.FirstTypes, s.TypeKinds}, {"source", store.OfSource, s.SourcePoints, s.FirstSources, s.SourceKinds}} {
-		points, err := series.points(ctx, seasonHours(hour))
+		points, err := series.points(ctx, rateHours(hour))
 		if err != nil {
 			return nil, err
 		}
