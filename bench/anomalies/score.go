@@ -86,11 +86,16 @@ func (s scores) print(out io.Writer, details bool) {
 	for _, kind := range kinds {
 		k := s.kinds[kind]
 		perDay := float64(k.falseAlarms) / float64(s.days)
-		verdict := ""
-		if k.recall() < leastRecall || k.precision() < leastPrecision || perDay > mostFalse {
+		recall, precision, verdict := "-", "-", ""
+		missed := perDay > mostFalse
+		if k.injected > 0 { // else there is nothing to find
+			recall, precision = fmt.Sprintf("%.2f", k.recall()), fmt.Sprintf("%.2f", k.precision())
+			missed = missed || k.recall() < leastRecall || k.precision() < leastPrecision
+		}
+		if missed {
 			verdict = "misses the goal"
 		}
-		_, _ = fmt.Fprintf(w, "%s\t%d\t%d\t%.2f\t%d\t%d\t%.2f\t%.2f\t%s\n", kind, k.injected, k.found, k.recall(), k.reported, k.right, k.precision(), perDay, verdict)
+		_, _ = fmt.Fprintf(w, "%s\t%d\t%d\t%s\t%d\t%d\t%s\t%.2f\t%s\n", kind, k.injected, k.found, recall, k.reported, k.right, precision, perDay, verdict)
 	}
 	_ = w.Flush()
 	_, _ = fmt.Fprintf(out, "\ngoals: recall %v, precision %v, at most %v false alarm a day\n", leastRecall, leastPrecision, mostFalse)
