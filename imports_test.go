@@ -35,7 +35,7 @@ const (
 
 // roles and what stands behind one command each. None imports another.
 func roleModules() []string {
-	return []string{"ingest", "query", "replay", "analytics", "maintain", "notary", "migrate", "publish", "client", "verify"}
+	return []string{"ingest", "query", "replay", "erase", "analytics", "maintain", "notary", "migrate", "publish", "client", "verify"}
 }
 
 // core modules: each may import those before it.

@@ -26,7 +26,7 @@ verify --key FILE'. Without --out it also has the signing key, which nobody else
 		Args: subcommandOnly,
 		RunE: showHelp,
 	}
-	c.AddCommand(newKeysGenerateCmd(), newKeysRotateCmd(), newKeysPublicCmd())
+	c.AddCommand(newKeysGenerateCmd(), newKeysRotateCmd(), newKeysPublicCmd(), newKeysShredCmd())
 	return c
 }
 

@@ -2,6 +2,8 @@ package app
 
 import (
 	"context"
+	"errors"
+	"slices"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -33,24 +35,29 @@ func (c Config) keysURL() string {
 
 // keyring returns the keys of sealed values, or nil where nothing is sealed or opened. role is the database role that
 // asks for them.
-func (p *parts) keyring(ctx context.Context, role string) (*protect.Keyring, error) {
+func (p *parts) keyring(ctx context.Context, role string) (*protect.Keyring, *store.Keys, error) {
 	if !p.cfg.Encryption.Enabled() {
-		return nil, nil
+		return nil, nil, nil
 	}
-	pool, err := p.keysPool(ctx, role)
+	pool, err := p.keysPool(ctx, postgres.PoolOptions{Name: "keys", Role: role, MaxConns: 4, StatementTimeout: stall})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	url := p.cfg.Encryption.KEKURL
 	stored := store.NewKeys(pool)
-	keys := protect.NewKeyring(stored, func(ctx context.Context) (protect.KEK, error) { return kek.Open(ctx, url) })
+	keys := protect.NewKeyring(stored, func(ctx context.Context) (protect.KEK, error) {
+		if !p.journaled() {
+			return nil, errors.New("the journal of erasures has not been compared with the database yet")
+		}
+		return kek.Open(ctx, url)
+	})
 	p.beside = append(p.beside, func(ctx context.Context) { keys.Watch(ctx, stored.Listen) })
-	return keys, nil
+	return keys, stored, nil
 }
 
 // sealer returns what seals events by the configuration's rules, and its keys, which are nil where there are none.
 func (p *parts) sealer(ctx context.Context, role string) (*protect.Protector, *protect.Keyring, error) {
-	keys, err := p.keyring(ctx, role)
+	keys, _, err := p.keyring(ctx, role)
 	if err != nil || keys == nil {
 		return protect.NewProtector(), nil, err
 	}
@@ -61,15 +68,21 @@ func (p *parts) sealer(ctx context.Context, role string) (*protect.Protector, *p
 	return protect.WithRules(rules, keys), keys, nil
 }
 
-func (p *parts) keysPool(ctx context.Context, role string) (*pgxpool.Pool, error) {
-	pool, err := postgres.Open(ctx, postgres.PoolOptions{
-		URL: p.cfg.keysURL(), Fresh: func() string { return p.cfg.fresh(p.cfg.keysKey(), p.cfg.keysURL()) },
-		Name: "keys", Role: role, MaxConns: 4, LockTimeout: stall, StatementTimeout: stall, DurableCommits: true, Metrics: p.metrics,
-	})
+// keysPool makes a pool to the database of keys.
+func (p *parts) keysPool(ctx context.Context, o postgres.PoolOptions) (*pgxpool.Pool, error) {
+	o.URL, o.Fresh = p.cfg.keysURL(), func() string { return p.cfg.fresh(p.cfg.keysKey(), p.cfg.keysURL()) }
+	o.LockTimeout, o.DurableCommits, o.Metrics = stall, true, p.metrics
+	pool, err := postgres.Open(ctx, o)
 	if err == nil {
 		p.pools = append(p.pools, pool)
 	}
 	return pool, err
+}
+
+// journaled reports whether keys may be opened: a process that has a journal of erasures compares it with the database
+// first, since a backup that was restored has keys that were destroyed.
+func (p *parts) journaled() bool {
+	return p.cfg.Encryption.Journal == "" || !slices.Contains(p.cfg.Roles, "maintain") || p.compared.Load()
 }
 
 // keysKey is the configuration's key of keysURL.

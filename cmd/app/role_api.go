@@ -10,6 +10,7 @@ import (
 
 	"audittrail/modules/access"
 	"audittrail/modules/analytics"
+	"audittrail/modules/erase"
 	"audittrail/modules/httpapi"
 	"audittrail/modules/protect"
 	"audittrail/modules/query"
@@ -27,6 +28,7 @@ type handlers struct {
 	*query.Handlers
 	*replay.Endpoints
 	*analytics.API
+	*erase.Subjects
 }
 
 // maxDrain is how long requests under way may take to end, where the grace period is longer.
@@ -59,7 +61,7 @@ func apiRole(ctx context.Context, p *parts, open pools) (lifecycle.Role, error) 
 	if err != nil {
 		return nil, err
 	}
-	keys, err := p.keyring(ctx, "audittrail_api")
+	keys, stored, err := p.keyring(ctx, "audittrail_api")
 	if err != nil {
 		return nil, err
 	}
@@ -97,7 +99,8 @@ func apiRole(ctx context.Context, p *parts, open pools) (lifecycle.Role, error) 
 		Policy: access.NewPolicy(p.cfg.Access), Seats: reader, PublicLedger: p.cfg.Ledger.Public, Rules: rules,
 	}
 	replays := replayHandlers(p.cfg, open["api"], reader, rules)
-	if err := httpapi.Mount(server, spec, entrance, handlers{httpapi.NewDocs(spec), reading, replays, analytics.NewAPI(reader)}); err != nil {
+	subjects := eraseHandlers(open["api"], reader, stored, keys, rules)
+	if err := httpapi.Mount(server, spec, entrance, handlers{httpapi.NewDocs(spec), reading, replays, analytics.NewAPI(reader), subjects}); err != nil {
 		return nil, err
 	}
 	return &api{

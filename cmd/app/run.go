@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
@@ -100,7 +101,8 @@ type parts struct {
 	pools     []*pgxpool.Pool // to be closed at the end
 	probe     *pgxpool.Pool   // one of them
 
-	beside []func(context.Context) // what runs beside the role that is being built, until ctx is cancelled
+	compared atomic.Bool             // the journal of erasures, with the database
+	beside   []func(context.Context) // what runs beside the role that is being built, until ctx is cancelled
 }
 
 func (p *parts) run(ctx context.Context, roles []role) error {

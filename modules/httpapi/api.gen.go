@@ -47,20 +47,26 @@ func (e AccessBundleLog) Valid() bool {
 
 // Defines values for AccessEntryPhase.
 const (
-	End      AccessEntryPhase = "end"
-	Progress AccessEntryPhase = "progress"
-	Request  AccessEntryPhase = "request"
-	Start    AccessEntryPhase = "start"
+	Done      AccessEntryPhase = "done"
+	End       AccessEntryPhase = "end"
+	Progress  AccessEntryPhase = "progress"
+	Request   AccessEntryPhase = "request"
+	Requested AccessEntryPhase = "requested"
+	Start     AccessEntryPhase = "start"
 )
 
 // Valid indicates whether the value is a known member of the AccessEntryPhase enum.
 func (e AccessEntryPhase) Valid() bool {
 	switch e {
+	case Done:
+		return true
 	case End:
 		return true
 	case Progress:
 		return true
 	case Request:
+		return true
+	case Requested:
 		return true
 	case Start:
 		return true
@@ -260,6 +266,7 @@ const (
 	ProblemCodeAlreadyDecided     ProblemCode = "already_decided"
 	ProblemCodeAnomalyResolved    ProblemCode = "anomaly_resolved"
 	ProblemCodeCountMismatch      ProblemCode = "count_mismatch"
+	ProblemCodeEncryptionOff      ProblemCode = "encryption_off"
 	ProblemCodeForbidden          ProblemCode = "forbidden"
 	ProblemCodeInternalError      ProblemCode = "internal_error"
 	ProblemCodeInvalidCursor      ProblemCode = "invalid_cursor"
@@ -292,6 +299,8 @@ func (e ProblemCode) Valid() bool {
 	case ProblemCodeAnomalyResolved:
 		return true
 	case ProblemCodeCountMismatch:
+		return true
+	case ProblemCodeEncryptionOff:
 		return true
 	case ProblemCodeForbidden:
 		return true
@@ -651,7 +660,7 @@ type AccessEntry struct {
 	Opened []string `json:"opened"`
 	Path   string   `json:"path"`
 
-	// Phase `request`, or of a stream: its `start`, now and then its `progress`, and its `end`.
+	// Phase `request`, or of a stream: its `start`, now and then its `progress`, and its `end`; of an erasure, beside the request itself: `requested` before the key is destroyed, and `done`.
 	Phase AccessEntryPhase `json:"phase"`
 
 	// Position Its index in the log `access`.
@@ -660,20 +669,22 @@ type AccessEntry struct {
 	// Principal Whose token it was; `anonymous` without a valid one.
 	Principal string `json:"principal"`
 
-	// Query The parameters that the path knows.
+	// Query The parameters that the path knows. Of an erasure: its id (`shred`), and when it is done `destroyedKeys` and `erasedEvents`.
 	Query      map[string][]string `json:"query"`
 	RemoteAddr string              `json:"remoteAddr"`
 	Roles      []string            `json:"roles"`
 
 	// Route The path's pattern; `unmatched` where there is none.
-	Route   string  `json:"route"`
-	Salt    string  `json:"salt"`
-	Status  int     `json:"status"`
+	Route  string `json:"route"`
+	Salt   string `json:"salt"`
+	Status int    `json:"status"`
+
+	// Subject The keyed hash of the person whom the request is about.
 	Subject *string `json:"subject"`
 	Time    string  `json:"time"`
 }
 
-// AccessEntryPhase `request`, or of a stream: its `start`, now and then its `progress`, and its `end`.
+// AccessEntryPhase `request`, or of a stream: its `start`, now and then its `progress`, and its `end`; of an erasure, beside the request itself: `requested` before the key is destroyed, and `done`.
 type AccessEntryPhase string
 
 // AccessList defines model for AccessList.
@@ -1283,6 +1294,7 @@ type Problem struct {
 	// | `already_decided` | 409 | a dead letter was redriven or dismissed before |
 	// | `value_not_kept` | 409 | neither the event store nor Kafka has the value of a dead letter that was too large |
 	// | `count_mismatch` | 409 | `confirmCount` is missing, or another one than there are events now |
+	// | `encryption_off` | 409 | nothing is sealed here, so nobody can be erased |
 	// | `replay_state` | 409 | the replay has ended, or is otherwise in no state for this |
 	// | `anomaly_resolved` | 409 | the anomaly was resolved before |
 	// | `request_too_large` | 413 | the request has a body, or a larger one, than the path takes |
@@ -1332,6 +1344,7 @@ type Problem struct {
 // | `already_decided` | 409 | a dead letter was redriven or dismissed before |
 // | `value_not_kept` | 409 | neither the event store nor Kafka has the value of a dead letter that was too large |
 // | `count_mismatch` | 409 | `confirmCount` is missing, or another one than there are events now |
+// | `encryption_off` | 409 | nothing is sealed here, so nobody can be erased |
 // | `replay_state` | 409 | the replay has ended, or is otherwise in no state for this |
 // | `anomaly_resolved` | 409 | the anomaly was resolved before |
 // | `request_too_large` | 413 | the request has a body, or a larger one, than the path takes |
@@ -1638,6 +1651,116 @@ type ReplayedEvent struct {
 	Timestamp     string `json:"timestamp"`
 }
 
+// Shred defines model for Shred.
+type Shred struct {
+	Id    string `json:"id"`
+	State string `json:"state"`
+
+	// Subject The subject's keyed hash, as entries of the access log have it.
+	Subject string `json:"subject"`
+	Reason  string `json:"reason"`
+
+	// RequestedBy A principal, a login of the database, or `journal`.
+	RequestedBy string `json:"requestedBy"`
+	RequestedAt string `json:"requestedAt"`
+
+	// ErasedAt When the key was destroyed: older records stay erased.
+	ErasedAt *string `json:"erasedAt"`
+
+	// EarlierAt When the subject was erased before.
+	EarlierAt *string `json:"earlierAt"`
+
+	// Restored It was done before, in a database that a backup has replaced.
+	Restored bool `json:"restored"`
+
+	// Keys Ids of the destroyed keys: events have them in their stored form.
+	Keys []string `json:"keys"`
+
+	// Events Events with values under those keys.
+	Events int64 `json:"events"`
+
+	// Digests Of them, whose digest no longer tells what they said.
+	Digests int64 `json:"digests"`
+
+	// Tokens Search tokens that were deleted.
+	Tokens int64 `json:"tokens"`
+
+	// Vacuumed Whether the space was freed at once; else autovacuum does it.
+	Vacuumed   bool    `json:"vacuumed"`
+	FinishedAt *string `json:"finishedAt"`
+
+	// Certificate The entry of the access log that says so; null until it has its position.
+	Certificate *struct {
+		Log      string `json:"log"`
+		Position int64  `json:"position"`
+	} `json:"certificate"`
+	Beyond ShredBeyond `json:"beyond"`
+}
+
+// ShredAccepted defines model for ShredAccepted.
+type ShredAccepted struct {
+	Id    string `json:"id"`
+	State string `json:"state"`
+}
+
+// ShredBeyond What no erasure reaches.
+type ShredBeyond struct {
+	// WrappingKeySince A backup of the keys opens the values until `keys rotate --kek` was run after the erasure, and the old key-encryption key is destroyed. This is when the present wrapping key was made.
+	WrappingKeySince *string `json:"wrappingKeySince"`
+
+	// Topics Kafka topics that were ingested: they hold the records, open, for as long as Kafka keeps them.
+	Topics []string `json:"topics"`
+
+	// Replays Replays that have sent events elsewhere since the subject's key was made.
+	Replays int64 `json:"replays"`
+
+	// DeadLetters Dead letters that have their value, at most 10,000: nobody can tell whose it is. They are sealed under keys of their own, which are destroyed after `encryption.dead_letter_days`.
+	DeadLetters int64 `json:"deadLetters"`
+
+	// AggregateIds Events whose aggregateId is the subject itself, at most 10,000. Identifiers stay, so they must say nothing about a person.
+	AggregateIds int64 `json:"aggregateIds"`
+
+	// UserIds Events whose userId is the subject itself, and not sealed, at most 10,000.
+	UserIds int64 `json:"userIds"`
+
+	// Unsealed Values of the subject's that were stored open, before there was a rule for them.
+	Unsealed int64 `json:"unsealed"`
+
+	// Complete Whether `unsealed` counts all of them: false if there were too many events to look at, or a rule's subject can't be searched.
+	Complete bool `json:"complete"`
+}
+
+// ShredId The id of an erasure.
+type ShredId = string
+
+// ShredPreview defines model for ShredPreview.
+type ShredPreview struct {
+	// Subject The subject's keyed hash, as entries of the access log have it.
+	Subject string `json:"subject"`
+
+	// KeySince When the subject's key was made; null if it has none.
+	KeySince *string `json:"keySince"`
+
+	// EarlierAt When the subject was erased before.
+	EarlierAt *string `json:"earlierAt"`
+
+	// Events How many events have values under the key, at most 10,000.
+	Events int64       `json:"events"`
+	Beyond ShredBeyond `json:"beyond"`
+}
+
+// ShredRequest defines model for ShredRequest.
+type ShredRequest struct {
+	// DryRun Say what would be reached, and change nothing.
+	DryRun *bool `json:"dryRun,omitempty"`
+
+	// Reason Why, such as a ticket. It is kept, and must not hold the subject.
+	Reason string `json:"reason"`
+
+	// Subject Whose values are erased; it is not kept.
+	Subject string `json:"subject"`
+}
+
 // StepStats defines model for StepStats.
 type StepStats struct {
 	// Count Pairs that were measured.
@@ -1801,6 +1924,11 @@ type Conflict = Problem
 //
 // Example: {"code":"invalid_parameter","correlationId":"4bf92f3577b34da6a3ce929d0e0e4736","detail":"limit: must be a whole number from 1 to 1000, without leading zeros","errors":[{"detail":"must be a whole number from 1 to 1000, without leading zeros","field":"limit"}],"status":400,"title":"Bad Request","type":"about:blank"}
 type DeadLetterConflict = Problem
+
+// EncryptionOff A problem of RFC 9457.
+//
+// Example: {"code":"invalid_parameter","correlationId":"4bf92f3577b34da6a3ce929d0e0e4736","detail":"limit: must be a whole number from 1 to 1000, without leading zeros","errors":[{"detail":"must be a whole number from 1 to 1000, without leading zeros","field":"limit"}],"status":400,"title":"Bad Request","type":"about:blank"}
+type EncryptionOff = Problem
 
 // EventPage defines model for EventPage.
 type EventPage = EventList
@@ -2345,6 +2473,9 @@ type RedriveDeadLettersJSONRequestBody = RedriveRequest
 // CreateReplayJSONRequestBody defines body for CreateReplay for application/json ContentType.
 type CreateReplayJSONRequestBody = ReplayRequest
 
+// ShredSubjectJSONRequestBody defines body for ShredSubject for application/json ContentType.
+type ShredSubjectJSONRequestBody = ShredRequest
+
 // Getter for additional properties for Event_Metadata. Returns the specified
 // element and whether it was found
 func (a Event_Metadata) Get(fieldName string) (value interface{}, found bool) {
@@ -2687,6 +2818,12 @@ type ServerInterface interface {
 	// GetStepStats How long a step takes
 	// (GET /v1/stats/steps)
 	GetStepStats(ctx echo.Context, params GetStepStatsParams) error
+	// ShredSubject Erase a person's sealed values
+	// (POST /v1/subjects/shred)
+	ShredSubject(ctx echo.Context) error
+	// GetShred How far an erasure has come
+	// (GET /v1/subjects/shred/{id})
+	GetShred(ctx echo.Context, id ShredId) error
 	// GetTrace A workflow as a tree of causes and effects
 	// (GET /v1/traces/{correlationId})
 	GetTrace(ctx echo.Context, correlationId Name, params GetTraceParams) error
@@ -4179,6 +4316,31 @@ func (w *ServerInterfaceWrapper) GetStepStats(ctx echo.Context) error {
 	return err
 }
 
+// ShredSubject converts echo context to params.
+func (w *ServerInterfaceWrapper) ShredSubject(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ShredSubject(ctx)
+	return err
+}
+
+// GetShred converts echo context to params.
+func (w *ServerInterfaceWrapper) GetShred(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ShredId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetShred(ctx, id)
+	return err
+}
+
 // GetTrace converts echo context to params.
 func (w *ServerInterfaceWrapper) GetTrace(ctx echo.Context) error {
 	var err error
@@ -4295,6 +4457,8 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/v1/replays/:id/retry", wrapper.RetryReplay, options.OperationMiddlewares["retryReplay"]...)
 	router.GET(options.BaseURL+"/v1/replays/:id/failures", wrapper.ListReplayFailures, options.OperationMiddlewares["listReplayFailures"]...)
 	router.GET(options.BaseURL+"/v1/ingest/offsets", wrapper.ListIngestOffsets, options.OperationMiddlewares["listIngestOffsets"]...)
+	router.POST(options.BaseURL+"/v1/subjects/shred", wrapper.ShredSubject, options.OperationMiddlewares["shredSubject"]...)
+	router.GET(options.BaseURL+"/v1/subjects/shred/:id", wrapper.GetShred, options.OperationMiddlewares["getShred"]...)
 	router.GET(options.BaseURL+"/v1/access-log", wrapper.ListAccess, options.OperationMiddlewares["listAccess"]...)
 	router.GET(options.BaseURL+"/v1/access-log/:position/proof", wrapper.GetAccessProof, options.OperationMiddlewares["getAccessProof"]...)
 	router.GET(options.BaseURL+"/v1/me", wrapper.GetMe, options.OperationMiddlewares["getMe"]...)
@@ -4352,6 +4516,16 @@ type DeadLetterConflictApplicationProblemPlusJSONResponse struct {
 	Body Problem
 
 	Headers DeadLetterConflictResponseHeaders
+}
+
+type EncryptionOffResponseHeaders struct {
+	CacheControl   *string
+	XCorrelationId *string
+}
+type EncryptionOffApplicationProblemPlusJSONResponse struct {
+	Body Problem
+
+	Headers EncryptionOffResponseHeaders
 }
 
 type EventPageResponseHeaders struct {
@@ -15047,6 +15221,588 @@ func (response GetStepStats503ApplicationProblemPlusJSONResponse) VisitGetStepSt
 	return err
 }
 
+type ShredSubjectRequestObject struct {
+	Body *ShredSubjectJSONRequestBody
+}
+
+type ShredSubjectResponseObject interface {
+	VisitShredSubjectResponse(w http.ResponseWriter) error
+}
+
+type ShredSubject200ResponseHeaders struct {
+	CacheControl   *string
+	Vary           *string
+	XCorrelationId *string
+}
+
+type ShredSubject200JSONResponse struct {
+	Body    ShredPreview
+	Headers ShredSubject200ResponseHeaders
+}
+
+func (response ShredSubject200JSONResponse) VisitShredSubjectResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.Vary != nil {
+		w.Header().Set("Vary", fmt.Sprint(*response.Headers.Vary))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ShredSubject202ResponseHeaders struct {
+	CacheControl   *string
+	Vary           *string
+	XCorrelationId *string
+}
+
+type ShredSubject202JSONResponse struct {
+	Body    ShredAccepted
+	Headers ShredSubject202ResponseHeaders
+}
+
+func (response ShredSubject202JSONResponse) VisitShredSubjectResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.Vary != nil {
+		w.Header().Set("Vary", fmt.Sprint(*response.Headers.Vary))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ShredSubject400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response ShredSubject400ApplicationProblemPlusJSONResponse) VisitShredSubjectResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ShredSubject401ApplicationProblemPlusJSONResponse struct {
+	UnauthenticatedApplicationProblemPlusJSONResponse
+}
+
+func (response ShredSubject401ApplicationProblemPlusJSONResponse) VisitShredSubjectResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ShredSubject403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response ShredSubject403ApplicationProblemPlusJSONResponse) VisitShredSubjectResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ShredSubject409ApplicationProblemPlusJSONResponse struct {
+	EncryptionOffApplicationProblemPlusJSONResponse
+}
+
+func (response ShredSubject409ApplicationProblemPlusJSONResponse) VisitShredSubjectResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ShredSubject413ApplicationProblemPlusJSONResponse struct {
+	TooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response ShredSubject413ApplicationProblemPlusJSONResponse) VisitShredSubjectResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ShredSubject422ApplicationProblemPlusJSONResponse struct {
+	TooExpensiveApplicationProblemPlusJSONResponse
+}
+
+func (response ShredSubject422ApplicationProblemPlusJSONResponse) VisitShredSubjectResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ShredSubject429ApplicationProblemPlusJSONResponse struct {
+	TooManyRequestsApplicationProblemPlusJSONResponse
+}
+
+func (response ShredSubject429ApplicationProblemPlusJSONResponse) VisitShredSubjectResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ShredSubject431ApplicationProblemPlusJSONResponse struct {
+	HeaderTooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response ShredSubject431ApplicationProblemPlusJSONResponse) VisitShredSubjectResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(431)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ShredSubject500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response ShredSubject500ApplicationProblemPlusJSONResponse) VisitShredSubjectResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ShredSubject503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response ShredSubject503ApplicationProblemPlusJSONResponse) VisitShredSubjectResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetShredRequestObject struct {
+	Id ShredId `json:"id"`
+}
+
+type GetShredResponseObject interface {
+	VisitGetShredResponse(w http.ResponseWriter) error
+}
+
+type GetShred200ResponseHeaders struct {
+	CacheControl   *string
+	Vary           *string
+	XCorrelationId *string
+}
+
+type GetShred200JSONResponse struct {
+	Body    Shred
+	Headers GetShred200ResponseHeaders
+}
+
+func (response GetShred200JSONResponse) VisitGetShredResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.Vary != nil {
+		w.Header().Set("Vary", fmt.Sprint(*response.Headers.Vary))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetShred400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response GetShred400ApplicationProblemPlusJSONResponse) VisitGetShredResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetShred401ApplicationProblemPlusJSONResponse struct {
+	UnauthenticatedApplicationProblemPlusJSONResponse
+}
+
+func (response GetShred401ApplicationProblemPlusJSONResponse) VisitGetShredResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetShred403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response GetShred403ApplicationProblemPlusJSONResponse) VisitGetShredResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetShred404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response GetShred404ApplicationProblemPlusJSONResponse) VisitGetShredResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetShred413ApplicationProblemPlusJSONResponse struct {
+	TooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response GetShred413ApplicationProblemPlusJSONResponse) VisitGetShredResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetShred422ApplicationProblemPlusJSONResponse struct {
+	TooExpensiveApplicationProblemPlusJSONResponse
+}
+
+func (response GetShred422ApplicationProblemPlusJSONResponse) VisitGetShredResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetShred429ApplicationProblemPlusJSONResponse struct {
+	TooManyRequestsApplicationProblemPlusJSONResponse
+}
+
+func (response GetShred429ApplicationProblemPlusJSONResponse) VisitGetShredResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetShred431ApplicationProblemPlusJSONResponse struct {
+	HeaderTooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response GetShred431ApplicationProblemPlusJSONResponse) VisitGetShredResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(431)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetShred500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response GetShred500ApplicationProblemPlusJSONResponse) VisitGetShredResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetShred503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response GetShred503ApplicationProblemPlusJSONResponse) VisitGetShredResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XCorrelationId != nil {
+		w.Header().Set("X-Correlation-Id", fmt.Sprint(*response.Headers.XCorrelationId))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetTraceRequestObject struct {
 	CorrelationId Name `json:"correlationId"`
 	Params        GetTraceParams
@@ -15509,6 +16265,12 @@ type StrictServerInterface interface {
 	// GetStepStats How long a step takes
 	// (GET /v1/stats/steps)
 	GetStepStats(ctx context.Context, request GetStepStatsRequestObject) (GetStepStatsResponseObject, error)
+	// ShredSubject Erase a person's sealed values
+	// (POST /v1/subjects/shred)
+	ShredSubject(ctx context.Context, request ShredSubjectRequestObject) (ShredSubjectResponseObject, error)
+	// GetShred How far an erasure has come
+	// (GET /v1/subjects/shred/{id})
+	GetShred(ctx context.Context, request GetShredRequestObject) (GetShredResponseObject, error)
 	// GetTrace A workflow as a tree of causes and effects
 	// (GET /v1/traces/{correlationId})
 	GetTrace(ctx context.Context, request GetTraceRequestObject) (GetTraceResponseObject, error)
@@ -16581,6 +17343,77 @@ func (sh *strictHandler) GetStepStats(ctx echo.Context, params GetStepStatsParam
 		return err
 	} else if validResponse, ok := response.(GetStepStatsResponseObject); ok {
 		return validResponse.VisitGetStepStatsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ShredSubject operation middleware
+func (sh *strictHandler) ShredSubject(ctx echo.Context) error {
+	var request ShredSubjectRequestObject
+
+	var body ShredSubjectJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ShredSubject(ctx.Request().Context(), request.(ShredSubjectRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ShredSubject")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ShredSubjectResponseObject); ok {
+		return validResponse.VisitShredSubjectResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetShred operation middleware
+func (sh *strictHandler) GetShred(ctx echo.Context, id ShredId) error {
+	var request GetShredRequestObject
+
+	request.Id = id
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetShred(ctx.Request().Context(), request.(GetShredRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetShred")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetShredResponseObject); ok {
+		return validResponse.VisitGetShredResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

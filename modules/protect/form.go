@@ -123,6 +123,9 @@ func HasSealed(e *event.Event) bool {
 // String returns the id as entries of the access log have it.
 func (id KeyID) String() string { return base64.RawURLEncoding.EncodeToString(id[:]) }
 
+// String returns the hash as entries of the access log have it.
+func (h SubjectHash) String() string { return base64.RawURLEncoding.EncodeToString(h[:]) }
+
 // bound is what a sealed value is bound to: its event, its key and its place.
 func bound(dst []byte, id event.ID, key KeyID, pointer []byte) []byte {
 	dst = append(append(dst, id[:]...), key[:]...)

@@ -35,6 +35,16 @@ func NewOpener(keys *Keyring) *Opener { return &Opener{keys} }
 // the ids of the keys that opened something, sorted. A value that does not open in its place, or whose key nobody
 // knows, gets the placeholder for sealed values.
 func (o *Opener) Open(ctx context.Context, events []*event.Event) (opened []KeyID, err error) {
+	return o.rewrite(ctx, events, true)
+}
+
+// Mask replaces all sealed values of the events by placeholders: that of sealed values, or that of erased ones.
+func (o *Opener) Mask(ctx context.Context, events []*event.Event) error {
+	_, err := o.rewrite(ctx, events, false)
+	return err
+}
+
+func (o *Opener) rewrite(ctx context.Context, events []*event.Event, open bool) (opened []KeyID, err error) {
 	wanted := map[KeyID]bool{}
 	for _, e := range events {
 		for _, document := range documents(e) {
@@ -74,6 +84,8 @@ func (o *Opener) Open(ctx context.Context, events []*event.Event) (opened []KeyI
 					return append(dst, maskedForm...)
 				case key.aead == nil:
 					return append(dst, erasedForm...)
+				case !open:
+					return append(dst, maskedForm...)
 				}
 				space = bound(space[:0], e.ID, id, pointer)
 				plain, err := key.aead.Open(nil, sealed[:nonceSize], sealed[nonceSize:], space)

@@ -14,6 +14,7 @@ type Options struct {
 	Rules   []RuleOptions `key:"rules" help:"fields whose values are sealed: a list of {eventType, path, subject, search}; eventType may hold * and ?, path is such as $.payload.customer.email or $.payload.lines[*].sku, subject is the path of the id of the person whose value it is (default: the event's aggregate), search: true lets readers with pii:read find the value"`
 	KEKURL  string        `key:"kek_url" secret:"true" help:"key-encryption key, a URL of gocloud.dev/secrets: awskms://, hashivault://, or base64key:// for local work. Needed with encryption.rules, and to read what was sealed"`
 	KeysURL string        `key:"keys_url" secret:"url" help:"database of the subjects' keys; default: postgres.url. A backup of the events then opens nothing"`
+	Journal string        `key:"journal" help:"file, outside the databases, in which a process with the role maintain notes each erased subject (a hash, and key ids) before it destroys the key. When it starts it erases again what a restored database lacks. Keep it on a disk that no backup of the database replaces"`
 }
 
 // RuleOptions are one rule.

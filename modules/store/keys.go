@@ -146,3 +146,34 @@ func (k *Keys) Keys(ctx context.Context, ids []protect.KeyID) ([]protect.Wrapped
 		return w, err
 	})
 }
+
+// SubjectKey is what is known of a subject's key, and of the key that wraps it.
+type SubjectKey struct {
+	ID            *protect.KeyID // nil if there is none
+	Since         time.Time      // when it was made
+	Erased        time.Time      // when the subject was erased last; zero if never
+	WrappingSince time.Time      // when the present wrapping key was made
+}
+
+// By the indexes that subjectsSQL uses.
+const subjectKeySQL = `SELECT k.id, k.created_at, (SELECT shredded_at FROM shredded_subjects WHERE subject = $1),
+		(SELECT w.created_at FROM root_key AS r JOIN wrapping_keys AS w ON w.id = r.wrapped_by)
+	FROM (SELECT) AS one LEFT JOIN subject_keys AS k ON k.subject = $1 AND k.wrapped IS NOT NULL`
+
+// SubjectKey returns what is known of a subject's key.
+func (k *Keys) SubjectKey(ctx context.Context, subject protect.SubjectHash) (found SubjectKey, err error) {
+	var (
+		id                      *[16]byte
+		since, erased, wrapping *time.Time
+	)
+	if err = k.pool.QueryRow(ctx, subjectKeySQL, subject[:]).Scan(&id, &since, &erased, &wrapping); err != nil {
+		return found, fmt.Errorf("read a subject's key: %w", err)
+	}
+	found.ID = (*protect.KeyID)(id)
+	for from, to := range map[*time.Time]*time.Time{since: &found.Since, erased: &found.Erased, wrapping: &found.WrappingSince} {
+		if from != nil {
+			*to = utc(*from)
+		}
+	}
+	return found, nil
+}

@@ -80,7 +80,7 @@ func telling(ctx context.Context, tell func([]protect.KeyID)) context.Context {
 // leaves a Reader comes through here.
 func (r *Reader) shown(ctx context.Context, rows []row) ([]event.Stored, error) {
 	events := make([]event.Stored, len(rows))
-	var closed []*event.Event
+	var closed, masked []*event.Event
 	f := formOf(ctx)
 	for i := range rows {
 		events[i] = rows[i].stored
@@ -89,11 +89,17 @@ func (r *Reader) shown(ctx context.Context, rows []row) ([]event.Stored, error) 
 		}
 		e := &events[i].Event
 		source, hasSource := e.Source()
-		if r.opener == nil || !f.opens || !f.scope.Shows(e.Type, e.AggregateType, source, hasSource) {
+		switch {
+		case r.opener == nil:
 			protect.Mask(e)
-			continue
+		case !f.opens || !f.scope.Shows(e.Type, e.AggregateType, source, hasSource):
+			masked = append(masked, e)
+		default:
+			closed = append(closed, e)
 		}
-		closed = append(closed, e)
+	}
+	if len(masked) > 0 {
+		r.mask(ctx, masked)
 	}
 	if len(closed) == 0 {
 		return events, nil
@@ -112,6 +118,22 @@ func (r *Reader) shown(ctx context.Context, rows []row) ([]event.Stored, error) 
 	}
 	return events, nil
 }
+
+// mask replaces sealed values by placeholders. Which of them are erased is not said while the keys can't be reached: who
+// may not see values can do without.
+func (r *Reader) mask(ctx context.Context, events []*event.Event) {
+	bounded, cancel := context.WithTimeout(ctx, maskTimeout)
+	defer cancel()
+	if r.opener.Mask(bounded, events) == nil {
+		return
+	}
+	for _, e := range events {
+		protect.Mask(e)
+	}
+}
+
+// maskTimeout is shorter: an answer without it is right too.
+const maskTimeout = time.Second
 
 // keysTimeout bounds the time in which keys have to be had.
 const keysTimeout = 5 * time.Second

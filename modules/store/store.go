@@ -15,6 +15,7 @@ const (
 	lockNotary    int64 = 0x61756474_00000005 // held by the process that signs checkpoints
 	lockAnalytics int64 = 0x61756474_00000006 // held by the process that keeps the rollups
 	// 16 is used by count_dead_letters in migrations/0009.
+	lockErasure   int64 = 0x61756474_00000007 // held by the process that erases subjects
 	lockRedrive   int64 = 0x61756474_00000011 // held by the process that redrives dead letters
 	lockReconcile int64 = 0x61756474_00000012 // held by the process that checks the accounting now and then
 )
