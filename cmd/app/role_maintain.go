@@ -24,11 +24,7 @@ func maintainRole(ctx context.Context, p *parts, open pools) (lifecycle.Role, er
 	if err != nil {
 		return nil, err
 	}
-	keys, err := p.keysPool(ctx, postgres.PoolOptions{Name: "keys", Role: "audittrail_maintain", MaxConns: 2, StatementTimeout: stall})
-	if err != nil {
-		return nil, err
-	}
-	owner, err := p.keysPool(ctx, postgres.PoolOptions{Name: "keys-owner", Role: "audittrail_owner", MaxConns: 1})
+	keys, owner, err := p.destroyers(ctx, open)
 	if err != nil {
 		return nil, err
 	}
@@ -40,6 +36,19 @@ func maintainRole(ctx context.Context, p *parts, open pools) (lifecycle.Role, er
 		return nil, err
 	}
 	return &maintenance{upkeep, eraser, &p.compared}, nil
+}
+
+// destroyers are the pools by which keys are destroyed, and their space is freed: the role's own, unless keys are in a
+// database of their own.
+func (p *parts) destroyers(ctx context.Context, open pools) (keys, owner *pgxpool.Pool, err error) {
+	if p.cfg.Encryption.KeysURL == "" {
+		return open["maintain"], open["maintain-owner"], nil
+	}
+	if keys, err = p.keysPool(ctx, postgres.PoolOptions{Name: "keys", Role: "audittrail_maintain", MaxConns: 2, StatementTimeout: stall}); err != nil {
+		return nil, nil, err
+	}
+	owner, err = p.keysPool(ctx, postgres.PoolOptions{Name: "keys-owner", Role: "audittrail_owner", MaxConns: 1})
+	return keys, owner, err
 }
 
 // maintenance is the role: upkeep, and erasures beside it.

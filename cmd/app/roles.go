@@ -18,7 +18,7 @@ import (
 // A pool's Role is the database role that it works under, and its Name is how PostgreSQL and the metrics tell
 // it from others. Only the login itself, "", may end other processes' transactions, and only the owner may keep
 // indexes in shape. Ingest has three connections beside its workers: for offsets, dead letters and health. What
-// is appended and signed must not be lost by a crash, hence DurableCommits.
+// is appended, signed and erased must not be lost by a crash, hence DurableCommits.
 func table(c Config) []role {
 	conns := c.Postgres.MaxConns
 	return []role{
@@ -39,7 +39,7 @@ func table(c Config) []role {
 			{Name: "analytics", Role: "audittrail_analytics", MaxConns: 2, LockTimeout: stall, StatementTimeout: 30 * time.Second, Parameters: rebuildable()},
 		}},
 		{"maintain", needs{}, maintainRole, []postgres.PoolOptions{
-			{Name: "maintain", Role: "audittrail_maintain", MaxConns: 2, LockTimeout: stall},
+			{Name: "maintain", Role: "audittrail_maintain", MaxConns: 2, LockTimeout: stall, DurableCommits: true},
 			{Name: "maintain-owner", Role: "audittrail_owner", MaxConns: 2, LockTimeout: maintain.OwnerLockTimeout},
 		}},
 		{"notary", needs{signer: true}, notaryRole, []postgres.PoolOptions{
