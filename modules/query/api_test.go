@@ -207,7 +207,7 @@ type others struct{ httpapi.StrictServerInterface }
 
 // isElsewhere reports whether another module answers a path, or other tests ask it: it wants more than a GET.
 func isElsewhere(path string) bool {
-	return slices.ContainsFunc([]string{"/v1/replays", "/v1/dead-letters/redrive", "/v1/dead-letters/dismiss", "/v1/stats", "/v1/processes", "/v1/anomalies"},
+	return slices.ContainsFunc([]string{"/v1/replays", "/v1/dead-letters/redrive", "/v1/dead-letters/dismiss", "/v1/stats", "/v1/processes", "/v1/anomalies", "/v1/subjects"},
 		func(prefix string) bool { return strings.HasPrefix(path, prefix) })
 }
 
