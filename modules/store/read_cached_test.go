@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"audittrail/modules/event"
+	"audittrail/modules/protect"
 	"audittrail/modules/store"
 )
 
@@ -73,4 +74,35 @@ func TestEventsFromTheCache(t *testing.T) {
 	}
 	_, err = r.Event(everything, one)
 	require.Error(t, err, "it asks the database")
+}
+
+// An event with sealed values is kept as it is stored: who may see them opens them anew each time, so an erasure is seen
+// at once, and who may not never sees them.
+func TestSealedEventsFromTheCache(t *testing.T) {
+	t.Parallel()
+	s, kept := newSearchSystem(t), shelf{}
+	s.fill(t, protect.WithRules(s.rules, s.keys), true, 0, 4)
+	pool := openPool(t, s.url, "audittrail_api")
+	r := store.NewReader(store.ReaderOptions{Pool: pool, Opener: protect.NewOpener(s.keys), Cache: kept, Scoped: true})
+	one, err := event.ParseID(id(0))
+	require.NoError(t, err)
+	closed := store.WithScope(t.Context(), store.Everything())
+	open := store.WithOpening(closed, store.Everything(), nil)
+	shown := func(ctx context.Context) string {
+		t.Helper()
+		e, err := r.Event(ctx, one)
+		require.NoError(t, err)
+		return string(e.Payload)
+	}
+	first := shown(open)
+	require.NotContains(t, first, "$sealed")
+	require.Contains(t, shown(closed), `{"$sealed":true}`)
+	require.Len(t, kept, 1, "both have the same row")
+	require.Equal(t, first, shown(open))
+
+	_, err = s.owner.Exec(t.Context(), `UPDATE subject_keys SET wrapped = NULL WHERE wrapped IS NOT NULL`)
+	require.NoError(t, err)
+	s.keys.Forget()
+	require.Contains(t, shown(open), `{"$erased":true}`)
+	require.Contains(t, shown(closed), `{"$sealed":true}`)
 }
