@@ -246,7 +246,9 @@ type speed struct {
 	steady float64 // from when the first events were sent
 }
 
-func (s speed) String() string { return fmt.Sprintf("%.1f events/s (%.1f without the start)", s.whole, s.steady) }
+func (s speed) String() string {
+	return fmt.Sprintf("%.1f events/s (%.1f without the start)", s.whole, s.steady)
+}
 
 // speedOf is that of n events since begun, of which some were sent at a time.
 func speedOf(n int64, begun time.Time, some int64, at time.Time) speed {
