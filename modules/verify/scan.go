@@ -31,7 +31,7 @@ func (r *run) scan(ctx context.Context, v *audit.View, p *pages) error {
 		row := &rows[i]
 		b, known := batches[row.Batch()]
 		if !known || !b.Placed() || int64(row.Index()) >= b.Count {
-			r.addLoose(p.Log, row)
+			r.findings.add(rowFinding(EventInserted, p.Log, row, "the ledger has no position for its row"))
 			continue
 		}
 		p.cover(b.Batch)
@@ -45,11 +45,6 @@ func (r *run) scan(ctx context.Context, v *audit.View, p *pages) error {
 		r.progress.Events.Add(int64(len(rows)))
 	}
 	return nil
-}
-
-// addLoose reports a row that the ledger has no position for.
-func (r *run) addLoose(log ledger.Log, row *audit.Row) {
-	r.findings.add(rowFinding(EventInserted, log, row, "the ledger has no position for its row"))
 }
 
 // numbered returns batches by their numbers, or nil if they can't be read.

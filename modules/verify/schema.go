@@ -43,7 +43,7 @@ func (r *run) schema(ctx context.Context, v *audit.View) (pages []audit.Pages, e
 		for _, p := range partitions {
 			if p.Odd != "" {
 				r.blind.Store(true)
-				r.findings.add(Finding{Kind: SchemaAltered, Log: log, Detail: "the partition " + p.Name() +
+				r.findings.add(Finding{Kind: SchemaAltered, Log: log, Detail: "the partition " + p.Table +
 					" of " + string(log) + " is not as the migrations make it (" + p.Odd + "): its rows were not examined"})
 			}
 		}

@@ -80,12 +80,9 @@ func (v *View) Lines(ctx context.Context, p Pages) (lines []Line, err error) {
 
 // Partition is a child table of events or of access_log, by the catalogue.
 type Partition struct {
-	pages Pages  // all of them
+	Pages        // all of them
 	Odd   string // why it is no partition as we make them, so that its rows are not read; "" if it is one
 }
-
-// Name returns the partition's name.
-func (p Partition) Name() string { return p.pages.Table }
 
 // It uses the indexes of pg_inherits. A partition of ours is a plain table, and its bounds are two times.
 const partitionsSQL = `
@@ -105,17 +102,17 @@ func (v *View) Partitions(ctx context.Context, log ledger.Log) ([]Partition, err
 	var list []Partition
 	err := v.each(ctx, "read partitions", func(rows pgx.Rows) error {
 		var (
-			p                    = Partition{pages: Pages{Log: log}}
+			p                    = Partition{Pages: Pages{Log: log}}
 			schema, kind         string
 			parted, hides, plain bool
 			lower, upper         pgtype.Timestamptz
 		)
-		if err := rows.Scan(&p.pages.Table, &schema, &kind, &parted, &hides, &plain, &lower, &upper, (*int64)(&p.pages.to)); err != nil {
+		if err := rows.Scan(&p.Table, &schema, &kind, &parted, &hides, &plain, &lower, &upper, (*int64)(&p.to)); err != nil {
 			return err
 		}
-		p.pages.to <<= lineBits
-		p.pages.relation = pgx.Identifier{schema, p.pages.Table}.Sanitize()
-		p.pages.within = stretch{bound(lower), bound(upper)}
+		p.to <<= lineBits
+		p.relation = pgx.Identifier{schema, p.Table}.Sanitize()
+		p.within = stretch{bound(lower), bound(upper)}
 		switch {
 		case kind != "r":
 			p.Odd = "it is no plain table, but " + relationKind(kind)
@@ -123,7 +120,7 @@ func (v *View) Partitions(ctx context.Context, log ledger.Log) ([]Partition, err
 			p.Odd = "other tables inherit from it"
 		case hides:
 			p.Odd = "it has a rule or row security of its own"
-		case !plain || !inYears(p.pages.within.from) || !inYears(p.pages.within.to):
+		case !plain || !inYears(p.within.from) || !inYears(p.within.to):
 			p.Odd = "its bounds are not two times"
 		}
 		list = append(list, p)
@@ -143,7 +140,7 @@ const pagesAtATime = 512 << lineBits
 func AllPages(partitions []Partition) (list []Pages) {
 	for _, p := range partitions {
 		if p.Odd == "" {
-			list = p.pages.split(list)
+			list = p.split(list)
 		}
 	}
 	return list
@@ -172,8 +169,8 @@ func (v *View) KeyPages(ctx context.Context) (list []Pages, err error) {
 // Hold reports whether one of the partitions, which are in the order of their times, is for rows of a time. Odd ones
 // count too.
 func Hold(partitions []Partition, t time.Time) bool {
-	next := sort.Search(len(partitions), func(i int) bool { return partitions[i].pages.within.from.After(t) })
-	return next > 0 && partitions[next-1].pages.Holds(t)
+	next := sort.Search(len(partitions), func(i int) bool { return partitions[i].within.from.After(t) })
+	return next > 0 && partitions[next-1].Holds(t)
 }
 
 // bound returns a partition's bound, or zero for MINVALUE, MAXVALUE and infinity.
