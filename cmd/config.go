@@ -67,6 +67,9 @@ func newConfigCheckCmd() *cobra.Command {
 			if err := app.Check(cfg); err != nil {
 				return err
 			}
+			for _, note := range cfg.Identifiers() {
+				_, _ = fmt.Fprintln(c.ErrOrStderr(), "note:", note)
+			}
 			_, err = fmt.Fprintln(c.OutOrStdout(), "the configuration is complete")
 			return err
 		},

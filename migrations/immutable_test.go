@@ -13,7 +13,7 @@ import (
 // mutable are the tables that hold state and no history. Every other one must be protected.
 func mutable() []string {
 	return []string{"schema_migrations", "ingest_offsets", "dead_letter_outbox", "ledger_pending", "state_snapshots", "redrive_requests", "redrive_items", "dead_letter_tally",
-		"replays", "replay_failures", "sealed_refs", "sealed_tokens", "wrapping_keys", "root_key", "subject_keys",
+		"replays", "replay_failures", "sealed_refs", "sealed_tokens", "wrapping_keys", "root_key", "subject_keys", "letter_keys",
 		"shredded_subjects", "shreds", "analytics_cursors", "anomalies", "rollup_events", "rollup_users"}
 }
 

@@ -24,7 +24,7 @@ func expectedRights() map[string]rights {
 		"audittrail_ingest": {
 			insert: []string{
 				"dead_letter_outbox", "dead_letters", "event_keys", "event_values", "event_values_open", "events", "ingest_admissions",
-				"ingest_offsets", "ingest_ranges", "ingest_topics", "ledger_batches", "root_key", "sealed_refs", "sealed_tokens", "subject_keys", "wrapping_keys",
+				"ingest_offsets", "ingest_ranges", "ingest_topics", "ledger_batches", "letter_keys", "root_key", "sealed_refs", "sealed_tokens", "subject_keys", "wrapping_keys",
 			},
 			update: map[string][]string{
 				"ingest_offsets":     {"cut_at", "cut_end", "leader_epoch", "next_offset", "updated_at"},
@@ -32,13 +32,13 @@ func expectedRights() map[string]rights {
 			},
 		},
 		"audittrail_api": {
-			insert: []string{"access_log", "dead_letter_fates", "ledger_pending", "redrive_items", "redrive_requests", "replays", "root_key", "shreds", "state_snapshots", "subject_keys", "wrapping_keys"},
+			insert: []string{"access_log", "dead_letter_fates", "ledger_pending", "letter_keys", "redrive_items", "redrive_requests", "replays", "root_key", "shreds", "state_snapshots", "subject_keys", "wrapping_keys"},
 			remove: []string{"state_snapshots"},
 			update: map[string][]string{"replays": {"asked", "asked_at", "asked_by", "wanted"}, "anomalies": {"decided_at", "decided_by", "reason", "state"}},
 		},
 		"audittrail_replay": {
 			insert: []string{
-				"dead_letter_fates", "event_keys", "event_values", "event_values_open", "events", "ledger_batches", "replay_failures", "root_key", "sealed_refs",
+				"dead_letter_fates", "event_keys", "event_values", "event_values_open", "events", "ledger_batches", "letter_keys", "replay_failures", "root_key", "sealed_refs",
 				"sealed_tokens", "subject_keys", "wrapping_keys",
 			},
 			remove: []string{"replay_failures"},
@@ -73,7 +73,7 @@ func mayRead(role, table string) bool {
 	switch table {
 	case "shreds":
 		return role == "audittrail_api" || role == "audittrail_maintain"
-	case "shredded_subjects":
+	case "shredded_subjects", "letter_keys":
 		return role == "audittrail_ingest" || role == "audittrail_api" || role == "audittrail_replay" || role == "audittrail_maintain"
 	case "wrapping_keys", "root_key", "subject_keys":
 		return role == "audittrail_ingest" || role == "audittrail_api" || role == "audittrail_replay"

@@ -3,6 +3,8 @@ package app
 import (
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
 	"slices"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -23,6 +25,42 @@ func (c Config) checkEncryption() error {
 		return config.Invalid("encryption.kek_url", "%v", err)
 	}
 	return nil
+}
+
+// Identifiers says, of each rule whose values' subject is named by the aggregate, what that asks of the identifiers.
+// Nothing tells by a configuration whether they are opaque, so it is no error.
+func (c Config) Identifiers() (notes []string) {
+	rules, err := protect.NewRules(c.Encryption.Rules)
+	if err != nil {
+		return nil // Check says so
+	}
+	var seen []string
+	for _, glob := range rules.Identifiers() {
+		if slices.Contains(seen, glob) {
+			continue
+		}
+		seen = append(seen, glob)
+		notes = append(notes, fmt.Sprintf("encryption.rules: nothing erases the aggregateId of events of type %s, by which a rule tells whose values these are: "+
+			"it must not be an e-mail address, a name or a number that others know", glob))
+	}
+	return notes
+}
+
+// warnIdentifiers says so once, at start.
+func warnIdentifiers(ctx context.Context, c Config, log *slog.Logger) {
+	for _, note := range c.Identifiers() {
+		log.WarnContext(ctx, "identifiers must be opaque", "key", "encryption.rules", "reason", note)
+	}
+}
+
+// keysProbe is a pool that asks for the version of the schema of encryption.keys_url; nil where keys are with the events.
+func (p *parts) keysProbe(ctx context.Context, role string) (*pgxpool.Pool, error) {
+	if p.cfg.Encryption.KeysURL == "" || !p.cfg.Encryption.Enabled() || p.keysDB != nil {
+		return p.keysDB, nil
+	}
+	var err error
+	p.keysDB, err = p.keysPool(ctx, postgres.PoolOptions{Name: "keys-probe", Role: role, MaxConns: 1, StatementTimeout: gateTimeout})
+	return p.keysDB, err
 }
 
 // keysURL is the database of the subjects' keys.

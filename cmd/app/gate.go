@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"audittrail/modules/migrate"
 	"audittrail/platform/errs"
 	"audittrail/platform/lifecycle"
@@ -21,8 +23,9 @@ const (
 // migrates, and must survive a database that is away: the gate waits for both, for as long as it takes.
 type gate struct {
 	lifecycle.Role
-	db  migrate.Queryer
-	log *slog.Logger
+	db   migrate.Queryer
+	keys *pgxpool.Pool // of the database of keys; nil if that is the same
+	log  *slog.Logger
 	// early lets the role run while the gate waits: the api answers 503 meanwhile.
 	early bool
 	// beside runs with the role, and is stopped after it.
@@ -97,7 +100,18 @@ func (g *gate) await(ctx context.Context) bool {
 func (g *gate) look(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, gateTimeout)
 	defer cancel()
-	return migrate.Check(ctx, g.db)
+	return g.check(ctx)
+}
+
+func (g *gate) check(ctx context.Context) error {
+	if err := migrate.Check(ctx, g.db); err != nil || g.keys == nil {
+		return err
+	}
+	if err := migrate.Check(ctx, g.keys); err != nil {
+		e := errs.Of(err)
+		return errs.New(e.Kind, e.Code, "encryption.keys_url: %s", e.Detail).Because(err)
+	}
+	return nil
 }
 
 // Drain passes on to the role, where it prepares for its end.
@@ -125,7 +139,7 @@ func (g *gate) Notes() []string {
 
 // Health is the gate's reason where there is one, else the role's.
 func (g *gate) Health(ctx context.Context) error {
-	if err := migrate.Check(ctx, g.db); err != nil {
+	if err := g.check(ctx); err != nil {
 		return err
 	}
 	return g.Role.Health(ctx)

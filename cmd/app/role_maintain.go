@@ -20,11 +20,13 @@ import (
 // it has a second pool as the owner: one connection, for as long as it leads.
 func maintainRole(ctx context.Context, p *parts, open pools) (lifecycle.Role, error) {
 	log := p.log.With("role", "maintain")
-	upkeep, err := maintain.New(maintain.Dependencies{Pool: open["maintain"], Owner: open["maintain-owner"], Log: log, Metrics: p.metrics})
+	keys, owner, err := p.destroyers(ctx, open)
 	if err != nil {
 		return nil, err
 	}
-	keys, owner, err := p.destroyers(ctx, open)
+	upkeep, err := maintain.New(maintain.Dependencies{
+		Pool: open["maintain"], Owner: open["maintain-owner"], Keys: keys, LetterDays: p.cfg.Encryption.LetterDays, Log: log, Metrics: p.metrics,
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -60,6 +60,7 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	warnHops(ctx, o.Config, o.Log)
+	warnIdentifiers(ctx, o.Config, o.Log)
 	defer limitMemory(o.Config, memlimit.FromCgroup)()
 	if slices.Contains(o.Config.Roles, "api") {
 		defer ReserveForAPI()()
@@ -100,6 +101,7 @@ type parts struct {
 	reload    <-chan os.Signal
 	pools     []*pgxpool.Pool // to be closed at the end
 	probe     *pgxpool.Pool   // one of them
+	keysDB    *pgxpool.Pool   // one of them; see keysProbe
 
 	compared atomic.Bool             // the journal of erasures, with the database
 	beside   []func(context.Context) // what runs beside the role that is being built, until ctx is cancelled
@@ -148,7 +150,11 @@ func (p *parts) build(ctx context.Context, r role) (lifecycle.Role, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &gate{Role: built, db: probe, log: p.log, early: r.needs.listens, beside: p.beside}
+	keys, err := p.keysProbe(ctx, r.pools[0].Role)
+	if err != nil {
+		return nil, err
+	}
+	g := &gate{Role: built, db: probe, keys: keys, log: p.log, early: r.needs.listens, beside: p.beside}
 	p.beside = nil
 	return g, nil
 }

@@ -31,6 +31,11 @@ type Dependencies struct {
 	Pool  *pgxpool.Pool // of the role audittrail_maintain; makes partitions
 	Owner *pgxpool.Pool // of the role audittrail_owner, at least one connection; see OwnerLockTimeout
 
+	// Keys is of the role audittrail_maintain too, in the database of the keys. LetterDays is how long after a month
+	// the key of its dead letters is destroyed; 0: never.
+	Keys       *pgxpool.Pool
+	LetterDays int
+
 	Interval time.Duration // between two rounds; 0: 3 s
 	Now      func() time.Time
 	Log      *slog.Logger

@@ -42,6 +42,7 @@ func newFixture(t *testing.T, url string, now func() time.Time) *fixture {
 	var err error
 	f.Role, err = maintain.New(maintain.Dependencies{
 		Pool: pool(t, url, "audittrail_maintain"), Owner: pool(t, url, "audittrail_owner"),
+		Keys: pool(t, url, "audittrail_maintain"), LetterDays: 90,
 		Interval: 20 * time.Millisecond, Now: now, Log: slog.New(slog.DiscardHandler), Metrics: f.registry,
 	})
 	require.NoError(t, err)

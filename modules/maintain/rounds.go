@@ -35,6 +35,7 @@ type rounds struct {
 	months   time.Time            // when months ahead were last made; zero: never
 	inserted map[string]int64     // rows ever inserted, by partition
 	until    map[string]time.Time // how long to look after a partition
+	letters  time.Time            // when the keys of old dead letters were last looked for; zero: never
 }
 
 func newRounds(deps Dependencies, m metrics, session *store.Upkeep) *rounds {
@@ -43,7 +44,7 @@ func newRounds(deps Dependencies, m metrics, session *store.Upkeep) *rounds {
 
 // run is one round. What fails does not keep the rest from being done, unless the session is lost.
 func (r *rounds) run(ctx context.Context) error {
-	failed := r.makeMonths(ctx)
+	failed := errors.Join(r.makeMonths(ctx), r.destroyLetterKeys(ctx))
 	partitions, err := r.session.Partitions(ctx)
 	if err != nil {
 		return errors.Join(failed, err)
@@ -71,6 +72,25 @@ func (r *rounds) makeMonths(ctx context.Context) error {
 			}
 		}
 		r.months = now
+		return nil
+	})
+}
+
+// destroyLetterKeys destroys the keys of dead letters that are old enough.
+func (r *rounds) destroyLetterKeys(ctx context.Context) error {
+	now := r.deps.Now().UTC()
+	if r.deps.LetterDays == 0 || !r.letters.IsZero() && now.Sub(r.letters) < monthsEvery {
+		return nil
+	}
+	return r.metrics.measure(taskLetters, func() error {
+		n, err := store.DestroyLetterKeys(ctx, r.deps.Keys, now.AddDate(0, 0, -r.deps.LetterDays))
+		if err != nil {
+			return err
+		}
+		if n > 0 {
+			r.deps.Log.InfoContext(ctx, "keys of old dead letters were destroyed", "keys", n)
+		}
+		r.letters = now
 		return nil
 	})
 }

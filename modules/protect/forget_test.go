@@ -46,6 +46,8 @@ func (s *oneWrapping) CreateKeys(_ context.Context, keys []WrappedKey) error {
 
 func (s *oneWrapping) Keys(context.Context, []KeyID) ([]WrappedKey, error) { return nil, nil }
 
+func (s *oneWrapping) NoteLetterKey(context.Context, KeyID, time.Time) error { return nil }
+
 type plainKEK struct{}
 
 func (plainKEK) Encrypt(_ context.Context, plain []byte) ([]byte, error)   { return plain, nil }

@@ -65,6 +65,8 @@ type KeyStore interface {
 	CreateKeys(ctx context.Context, keys []WrappedKey) error
 	// Keys returns keys by their ids; unknown ones are left out.
 	Keys(ctx context.Context, ids []KeyID) ([]WrappedKey, error)
+	// NoteLetterKey notes that a key is that of a month's dead letters, by which it is destroyed in time.
+	NoteLetterKey(ctx context.Context, id KeyID, month time.Time) error
 }
 
 // sizes around an encrypted value.

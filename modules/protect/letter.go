@@ -5,6 +5,7 @@ import (
 	"crypto/cipher"
 	"crypto/rand"
 	"encoding/binary"
+	"sync"
 	"time"
 
 	"audittrail/modules/event"
@@ -12,10 +13,15 @@ import (
 
 // Letters gives out the keys that dead letters are sealed with: nobody knows what is in a record that is no event, nor
 // whose it is, so its value is sealed whole, under a key that is a new one each month.
-type Letters struct{ keys *Keyring }
+type Letters struct {
+	keys *Keyring
+
+	mu    sync.Mutex
+	noted KeyID // as a key of dead letters
+}
 
 // NewLetters returns Letters.
-func NewLetters(keys *Keyring) *Letters { return &Letters{keys} }
+func NewLetters(keys *Keyring) *Letters { return &Letters{keys: keys} }
 
 // LetterKey seals dead letters.
 type LetterKey struct {
@@ -37,6 +43,18 @@ func (l *Letters) Key(ctx context.Context, at time.Time) (*LetterKey, error) {
 		return nil, err
 	}
 	key := found[hash]
+	l.mu.Lock()
+	noted := l.noted == key.id
+	l.mu.Unlock()
+	if !noted {
+		utc := at.UTC()
+		if err := l.keys.store.NoteLetterKey(ctx, key.id, time.Date(utc.Year(), utc.Month(), 1, 0, 0, 0, 0, time.UTC)); err != nil {
+			return nil, away("note the key of dead letters", err)
+		}
+		l.mu.Lock()
+		l.noted = key.id
+		l.mu.Unlock()
+	}
 	return &LetterKey{key.id, key.aead}, nil
 }
 

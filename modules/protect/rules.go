@@ -11,10 +11,11 @@ import (
 
 // Options are the keys below `encryption`.
 type Options struct {
-	Rules   []RuleOptions `key:"rules" help:"fields whose values are sealed: a list of {eventType, path, subject, search}; eventType may hold * and ?, path is such as $.payload.customer.email or $.payload.lines[*].sku, subject is the path of the id of the person whose value it is (default: the event's aggregate), search: true lets readers with pii:read find the value"`
-	KEKURL  string        `key:"kek_url" secret:"true" help:"key-encryption key, a URL of gocloud.dev/secrets: awskms://, hashivault://, or base64key:// for local work. Needed with encryption.rules, and to read what was sealed"`
-	KeysURL string        `key:"keys_url" secret:"url" help:"database of the subjects' keys; default: postgres.url. A backup of the events then opens nothing"`
-	Journal string        `key:"journal" help:"file, outside the databases, in which a process with the role maintain notes each erased subject (a hash, and key ids) before it destroys the key. When it starts it erases again what a restored database lacks. Keep it on a disk that no backup of the database replaces"`
+	Rules      []RuleOptions `key:"rules" help:"fields whose values are sealed: a list of {eventType, path, subject, search}; eventType may hold * and ?, path is such as $.payload.customer.email or $.payload.lines[*].sku, subject is the path of the id of the person whose value it is (default: the event's aggregate), search: true lets readers with pii:read find the value"`
+	KEKURL     string        `key:"kek_url" secret:"true" help:"key-encryption key, a URL of gocloud.dev/secrets: awskms://, hashivault://, or base64key:// for local work. Needed with encryption.rules, and to read what was sealed"`
+	LetterDays int           `key:"dead_letter_days" default:"90" help:"days after which the values of dead letters can't be read any more: where rules are given they are sealed under a key of the month, which the role maintain destroys so long after the month's end"`
+	KeysURL    string        `key:"keys_url" secret:"url" help:"database of the subjects' keys; default: postgres.url. A backup of the events then opens nothing"`
+	Journal    string        `key:"journal" help:"file, outside the databases, in which a process with the role maintain notes each erased subject (a hash, and key ids) before it destroys the key. When it starts it erases again what a restored database lacks. Keep it on a disk that no backup of the database replaces"`
 }
 
 // RuleOptions are one rule.
@@ -31,6 +32,9 @@ func (o Options) Enabled() bool { return o.KEKURL != "" }
 // Validate reports every key that can't work.
 func (o Options) Validate() error {
 	_, err := NewRules(o.Rules)
+	if o.LetterDays < 1 {
+		err = errors.Join(err, config.Invalid("dead_letter_days", "must be 1 at least"))
+	}
 	if len(o.Rules) > 0 && o.KEKURL == "" {
 		err = errors.Join(err, config.Invalid("kek_url", "must be given with encryption.rules, such as base64key://… for local work"))
 	}
