@@ -41,6 +41,16 @@ func TestSealedDeadLettersComeBackSealed(t *testing.T) {
 	require.Len(t, pending.IDs, 2)
 	letters, err := s.reader.PendingDeadLetters(ctx, pending.IDs[1:])
 	require.NoError(t, err)
+	apiPool := openPool(t, s.database, "audittrail_api")
+	opening := store.NewReader(store.ReaderOptions{Pool: apiPool, Scoped: true, Opener: protect.NewOpener(protect.NewKeyring(store.NewKeys(apiPool), kek.Open))})
+	for kind, visible := range map[string]int{"Order*": 2, "Payment*": 0} { // by what the record says, sealed or not
+		scoped := store.WithScope(t.Context(), store.Only(store.ScopePart{EventTypes: []string{kind}}))
+		chosen, err := opening.SelectDeadLetters(scoped, store.DeadLetterFilter{}, 10)
+		require.NoError(t, err)
+		require.Len(t, chosen.IDs, visible)
+		_, err = opening.PendingDeadLetters(scoped, pending.IDs)
+		require.Equal(t, visible > 0, err == nil, "%v", err)
+	}
 	key, err := protect.NewLetters(keys).Key(t.Context(), time.Now())
 	require.NoError(t, err)
 	one := s.redrive("ann", nil, pending.IDs[0])

@@ -97,7 +97,7 @@ func (r *Reader) SelectDeadLetters(ctx context.Context, f DeadLetterFilter, limi
 	f.Status = Pending
 	err := r.read(ctx, "select dead letters", func(ctx context.Context, conn *pgx.Conn) error {
 		for {
-			seen, last, err := s.page(ctx, conn, f, limit)
+			seen, last, err := r.selectPage(ctx, conn, &s, f, limit)
 			if err != nil || s.More || seen < scopedRows {
 				return err
 			}
@@ -108,7 +108,7 @@ func (r *Reader) SelectDeadLetters(ctx context.Context, f DeadLetterFilter, limi
 }
 
 // page adds what is visible of the next rows.
-func (s *Selection) page(ctx context.Context, conn *pgx.Conn, f DeadLetterFilter, limit int) (seen int, last int64, err error) {
+func (r *Reader) selectPage(ctx context.Context, conn *pgx.Conn, s *Selection, f DeadLetterFilter, limit int) (seen int, last int64, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // what is left is not drained
 	where, columns := f.where(), shownColumns
@@ -123,6 +123,9 @@ func (s *Selection) page(ctx context.Context, conn *pgx.Conn, f DeadLetterFilter
 	defer rows.Close()
 	for rows.Next() {
 		letter, err := scanDeadLetter(rows)
+		if err == nil && !Unscoped(ctx) {
+			err = r.openLetter(ctx, &letter)
+		}
 		if err != nil {
 			return 0, 0, err
 		}
@@ -153,6 +156,9 @@ func (r *Reader) PendingDeadLetters(ctx context.Context, ids []int64) ([]DeadLet
 		defer rows.Close()
 		for rows.Next() {
 			letter, err := scanDeadLetter(rows)
+			if err == nil && !Unscoped(ctx) {
+				err = r.openLetter(ctx, &letter)
+			}
 			if err != nil {
 				return err
 			}
