@@ -328,6 +328,9 @@ func readers(hour time.Time, points []store.Point, threshold float64) []store.An
 			}
 		}
 		for principal, n := range now {
+			if n < kind.least { // before anything is compared: that takes as long as there are principals
+				continue
+			}
 			var peers []float64
 			for other, counts := range own {
 				if other != principal {
@@ -344,7 +347,7 @@ func readers(hour time.Time, points []store.Point, threshold float64) []store.An
 				median, deviation := robust(counts)
 				most = max(most, median+threshold*deviation)
 			}
-			if n < kind.least || n < 3*most {
+			if n < 3*most {
 				continue
 			}
 			median, deviation := robust(append(peers, own[principal]...))

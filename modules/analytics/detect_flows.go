@@ -3,6 +3,7 @@ package analytics
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -29,14 +30,37 @@ type flow struct {
 
 func (f flow) last() string { return f.events[len(f.events)-1].Event.EventType }
 
+// maxRuleTypes is how many event types rules are about. Pairs grow with the square of their number, and producers choose
+// their names: a workflow of a hundred thousand types must not take all memory.
+const maxRuleTypes = 100
+
+// frequent are the types that most workflows have.
+func frequent(events []store.FlowEvent) map[string]bool {
+	flows, lastFlow := map[string]int{}, map[string]string{}
+	for _, e := range events {
+		if kind := e.Event.EventType; flows[kind] == 0 || lastFlow[kind] != e.Flow {
+			flows[kind]++
+			lastFlow[kind] = e.Flow
+		}
+	}
+	types := slices.SortedFunc(maps.Keys(flows), func(a, b string) int { return cmp.Or(cmp.Compare(flows[b], flows[a]), cmp.Compare(a, b)) })
+	known := map[string]bool{}
+	for _, kind := range types[:min(len(types), maxRuleTypes)] {
+		known[kind] = true
+	}
+	return known
+}
+
+// flowsOf are the workflows. Of types that are not frequent nothing is learned.
 func flowsOf(events []store.FlowEvent) []flow {
 	var all []flow
+	known := frequent(events)
 	for i, e := range events {
 		if i == 0 || events[i-1].Flow != e.Flow {
 			all = append(all, flow{id: e.Flow, first: map[string]int{}})
 		}
 		f := &all[len(all)-1]
-		if _, there := f.first[e.Event.EventType]; !there {
+		if _, there := f.first[e.Event.EventType]; !there && known[e.Event.EventType] {
 			f.first[e.Event.EventType] = len(f.events)
 		}
 		f.events = append(f.events, e)

@@ -133,3 +133,21 @@ func BenchmarkWorkflows(b *testing.B) {
 		workflows(events, now.AddDate(0, 0, -10), now)
 	}
 }
+
+// Producers choose the names of types. Workflows of very many take no memory that grows with the square of them.
+func TestWorkflowsOfVeryManyTypes(t *testing.T) {
+	var events []store.FlowEvent
+	var kinds []string
+	for i := range 500 {
+		kinds = append(kinds, fmt.Sprint("Type", i))
+	}
+	for i := range 60 {
+		events = workflow(events, fmt.Sprint("flow-", i), time.Date(2026, 3, 2, 10, 0, 0, 0, time.UTC), kinds...)
+	}
+	rules := 0
+	for _, r := range learn(flowsOf(events), time.Date(2026, 3, 3, 10, 0, 0, 0, time.UTC)) {
+		require.True(t, r.precedes || r.follows)
+		rules++
+	}
+	require.Equal(t, maxRuleTypes*(maxRuleTypes-1)/2, rules)
+}

@@ -199,31 +199,29 @@ type OddVersion struct {
 	At              time.Time
 }
 
-// maxVersions is how many events of an aggregate are looked at for their versions: the latest.
-const maxVersions = 200
+// maxVersions is how many events are looked at for the versions of some aggregates. Where these have more, nothing is found.
+const maxVersions = 200_000
 
-// It uses events_aggregate for the aggregates that the facts touch, and reads the latest events of each: some have
-// millions. Where an aggregate has more, the lowest versions are not looked at, since those before them may be among what
-// was not read. An aggregate in which more than a fifth of the versions are odd, and five at least, does not number its events.
+// It uses events_aggregate for the aggregates that the facts touch. An aggregate in which more than a fifth of the versions are
+// odd, and five at least, does not number its events.
 const oddVersionsSQL = `
 	SELECT event_id, event_type, aggregate_type, aggregate_id, source, timestamp, version,
 		before, prior_id, prior_type, aggregate_type, aggregate_id, prior_source, prior_timestamp FROM (
 		SELECT *, count(*) FILTER (WHERE version <> before + 1) OVER (PARTITION BY aggregate_type, aggregate_id) AS odd FROM (
-			SELECT e.*, count(*) OVER (PARTITION BY aggregate_type, aggregate_id) AS read, row_number() OVER w AS place, lag(version) OVER w AS before,
+			SELECT e.*, count(*) OVER (PARTITION BY aggregate_type, aggregate_id) AS read, count(*) OVER () AS whole, lag(version) OVER w AS before,
 				lag(event_id) OVER w AS prior_id, lag(event_type) OVER w AS prior_type, lag(source) OVER w AS prior_source, lag(timestamp) OVER w AS prior_timestamp
-			FROM unnest($1::text[], $2::text[]) AS a (of_type, of_id) CROSS JOIN LATERAL %s AS e
+			FROM %s AS e
 			WINDOW w AS (PARTITION BY aggregate_type, aggregate_id ORDER BY version, timestamp, id)) AS v
-		WHERE read < %d OR place > 20) AS v
+		WHERE whole < %d) AS v
 	WHERE before IS NOT NULL AND version <> before + 1 AND (odd < 5 OR odd <= read / 5)
 	ORDER BY aggregate_type, aggregate_id, version LIMIT 10000`
 
 // OddVersions returns the gaps and repeats in the versions of some aggregates.
 func (a *Analytics) OddVersions(ctx context.Context, types, ids []string) ([]OddVersion, error) {
-	latest := &selection{
-		branches: []string{"true"}, order: "timestamp DESC, id DESC", limit: maxVersions,
-		where: &conditions{terms: []string{"aggregate_type = of_type AND aggregate_id = of_id"}, args: []any{types, ids}},
-	}
-	events, args := latest.rows(evidenceColumns+", version, id", nil)
+	those := &selection{branches: []string{"true"}, limit: maxVersions, where: &conditions{
+		terms: []string{"(aggregate_type, aggregate_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))"}, args: []any{types, ids},
+	}}
+	events, args := those.rows(evidenceColumns+", version, id", nil)
 	rows, _ := a.conn.Query(ctx, fmt.Sprintf(oddVersionsSQL, events, maxVersions), args...) // CollectRows reports the error
 	odd, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (o OddVersion, err error) {
 		var prior time.Time
