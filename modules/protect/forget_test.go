@@ -3,6 +3,7 @@ package protect
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -44,7 +45,14 @@ func (s *oneWrapping) CreateKeys(_ context.Context, keys []WrappedKey) error {
 	return nil
 }
 
-func (s *oneWrapping) Keys(context.Context, []KeyID) ([]WrappedKey, error) { return nil, nil }
+func (s *oneWrapping) Keys(_ context.Context, ids []KeyID) (found []WrappedKey, err error) {
+	for _, key := range s.keys {
+		if slices.Contains(ids, key.ID) {
+			found = append(found, key)
+		}
+	}
+	return found, nil
+}
 
 func (s *oneWrapping) NoteLetterKey(context.Context, KeyID, time.Time) error { return nil }
 
