@@ -37,7 +37,7 @@ func (s *Service) Finish(ctx context.Context, id event.ID, moved func(store.Shre
 				err = nil
 			}
 		case numbered.IsZero():
-			numbered = s.deps.Now().Add(positionTime)
+			numbered = s.deps.Now().Add(min(positionTime, s.deps.Settle)) // tests settle fast
 		}
 		if err != nil || shred.State == store.ShredDone && (shred.Certificate >= 0 || s.deps.Now().After(numbered)) {
 			return shred, err
