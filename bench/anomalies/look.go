@@ -241,7 +241,11 @@ func (s *storage) head(ctx context.Context) (n int64) {
 
 // reach waits until a query's answer is a number.
 func (s *storage) reach(ctx context.Context, sql string, want int64) error {
-	for deadline := time.Now().Add(10 * time.Minute); ; time.Sleep(5 * time.Millisecond) {
+	ctx, cancel := context.WithTimeoutCause(ctx, 10*time.Minute, errors.New("the role makes no progress: "+sql))
+	defer cancel()
+	again := time.NewTicker(5 * time.Millisecond)
+	defer again.Stop()
+	for {
 		var at *int64
 		if err := s.conn.QueryRow(ctx, sql).Scan(&at); err != nil {
 			return err
@@ -249,8 +253,10 @@ func (s *storage) reach(ctx context.Context, sql string, want int64) error {
 		if at != nil && *at >= want {
 			return nil
 		}
-		if time.Now().After(deadline) {
-			return errors.New("the role makes no progress: " + sql)
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
 		}
 	}
 }

@@ -184,7 +184,7 @@ func (s *scene) trade(o options, rng *rand.Rand) (err error) {
 }
 
 // add makes an event of an aggregate of its own.
-func (s *scene) add(kind, source, user string, at time.Time) *record {
+func (s *scene) add(kind, source, user string, at time.Time) {
 	s.made++
 	var id event.ID
 	rng := rand.New(rand.NewPCG(uint64(s.made), 2))
@@ -199,7 +199,6 @@ func (s *scene) add(kind, source, user string, at time.Time) *record {
 	}
 	r.move(at)
 	s.events = append(s.events, r)
-	return r
 }
 
 func clerk(i int) string { return fmt.Sprintf("clerk-%02d", i) }

@@ -125,7 +125,7 @@ func backordered(t *testing.T, dev *program, dir, address string) (id string) {
 				return "", err
 			}
 			request.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
-			response, err := http.DefaultClient.Do(request)
+			response, err := (&http.Client{Timeout: 10 * time.Second}).Do(request)
 			if err != nil {
 				return "", err
 			}

@@ -134,7 +134,7 @@ func (v *Verdict) growth(from *ledger.Checkpoint, consistency func() (io.ReadClo
 	if err != nil {
 		return nil, err
 	}
-	defer src.Close() //nolint:errcheck // it was only read
+	defer src.Close()
 	p, err := ReadConsistency(src)
 	var fault *Fault
 	if errors.As(err, &fault) {

@@ -27,7 +27,7 @@ func paced(t *testing.T, p *pacer, events []event.Stored, until time.Duration, d
 		for range n {
 			at = append(at, time.Since(began))
 		}
-		time.Sleep(deliver())
+		time.Sleep(deliver()) //nolint:forbidigo // of synctest's clock
 		if rest = rest[n:]; len(rest) == 0 && until > 0 {
 			rest = events
 		}

@@ -84,7 +84,7 @@ func (s *system) appendMany() (n int) {
 	}
 	file, err := os.Open(path)
 	require.NoError(t, err)
-	defer file.Close() //nolint:errcheck // it is only read
+	defer file.Close()
 	unpacked, err := gzip.NewReader(file)
 	require.NoError(t, err)
 	var values []string

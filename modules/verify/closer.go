@@ -63,22 +63,22 @@ func (r *run) examine(ctx context.Context, log ledger.Log, blocks []int64) ([]*e
 		}
 		ends[blockOf(b.First)] = max(ends[blockOf(b.First)], b.End())
 	}
-	addLeaves := func(first, index int64, leaves []ledger.Hash) error {
+	addLeaves := func(first, index int64, leaves []ledger.Hash) {
 		if b := byFirst[first]; b != nil && index == 0 {
 			b.leaves = leaves[:min(int64(len(leaves)), b.Count)]
 		}
-		return nil
 	}
 	err := v.Batches(ctx, log, func(b audit.LedgerBatch) error { add(b); return nil })
 	if log == ledger.Access && passable(err) == nil {
 		err = v.Pending(ctx, func(b audit.LedgerBatch, leaves []ledger.Hash) error {
 			add(b)
-			return addLeaves(b.First, 0, leaves)
+			addLeaves(b.First, 0, leaves)
+			return nil
 		})
 	}
 	for _, block := range blocks {
 		if passable(err) == nil {
-			err = v.Leaves(ctx, log, block<<blockBits, ends[block], addLeaves)
+			err = v.Leaves(ctx, log, block<<blockBits, ends[block], func(first, index int64, leaves []ledger.Hash) error { addLeaves(first, index, leaves); return nil })
 		}
 	}
 	if passable(err) != nil {
