@@ -93,6 +93,7 @@ func harmless() map[string]string {
 		"dead_letters.value_sha256":                   deadLetter,
 		"dead_letters.header_keys":                    deadLetter,
 		"dead_letters.header_values":                  deadLetter,
+		"dead_letters.record_time":                    deadLetter,
 		"dead_letter_outbox.published_at":             state,
 		"ledger_pending.recorded_at":                  state,
 		"ledger_pending.earliest":                     state,
