@@ -48,6 +48,7 @@ order in which the events were stored; a repeat is known by its position.`,
 type replayFlags struct {
 	filterFlags
 	topic, webhook, file, reason string
+	sealed                       string
 	batch                        int
 	maxPerSecond, timeScale      float64
 	until, confirm               int64
@@ -65,6 +66,7 @@ func (f *replayFlags) add(c *cobra.Command) {
 	flags.Float64Var(&f.maxPerSecond, "max-per-second", 0, "at most so many events a second")
 	flags.Float64Var(&f.timeScale, "time-scale", 0, "the rhythm of the events' timestamps, so many times as fast")
 	flags.Int64Var(&f.until, "until", 0, "the last position; without it, the log's end now")
+	flags.StringVar(&f.sealed, "sealed", "", "placeholder: send placeholders in place of sealed values; without it they are sent open, or the replay is refused")
 	c.MarkFlagsMutuallyExclusive("to-topic", "to-webhook", "to-file")
 	c.MarkFlagsOneRequired("to-topic", "to-webhook", "to-file")
 	c.MarkFlagsMutuallyExclusive("max-per-second", "time-scale")
@@ -75,6 +77,9 @@ func (f *replayFlags) add(c *cobra.Command) {
 func (f *replayFlags) body(c *cobra.Command, dryRun bool) (jsontext.Value, error) {
 	if err := f.checkEmpty(c); err != nil {
 		return nil, err
+	}
+	if f.sealed != "" && f.sealed != "placeholder" {
+		return nil, wrongUsage("--sealed must be placeholder")
 	}
 	query, err := f.values(time.Now())
 	if err != nil {
@@ -92,6 +97,9 @@ func (f *replayFlags) body(c *cobra.Command, dryRun bool) (jsontext.Value, error
 	}
 	if f.timeScale > 0 {
 		body["speed"] = map[string]any{"timeScale": f.timeScale}
+	}
+	if f.sealed != "" {
+		body["sealed"] = f.sealed
 	}
 	if c.Flags().Changed("until") {
 		body["until"] = f.until

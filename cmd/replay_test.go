@@ -61,6 +61,13 @@ func TestReplayStart(t *testing.T) {
 	require.Equal(t, statusDone, status, stderr)
 	require.Equal(t, `POST /v1/replays {"confirmCount":4,"dryRun":false,"reason":"r","speed":{"maxPerSecond":0.5},"target":{"batch":5,"type":"webhook","url":"https://h/x"},"until":0}`, asked[0])
 	require.Contains(t, stdout, replayID)
+	asked = nil
+	_, _, status = call(t, "replay", "start", "--to-topic", "copy", "--sealed", "placeholder", "--reason", "r")
+	require.Equal(t, statusDone, status)
+	require.Equal(t, `POST /v1/replays {"dryRun":false,"reason":"r","sealed":"placeholder","target":{"topic":"copy","type":"kafka"}}`, asked[0])
+	_, stderr, status = call(t, "replay", "start", "--to-topic", "copy", "--sealed", "open", "--reason", "r")
+	require.Equal(t, statusUsage, status)
+	require.Contains(t, stderr, "--sealed must be placeholder")
 	require.Contains(t, stdout, "[##############################] 100%  4 of 4 events")
 	require.NotContains(t, stdout, "\x1b")
 }

@@ -34,8 +34,9 @@ func replayRole(ctx context.Context, p *parts, open pools) (lifecycle.Role, erro
 	}
 	return replay.New(replay.Dependencies{
 		Jobs:    store.NewReplayWork(open["replay"], replay.Lease),
-		Reader:  store.NewReader(store.ReaderOptions{Pool: open["replay"], Scoped: true}),
+		Reader:  store.NewReader(store.ReaderOptions{Pool: open["replay"], Scoped: true, Opener: opener}),
 		Targets: replayTargets(p.cfg), Kafka: p.cfg.Kafka, MaxRecordBytes: p.cfg.Ingest.MaxRecordBytes,
+		Ingested: ingestedTopics(open["replay"]),
 		Redriver: redriver, Log: log, Metrics: p.metrics,
 	})
 }
@@ -44,15 +45,20 @@ func replayRole(ctx context.Context, p *parts, open pools) (lifecycle.Role, erro
 func replayHandlers(c Config, pool *pgxpool.Pool, reader *store.Reader, rules *protect.Rules) *replay.Endpoints {
 	return replay.NewEndpoints(replay.EndpointOptions{
 		Jobs: store.NewReplays(pool), Reader: reader, Targets: replayTargets(c), Rules: rules,
-		Ingested: func(ctx context.Context) ([]string, error) {
-			topics, err := store.Topics(ctx, pool)
-			names := make([]string, len(topics))
-			for i, t := range topics {
-				names[i] = t.Topic
-			}
-			return names, err
-		},
+		Ingested: ingestedTopics(pool),
 	})
+}
+
+// ingestedTopics lists the topics that ingest has ever read.
+func ingestedTopics(pool *pgxpool.Pool) func(context.Context) ([]string, error) {
+	return func(ctx context.Context) ([]string, error) {
+		topics, err := store.Topics(ctx, pool)
+		names := make([]string, len(topics))
+		for i, t := range topics {
+			names[i] = t.Topic
+		}
+		return names, err
+	}
 }
 
 func replayTargets(c Config) *replay.Targets {

@@ -75,7 +75,8 @@ func TestViewsShowNothingSealed(t *testing.T) {
 			require.True(t, want.Timestamp.Equal(got.at) && want.RecordedAt.Equal(got.recorded))
 			require.JSONEq(t, string(want.Payload), got.payload)
 			require.JSONEq(t, string(want.Metadata), got.metadata)
-			require.Equal(t, protect.IsMasked(&want.Event), got.hasSealed)
+			sealed, erased := protect.Placeholders(&want.Event)
+			require.Equal(t, sealed || erased, got.hasSealed)
 		}
 	}
 	require.Equal(t, 540, n)

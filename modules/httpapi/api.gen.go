@@ -283,6 +283,7 @@ const (
 	ProblemCodeRateLimited        ProblemCode = "rate_limited"
 	ProblemCodeReplayState        ProblemCode = "replay_state"
 	ProblemCodeRequestTooLarge    ProblemCode = "request_too_large"
+	ProblemCodeSealedValues       ProblemCode = "sealed_values"
 	ProblemCodeStateRuleFailed    ProblemCode = "state_rule_failed"
 	ProblemCodeTargetRefused      ProblemCode = "target_refused"
 	ProblemCodeTokenExpired       ProblemCode = "token_expired"
@@ -333,6 +334,8 @@ func (e ProblemCode) Valid() bool {
 	case ProblemCodeReplayState:
 		return true
 	case ProblemCodeRequestTooLarge:
+		return true
+	case ProblemCodeSealedValues:
 		return true
 	case ProblemCodeStateRuleFailed:
 		return true
@@ -1302,6 +1305,7 @@ type Problem struct {
 	// | `range_too_long` | 422 | counts of so long a time, or of so many groups, are not granted; narrow it |
 	// | `state_rule_failed` | 422 | a rule of `state.rules` can't be applied to an event; `errors` names it |
 	// | `target_refused` | 422 | a replay must not write to this target; `errors` says why |
+	// | `sealed_values` | 422 | a replay would meet sealed values that it may not open |
 	// | `rate_limited` | 429 | the caller has sent more requests than it may; `Retry-After` says when to go on |
 	// | `internal_error` | 500 | our fault; report it with the correlation id |
 	// | `not_yet_signed` | 503 | no checkpoint covers the event yet; `Retry-After` says when to try again |
@@ -1352,6 +1356,7 @@ type Problem struct {
 // | `range_too_long` | 422 | counts of so long a time, or of so many groups, are not granted; narrow it |
 // | `state_rule_failed` | 422 | a rule of `state.rules` can't be applied to an event; `errors` names it |
 // | `target_refused` | 422 | a replay must not write to this target; `errors` says why |
+// | `sealed_values` | 422 | a replay would meet sealed values that it may not open |
 // | `rate_limited` | 429 | the caller has sent more requests than it may; `Retry-After` says when to go on |
 // | `internal_error` | 500 | our fault; report it with the correlation id |
 // | `not_yet_signed` | 503 | no checkpoint covers the event yet; `Retry-After` says when to try again |
@@ -1582,7 +1587,7 @@ type ReplayPreview struct {
 	First *ReplayedEvent   `json:"first"`
 	Last  *ReplayedEvent   `json:"last"`
 
-	// Sealed How many events hold sealed values.
+	// Sealed How many events hold sealed values, erased ones among them.
 	Sealed int64 `json:"sealed"`
 
 	// Erased How many events hold values that were erased.
@@ -1608,6 +1613,9 @@ type ReplayRequest struct {
 
 	// Reason Why; it is kept with the job.
 	Reason string `json:"reason"`
+
+	// Sealed Send placeholders in the place of sealed values, also where they may be sent open.
+	Sealed *string `json:"sealed,omitempty"`
 
 	// Speed As fast as possible where it is left out, or empty; else one of the two: `maxPerSecond` events a second at most, or the rhythm of their timestamps, `timeScale` times as fast.
 	Speed *ReplaySpeed `json:"speed,omitempty"`

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
+	"slices"
 	"strconv"
 
 	"audittrail/modules/event"
@@ -50,16 +51,12 @@ func appendText(dst, value []byte) []byte {
 // Expand puts the values of a row's column into its documents, which MUST be canonical, and returns them as they are
 // stored. It fails unless each value has one place.
 func Expand(payload, metadata, column []byte) ([]byte, []byte, error) {
-	var values [][]byte
-	for rest := column; len(rest) > 0; {
-		n, size := binary.Uvarint(rest)
-		if size <= 0 || n > uint64(len(rest)-size) || n < uint64(minSealed) || rest[size] != formVersion {
-			return nil, nil, errForm
-		}
-		values, rest = append(values, rest[size:size+int(n)]), rest[size+int(n):]
+	values, err := valuesOf(column)
+	if err != nil {
+		return nil, nil, err
 	}
 	next := 0
-	payload, err := expand(payload, values, &next)
+	payload, err = expand(payload, values, &next)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -70,6 +67,29 @@ func Expand(payload, metadata, column []byte) ([]byte, []byte, error) {
 		return nil, nil, errForm
 	}
 	return payload, metadata, nil
+}
+
+// valuesOf splits a row's column into its values.
+func valuesOf(column []byte) (values [][]byte, err error) {
+	for rest := column; len(rest) > 0; {
+		n, size := binary.Uvarint(rest)
+		if size <= 0 || n > uint64(len(rest)-size) || n < uint64(minSealed) || rest[size] != formVersion {
+			return nil, errForm
+		}
+		values, rest = append(values, rest[size:size+int(n)]), rest[size+int(n):]
+	}
+	return values, nil
+}
+
+// ColumnKeys returns the keys of the values of a row's column, sorted, each once.
+func ColumnKeys(column []byte) ([]KeyID, error) {
+	values, err := valuesOf(column)
+	keys := make([]KeyID, len(values))
+	for i, value := range values {
+		keys[i] = KeyID(value[1 : 1+len(KeyID{})])
+	}
+	slices.SortFunc(keys, func(a, b KeyID) int { return bytes.Compare(a[:], b[:]) })
+	return slices.Compact(keys), err
 }
 
 // expand puts values into a document. They are numbered in the order of their places.

@@ -15,14 +15,13 @@ func Mask(e *event.Event) {
 	}
 }
 
-// IsMasked reports whether an event that was read has placeholders in place of sealed or erased values.
-func IsMasked(e *event.Event) bool {
+// Placeholders reports whether an event that was read has placeholders: of sealed values, and of erased ones.
+func Placeholders(e *event.Event) (sealed, erased bool) {
 	for _, document := range documents(e) {
-		if bytes.Contains(*document.text, []byte(maskedForm)) || bytes.Contains(*document.text, []byte(erasedForm)) {
-			return true
-		}
+		sealed = sealed || bytes.Contains(*document.text, []byte(maskedForm))
+		erased = erased || bytes.Contains(*document.text, []byte(erasedForm))
 	}
-	return false
+	return sealed, erased
 }
 
 // Opener opens sealed values. It is safe for concurrent use.
@@ -42,6 +41,18 @@ func (o *Opener) Open(ctx context.Context, events []*event.Event) (opened []KeyI
 func (o *Opener) Mask(ctx context.Context, events []*event.Event) error {
 	_, err := o.rewrite(ctx, events, false)
 	return err
+}
+
+// Destroyed returns which of some keys are destroyed.
+func (o *Opener) Destroyed(ctx context.Context, ids []KeyID) (map[KeyID]bool, error) {
+	keys, err := o.keys.byID(ctx, ids)
+	destroyed := map[KeyID]bool{}
+	for id, key := range keys {
+		if key.aead == nil {
+			destroyed[id] = true
+		}
+	}
+	return destroyed, err
 }
 
 func (o *Opener) rewrite(ctx context.Context, events []*event.Event, open bool) (opened []KeyID, err error) {

@@ -128,6 +128,9 @@ func (h *Endpoints) CreateReplay(ctx context.Context, r httpapi.CreateReplayRequ
 	if r.Body.DryRun != nil && *r.Body.DryRun {
 		return httpapi.CreateReplay200JSONResponse{Body: preview(ctx, plan, total)}, nil
 	}
+	if err := wantTreatment(&plan.job, total); err != nil {
+		return nil, err
+	}
 	if given := r.Body.ConfirmCount; given == nil && total.Total > confirmAbove || given != nil && *given != total.Total {
 		return nil, errs.New(errs.Conflict, "count_mismatch",
 			"there are %d events to send: look at the preview, and send confirmCount and until as it has them", total.Total).InField("confirmCount")
@@ -173,6 +176,9 @@ func (h *Endpoints) plan(ctx context.Context, body *httpapi.ReplayRequest) (p pl
 	}
 	principal, _ := auth.PrincipalOf(ctx)
 	p.job = store.NewReplay{CreatedBy: principal.Subject, Reason: body.Reason, TargetKey: p.to.key(), Until: head}
+	if err := treatSealed(ctx, body, p.to, &p.job); err != nil {
+		return p, err
+	}
 	if body.Until != nil {
 		if p.job.Until = *body.Until; p.job.Until > head {
 			return p, errs.New(errs.Conflict, "position_beyond_end", "lies beyond the end of the log, which is at position %d", head).InField("until")
@@ -183,20 +189,6 @@ func (h *Endpoints) plan(ctx context.Context, body *httpapi.ReplayRequest) (p pl
 	p.job.Target, failed[1] = document(&body.Target)
 	p.job.Speed, failed[2] = document(body.Speed)
 	return p, errors.Join(failed[:]...)
-}
-
-// checkSealed refuses a filter that asks for sealed values. It would be kept with the job, and shown to whoever may see
-// that, in plain text; and the worker could not find what the preview has found.
-func (h *Endpoints) checkSealed(f store.Filter) error {
-	const why = "asks for values that encryption.rules seal: a replay keeps its filter in plain text, so select by something else"
-	switch {
-	case h.Rules == nil:
-	case f.Payload != nil && h.Rules.SealsPattern(string(f.Payload)):
-		return invalid("filter.payload", why)
-	case f.UserID != "" && h.Rules.Seals("userId"):
-		return invalid("filter.userId", why)
-	}
-	return nil
 }
 
 // checkIngested refuses a topic that ingest reads, or has read.
@@ -230,6 +222,7 @@ func preview(ctx context.Context, p plan, all store.Summary) httpapi.ReplayPrevi
 	out := httpapi.ReplayPreview{
 		Total: all.Total, Bytes: all.Bytes, Types: map[string]int64{}, Until: p.job.Until,
 		First: shownEvent(ctx, all.First), Last: shownEvent(ctx, all.Last), EstimatedSeconds: p.pace.estimate(p.to.kind, all),
+		Sealed: all.Sealed, Erased: all.Erased,
 	}
 	if all.Total > 0 {
 		from, to := event.FormatTime(all.From), event.FormatTime(all.To)

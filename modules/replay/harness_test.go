@@ -49,6 +49,8 @@ type system struct {
 	targets  *replay.Targets
 	brokers  []string
 	offset   int64
+	seal     func(event.Valid) protect.Sealed
+	keys     *protect.Keyring // nil: nothing is sealed
 }
 
 var partition = store.Partition{TopicID: event.TopicID{1}, Topic: "orders", Number: 0}
@@ -73,6 +75,7 @@ type settings struct {
 	access  access.Options
 	brokers []string // those of kfake where nil
 	rules   *protect.Rules
+	kek     *protecttest.KEK // nil: nothing is sealed
 }
 
 func newSystem(t *testing.T, adjust ...func(*settings)) *system {
@@ -81,7 +84,17 @@ func newSystem(t *testing.T, adjust ...func(*settings)) *system {
 	for _, f := range adjust {
 		f(&set)
 	}
-	s := &system{t: t, database: migratetest.Database(t), issuer: authtest.NewIssuer(t), client: &http.Client{Timeout: patience}, brokers: set.brokers}
+	s := &system{t: t, database: migratetest.Database(t), issuer: authtest.NewIssuer(t), client: &http.Client{Timeout: patience}, brokers: set.brokers,
+		seal: protecttest.Seal}
+	if set.kek != nil {
+		s.keys = protect.NewKeyring(store.NewKeys(openPool(t, s.database, "audittrail_ingest")), set.kek.Open)
+		protector := protect.WithRules(set.rules, s.keys)
+		s.seal = func(v event.Valid) protect.Sealed {
+			sealed, err := protector.Seal(t.Context(), []event.Valid{v})
+			require.NoError(t, err)
+			return sealed[0]
+		}
+	}
 	if s.brokers == nil {
 		cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(3, "copy", "orders"))
 		require.NoError(t, err)
@@ -110,17 +123,10 @@ func (s *system) serve(set settings) {
 	verifier, err := auth.NewVerifier(s.issuer.Options(), log)
 	require.NoError(t, err)
 	pool := openPool(t, s.database, "audittrail_api")
-	s.reader = store.NewReader(store.ReaderOptions{Pool: pool, Scoped: true})
+	s.reader = store.NewReader(store.ReaderOptions{Pool: pool, Scoped: true, Opener: s.opener()})
 	endpoints := replay.NewEndpoints(replay.EndpointOptions{
 		Jobs: store.NewReplays(pool), Reader: s.reader, Targets: s.targets, Rules: set.rules,
-		Ingested: func(ctx context.Context) ([]string, error) {
-			topics, err := store.Topics(ctx, pool)
-			var names []string
-			for _, topic := range topics {
-				names = append(names, topic.Topic)
-			}
-			return names, err
-		},
+		Ingested: ingested(pool),
 	})
 	served := struct {
 		others
@@ -139,6 +145,26 @@ func (s *system) serve(set settings) {
 	s.url = "http://" + (<-listening).String()
 }
 
+// ingested lists the topics that ingest has read.
+func ingested(pool *pgxpool.Pool) func(context.Context) ([]string, error) {
+	return func(ctx context.Context) ([]string, error) {
+		topics, err := store.Topics(ctx, pool)
+		var names []string
+		for _, topic := range topics {
+			names = append(names, topic.Topic)
+		}
+		return names, err
+	}
+}
+
+// opener opens sealed values; nil where nothing is sealed.
+func (s *system) opener() *protect.Opener {
+	if s.keys == nil {
+		return nil
+	}
+	return protect.NewOpener(s.keys)
+}
+
 // worker is a running role.
 type worker struct {
 	stop    func()
@@ -152,8 +178,8 @@ func (s *system) work(adjust ...func(*replay.Dependencies)) worker {
 	pool := openPool(t, s.database, "audittrail_replay")
 	registry := prometheus.NewRegistry()
 	deps := replay.Dependencies{
-		Jobs: store.NewReplayWork(pool, replay.Lease), Reader: store.NewReader(store.ReaderOptions{Pool: pool, Scoped: true}),
-		Targets: s.targets, Kafka: kafka.Options{Brokers: s.brokers, MetadataMaxAge: time.Second}, MaxRecordBytes: 1 << 20,
+		Jobs: store.NewReplayWork(pool, replay.Lease), Reader: store.NewReader(store.ReaderOptions{Pool: pool, Scoped: true, Opener: s.opener()}),
+		Targets: s.targets, Ingested: ingested(pool), Kafka: kafka.Options{Brokers: s.brokers, MetadataMaxAge: time.Second}, MaxRecordBytes: 1 << 20,
 		Log: slog.New(slog.DiscardHandler), Metrics: registry,
 	}
 	for _, f := range adjust {
@@ -196,7 +222,7 @@ func (s *system) append(n int, values ...string) {
 			require.Nil(s.t, rejected)
 			valid, rejected := decoded.Validate(event.DefaultRules(), time.Now())
 			require.Nil(s.t, rejected)
-			b.Events = append(b.Events, protecttest.Seal(valid))
+			b.Events = append(b.Events, s.seal(valid))
 		}
 		_, err := s.store.Append(s.t.Context(), b)
 		require.NoError(s.t, err)

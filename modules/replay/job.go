@@ -82,7 +82,13 @@ func (j *job) work(ctx context.Context) error {
 	if err := j.prepare(); err != nil {
 		return err
 	}
+	if err := j.checkIngested(ctx); err != nil {
+		return err
+	}
 	readable, err := store.WithScopes(ctx, j.claim.Scopes)
+	if err == nil {
+		readable, err = j.opening(readable)
+	}
 	if err != nil {
 		return err
 	}
@@ -145,9 +151,6 @@ func (j *job) deliver(ctx context.Context, to *link, events []event.Stored) erro
 			} else {
 				open = append(open, events[i])
 			}
-		}
-		if err := refuseSealed(open); err != nil {
-			return err
 		}
 		results, err := to.send(ctx, open)
 		for i := range outcomes {

@@ -17,6 +17,9 @@ func (l *link) send(ctx context.Context, events []event.Stored) ([]outcome, erro
 	if len(events) == 0 {
 		return nil, nil
 	}
+	if err := l.job.refuseSealed(events); err != nil {
+		return nil, err
+	}
 	if !l.job.mayStillSend() {
 		return nil, &obstacle{"waits for the lease to be renewed", nil}
 	}

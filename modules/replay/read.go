@@ -88,5 +88,8 @@ func unreadable(err error) error {
 	if err == nil {
 		return nil
 	}
+	if errs.Of(err).Code == "keys_unavailable" {
+		return &obstacle{"the keys of sealed values can't be reached right now", err}
+	}
 	return &obstacle{"the event store can't be read right now", err}
 }

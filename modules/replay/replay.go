@@ -57,6 +57,9 @@ type Dependencies struct {
 	// MaxRecordBytes is what ingest takes, so that what was stored can be ingested again.
 	MaxRecordBytes int
 
+	// Ingested lists the topics that ingest has ever read; nil: nobody asks.
+	Ingested func(ctx context.Context) ([]string, error)
+
 	// Redriver redrives dead letters beside; nil: nobody does.
 	Redriver *Redriver
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 
 	"audittrail/modules/event"
-	"audittrail/modules/protect"
 )
 
 // sender writes to a target. It belongs to one goroutine.
@@ -81,17 +80,6 @@ func shown(err error) string {
 	default:
 		return "something went wrong on our side; the log of the role replay says what"
 	}
-}
-
-// refuseSealed fails where an event has sealed values: no target may get them open yet, and placeholders would pass
-// for what the event said. Nothing of the batch is sent then.
-func refuseSealed(events []event.Stored) error {
-	for i := range events {
-		if protect.IsMasked(&events[i].Event) {
-			return &fatal{"an event of the selection has sealed fields, which can't be replayed: the event is " + events[i].ID.String(), nil}
-		}
-	}
-	return nil
 }
 
 // record is the event as it is sent: what every type of target carries.

@@ -15,7 +15,7 @@ import (
 
 // Options are the keys below `replay`.
 type Options struct {
-	Targets []TargetOptions `key:"targets" help:"where replays may write to: a list of {type: kafka, topic}, {type: webhook, url, secret_file, allow_private, ca} and {type: file, folder}, each with maxPerSecond where wanted; secret_file holds what requests are signed with (Standard Webhooks), a secret a line; without the list, any Kafka topic that exists and is neither ingested, nor internal, nor a dead-letter topic"`
+	Targets []TargetOptions `key:"targets" help:"where replays may write to: a list of {type: kafka, topic}, {type: webhook, url, secret_file, allow_private, ca} and {type: file, folder}, each with maxPerSecond where wanted, and with pii: true where sealed values may go in plain text; secret_file holds what requests are signed with (Standard Webhooks), a secret a line; without the list, any Kafka topic that exists and is neither ingested, nor internal, nor a dead-letter topic"`
 }
 
 // TargetOptions are one place to write to.
@@ -28,6 +28,7 @@ type TargetOptions struct {
 	CA           string  `key:"ca"`
 	Folder       string  `key:"folder"`
 	MaxPerSecond float64 `key:"maxPerSecond"`
+	PII          bool    `key:"pii"`
 }
 
 // The types of targets.
@@ -97,6 +98,7 @@ type destination struct {
 	webhook      TargetOptions // its own
 	batch        int           // events that a request to it carries at most
 	maxPerSecond float64       // 0: no bound
+	pii          bool          // sealed values may go there in plain text
 }
 
 // key is equal for destinations that are one place.
@@ -160,7 +162,7 @@ func (t *Targets) kafka(topic string) (destination, error) {
 	}
 	for _, l := range t.listed {
 		if l.Type == typeKafka && l.Topic == topic {
-			d.maxPerSecond = l.MaxPerSecond
+			d.maxPerSecond, d.pii = l.MaxPerSecond, l.PII
 			return d, nil
 		}
 	}
@@ -174,7 +176,7 @@ func (t *Targets) webhook(address string, batch *int32) (destination, error) {
 	}
 	for _, l := range t.listed {
 		if l.Type == typeWebhook && l.URL == address {
-			d.webhook, d.maxPerSecond = l, l.MaxPerSecond
+			d.webhook, d.maxPerSecond, d.pii = l, l.MaxPerSecond, l.PII
 			return d, nil
 		}
 	}
@@ -187,7 +189,7 @@ func (t *Targets) file(name string) (destination, error) {
 	}
 	for _, l := range t.listed {
 		if l.Type == typeFile {
-			return destination{kind: typeFile, folder: l.Folder, file: name, maxPerSecond: l.MaxPerSecond}, nil
+			return destination{kind: typeFile, folder: l.Folder, file: name, maxPerSecond: l.MaxPerSecond, pii: l.PII}, nil
 		}
 	}
 	return destination{}, refused("name", "is not allowed: replay.targets has no target of type file, which says in which folder files are")

@@ -17,6 +17,9 @@ type Summary struct {
 	Bytes    int64            // of their JSON, about
 	From, To time.Time        // the earliest and the latest timestamp; zero where there is no event
 	Types    map[string]int64 // how many of each event type
+	Sealed   int64            // how many have sealed values, erased ones among them
+	Closed   int64            // of them, how many the reader may not open
+	Erased   int64            // of them, how many have erased values; 0 where there are no keys
 
 	First, Last *event.Stored // by position; nil where there is no event
 }
@@ -28,11 +31,14 @@ const summaryTimeout = time.Minute
 // the last position.
 const (
 	summaryColumns = `id, timestamp, event_type, 250 + octet_length(payload::text) + octet_length(metadata::text)
-		+ octet_length(event_type) + octet_length(aggregate_type) + octet_length(aggregate_id) AS bytes`
-	summarySQL = `SELECT event_type, count(*), sum(bytes)::bigint, min(timestamp), max(timestamp), min(position), max(position)
+		+ octet_length(event_type) + octet_length(aggregate_type) + octet_length(aggregate_id) AS bytes,
+		sealed IS NOT NULL AS is_sealed, CASE WHEN sealed IS NOT NULL THEN aggregate_type END AS sealed_type,
+		CASE WHEN sealed IS NOT NULL THEN ` + sourceOf + ` END AS sealed_source`
+	summarySQL = `SELECT event_type, count(*), sum(bytes)::bigint, min(timestamp), max(timestamp), min(position), max(position),
+			is_sealed, coalesce(sealed_type, ''), coalesce(sealed_source, ''), sealed_source IS NOT NULL
 		FROM (SELECT e.*, b.first_position + (e.id & 16383) AS position
 			FROM (%s) AS e JOIN ledger_batches AS b ON b.log = 'events' AND b.batch = e.id >> 14) AS p
-		WHERE position <= %s GROUP BY event_type`
+		WHERE position <= %s GROUP BY event_type, is_sealed, sealed_type, sealed_source`
 )
 
 // Summarize sums up the events that match and whose positions are until at most.
@@ -43,6 +49,7 @@ func (r *Reader) Summarize(ctx context.Context, f Filter, until int64) (Summary,
 	if err != nil {
 		return all, err
 	}
+	keys := newHeldKeys(r.opener)
 	err = r.readFor(ctx, "sum up events", summaryTimeout, func(ctx context.Context, conn *pgx.Conn) error {
 		where, spans, err := r.search(ctx, conn, f, f.From, f.To)
 		if err != nil {
@@ -57,13 +64,16 @@ func (r *Reader) Summarize(ctx context.Context, f Filter, until int64) (Summary,
 			var part []span
 			part, spans = cut(spans, step)
 			s := &selection{branches: conditionsOf(part), where: where, limit: math.MaxInt32}
-			if err := s.summarize(ctx, conn, until, &all, &first, &last); err != nil {
+			if err := s.summarize(ctx, conn, until, &all, &first, &last, keys); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
 	if err != nil || all.Total == 0 {
+		return all, err
+	}
+	if all.Erased, err = keys.erased(ctx); err != nil {
 		return all, err
 	}
 	if all.First, err = r.at(ctx, first); err == nil {
@@ -84,7 +94,7 @@ func (r *Reader) at(ctx context.Context, position int64) (*event.Stored, error) 
 	return &page.Items[0], nil
 }
 
-func (s *selection) summarize(ctx context.Context, conn *pgx.Conn, until int64, all *Summary, first, last *int64) error {
+func (s *selection) summarize(ctx context.Context, conn *pgx.Conn, until int64, all *Summary, first, last *int64, keys *heldKeys) error {
 	undo, err := s.plannerSettings(ctx, conn)
 	if err != nil {
 		return err
@@ -100,14 +110,26 @@ func (s *selection) summarize(ctx context.Context, conn *pgx.Conn, until int64, 
 		kind                       string
 		count, bytes, lowest, most int64
 		from, to                   time.Time
+		sealed, sourced            bool
+		aggregate, source          string
 	)
-	_, err = pgx.ForEachRow(found, []any{&kind, &count, &bytes, &from, &to, &lowest, &most}, func() error {
+	opening, before := formOf(ctx), all.Sealed
+	_, err = pgx.ForEachRow(found, []any{&kind, &count, &bytes, &from, &to, &lowest, &most, &sealed, &aggregate, &source, &sourced}, func() error {
 		all.Total, all.Bytes = all.Total+count, all.Bytes+bytes
 		all.Types[kind] += count
 		all.From, all.To = earlier(all.From, utc(from)), later(all.To, utc(to))
 		*first, *last = min(*first, lowest), max(*last, most)
+		if sealed {
+			all.Sealed += count
+			if !opening.opens || !opening.scope.Shows(kind, aggregate, source, sourced) {
+				all.Closed += count
+			}
+		}
 		return nil
 	})
+	if err == nil && all.Sealed > before {
+		err = s.noteKeys(ctx, conn, until, keys)
+	}
 	return err
 }
 

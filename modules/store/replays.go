@@ -45,6 +45,8 @@ type NewReplay struct {
 	TargetKey             string // equal for targets that are one place
 	Until                 int64  // the last position
 	Total                 int64  // how many events match up to there
+	Opens                 []byte // of which events sealed values are sent open, see WithStoredOpening; nil: of none
+	Placeholders          bool   // other sealed values are sent as placeholders; else the job fails at one
 }
 
 // Replay is a job that sends stored events to a target.
@@ -92,12 +94,12 @@ const (
 
 	replayColumns = `number, id, created_at, created_by, reason, filter, scopes, target, target_key, speed, until_position, total, ` +
 		effectiveState + `, position, sent, rate, error, started_at,
-		CASE WHEN ` + effectiveState + ` = 'cancelled' THEN coalesce(finished_at, asked_at) ELSE finished_at END,
+		CASE WHEN ` + effectiveState + ` = 'cancelled' THEN coalesce(finished_at, asked_at) ELSE finished_at END, opens, placeholders,
 		(SELECT count(*) FROM replay_failures WHERE replay = number AND attempts > 0),
 		(SELECT count(*) FROM replay_failures WHERE replay = number AND attempts = 0)`
 
-	createReplaySQL = `INSERT INTO replays (created_by, reason, filter, target, target_key, speed, until_position, total, scopes, scope_hashes)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING ` + replayColumns
+	createReplaySQL = `INSERT INTO replays (created_by, reason, filter, target, target_key, speed, until_position, total, scopes, scope_hashes, opens, placeholders)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) RETURNING ` + replayColumns
 
 	// It uses the primary key. $2 is the reader's scopes.
 	listReplaysSQL = `SELECT ` + replayColumns + ` FROM replays WHERE number < $1 AND scope_hashes @> $2 ORDER BY number DESC LIMIT $3`
@@ -112,7 +114,7 @@ const (
 func scanReplay(row pgx.CollectableRow) (r Replay, err error) {
 	var started, finished *time.Time
 	err = row.Scan(&r.Number, (*[16]byte)(&r.ID), &r.CreatedAt, &r.CreatedBy, &r.Reason, &r.Filter, &r.Scopes, &r.Target, &r.TargetKey, &r.Speed,
-		&r.Until, &r.Total, &r.State, &r.Position, &r.Sent, &r.Rate, &r.Error, &started, &finished, &r.Failed, &r.Waiting)
+		&r.Until, &r.Total, &r.State, &r.Position, &r.Sent, &r.Rate, &r.Error, &started, &finished, &r.Opens, &r.Placeholders, &r.Failed, &r.Waiting)
 	r.CreatedAt = r.CreatedAt.UTC()
 	if started != nil {
 		r.StartedAt = started.UTC()
@@ -145,7 +147,7 @@ func (r *Replays) Create(ctx context.Context, n NewReplay) (Replay, error) {
 		return Replay{}, err
 	}
 	made, err := r.query(ctx, "make a replay", createReplaySQL, n.CreatedBy, n.Reason, n.Filter, n.Target, n.TargetKey, n.Speed, n.Until, n.Total,
-		limits, scopeHashes(ctx))
+		limits, scopeHashes(ctx), n.Opens, n.Placeholders)
 	if err != nil {
 		return Replay{}, err
 	}

@@ -10,9 +10,14 @@ import (
 )
 
 // MarshalScopes writes down what reads by this context see, for a job that reads later on. Everything is no scope.
-func MarshalScopes(ctx context.Context) ([]byte, error) {
+func MarshalScopes(ctx context.Context) ([]byte, error) { return marshalScopes(scopesOf(ctx)) }
+
+// MarshalOpening writes down of which events a job opens sealed values.
+func MarshalOpening(s Scope) ([]byte, error) { return marshalScopes(scopes{s}) }
+
+func marshalScopes(all scopes) ([]byte, error) {
 	limits := []Scope{}
-	for _, s := range scopesOf(ctx) {
+	for _, s := range all {
 		if !s.everything {
 			limits = append(limits, s)
 		}
@@ -26,15 +31,37 @@ func MarshalScopes(ctx context.Context) ([]byte, error) {
 
 // WithScopes narrows what reads by this context see to what MarshalScopes wrote down.
 func WithScopes(ctx context.Context, marshalled []byte) (context.Context, error) {
+	kept, err := unmarshalScopes(marshalled)
+	if err != nil {
+		return nil, err
+	}
+	all := append(slices.Clip(scopesOf(ctx)), Everything())
+	return context.WithValue(ctx, scopesKey{}, append(all, kept...)), nil
+}
+
+// WithStoredOpening has reads open the sealed values of events that MarshalOpening wrote down.
+func WithStoredOpening(ctx context.Context, marshalled []byte) (context.Context, error) {
+	kept, err := unmarshalScopes(marshalled)
+	if err != nil {
+		return nil, err
+	}
+	s := Everything()
+	if len(kept) > 0 {
+		s = kept[0]
+	}
+	return WithOpening(ctx, s, nil), nil
+}
+
+func unmarshalScopes(marshalled []byte) (scopes, error) {
 	var kept [][]ScopePart
 	if err := json.Unmarshal(marshalled, &kept); err != nil {
 		return nil, fmt.Errorf("read the scopes of a job: %w", err)
 	}
-	all := append(slices.Clip(scopesOf(ctx)), Everything())
-	for _, parts := range kept {
-		all = append(all, Only(parts...))
+	all := make(scopes, len(kept))
+	for i, parts := range kept {
+		all[i] = Only(parts...)
 	}
-	return context.WithValue(ctx, scopesKey{}, all), nil
+	return all, nil
 }
 
 // scopeHashes name the scopes that hide something, each by a hash. A job that has all hashes of a reader reads

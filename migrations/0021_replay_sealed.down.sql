@@ -1,0 +1,3 @@
+BEGIN;
+ALTER TABLE replays DROP COLUMN opens, DROP COLUMN placeholders;
+COMMIT;
