@@ -77,6 +77,9 @@ func load(t *testing.T, o object, dir string) app.Config {
 
 		"postgres.replica_urls": "postgres://app@replica-1.example.com/audit?sslmode=verify-full,postgres://app@replica-2.example.com/audit?sslmode=verify-full",
 		"redis.url":             "rediss://audittrail:secret@redis.example.com:6379",
+
+		"encryption.kek_url":  "base64key://AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+		"encryption.keys_url": "postgres://app@keys.example.com/keys?sslmode=verify-full",
 	}
 	env := []string{"AUDITTRAIL_ROLES=" + rolesOf(t, o)}
 	for _, v := range at(o, "spec", "template", "spec", "containers", 0, "env").([]any) {
@@ -119,6 +122,57 @@ func TestRolesAreTheProgramsRoles(t *testing.T) {
 	require.Equal(t, want, split, "give roles in values.yaml a line for it")
 	single := find(t, objects(t, render(t, "--set", "topology=single")), "StatefulSet", "audittrail")
 	require.Equal(t, strings.Join(want, ","), rolesOf(t, single))
+}
+
+// Keys reach those who seal and open values, and the database of keys also who erases, who has a journal on a volume of its
+// own. Without them there is nothing of it.
+func TestSealing(t *testing.T) {
+	for name, args := range map[string][]string{
+		"key service": {"--values", examples(t)["full"]},
+		"secret": {"--values", examples(t)["full"], "--set", "config.encryption.kek_url=null",
+			"--set", "secrets.encryption\\.kek_url.name=kek,secrets.encryption\\.kek_url.key=url,secrets.encryption\\.kek_url.remote.key=kek"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			all := objects(t, render(t, args...))
+			dir := t.TempDir()
+			for file, content := range at(find(t, all, "ConfigMap", "audittrail"), "data").(map[string]any) {
+				require.NoError(t, os.WriteFile(filepath.Join(dir, file), []byte(content.(string)), 0o600))
+			}
+			for _, o := range all {
+				if o.kind() != "Deployment" && o.kind() != "StatefulSet" {
+					continue
+				}
+				cfg, role := load(t, o, dir), rolesOf(t, o)
+				seals := slices.Contains([]string{"ingest", "api", "replay"}, role)
+				require.Equal(t, seals, cfg.Encryption.KEKURL != "", role)
+				require.Equal(t, seals, len(cfg.Encryption.Rules) == 1, role)
+				require.Equal(t, seals || role == "maintain", cfg.Encryption.KeysURL != "", role)
+				spec := at(o, "spec", "template", "spec")
+				require.Equal(t, seals && name == "secret", strings.Contains(fmt.Sprint(spec), "encryption.kek_url"), role)
+				require.Equal(t, role == "maintain" || role == "notary", o.kind() == "StatefulSet", role)
+				if role == "maintain" {
+					require.Contains(t, fmt.Sprint(at(spec, "containers", 0, "volumeMounts")), filepath.Dir(cfg.Encryption.Journal))
+					require.NotNil(t, at(o, "spec", "volumeClaimTemplates", 0))
+				}
+			}
+			job := at(find(t, all, "Job", "audittrail-migrate"), "spec", "template", "spec")
+			require.Contains(t, fmt.Sprint(at(job, "initContainers", 0, "env")), "AUDITTRAIL_ENCRYPTION_KEYS_URL_FILE")
+			require.Contains(t, fmt.Sprint(at(job, "containers", 0, "env")), "AUDITTRAIL_POSTGRES_URL_FILE value:/etc/audittrail/secrets/encryption.keys_url")
+			require.Contains(t, fmt.Sprint(at(job, "volumes", 0)), "audittrail-keys-owner")
+		})
+	}
+
+	egress := func(kek string) string {
+		all := objects(t, render(t, "--set", "networkPolicy.enabled=true", "--set", "config.encryption.kek_url="+kek))
+		return fmt.Sprint(at(find(t, all, "NetworkPolicy", "audittrail"), "spec", "egress"))
+	}
+	require.Contains(t, egress("awskms:///key"), "169.254.170.23/32")
+	require.Contains(t, egress("hashivault://key"), "8200")
+	require.NotRegexp(t, "169.254|8200", egress(""))
+
+	plain := render(t)
+	require.NotContains(t, plain, "erasures.jsonl")
+	find(t, objects(t, plain), "Deployment", "audittrail-maintain")
 }
 
 // Replicas and Redis are for the pods with the API alone, which take all that one Secret names, and may reach Redis.
@@ -203,6 +257,12 @@ func TestRefusals(t *testing.T) {
 		"secret in the config":    {"config.ledger.signing_key=x", "config.ledger.signing_key is a secret"},
 		"what the chart sets":     {"config.http.addr=:80", "config.http.addr is set by the chart"},
 		"notary without memory":   {"roles.notary.stateful=false", "must outlive its pods"},
+		"journal of one's own":    {"config.encryption.journal=/x", "config.encryption.journal is set by the chart"},
+		"rules without a key":     {"config.encryption.rules[0].eventType=x", "which key seals?"},
+		"key in the config":       {"config.encryption.kek_url=base64key://x", "holds the key itself"},
+		"login in the config":     {"config.encryption.keys_url=postgres://x", "config.encryption.keys_url is a secret"},
+		"keys nobody migrates":    {"secrets.encryption\\.keys_url.name=x,secrets.encryption\\.keys_url.key=x", "migration.keysSecret"},
+		"half a secret":           {"migration.keysSecret.name=x", "anyOf"},
 		"two that scale":          {"roles.ingest.keda.enabled=true,roles.ingest.autoscaling.enabled=true", "not both"},
 		"keda without brokers":    {"roles.ingest.keda.enabled=true", "keda scales on lag"},
 		"secret without origin":   {"externalSecrets.enabled=true,externalSecrets.storeRef.name=x", "has no remote"},

@@ -16,6 +16,9 @@
   {{- $_ := set $all "all" (dict "name" (include "audittrail.fullname" .) "roles" $names "ready" (ternary "api" "" (has "api" $names)) "values" $v) -}}
 {{- end -}}
 {{- range $component, $w := $all -}}
+  {{- if and (has "maintain" $w.roles) (include "audittrail.sealing" $) -}}
+    {{- $_ := set $w.values "stateful" true -}}
+  {{- end -}}
   {{- if and (has "notary" $w.roles) (not $w.values.stateful) -}}
     {{- fail (printf "%s runs the notary, so it needs stateful: true: the notary's memory must outlive its pods" $w.name) -}}
   {{- end -}}
@@ -26,24 +29,36 @@
 {{- toYaml $all -}}
 {{- end -}}
 
-{{/* The configuration file: what the user gave, and what the chart knows. {root, kafka}: without kafka, no login there: its password would be missing. */}}
+{{/* Not empty where values are sealed or opened. */}}
+{{- define "audittrail.sealing" -}}
+{{- if or (hasKey .Values.secrets "encryption.kek_url") (default dict .Values.config.encryption).kek_url -}}true{{- end -}}
+{{- end -}}
+
+{{/* The configuration file: what the user gave, and what the chart knows. {root, values}, these of a workload: without kafka, no login there; without seals, no rules: their secret would be missing. */}}
 {{- define "audittrail.config" -}}
-{{- $kafka := .kafka -}}
+{{- $v := .values -}}
 {{- with .root -}}
 {{- $ := . -}}
-{{- range $path := list "roles" "shutdown" "http.addr" "admin.addr" "http.tls.cert" "http.tls.key" "http.tls_terminated" "admin.tls" "notary.state_file" -}}
+{{- range $path := list "roles" "shutdown" "http.addr" "admin.addr" "http.tls.cert" "http.tls.key" "http.tls_terminated" "admin.tls" "notary.state_file" "encryption.journal" -}}
   {{- $at := $.Values.config -}}
   {{- range $part := splitList "." $path -}}
     {{- $at = ternary (get (ternary $at dict (kindIs "map" $at)) $part) "" (kindIs "map" $at) -}}
   {{- end -}}
   {{- if $at -}}{{- fail (printf "config.%s is set by the chart: use topology, roles, shutdown or tls" $path) -}}{{- end -}}
 {{- end -}}
-{{- range $key, $_ := .Values.secrets -}}
+{{- range $key := concat (keys .Values.secrets | sortAlpha) (list "encryption.keys_url") -}}
   {{- $at := $.Values.config -}}
   {{- range $part := splitList "." $key -}}
     {{- $at = ternary (get (ternary $at dict (kindIs "map" $at)) $part) "" (kindIs "map" $at) -}}
   {{- end -}}
   {{- if $at -}}{{- fail (printf "config.%s is a secret: the ConfigMap can be read by many; leave it to secrets" $key) -}}{{- end -}}
+{{- end -}}
+{{- $encryption := default dict .Values.config.encryption -}}
+{{- if and $encryption.rules (not (include "audittrail.sealing" .)) -}}
+  {{- fail "config.encryption.rules: which key seals? Give secrets.encryption.kek_url, or config.encryption.kek_url if the URL holds no secret" -}}
+{{- end -}}
+{{- if hasPrefix "base64key:" (default "" $encryption.kek_url) -}}
+  {{- fail "config.encryption.kek_url holds the key itself: the ConfigMap can be read by many; leave it to secrets" -}}
 {{- end -}}
 {{- $own := dict
     "http" (dict "addr" ":8080")
@@ -58,12 +73,20 @@
   {{- $_ := set $own.http "tls_terminated" true -}}
 {{- end -}}
 {{- $config := deepCopy .Values.config -}}
-{{- if and (not $kafka) $config.kafka -}}{{- $_ := set $config "kafka" (omit $config.kafka "sasl") -}}{{- end -}}
+{{- if and (not $v.kafka) $config.kafka -}}{{- $_ := set $config "kafka" (omit $config.kafka "sasl") -}}{{- end -}}
+{{- if and (not $v.seals) $config.encryption -}}{{- $_ := set $config "encryption" (omit $config.encryption "rules" "kek_url") -}}{{- end -}}
+{{- if include "audittrail.sealing" . -}}{{- $_ := set $own "encryption" (dict "journal" "/var/lib/audittrail/erasures.jsonl") -}}{{- end -}}
 {{- toYaml (mustMergeOverwrite $config $own) -}}
 {{- end -}}
 {{- end -}}
 
-{{- define "audittrail.configFile" -}}{{ ternary "audittrail.yaml" "without-kafka-login.yaml" . }}{{- end -}}
+{{/* The file of that configuration: {root, values}. */}}
+{{- define "audittrail.configFile" -}}
+{{- $without := list -}}
+{{- if not .values.kafka -}}{{- $without = append $without "kafka-login" -}}{{- end -}}
+{{- if and (not .values.seals) (include "audittrail.sealing" .root) -}}{{- $without = append $without "rules" -}}{{- end -}}
+{{- if $without -}}without-{{ join "-and-" $without }}.yaml{{- else -}}audittrail.yaml{{- end -}}
+{{- end -}}
 
 {{- define "audittrail.env" -}}AUDITTRAIL_{{ . | upper | replace "." "_" }}_FILE{{- end -}}
 
@@ -90,9 +113,13 @@ seccompProfile: {type: RuntimeDefault}
 {{- $v := $w.values -}}
 {{- $tls := and (include "audittrail.tlsSecret" $) (or (has "api" $w.roles) $.Values.tls.admin) -}}
 {{- $mine := dict -}}
+{{- $needless := list -}}
+{{- if not $v.seals -}}
+  {{- $needless = ternary (list "encryption.kek_url") (list "encryption.kek_url" "encryption.keys_url") (has "maintain" $w.roles) -}}
+{{- end -}}
 {{- range $key, $s := $.Values.secrets -}}
   {{- $for := default $w.roles $s.roles -}}
-  {{- range $role := $w.roles -}}{{- if has $role $for -}}{{- $_ := set $mine $key $s -}}{{- end -}}{{- end -}}
+  {{- range $role := $w.roles -}}{{- if and (has $role $for) (not (has $key $needless)) -}}{{- $_ := set $mine $key $s -}}{{- end -}}{{- end -}}
 {{- end -}}
 {{- $mounts := list -}}
 {{- range $m := $.Values.mounts -}}
@@ -108,7 +135,7 @@ metadata:
     app.kubernetes.io/component: {{ $component }}
     {{- with $v.podLabels }}{{ toYaml . | nindent 4 }}{{ end }}
   annotations:
-    checksum/config: {{ include "audittrail.config" (dict "root" $ "kafka" $v.kafka) | sha256sum }}
+    checksum/config: {{ include "audittrail.config" (dict "root" $ "values" $v) | sha256sum }}
     {{- with $v.podAnnotations }}{{ toYaml . | nindent 4 }}{{ end }}
 spec:
   serviceAccountName: {{ include "audittrail.serviceAccount" $ }}
@@ -129,7 +156,7 @@ spec:
       imagePullPolicy: {{ $.Values.image.pullPolicy }}
       args: [serve, {{ printf "--roles=%s" (join "," $w.roles) | quote }}]
       env:
-        - {name: AUDITTRAIL_CONFIG, value: /etc/audittrail/config/{{ include "audittrail.configFile" $v.kafka }}}
+        - {name: AUDITTRAIL_CONFIG, value: /etc/audittrail/config/{{ include "audittrail.configFile" (dict "root" $ "values" $v) }}}
         {{- range $key, $_ := $mine }}
         - {name: {{ include "audittrail.env" $key }}, value: /etc/audittrail/secrets/{{ $key }}}
         {{- end }}
