@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -65,6 +67,19 @@ func TestMigrateCommand(t *testing.T) {
 		require.Equal(t, step.stdout, stdout, step.name)
 		require.Contains(t, stderr, step.stderr, step.name)
 	}
+}
+
+// As the chart's Job does it: both databases by one command, the URLs in files.
+func TestMigrateUpAlsoMigratesTheKeys(t *testing.T) {
+	keys := migratetest.EmptyDatabase(t)
+	file := filepath.Join(t.TempDir(), "encryption.keys_url")
+	require.NoError(t, os.WriteFile(file, []byte(keys+"\n"), 0o600))
+	t.Setenv("AUDITTRAIL_ENCRYPTION_KEYS_URL_FILE", file)
+	status, _, stderr := migrateCommand(t, migratetest.EmptyDatabase(t), "up")
+	require.Equal(t, statusDone, status, stderr)
+	status, stdout, stderr := migrateCommand(t, keys, "status")
+	require.Equal(t, statusDone, status, stderr)
+	require.Contains(t, stdout, "up to date")
 }
 
 func insertKey(t *testing.T, url string) {
