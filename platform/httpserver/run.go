@@ -39,7 +39,9 @@ func (s *Server) Run(ctx context.Context, ready func(net.Addr)) error {
 	if err != nil {
 		return fmt.Errorf("http.addr: %w", err)
 	}
+	var conns connections
 	server := &http.Server{
+		ConnState:         conns.note,
 		Handler:           s,
 		TLSConfig:         tlsConfig,
 		ReadHeaderTimeout: readHeaderTimeout,
@@ -64,7 +66,13 @@ func (s *Server) Run(ctx context.Context, ready func(net.Addr)) error {
 		return fmt.Errorf("serve http: %w", err)
 	case <-ctx.Done():
 	}
-	return s.stop(server, served)
+	_ = listener.Close() // Serve tells
+	ended := <-served
+	conns.awaitNone(lastRequests)
+	if err := s.stop(server); err != nil || errors.Is(ended, net.ErrClosed) {
+		return err
+	}
+	return fmt.Errorf("serve http: %w", ended)
 }
 
 // Drain closes connections as answers leave, from now on: HTTP/1.1 by "Connection: close", HTTP/2 by
@@ -82,8 +90,8 @@ func (s *Server) closing(h http.Header) {
 // Reload reads the TLS files again.
 func (s *Server) Reload() error { return s.certs.Load().reload() }
 
-// stop drains and ends the server, and waits for its accept loop.
-func (s *Server) stop(server *http.Server, served <-chan error) error {
+// stop drains and ends the server, whose accept loop has ended.
+func (s *Server) stop(server *http.Server) error {
 	ctx, cancel := context.WithTimeout(context.Background(), s.drain)
 	defer cancel()
 	err := server.Shutdown(ctx)
@@ -93,9 +101,6 @@ func (s *Server) stop(server *http.Server, served <-chan error) error {
 	}
 	for range cap(s.slots) { // requests whose connection was cut end soon, and not after Run
 		s.slots <- struct{}{}
-	}
-	if e := <-served; !errors.Is(e, http.ErrServerClosed) {
-		return fmt.Errorf("serve http: %w", e)
 	}
 	return err
 }

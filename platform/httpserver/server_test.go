@@ -252,6 +252,37 @@ func TestRequestsUnderWayEndBeforeTheServer(t *testing.T) {
 	require.NoError(t, <-stopped)
 }
 
+// The request of a connection that was accepted before the listener closed is answered.
+func TestTheLastConnectionIsAnswered(t *testing.T) {
+	s := newServer(t, httpserver.Options{}, io.Discard)
+	s.Echo().GET("/x", func(c echo.Context) error { return c.String(200, "done") })
+	address, stop := run(t, s)
+	ask := func(conn net.Conn) string {
+		_, err := io.WriteString(conn, "GET /x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+		require.NoError(t, err)
+		answer, err := io.ReadAll(conn)
+		require.NoError(t, err)
+		require.NoError(t, conn.Close())
+		return string(answer)
+	}
+	last, err := net.Dial("tcp", address)
+	require.NoError(t, err)
+	next, err := net.Dial("tcp", address) // connections are accepted in turn
+	require.NoError(t, err)
+	require.Contains(t, ask(next), "done")
+	stopped := make(chan error, 1)
+	go func() { stopped <- stop() }()
+	require.Eventually(t, func() bool {
+		conn, err := net.Dial("tcp", address)
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err != nil
+	}, 5*time.Second, time.Millisecond)
+	require.Contains(t, ask(last), "done")
+	require.NoError(t, <-stopped)
+}
+
 func TestAddressesThatCanNotBeHad(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
