@@ -48,9 +48,7 @@ type Role struct {
 	deps    Dependencies
 	metrics metrics
 	hook    *hook
-
-	mu     sync.Mutex
-	health error
+	outcome *lifecycle.Outcome
 }
 
 // errStarting is the health before the first round.
@@ -68,7 +66,8 @@ func New(deps Dependencies) (*Role, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Role{deps: deps, metrics: m, hook: newHook(deps.Options.WebhookURL, deps.Log), health: errStarting}, nil
+	outcome := lifecycle.NewOutcome(deps.Log, errStarting, "the analytics failed, they will be tried again", "the analytics work again")
+	return &Role{deps: deps, metrics: m, hook: newHook(deps.Options.WebhookURL, deps.Log), outcome: outcome}, nil
 }
 
 // Name implements lifecycle.Role.
@@ -76,9 +75,7 @@ func (r *Role) Name() string { return "analytics" }
 
 // Health answers how the last round went. A process that waits to take over is healthy while the database answers.
 func (r *Role) Health(context.Context) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.health
+	return r.outcome.Health()
 }
 
 // Run works until ctx ends. It is ready once it leads, or knows that somebody else does; a database that is away is
@@ -174,22 +171,10 @@ func (t *term) Close(ctx context.Context) {
 	t.session.Close(ctx)
 }
 
-// note keeps a round's outcome for Health, and logs it where it is another than the last one's.
+// note keeps a round's outcome, and counts failures.
 func (r *Role) note(ctx context.Context, err error) {
-	if ctx.Err() != nil {
-		return // stopping is no failure
-	}
-	r.mu.Lock()
-	before := r.health
-	r.health = err
-	r.mu.Unlock()
-	if err != nil {
+	if err != nil && ctx.Err() == nil {
 		r.metrics.failures.Inc()
 	}
-	switch {
-	case err != nil && (before == nil || before.Error() != err.Error()):
-		r.deps.Log.WarnContext(ctx, "the analytics failed, they will be tried again", "error", err)
-	case err == nil && before != nil && !errors.Is(before, errStarting):
-		r.deps.Log.InfoContext(ctx, "the analytics work again")
-	}
+	r.outcome.Note(ctx, err)
 }

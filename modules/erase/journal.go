@@ -9,12 +9,12 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
 	"audittrail/modules/event"
 	"audittrail/modules/protect"
+	"audittrail/platform/files"
 )
 
 // Entry is a line of a journal: that a subject's keys were destroyed at a time.
@@ -80,7 +80,7 @@ func (j *Journal) Append(e Entry) (err error) {
 	if err := f.Sync(); err != nil || known == nil {
 		return err
 	}
-	return syncFolder(filepath.Dir(j.path))
+	return files.SyncFolder(j.path)
 }
 
 // isTorn reports whether the last line was not written to its end: the process, or the machine, died over it.
@@ -92,14 +92,6 @@ func isTorn(f *os.File) (bool, error) {
 	last := make([]byte, 1)
 	_, err = f.ReadAt(last, size-1)
 	return last[0] != '\n', err
-}
-
-func syncFolder(path string) error {
-	folder, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(folder.Sync(), folder.Close())
 }
 
 // Read returns the journal's entries; none if there is no file yet.

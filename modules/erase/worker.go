@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -28,9 +27,7 @@ type Worker struct {
 	log     *slog.Logger
 	done    prometheus.Counter
 	pending prometheus.Gauge
-
-	mu     sync.Mutex
-	health error
+	outcome *lifecycle.Outcome
 }
 
 // errStarting is the health until the journal was compared.
@@ -39,12 +36,12 @@ var errStarting = errors.New("the journal of erasures has not been compared with
 // NewWorker makes a Worker. It fails where the metrics are registered already.
 func NewWorker(deps Dependencies, metrics prometheus.Registerer) (*Worker, error) {
 	w := &Worker{
-		log: deps.Log, health: errStarting,
+		log: deps.Log, outcome: lifecycle.NewOutcome(deps.Log, errStarting, "subjects can't be erased, it will be tried again", ""),
 		done: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "audittrail_shreds_total", Help: "Subjects that were erased, by this process.",
 		}),
 		pending: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "audittrail_shreds_pending", Help: "Erasures that are requested and not done; 0 in processes that do not carry them out: take the maximum over processes.",
+			Name: "audittrail_shreds_pending", Help: "Erasures that are requested and not done, at most 100; 0 in processes that do not carry them out: take the maximum over processes.",
 		}),
 	}
 	deps.Done = w.done.Inc
@@ -57,9 +54,7 @@ func NewWorker(deps Dependencies, metrics prometheus.Registerer) (*Worker, error
 
 // Health is an error while the journal can't be compared, or erasures can't be carried out.
 func (w *Worker) Health() error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.health
+	return w.outcome.Health()
 }
 
 // Run works until ctx ends. It is ready once what the journal has is done in the database.
@@ -76,7 +71,7 @@ func (w *Worker) Run(ctx context.Context, ready func()) {
 	ready()
 	lifecycle.Elect(ctx, roundEvery, func(ctx context.Context) lifecycle.Term {
 		lead, ok, err := w.service.deps.Shreds.Lead(ctx)
-		w.note(ctx, err)
+		w.outcome.Note(ctx, err)
 		if err != nil || !ok {
 			return nil
 		}
@@ -93,7 +88,7 @@ func (w *Worker) restored(ctx context.Context) bool {
 			w.log.WarnContext(ctx, "the database lacked erasures of the journal: a backup was restored; they are done again", slog.Int("erasures", len(again)))
 		}
 	}
-	w.note(ctx, err)
+	w.outcome.Note(ctx, err)
 	return err == nil
 }
 
@@ -105,7 +100,7 @@ type term struct {
 
 func (t *term) Round(ctx context.Context) bool {
 	err := t.worker.round(ctx, t.lead)
-	t.worker.note(ctx, err)
+	t.worker.outcome.Note(ctx, err)
 	return t.lead.Check(ctx) == nil
 }
 
@@ -131,18 +126,4 @@ func (w *Worker) round(ctx context.Context, lead *store.Lead) error {
 		}
 	}
 	return errors.Join(failed...)
-}
-
-// note keeps an outcome for Health, and logs it where it is another than the last one's.
-func (w *Worker) note(ctx context.Context, err error) {
-	if ctx.Err() != nil {
-		return // stopping is no failure
-	}
-	w.mu.Lock()
-	before := w.health
-	w.health = err
-	w.mu.Unlock()
-	if err != nil && (before == nil || before.Error() != err.Error()) {
-		w.log.WarnContext(ctx, "subjects can't be erased, it will be tried again", slog.Any("error", err))
-	}
 }

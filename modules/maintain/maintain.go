@@ -51,9 +51,7 @@ const OwnerLockTimeout = 500 * time.Millisecond
 type Role struct {
 	deps    Dependencies
 	metrics metrics
-
-	mu     sync.Mutex
-	health error
+	outcome *lifecycle.Outcome
 }
 
 // errStarting is the health before the first round.
@@ -71,7 +69,8 @@ func New(deps Dependencies) (*Role, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Role{deps: deps, metrics: m, health: errStarting}, nil
+	outcome := lifecycle.NewOutcome(deps.Log, errStarting, "upkeep failed, it will be tried again", "upkeep works again")
+	return &Role{deps: deps, metrics: m, outcome: outcome}, nil
 }
 
 // Name implements lifecycle.Role.
@@ -80,9 +79,7 @@ func (r *Role) Name() string { return "maintain" }
 // Health answers how the last round went. A process that waits to take over is healthy while the
 // database answers.
 func (r *Role) Health(context.Context) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.health
+	return r.outcome.Health()
 }
 
 // Run works until ctx ends. It is ready once it leads, or knows that somebody else does; a database
@@ -92,7 +89,7 @@ func (r *Role) Run(ctx context.Context, ready func()) error {
 	lifecycle.Elect(ctx, r.deps.Interval, func(ctx context.Context) lifecycle.Term {
 		session, lead, err := store.LeadUpkeep(ctx, r.deps.Owner)
 		if err != nil || !lead {
-			r.note(ctx, err)
+			r.outcome.Note(ctx, err)
 			if err == nil {
 				ready()
 			}
@@ -114,7 +111,7 @@ type term struct {
 }
 
 func (t *term) Round(ctx context.Context) bool {
-	t.role.note(ctx, t.rounds.run(ctx))
+	t.role.outcome.Note(ctx, t.rounds.run(ctx))
 	return !t.session.Lost()
 }
 
@@ -122,21 +119,4 @@ func (t *term) Close(ctx context.Context) {
 	t.role.metrics.leader.Set(0)
 	t.role.metrics.ahead.Set(0)
 	t.session.Close(ctx)
-}
-
-// note keeps a round's outcome for Health, and logs it where it is another than the last one's.
-func (r *Role) note(ctx context.Context, err error) {
-	if ctx.Err() != nil {
-		return // stopping is no failure
-	}
-	r.mu.Lock()
-	before := r.health
-	r.health = err
-	r.mu.Unlock()
-	switch {
-	case err != nil && (before == nil || before.Error() != err.Error()):
-		r.deps.Log.WarnContext(ctx, "upkeep failed, it will be tried again", "error", err)
-	case err == nil && before != nil && !errors.Is(before, errStarting):
-		r.deps.Log.InfoContext(ctx, "upkeep works again")
-	}
 }

@@ -17,6 +17,7 @@ import (
 
 	"audittrail/modules/store"
 	"audittrail/platform/kafka"
+	"audittrail/platform/lifecycle"
 )
 
 // Lease is how long a job is a worker's that does not say so again. Another one then takes it within a second.
@@ -72,9 +73,7 @@ type Dependencies struct {
 type Role struct {
 	deps    Dependencies
 	metrics metrics
-
-	mu     sync.Mutex
-	health error
+	outcome *lifecycle.Outcome
 }
 
 var errStarting = errors.New("has not looked for jobs yet")
@@ -88,7 +87,8 @@ func New(deps Dependencies) (*Role, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Role{deps: deps, metrics: m, health: errStarting}, nil
+	outcome := lifecycle.NewOutcome(deps.Log, errStarting, "replays can't be looked for, it will be tried again", "")
+	return &Role{deps: deps, metrics: m, outcome: outcome}, nil
 }
 
 // Name is "replay".
@@ -96,9 +96,7 @@ func (r *Role) Name() string { return "replay" }
 
 // Health answers how the last look for jobs went. What a job waits for is in its row.
 func (r *Role) Health(context.Context) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.health
+	return r.outcome.Health()
 }
 
 // Run works at jobs until ctx ends; then it gives them up, for another process to go on with.
@@ -115,7 +113,7 @@ func (r *Role) Run(ctx context.Context, ready func()) error {
 	for {
 		for len(free) < maxJobs && ctx.Err() == nil {
 			claim, ok, err := r.deps.Jobs.Claim(ctx)
-			r.note(ctx, err)
+			r.outcome.Note(ctx, err)
 			if err == nil {
 				ready()
 			}
@@ -135,19 +133,5 @@ func (r *Role) Run(ctx context.Context, ready func()) error {
 			return nil
 		case <-look.C:
 		}
-	}
-}
-
-// note keeps the outcome for Health, and logs it where it is another than the last one.
-func (r *Role) note(ctx context.Context, err error) {
-	if ctx.Err() != nil {
-		return // stopping is no failure
-	}
-	r.mu.Lock()
-	before := r.health
-	r.health = err
-	r.mu.Unlock()
-	if err != nil && (before == nil || before.Error() != err.Error()) {
-		r.deps.Log.WarnContext(ctx, "replays can't be looked for, it will be tried again", "error", err)
 	}
 }
