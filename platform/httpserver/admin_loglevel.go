@@ -3,6 +3,7 @@ package httpserver
 import (
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -29,7 +30,7 @@ func (a *Admin) logLevel(w http.ResponseWriter, _ *http.Request) {
 // nobody for a credential, and debug lines cost disk and time.
 func (a *Admin) setLogLevel(w http.ResponseWriter, r *http.Request) {
 	if !isLocal(r) {
-		send(w, http.StatusForbidden, map[string]any{"reason": "the level can be changed from the machine itself alone, by its loopback address"})
+		send(w, http.StatusForbidden, map[string]any{"reason": "the level can be changed from the machine itself alone, by its loopback address, as http://127.0.0.1"})
 		return
 	}
 	var body levelBody
@@ -45,8 +46,13 @@ func (a *Admin) setLogLevel(w http.ResponseWriter, r *http.Request) {
 	a.logLevel(w, r)
 }
 
-// isLocal reports whether a request comes from the machine itself, and from no proxy on it.
+// isLocal reports whether a request comes from the machine itself, from no proxy on it, and is meant for it. A page in a
+// browser on the machine may send requests here by a name of its own that leads to loopback (DNS rebinding): their Host
+// has that name.
 func isLocal(r *http.Request) bool {
+	if !namesLoopback(r.Host) {
+		return false
+	}
 	for _, header := range []string{"X-Forwarded-For", "Forwarded"} {
 		if r.Header.Get(header) != "" {
 			return false
@@ -54,4 +60,16 @@ func isLocal(r *http.Request) bool {
 	}
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	return err == nil && peer.Addr().Unmap().IsLoopback()
+}
+
+// namesLoopback reports whether a Host header names the machine itself: by localhost, or by a loopback address.
+func namesLoopback(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	ip, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return err == nil && ip.Unmap().IsLoopback()
 }

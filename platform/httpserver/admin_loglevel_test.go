@@ -15,9 +15,10 @@ import (
 func TestLogLevel(t *testing.T) {
 	level := new(slog.LevelVar)
 	a := NewAdmin(AdminOptions{}, AdminDeps{Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Level: level})
+	host := "127.0.0.1:9090"
 	ask := func(method, from, body string, header ...string) (int, string) {
 		r := httptest.NewRequestWithContext(t.Context(), method, "/loglevel", strings.NewReader(body))
-		r.RemoteAddr = from
+		r.RemoteAddr, r.Host = from, host
 		if len(header) > 0 {
 			r.Header.Set(header[0], "192.0.2.1")
 		}
@@ -52,5 +53,13 @@ func TestLogLevel(t *testing.T) {
 			require.Equal(t, 200, status)
 			require.JSONEq(t, `{"level":"`+strings.ToLower(c.after.String())+`"}`, body)
 		})
+	}
+	for name, status := range map[string]int{
+		"localhost:9090": 200, "LocalHost": 200, "127.0.0.1": 200, "[::1]:9090": 200, "[::1]": 200, "[::ffff:127.0.0.1]:9090": 200,
+		"rebound.example:9090": 403, "127.0.0.1.rebound.example": 403, "localhost.example:9090": 403, "192.0.2.1:9090": 403, "": 403,
+	} {
+		host = name
+		got, body := ask(http.MethodPut, "127.0.0.1:5", `{"level":"debug"}`)
+		require.Equal(t, status, got, "Host %q: %s", name, body)
 	}
 }
