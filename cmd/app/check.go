@@ -59,6 +59,7 @@ func (c Config) contradictions(n needs) error {
 			problems = append(problems, c.withOrigin("", config.Invalid("admin.addr", "must not be the address of http.addr, %s", c.HTTP.Addr))...)
 		}
 		problems = append(problems, c.checkFiles("auth", tlsFiles{ca: c.Auth.CA, caKey: "ca"})...)
+		problems = append(problems, c.checkFiles("redis", tlsFiles{ca: c.Redis.CA, caKey: "ca"})...)
 		problems = append(problems, c.checkFiles("http.tls", tlsFiles{cert: c.HTTP.TLS.Cert, key: c.HTTP.TLS.Key, ca: c.HTTP.TLS.ClientCA, caKey: "client_ca"})...)
 	}
 	if len(problems) == 0 {

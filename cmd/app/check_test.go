@@ -44,6 +44,7 @@ func TestCheckRefusesWhatServeWould(t *testing.T) {
 		"http.tls":         {[]string{"--http.tls.cert=" + none, "--http.tls.key=" + none, "--http.tls.client_ca=" + none}, []string{"http.tls.cert must be a file that can be read: open " + none, "http.tls.key must", "http.tls.client_ca must"}},
 		"admin.tls":        {[]string{"--admin.tls.cert=" + none, "--admin.tls.key=" + none}, []string{"admin.tls.cert must be a file", "admin.tls.key must be a file", "(from flag --admin.tls.key)"}},
 		"kafka.tls":        {[]string{"--kafka.tls.enabled", "--kafka.tls.ca=" + none, "--kafka.tls.cert=" + none, "--kafka.tls.key=" + none}, []string{"kafka.tls.ca must be a file", "kafka.tls.cert must", "kafka.tls.key must"}},
+		"redis":            {[]string{"--redis.url=rediss://cache", "--redis.ca=" + none}, []string{"redis.ca must be a file that can be read", "(from flag --redis.ca)"}},
 		"a plain listener": {[]string{"--http.tls_terminated=false"}, []string{"http.addr must be a loopback address such as 127.0.0.1:8080 while the API speaks plain HTTP, not :8080: give http.tls.cert and http.tls.key, or set http.tls_terminated: true"}},
 		"plain hops": {[]string{"--security.require_tls", "--kafka.brokers=127.0.0.1:9092,kafka:9092"}, []string{
 			"postgres.url lets bytes go to PostgreSQL in plain text: give it sslmode=verify-full",

@@ -43,7 +43,7 @@ func TestMainKeysAreAcceptedWithTheirDefaults(t *testing.T) {
 		http.tls_terminated=false http.trusted_proxies= http.rate_limit=0 http.rate_limit_address=20
 		admin.addr=:9090 admin.tls.cert= admin.tls.key= admin.pprof=false access.mode=strict access.roles=
 		access.retention= replay.targets= auth.issuer= auth.audience= auth.jwks_url= auth.jwks_file=
-		auth.issuers= auth.roles_claim=roles redis.url= encryption.rules= encryption.kek_url= encryption.keys_url=
+		auth.issuers= auth.roles_claim=roles redis.url= redis.ca= encryption.rules= encryption.kek_url= encryption.keys_url=
 		ledger.origin= ledger.signing_key= ledger.public=false notary.interval=1s
 		notary.state_file=.audittrail/notary.json roles=* shutdown.grace=* log.level=info log.format=json
 		client.url=http://127.0.0.1:8080 client.token=`) {

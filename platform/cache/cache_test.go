@@ -22,7 +22,12 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // connect returns what a process has of a Redis.
 func connect(t *testing.T, url string) (*cache.Cache, *cache.Limit) {
 	t.Helper()
-	redis, err := cache.NewRedis(cache.RedisOptions{URL: url}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	return connectBy(t, cache.RedisOptions{URL: url}, prometheus.NewRegistry())
+}
+
+func connectBy(t *testing.T, o cache.RedisOptions, metrics *prometheus.Registry) (*cache.Cache, *cache.Limit) {
+	t.Helper()
+	redis, err := cache.NewRedis(o, slog.New(slog.DiscardHandler), metrics)
 	require.NoError(t, err)
 	c, err := cache.New(redis, prometheus.NewRegistry())
 	require.NoError(t, err)
@@ -56,7 +61,7 @@ func TestACacheInThisProcess(t *testing.T) {
 }
 
 func TestProcessesShareRedis(t *testing.T) {
-	s := cachetest.Start(t, "", "--user", "audittrail", "on", ">secret", "~audittrail:*", "+@connection", "+@read", "+@write", "+@transaction", "+@scripting", "+time", "-@dangerous", "--user", "default", "off")
+	s := cachetest.Start(t, "", login()...)
 	url := "redis://audittrail:secret@127.0.0.1:" + s.Port
 	first, firstLimit := connect(t, url)
 	second, secondLimit := connect(t, url)
@@ -157,9 +162,10 @@ func TestRedisFails(t *testing.T) {
 	keeps(t, c, "e", "1")
 }
 
-func TestURLs(t *testing.T) {
+func TestRedisOptions(t *testing.T) {
 	for url, good := range map[string]bool{
 		"": true, "redis://h": true, "rediss://u:p@h:6380/1": true, "http://h": false, "h:6379": false, "redis://u:hunter2@h:x": false,
+		"rediss://h?skip_verify=true": false, "rediss://h?skip_verify": false, "rediss://h?skip_verify=false": true,
 	} {
 		err := cache.RedisOptions{URL: url}.Validate()
 		require.Equal(t, good, err == nil, url)
@@ -167,6 +173,9 @@ func TestURLs(t *testing.T) {
 			require.NotContains(t, err.Error(), "hunter2")
 		}
 	}
+	require.NoError(t, cache.RedisOptions{URL: "rediss://h", CA: "ca.pem"}.Validate())
+	require.ErrorContains(t, cache.RedisOptions{URL: "redis://h", CA: "ca.pem"}.Validate(), "ca")
+	require.ErrorContains(t, cache.RedisOptions{CA: "ca.pem"}.Validate(), "ca")
 	_, isTLS := cache.RedisOptions{URL: "rediss://h"}.Address()
 	require.True(t, isTLS)
 }

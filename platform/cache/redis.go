@@ -7,9 +7,11 @@ package cache
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -23,15 +25,23 @@ import (
 // RedisOptions are the keys below `redis`.
 type RedisOptions struct {
 	URL string `key:"url" secret:"url" help:"Redis 6 or later that the API's processes share: for limits and a cache; redis://user:password@host:port/db, or rediss:// for TLS; none: each process for itself"`
+	CA  string `key:"ca" help:"file with the authority of Redis's certificate (PEM); the system's where it is empty"`
 }
 
 // Validate reports every key that can't work. It quotes no part of the URL.
 func (o RedisOptions) Validate() error {
-	if o.URL == "" {
-		return nil
+	var option rueidis.ClientOption
+	if o.URL != "" {
+		var err error
+		if option, err = parseURL(o.URL); err != nil {
+			return config.Invalid("url", "must be redis://user:password@host:port/db or rediss://…, with special characters percent-encoded")
+		}
 	}
-	if _, err := parseURL(o.URL); err != nil {
-		return config.Invalid("url", "must be redis://user:password@host:port/db or rediss://…, with special characters percent-encoded")
+	switch {
+	case o.CA != "" && option.TLSConfig == nil: // a file that is not used is a mistake that would send everything in the clear
+		return config.Invalid("ca", "is given, but redis.url does not begin with rediss://")
+	case option.TLSConfig != nil && option.TLSConfig.InsecureSkipVerify:
+		return config.Invalid("url", "must not have skip_verify: name the authority of Redis's certificate in redis.ca")
 	}
 	return nil
 }
@@ -82,6 +92,11 @@ func NewRedis(o RedisOptions, log *slog.Logger, metrics prometheus.Registerer) (
 	if err != nil {
 		return nil, errors.New("redis.url can't be used") // whose text may hold the password
 	}
+	if option.TLSConfig != nil {
+		if option.TLSConfig.RootCAs, err = o.authorities(); err != nil {
+			return nil, err
+		}
+	}
 	option.ClientName, option.CacheSizeEachConn, option.PipelineMultiplex = "audittrail", nearBytes, -1
 	option.DisableRetry, option.ConnWriteTimeout, option.Dialer.Timeout = true, time.Second, time.Second
 	r := &Redis{option: option, log: log, away: prometheus.NewGauge(prometheus.GaugeOpts{
@@ -94,6 +109,22 @@ func NewRedis(o RedisOptions, log *slog.Logger, metrics prometheus.Registerer) (
 		}
 	}
 	return r, nil
+}
+
+// authorities returns whose certificates are taken; nil for those of the system's.
+func (o RedisOptions) authorities() (*x509.CertPool, error) {
+	if o.CA == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(o.CA)
+	if err != nil {
+		return nil, fmt.Errorf("redis.ca: %w", err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("redis.ca: %s holds no PEM certificate", o.CA)
+	}
+	return roots, nil
 }
 
 // Run connects, and asks Redis once a second whether it is there, until ctx is cancelled.

@@ -28,16 +28,30 @@ func Start(t testing.TB, port string, args ...string) *Server {
 		t.Skip("there is no redis-server here")
 	}
 	if port == "" {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		require.NoError(t, err)
-		_, port, err = net.SplitHostPort(l.Addr().String())
-		require.NoError(t, err)
-		require.NoError(t, l.Close())
+		port = freePort(t)
 	}
 	s := &Server{Port: port, command: exec.Command("redis-server", append([]string{"--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", t.TempDir()}, args...)...)}
 	require.NoError(t, s.command.Start())
 	t.Cleanup(s.Kill)
 	return s
+}
+
+// StartTLS starts one that speaks TLS alone, by the files of a certificate and its key.
+func StartTLS(t testing.TB, cert, key string, args ...string) *Server {
+	t.Helper()
+	port := freePort(t)
+	byTLS := []string{"--port", "0", "--tls-port", port, "--tls-cert-file", cert, "--tls-key-file", key, "--tls-ca-cert-file", cert, "--tls-auth-clients", "no"}
+	return Start(t, port, append(byTLS, args...)...)
+}
+
+func freePort(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	require.NoError(t, err)
+	require.NoError(t, l.Close())
+	return port
 }
 
 // Kill ends it as a power cut would.
