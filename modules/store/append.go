@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"audittrail/modules/protect"
+	"audittrail/platform/postgres"
 )
 
 // Appender writes history. It is safe for concurrent use, but see Append.
@@ -105,7 +106,7 @@ func (a *Appender) try(ctx context.Context, p *plan, receipt *Receipt) (err erro
 		return fmt.Errorf("acquire connection: %w", err)
 	}
 	defer func() { giveBack(conn, err == nil) }()
-	defer a.breakStalls(ctx, conn.Conn().PgConn().PID())()
+	defer a.breakStalls(ctx, postgres.Backend(conn.Conn().PgConn()))()
 
 	if err := noteValues(ctx, conn.Conn(), p.events); err != nil {
 		return err

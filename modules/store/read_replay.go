@@ -135,11 +135,16 @@ func (s *selection) summarize(ctx context.Context, conn *pgx.Conn, until int64, 
 
 // patient gives statements on a connection more time than its pool does, until restore is called.
 func patient(ctx context.Context, conn *pgx.Conn, most time.Duration) (restore func(), err error) {
-	if _, err := conn.Exec(ctx, fmt.Sprintf("SET statement_timeout = %d", most.Milliseconds())); err != nil {
+	const set = "SELECT set_config('statement_timeout', $1, false)"
+	var before string // to which RESET would not return where a pooler has dropped the pool's own
+	if err := conn.QueryRow(ctx, "SHOW statement_timeout").Scan(&before); err != nil {
+		return nil, err
+	}
+	if _, err := conn.Exec(ctx, set, fmt.Sprint(most.Milliseconds())); err != nil {
 		return nil, err
 	}
 	return func() {
-		if _, err := conn.Exec(context.WithoutCancel(ctx), "RESET statement_timeout"); err != nil {
+		if _, err := conn.Exec(context.WithoutCancel(ctx), set, before); err != nil {
 			_ = conn.Close(context.WithoutCancel(ctx)) // nobody else may get it like this
 		}
 	}, nil

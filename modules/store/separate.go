@@ -9,6 +9,7 @@ import (
 
 	"audittrail/modules/event"
 	"audittrail/modules/protect"
+	"audittrail/platform/postgres"
 )
 
 const (
@@ -71,7 +72,7 @@ func (a *Appender) findRefused(ctx context.Context, p *plan) (map[int32]string, 
 		return nil, fmt.Errorf("acquire connection: %w", err)
 	}
 	defer giveBack(conn, false) // closing it rolls the trial back
-	defer a.breakStalls(ctx, conn.Conn().PgConn().PID())()
+	defer a.breakStalls(ctx, postgres.Backend(conn.Conn().PgConn()))()
 	t := transaction{conn: conn.Conn(), plan: p}
 	if err := t.begin(ctx); err != nil {
 		return nil, err

@@ -79,12 +79,7 @@ func Open(ctx context.Context, opts PoolOptions) (*pgxpool.Pool, error) {
 	config.ConnConfig = conn
 	config.MaxConns = int32(min(opts.MaxConns, 1<<15))
 	config.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
-		if opts.Fresh == nil {
-			return nil
-		}
-		if now, err := parse(opts.Fresh()); err == nil { // else what there was is as good as any
-			c.User, c.Password = now.User, now.Password
-		}
+		takeFresh(c, opts)
 		return nil
 	}
 	metrics, err := newPoolMetrics(opts.Metrics, opts.Name)
@@ -130,14 +125,30 @@ func Config(opts PoolOptions) (*pgx.ConnConfig, error) {
 	if opts.DurableCommits && conn.ValidateConnect == nil {
 		conn.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	}
-	conn.AfterConnect = newSession(opts).check // for each connection: a default can be changed at any time
+	another := conn.Copy()
+	behind := &pooler{connect: func(ctx context.Context) (*pgconn.PgConn, error) {
+		c := another.Copy()
+		takeFresh(c, opts)
+		return pgconn.ConnectConfig(ctx, &c.Config)
+	}}
+	conn.AfterConnect = newSession(opts, behind).check // for each connection: a default can be changed at any time
 	return conn, nil
+}
+
+// takeFresh has a connection log in as the URL says now.
+func takeFresh(c *pgx.ConnConfig, opts PoolOptions) {
+	if opts.Fresh == nil {
+		return
+	}
+	if now, err := parse(opts.Fresh()); err == nil { // else what there was is as good as any
+		c.User, c.Password = now.User, now.Password
+	}
 }
 
 // setParameters sends what a connection may do with its start-up packet.
 func setParameters(conn *pgx.ConnConfig, opts PoolOptions) {
 	p := conn.RuntimeParams
-	p["application_name"] = "audittrail-" + opts.Name
+	p["application_name"] = applicationName(opts)
 	maps.Copy(p, limits(opts))
 	p["tcp_keepalives_idle"] = seconds(keepaliveIdle)
 	p["tcp_keepalives_interval"] = seconds(keepaliveInterval)
@@ -148,6 +159,8 @@ func setParameters(conn *pgx.ConnConfig, opts PoolOptions) {
 	}
 	maps.Copy(p, opts.Parameters)
 }
+
+func applicationName(opts PoolOptions) string { return "audittrail-" + opts.Name }
 
 // limits are the settings that bound where a connection looks and how long it works.
 func limits(opts PoolOptions) map[string]string {

@@ -1,5 +1,5 @@
 // Package postgres opens connections to PostgreSQL: each with its role, name and time limits as
-// start-up parameters, which survive RESET ROLE and DISCARD ALL.
+// start-up parameters, which survive RESET ROLE and DISCARD ALL, or set by statements where a pooler drops those.
 //
 // It knows no table of ours and runs no SQL but what asks a server about itself. A connection pooler
 // between us and the server must be in session mode.
