@@ -3,6 +3,7 @@ package event
 import (
 	"crypto/hmac"
 	"crypto/sha256"
+	"hash"
 )
 
 // DigestSize is the size of a dedupe digest: its scheme, and 16 bytes.
@@ -28,14 +29,26 @@ func (e *Event) Digest() Digest {
 	return d
 }
 
-// KeyedDigest is Digest for an event with sensitive fields, as it is before sealing: without the key nobody can
-// confirm a guess of what is in them.
-func (e *Event) KeyedDigest(key []byte) Digest {
-	var space [1024]byte
-	mac := hmac.New(sha256.New, key)
-	_, _ = mac.Write(e.appendDigested(space[:0])) // never fails (hash.Hash)
+// KeyedDigester makes digests of events with sensitive fields, as they are before sealing: without the key nobody can
+// confirm a guess of what is in them. It is not safe for concurrent use.
+type KeyedDigester struct {
+	mac   hash.Hash
+	space []byte
+}
+
+// NewKeyedDigester returns a KeyedDigester with a key.
+func NewKeyedDigester(key []byte) *KeyedDigester {
+	return &KeyedDigester{mac: hmac.New(sha256.New, key)}
+}
+
+// Digest is the keyed form of [Event.Digest].
+func (k *KeyedDigester) Digest(e *Event) Digest {
+	k.space = e.appendDigested(k.space[:0])
+	k.mac.Reset()
+	_, _ = k.mac.Write(k.space) // never fails (hash.Hash)
+	k.space = k.mac.Sum(k.space[:0])
 	d := Digest{SchemeKeyed}
-	copy(d[1:], mac.Sum(nil))
+	copy(d[1:], k.space)
 	return d
 }
 

@@ -64,28 +64,6 @@ func BenchmarkSeal(b *testing.B) {
 	}
 }
 
-// BenchmarkOpen opens pages of 1,000 events with 8 sealed fields each, the keys being in memory.
-func BenchmarkOpen(b *testing.B) {
-	for _, subjects := range []int{1, 1000} {
-		b.Run(fmt.Sprintf("subjects=%d", subjects), func(b *testing.B) {
-			p := benchProtector(b, 8)
-			sealed, err := p.Seal(b.Context(), benchEvents(b, subjects))
-			require.NoError(b, err)
-			page := make([]*event.Event, len(sealed))
-			begun := cpu(b)
-			for b.Loop() {
-				for i := range sealed {
-					e := *sealed[i].Event()
-					page[i] = &e
-				}
-				_, err := NewOpener(p.keys).Open(b.Context(), page)
-				require.NoError(b, err)
-			}
-			b.ReportMetric(float64(cpu(b)-begun)/float64(b.N*len(page)), "cpu-ns/event")
-		})
-	}
-}
-
 // cpu is the time that this process has spent on processors: on a shared machine the clock says little.
 func cpu(b *testing.B) int64 {
 	b.Helper()

@@ -34,9 +34,31 @@ const minSealed = 1 + len(KeyID{}) + nonceSize + tagSize
 
 var errForm = errors.New("a sealed value is in a form that nothing stores")
 
-// appendColumn appends a sealed value to those that a row's column holds.
-func appendColumn(column, value []byte) []byte {
-	return append(binary.AppendUvarint(column, uint64(len(value))), value...)
+// sealedSize is the size of a value in the column that is sealed with a length.
+func sealedSize(length int) int { return minSealed + length }
+
+// columnSize is the size of such a value with its head, at most.
+func columnSize(length int) int { return sealedSize(length) + binary.MaxVarintLen32 }
+
+// textSize is the size of such a value as it is stored in an event.
+func textSize(length int) int {
+	return len(textBegin) + base64.RawURLEncoding.EncodedLen(len(KeyID{})) + len(`.`) +
+		base64.RawURLEncoding.EncodedLen(nonceSize+length+tagSize) + len(`"}`)
+}
+
+// rowFormSize is the size of what stands in the row in a value's place, mostly.
+const rowFormSize = len(sealedBegin) + len("99}")
+
+// appendColumnHead appends the head of a value that is sealed with a length: the nonce and the ciphertext MUST follow.
+func appendColumnHead(column []byte, length int, key KeyID) []byte {
+	column = binary.AppendUvarint(column, uint64(sealedSize(length)))
+	return append(append(column, formVersion), key[:]...)
+}
+
+// cutColumn returns the first value of a column that was made here, and the rest.
+func cutColumn(column []byte) (value, rest []byte) {
+	n, size := binary.Uvarint(column)
+	return column[size : size+int(n)], column[size+int(n):]
 }
 
 // appendText appends a sealed value as it is stored in an event.

@@ -3,6 +3,7 @@ package protect
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"audittrail/modules/event"
@@ -57,7 +58,11 @@ type rule struct {
 	subject path // without a root: the aggregate
 	search  bool
 	name    string // tells it from other rules; its tokens' key is made with it
+	whose   int    // the index of the first rule with the same subject; eachItsOwn where the subject's path leads through arrays
 }
+
+// eachItsOwn says that an event's values may have different subjects.
+const eachItsOwn = -1
 
 // Rules says which values are sensitive. It never changes.
 type Rules struct{ list []rule }
@@ -96,6 +101,11 @@ func NewRules(options []RuleOptions) (*Rules, error) {
 			}
 		}
 		r.list = append(r.list, checked)
+		last := &r.list[len(r.list)-1]
+		last.whose = eachItsOwn
+		if !slices.Contains(last.subject.steps, each) {
+			last.whose = slices.IndexFunc(r.list, func(first rule) bool { return samePath(first.subject, last.subject) })
+		}
 	}
 	if len(bad) == 0 {
 		bad = r.sealedSubjects()

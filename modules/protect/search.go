@@ -73,7 +73,7 @@ func (s *Searcher) apart(ctx context.Context, pattern []byte, n *node, field str
 	}
 	for i, rules := range w.rules {
 		for _, r := range rules {
-			w.Values[i].Tokens = append(w.Values[i].Tokens, tokenOf(root.tokenKey(r), w.Values[i].Open))
+			w.Values[i].Tokens = append(w.Values[i].Tokens, tokenOf(newTokens(root.tokenKey(r)), w.Values[i].Open))
 		}
 	}
 	return w.Pattern, true, nil

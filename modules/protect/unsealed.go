@@ -71,9 +71,9 @@ func (r *Rules) Unsealed(e *event.Event, subject string) (n int) {
 	if t == nil {
 		return 0
 	}
-	b := batch{root: &roots{}, hashes: map[string]SubjectHash{}} // it compares subjects, and hashes for nobody else
+	b := newBatch(nil, &roots{}) // it compares subjects, and hashes for nobody else
+	whose := b.numberOf(subject)
 	b.find(0, e, t)
-	whose := b.root.hash(subject)
 	for _, s := range b.sites {
 		text := e.Payload
 		if s.inMeta {

@@ -3,12 +3,9 @@ package verify_test
 import (
 	"context"
 	"encoding/base64"
-	"os"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -161,28 +158,4 @@ func (d destroying) Rewrap(ctx context.Context, keys []protect.WrappedKey) error
 	_, err := d.s.admin.Exec(ctx, `UPDATE subject_keys SET wrapped = NULL WHERE wrapped IS NOT NULL`)
 	require.NoError(d.t, err)
 	return d.Rotation.Rewrap(ctx, keys)
-}
-
-// TestRotationOfManyKeys measures: with AUDITTRAIL_KEYS=N it wraps N keys anew.
-func TestRotationOfManyKeys(t *testing.T) {
-	many := os.Getenv("AUDITTRAIL_KEYS")
-	if many == "" {
-		t.Skip("AUDITTRAIL_KEYS=N measures the rotation of N keys")
-	}
-	s := newSealing(t)
-	former, present := openKEK(t, 'a'), openKEK(t, 'b')
-	s.protector = protect.WithRules(sealRules(t), s.under(t, former))
-	s.growSealed(t, 1, 1)
-	n, err := strconv.Atoi(many)
-	require.NoError(t, err)
-	for done := 0; done < n; done += 10_000 { // each event has two subjects: its customer and its order
-		_, err := s.protector.Seal(t.Context(), s.events(5_000, 1<<40))
-		require.NoError(t, err)
-		s.next += 5_000
-	}
-	run := protect.Rotation{Store: s.rotation(t), From: former, To: present}
-	begun := time.Now()
-	require.NoError(t, run.Run(t.Context()))
-	took := time.Since(begun)
-	t.Logf("%d keys in %s: a million in %s", run.Done.Load(), took, took*1_000_000/time.Duration(run.Done.Load()))
 }

@@ -77,9 +77,22 @@ func (s *Server) Close() error {
 
 // Fresh makes an empty database and gives its URL and what drops it again.
 func (s *Server) Fresh(ctx context.Context) (url string, drop func() error, err error) {
+	return s.create(ctx, "")
+}
+
+// Copy makes a copy of a database that nobody is connected to, by its URL.
+func (s *Server) Copy(ctx context.Context, of string) (url string, drop func() error, err error) {
+	config, err := pgx.ParseConfig(of)
+	if err != nil {
+		return "", nil, err
+	}
+	return s.create(ctx, " TEMPLATE "+pgx.Identifier{config.Database}.Sanitize())
+}
+
+func (s *Server) create(ctx context.Context, how string) (url string, drop func() error, err error) {
 	s.Made++
 	name := fmt.Sprintf("bench_%d", s.Made)
-	if _, err := s.admin.Exec(ctx, "CREATE DATABASE "+name); err != nil {
+	if _, err := s.admin.Exec(ctx, "CREATE DATABASE "+name+how); err != nil {
 		return "", nil, err
 	}
 	drop = func() error {
