@@ -36,7 +36,17 @@ const recordOverhead = 700
 // headerOverhead estimates what a header costs beside its bytes.
 const headerOverhead = 64
 
-func (c *chunk) cost() int64 { return 2*c.bytes + recordOverhead*int64(len(c.records)) }
+// sealedOverhead estimates what a record costs on top of that where values are sealed, beside its bytes, which are then
+// counted three times: its row has another form, and each sealed value is padded.
+const sealedOverhead = 600
+
+func (c *chunk) cost(sealed bool) int64 {
+	n := int64(len(c.records))
+	if sealed {
+		return 3*c.bytes + (recordOverhead+sealedOverhead)*n
+	}
+	return 2*c.bytes + recordOverhead*n
+}
 
 // absent is how many offsets hold no record: compacted away, transaction markers, aborted.
 func (c *chunk) absent() int64 {
@@ -45,6 +55,7 @@ func (c *chunk) absent() int64 {
 
 // sealer is what decoding needs of protect.Protector.
 type sealer interface {
+	Seals() bool // whether any event may have values that are sealed
 	Seal(ctx context.Context, events []event.Valid) ([]protect.Sealed, error)
 }
 

@@ -39,6 +39,7 @@ type pipeline struct {
 // dispatcher hands chunks on from the poller.
 type dispatcher struct {
 	budget   *budget
+	seals    bool
 	inFlight prometheus.Gauge
 	decode   chan *chunk
 	workers  []*worker
@@ -48,7 +49,7 @@ type dispatcher struct {
 // budget is spent: that is how ingest pauses when PostgreSQL is away. The client fetches no more once
 // its own buffers are full, and goes on with its heartbeats.
 func (d *dispatcher) dispatch(ctx context.Context, c *chunk) error {
-	taken, err := d.budget.take(ctx, c.cost())
+	taken, err := d.budget.take(ctx, c.cost(d.seals))
 	if err != nil {
 		return err
 	}

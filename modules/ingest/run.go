@@ -32,7 +32,7 @@ func (r *Role) newPipeline(control *kgo.Client, badge *badge, end func(error)) *
 		control: control, store: d.Store, leases: p.leases, stops: p.stops, strangers: p.strangers, inbox: p.inbox,
 		leftOut: &leftOut{topics: map[string]bool{}}, status: r.status, metrics: r.metrics, now: d.Now, log: d.Log,
 	}
-	p.dispatcher = &dispatcher{budget: newBudget(r.options.MaxInFlightBytes), inFlight: r.metrics.inFlight, decode: make(chan *chunk, 2*runtime.GOMAXPROCS(0))}
+	p.dispatcher = &dispatcher{budget: newBudget(r.options.MaxInFlightBytes), seals: d.Sealer.Seals(), inFlight: r.metrics.inFlight, decode: make(chan *chunk, 2*runtime.GOMAXPROCS(0))}
 	for n := range r.options.Workers {
 		p.dispatcher.workers = append(p.dispatcher.workers, &worker{
 			options: r.options, store: d.Store, now: d.Now, log: d.Log.With("worker", n), metrics: r.metrics, tracing: p.tracing,

@@ -40,12 +40,6 @@ func sealedSize(length int) int { return minSealed + length }
 // columnSize is the size of such a value with its head, at most.
 func columnSize(length int) int { return sealedSize(length) + binary.MaxVarintLen32 }
 
-// textSize is the size of such a value as it is stored in an event.
-func textSize(length int) int {
-	return len(textBegin) + base64.RawURLEncoding.EncodedLen(len(KeyID{})) + len(`.`) +
-		base64.RawURLEncoding.EncodedLen(nonceSize+length+tagSize) + len(`"}`)
-}
-
 // rowFormSize is the size of what stands in the row in a value's place, mostly.
 const rowFormSize = len(sealedBegin) + len("99}")
 
@@ -53,12 +47,6 @@ const rowFormSize = len(sealedBegin) + len("99}")
 func appendColumnHead(column []byte, length int, key KeyID) []byte {
 	column = binary.AppendUvarint(column, uint64(sealedSize(length)))
 	return append(append(column, formVersion), key[:]...)
-}
-
-// cutColumn returns the first value of a column that was made here, and the rest.
-func cutColumn(column []byte) (value, rest []byte) {
-	n, size := binary.Uvarint(column)
-	return column[size : size+int(n)], column[size+int(n):]
 }
 
 // appendText appends a sealed value as it is stored in an event.
@@ -73,70 +61,74 @@ func appendText(dst, value []byte) []byte {
 // Expand puts the values of a row's column into its documents, which MUST be canonical, and returns them as they are
 // stored. It fails unless each value has one place.
 func Expand(payload, metadata, column []byte) ([]byte, []byte, error) {
-	values, err := valuesOf(column)
-	if err != nil {
-		return nil, nil, err
-	}
-	next := 0
-	payload, err = expand(payload, values, &next)
-	if err != nil {
-		return nil, nil, err
-	}
-	if metadata, err = expand(metadata, values, &next); err != nil {
-		return nil, nil, err
-	}
-	if next != len(values) {
-		return nil, nil, errForm
-	}
-	return payload, metadata, nil
+	payload, metadata, _, err := expandInto(nil, payload, metadata, column)
+	return payload, metadata, err
 }
 
-// valuesOf splits a row's column into its values.
-func valuesOf(column []byte) (values [][]byte, err error) {
-	for rest := column; len(rest) > 0; {
-		n, size := binary.Uvarint(rest)
-		if size <= 0 || n > uint64(len(rest)-size) || n < uint64(minSealed) || rest[size] != formVersion {
-			return nil, errForm
-		}
-		values, rest = append(values, rest[size:size+int(n)]), rest[size+int(n):]
+// expandInto is Expand with space for the documents, which it returns, perhaps a larger one.
+func expandInto(space, payload, metadata, column []byte) (_, _, _ []byte, err error) {
+	x := expansion{space: space[:0], column: column}
+	payload, metadata = x.document(payload), x.document(metadata)
+	if x.failed || len(x.column) > 0 {
+		return nil, nil, space, errForm
 	}
-	return values, nil
+	return payload, metadata, x.space, nil
+}
+
+// expansion puts values into documents.
+type expansion struct {
+	space  []byte
+	column []byte // the values that have no place yet
+	next   int    // the number of the first of them
+	failed bool
+}
+
+// document returns a document with its values. They are numbered in the order of their places.
+func (x *expansion) document(text []byte) []byte {
+	at := bytes.Index(text, []byte(sealedBegin))
+	if at < 0 {
+		return text
+	}
+	x.space = slices.Grow(x.space, len(text)+len(x.column)*3/2) // a value takes less than that as text
+	begin := len(x.space)
+	for ; at >= 0; at = bytes.Index(text, []byte(sealedBegin)) {
+		x.space = append(x.space, text[:at]...)
+		text = text[at+len(sealedBegin):]
+		var number [20]byte
+		place := append(strconv.AppendInt(number[:0], int64(x.next), 10), '}')
+		value, rest, ok := cutValue(x.column)
+		if !ok || !bytes.HasPrefix(text, place) {
+			x.failed = true
+			return nil
+		}
+		x.space = appendText(x.space, value)
+		text, x.column = text[len(place):], rest
+		x.next++
+	}
+	x.space = append(x.space, text...)
+	return x.space[begin:len(x.space):len(x.space)]
+}
+
+// cutValue returns the first value of a row's column, and the rest; ok is false if there is none.
+func cutValue(column []byte) (value, rest []byte, ok bool) {
+	n, size := binary.Uvarint(column)
+	if size <= 0 || n > uint64(len(column)-size) || n < uint64(minSealed) || column[size] != formVersion {
+		return nil, nil, false
+	}
+	return column[size : size+int(n)], column[size+int(n):], true
 }
 
 // ColumnKeys returns the keys of the values of a row's column, sorted, each once.
-func ColumnKeys(column []byte) ([]KeyID, error) {
-	values, err := valuesOf(column)
-	keys := make([]KeyID, len(values))
-	for i, value := range values {
-		keys[i] = KeyID(value[1 : 1+len(KeyID{})])
-	}
-	slices.SortFunc(keys, func(a, b KeyID) int { return bytes.Compare(a[:], b[:]) })
-	return slices.Compact(keys), err
-}
-
-// expand puts values into a document. They are numbered in the order of their places.
-func expand(document []byte, values [][]byte, next *int) ([]byte, error) {
-	at := bytes.Index(document, []byte(sealedBegin))
-	if at < 0 {
-		return document, nil
-	}
-	size := len(document)
-	for _, v := range values {
-		size += len(textBegin) + base64.RawURLEncoding.EncodedLen(len(v)) + 4
-	}
-	out := make([]byte, 0, size)
-	for ; at >= 0; at = bytes.Index(document, []byte(sealedBegin)) {
-		out = append(out, document[:at]...)
-		document = document[at+len(sealedBegin):]
-		number := strconv.Itoa(*next) + "}"
-		if *next >= len(values) || !bytes.HasPrefix(document, []byte(number)) {
+func ColumnKeys(column []byte) (keys []KeyID, err error) {
+	for rest := column; len(rest) > 0; {
+		value, behind, ok := cutValue(rest)
+		if !ok {
 			return nil, errForm
 		}
-		out = appendText(out, values[*next])
-		document = document[len(number):]
-		*next++
+		keys, rest = append(keys, KeyID(value[1:])), behind
 	}
-	return append(out, document...), nil
+	slices.SortFunc(keys, func(a, b KeyID) int { return bytes.Compare(a[:], b[:]) })
+	return slices.Compact(keys), nil
 }
 
 // parseText reads a sealed value as it is stored in an event; ok is false if it is none.

@@ -22,13 +22,11 @@ type Sealed struct {
 
 // sealed is an event with sensitive fields, sealed.
 type sealed struct {
-	event    event.Event // with the sealed values in their places
-	payload  []byte      // as the row has it
-	metadata []byte
-	column   []byte
-	keys     []KeyID
-	tokens   []Token
-	digest   event.Digest
+	event  event.Event // as the row has it: with numbers in the places of sealed values
+	column []byte
+	keys   []KeyID
+	tokens []Token
+	digest event.Digest
 }
 
 // Token finds an event by a value that is sealed in it.
@@ -41,7 +39,8 @@ type Token struct {
 // TokenValue is a keyed hash of a value.
 type TokenValue [16]byte
 
-// Event returns the event as it is stored, its sealed values in their places. It MUST NOT be changed.
+// Event returns the event as its row has it: other than it is stored, it has placeholders for sealed values. It MUST NOT
+// be changed.
 func (s Sealed) Event() *event.Event {
 	if s.sealed != nil {
 		return &s.sealed.event
@@ -49,14 +48,20 @@ func (s Sealed) Event() *event.Event {
 	return s.valid.Event()
 }
 
-// Row returns the documents as the event's row has them, with the column that holds the sealed values; nil if there
-// are none. They MUST NOT be changed.
-func (s Sealed) Row() (payload, metadata, column []byte) {
-	if s.sealed != nil {
-		return s.sealed.payload, s.sealed.metadata, s.sealed.column
+// Column returns what the row's column of sealed values holds; nil if there are none. It MUST NOT be changed.
+func (s Sealed) Column() []byte {
+	if s.sealed == nil {
+		return nil
 	}
-	e := s.valid.Event()
-	return e.Payload, e.Metadata, nil
+	return s.sealed.column
+}
+
+// Stored returns the event as it is stored, its sealed values in their places. The event's documents lie in space, which
+// is returned to be used for the next event: they are good until then.
+func (s Sealed) Stored(space []byte) (e event.Event, _ []byte, err error) {
+	e = *s.Event()
+	e.Payload, e.Metadata, space, err = expandInto(space, e.Payload, e.Metadata, s.Column())
+	return e, space, err
 }
 
 // Keys returns the subjects' keys that the event's values are sealed with, each once.

@@ -31,6 +31,9 @@ func WithRules(rules *Rules, keys *Keyring) *Protector {
 	return &Protector{rules: rules, keys: keys, types: map[string]*typeRules{}, names: map[*rule][]byte{}}
 }
 
+// Seals reports whether there are rules.
+func (p *Protector) Seals() bool { return p.rules != nil && !p.rules.Empty() }
+
 // manyTypes bounds the types whose rules are remembered.
 const manyTypes = 10_000
 
@@ -81,13 +84,15 @@ func (p *Protector) Seal(ctx context.Context, events []event.Valid) ([]Sealed, e
 	}
 	b.nonces = slices.Grow(b.nonces[:0], nonceSize*len(b.sites))[:nonceSize*len(b.sites)]
 	_, _ = rand.Read(b.nonces) // never fails (crypto/rand)
-	for from := 0; from < len(b.sites); {
+	made := make([]sealed, b.withSites)
+	for from, n := 0, 0; from < len(b.sites); n++ {
 		to := from + 1
 		for to < len(b.sites) && b.sites[to].event == b.sites[from].event {
 			to++
 		}
 		at := b.sites[from].event
-		out[at].sealed = b.seal(events[at].Event(), b.sites[from:to], b.nonces[from*nonceSize:])
+		b.seal(&made[n], events[at].Event(), b.sites[from:to], b.nonces[from*nonceSize:])
+		out[at].sealed = &made[n]
 		from = to
 	}
 	return out, nil
@@ -113,12 +118,13 @@ type batch struct {
 	digests   *event.KeyedDigester
 	tokens    map[*rule]hash.Hash
 
-	sites    []site
-	pointers []byte
-	numbers  map[string]int // of subjects
-	subjects []SubjectHash
-	keys     []subjectKey // of the subjects
-	nonces   []byte
+	sites     []site
+	withSites int // how many events have some
+	pointers  []byte
+	numbers   map[string]int // of subjects
+	subjects  []SubjectHash
+	keys      []subjectKey // of the subjects
+	nonces    []byte
 
 	space, plain, sum []byte
 
@@ -162,17 +168,21 @@ func (p *Protector) putBack(b *batch) {
 	clear(b.plain[:cap(b.plain)])
 	clear(b.whose)
 	b.sites, b.pointers, b.subjects, b.keys = b.sites[:0], b.pointers[:0], b.subjects[:0], b.keys[:0]
-	b.of, b.text = nil, nil
+	b.of, b.text, b.withSites = nil, nil, 0
 	p.spare.Put(b)
 }
 
 // find adds the sites of an event.
 func (b *batch) find(i int, e *event.Event, t *typeRules) {
 	b.of, b.at = e, i
+	before := len(b.sites)
 	b.text, b.inMeta, b.pointer = e.Payload, false, append(b.pointer[:0], "/payload"...)
 	b.look(e.Payload, t.payload)
 	b.text, b.inMeta, b.pointer = e.Metadata, true, append(b.pointer[:0], "/metadata"...)
 	b.look(e.Metadata, t.metadata)
+	if len(b.sites) > before {
+		b.withSites++
+	}
 }
 
 // look finds the sensitive values in a value.
@@ -293,72 +303,65 @@ const padding = 32
 func padded(size int) int { return (size + padding - 1) / padding * padding }
 
 // seal seals the sites of an event, with a nonce each.
-func (b *batch) seal(e *event.Event, sites []site, nonces []byte) *sealed {
-	out := &sealed{event: *e, payload: e.Payload, metadata: e.Metadata, digest: b.digests.Digest(e)}
-	size := 0
-	for i := range sites {
-		size += columnSize(padded(sites[i].to - sites[i].from))
-		if sites[i].thrown != nil { // nothing that would confirm a guess is kept either
-			out.digest = event.Digest{event.SchemeErased}
-		}
-	}
-	out.column = make([]byte, 0, size)
+func (b *batch) seal(out *sealed, e *event.Event, sites []site, nonces []byte) {
+	out.event, out.digest = *e, b.digests.Digest(e)
+	inPayload, size := 0, 0
 	for i := range sites {
 		s := &sites[i]
-		text := e.Payload
-		if s.inMeta {
-			text = e.Metadata
+		size += columnSize(padded(s.to-s.from)) + rowFormSize
+		if s.thrown != nil { // nothing that would confirm a guess is kept either
+			out.digest = event.Digest{event.SchemeErased}
 		}
+		if !s.inMeta {
+			inPayload++ // they come first
+		}
+	}
+	space := make([]byte, 0, size+len(e.Payload)+len(e.Metadata)) // mostly all of them fit
+	for i := range sites {
+		s := &sites[i]
 		key := s.thrown
 		if key == nil {
 			key = &b.keys[s.subject]
 		}
-		value := text[s.from:s.to]
+		value := s.of(e)[s.from:s.to]
 		b.plain = append(b.plain[:0], value...)
 		for len(b.plain)%padding != 0 {
 			b.plain = append(b.plain, ' ')
 		}
 		b.space = bound(b.space[:0], e.ID, key.id, b.pointers[s.pointer[0]:s.pointer[1]])
 		nonce := nonces[i*nonceSize:][:nonceSize]
-		out.column = append(appendColumnHead(out.column, len(b.plain), key.id), nonce...)
-		out.column = key.aead.Seal(out.column, nonce, b.plain, b.space)
+		space = append(appendColumnHead(space, len(b.plain), key.id), nonce...)
+		space = key.aead.Seal(space, nonce, b.plain, b.space)
 		out.note(b, s, i, key.id, value)
 	}
-	inPayload := 0
-	for inPayload < len(sites) && !sites[inPayload].inMeta {
-		inPayload++
-	}
-	column := out.column
+	out.column = space[:len(space):len(space)]
 	if inPayload > 0 {
-		out.payload, out.event.Payload, column = place(e.Payload, sites[:inPayload], 0, column)
+		out.event.Payload, space = appendRow(space, e.Payload, sites[:inPayload], 0)
 	}
 	if inPayload < len(sites) {
-		out.metadata, out.event.Metadata, _ = place(e.Metadata, sites[inPayload:], inPayload, column)
+		out.event.Metadata, _ = appendRow(space, e.Metadata, sites[inPayload:], inPayload)
 	}
-	return out
 }
 
-// place puts the sealed values into a document, in which they have the numbers from first on: as the row has them, and
-// as the event has them. It returns what is left of the column.
-func place(text []byte, sites []site, first int, column []byte) (row, full, rest []byte) {
-	rowSize, fullSize := len(text), len(text)
-	for i := range sites {
-		size := sites[i].to - sites[i].from
-		rowSize += rowFormSize - size
-		fullSize += textSize(padded(size)) - size
+// of returns the document that the value lies in.
+func (s *site) of(e *event.Event) []byte {
+	if s.inMeta {
+		return e.Metadata
 	}
-	row, full = make([]byte, 0, rowSize), make([]byte, 0, fullSize)
-	last := 0
+	return e.Payload
+}
+
+// appendRow appends a document as the row has it, with the numbers from first on in the place of its values, and returns
+// it and all of space.
+func appendRow(space, text []byte, sites []site, first int) (row, _ []byte) {
+	begin, last := len(space), 0
 	for i := range sites {
-		s := &sites[i]
-		var value []byte
-		value, column = cutColumn(column)
-		row = append(append(row, text[last:s.from]...), sealedBegin...)
-		row = append(appendInt(row, first+i), '}')
-		full = appendText(append(full, text[last:s.from]...), value)
-		last = s.to
+		space = append(append(space, text[last:sites[i].from]...), sealedBegin...)
+		space = append(appendInt(space, first+i), '}')
+		last = sites[i].to
 	}
-	return append(row, text[last:]...), append(full, text[last:]...), column
+	space = append(space, text[last:]...)
+	return space[begin:len(space):len(space)], space
 }
 
 // note notes whose value was sealed, and what finds it.

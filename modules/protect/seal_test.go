@@ -48,6 +48,7 @@ func TestSealedValuesKeepTheirSubjectsAndPlaces(t *testing.T) {
 		require.NoError(t, err)
 	}
 	names := map[TokenValue]int{}
+	var space []byte
 	for i, batch := range batches {
 		for n := range batch {
 			s := &batch[n]
@@ -58,16 +59,17 @@ func TestSealedValuesKeepTheirSubjectsAndPlaces(t *testing.T) {
 			want := plain[i][n].Event()
 			require.True(t, s.Says(s.Digest()))
 			require.Equal(t, event.NewKeyedDigester(k.root.digests).Digest(want), event.Digest(s.Digest()))
-			payload, metadata, column := s.Row()
-			payload, metadata, err := Expand(payload, metadata, column)
+			e, used, err := s.Stored(space)
+			space = used
 			require.NoError(t, err)
-			require.Equal(t, string(s.Event().Payload), string(payload))
-			require.Equal(t, string(s.Event().Metadata), string(metadata))
-			keys, err := ColumnKeys(column)
+			payload, metadata, err := Expand(s.Event().Payload, s.Event().Metadata, s.Column())
+			require.NoError(t, err)
+			require.Equal(t, string(e.Payload), string(payload))
+			require.Equal(t, string(e.Metadata), string(metadata))
+			keys, err := ColumnKeys(s.Column())
 			require.NoError(t, err)
 			require.ElementsMatch(t, s.Keys(), keys)
 
-			e := *s.Event()
 			_, err = NewOpener(k).Open(t.Context(), []*event.Event{&e})
 			require.NoError(t, err)
 			require.Equal(t, string(want.Payload), string(e.Payload))

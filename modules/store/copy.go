@@ -42,9 +42,8 @@ func encodeRows(events []protect.Sealed, recordedAt time.Time, salts []byte) row
 	size := 0
 	for i := range events {
 		e := events[i].Event()
-		payload, metadata, sealed := events[i].Row()
 		size += 184 + len(e.Type) + len(e.AggregateType) + len(e.AggregateID) +
-			len(events[i].Raw().Topic) + len(payload) + len(metadata) + len(sealed)
+			len(events[i].Raw().Topic) + len(e.Payload) + len(e.Metadata) + len(events[i].Column())
 	}
 	r := rows{buf: make([]byte, 0, size), ends: make([]int, len(events))}
 	created := postgresMicros(recordedAt)
@@ -72,9 +71,9 @@ func encodeRow(b []byte, s *protect.Sealed, created int64, salt []byte) []byte {
 	b = appendText(b, raw.Topic)
 	b = binary.BigEndian.AppendUint32(b, uint32(len(salt)))
 	b = append(b, salt...)
-	payload, metadata, sealed := s.Row()
-	b = appendJSONB(b, payload)
-	b = appendJSONB(b, metadata)
+	b = appendJSONB(b, e.Payload)
+	b = appendJSONB(b, e.Metadata)
+	sealed := s.Column()
 	if sealed == nil {
 		return binary.BigEndian.AppendUint32(b, 1<<32-1) // NULL
 	}

@@ -10,17 +10,23 @@ import (
 
 // leavesOf computes the events' leaves before the transaction begins. That is possible since a leaf covers the event
 // as it will be read, without its position.
-func leavesOf(events []protect.Sealed, recordedAt time.Time, salts []byte) []ledger.Hash {
+func leavesOf(events []protect.Sealed, recordedAt time.Time, salts []byte) ([]ledger.Hash, error) {
 	leaves := make([]ledger.Hash, len(events))
-	var s event.Stored
+	var (
+		s     event.Stored
+		space []byte
+		err   error
+	)
 	for i := range events {
-		s.Event = *events[i].Event()
+		if s.Event, space, err = events[i].Stored(space); err != nil {
+			return nil, err
+		}
 		s.RecordedAt = recordedAt
 		s.Kafka = events[i].Raw().Coordinates
 		s.Salt = [saltBytes]byte(salts[i*saltBytes:])
 		leaves[i] = ledger.EventLeaf(&s)
 	}
-	return leaves
+	return leaves, nil
 }
 
 // leaves returns the survivors' leaves, as they are stored in the batch's row.

@@ -43,18 +43,18 @@ func newPlan(b Batch, now time.Time) (*plan, error) {
 	if err := p.locate(); err != nil {
 		return nil, err
 	}
-	p.encode(now)
-	return p, nil
+	return p, p.encode(now)
 }
 
 // encode prepares the events for the transaction.
-func (p *plan) encode(now time.Time) {
+func (p *plan) encode(now time.Time) (err error) {
 	p.recordedAt = now.UTC().Truncate(time.Microsecond)
 	p.group()
 	salts := make([]byte, saltBytes*len(p.events))
 	rand.Read(salts) // never fails: it would end the program
 	p.rows = encodeRows(p.events, p.recordedAt, salts)
-	p.leaves = leavesOf(p.events, p.recordedAt, salts)
+	p.leaves, err = leavesOf(p.events, p.recordedAt, salts)
+	return err
 }
 
 func comparePartition(x, y Partition) int {

@@ -138,8 +138,7 @@ func newRedrivePlan(request RedriveRequest, letters []Redriven, duplicate map[in
 		r.duplicate = append(r.duplicate, duplicate[l.Letter])
 	}
 	p := &plan{events: eventsOf(letters), redrive: r}
-	p.encode(now)
-	return p, nil
+	return p, p.encode(now)
 }
 
 // fatesSQL uses the primary key of dead_letter_fates, in the order of the locks. A fate that another transaction is
