@@ -17,6 +17,8 @@ import (
 //	{"$sealed":7}                          in the row, whose column sealed holds the ciphertext
 //	{"$sealed":true}                       for readers without pii:read
 //	{"$erased":true}                       once the key is destroyed
+//	{"$sealed":"altered"}                  for readers with pii:read: it does not open in its place
+//	{"$sealed":"key_unknown"}              likewise: the database of keys does not have its key
 //
 // No producer may name a member so, and in a JSON text these bytes can't stand anywhere but where such an object
 // begins: inside a string, a quote has a backslash before it.
@@ -25,6 +27,9 @@ const (
 	textBegin   = `{"$sealed":"1.`
 	maskedForm  = `{"$sealed":true}`
 	erasedForm  = `{"$erased":true}`
+
+	alteredForm    = `{"$sealed":"altered"}`
+	keyUnknownForm = `{"$sealed":"key_unknown"}`
 )
 
 // formVersion is the first byte of a sealed value in the column.

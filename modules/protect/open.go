@@ -15,10 +15,11 @@ func Mask(e *event.Event) {
 	}
 }
 
-// Placeholders reports whether an event that was read has placeholders: of sealed values, and of erased ones.
+// Placeholders reports whether an event that was read has placeholders: of values that are sealed or do not open, and of
+// erased ones.
 func Placeholders(e *event.Event) (sealed, erased bool) {
 	for _, document := range documents(e) {
-		sealed = sealed || bytes.Contains(*document.text, []byte(maskedForm))
+		sealed = sealed || bytes.Contains(*document.text, []byte(sealedBegin))
 		erased = erased || bytes.Contains(*document.text, []byte(erasedForm))
 	}
 	return sealed, erased
@@ -31,8 +32,8 @@ type Opener struct{ keys *Keyring }
 func NewOpener(keys *Keyring) *Opener { return &Opener{keys} }
 
 // Open replaces all sealed values of the events by what they hold, or by the placeholder of erased values, and returns
-// the ids of the keys that opened something, sorted. A value that does not open in its place, or whose key nobody
-// knows, gets the placeholder for sealed values.
+// the ids of the keys that opened something, sorted. A value that does not open in its place gets a placeholder that says
+// so, and so does one whose key nobody knows; all others open.
 func (o *Opener) Open(ctx context.Context, events []*event.Event) (opened []KeyID, err error) {
 	return o.rewrite(ctx, events, true)
 }
@@ -48,7 +49,7 @@ func (o *Opener) Destroyed(ctx context.Context, ids []KeyID) (map[KeyID]bool, er
 	keys, err := o.keys.byID(ctx, ids)
 	destroyed := map[KeyID]bool{}
 	for id, key := range keys {
-		if key.aead == nil {
+		if key.aead == nil && !key.altered {
 			destroyed[id] = true
 		}
 	}
@@ -91,17 +92,19 @@ func (o *Opener) rewrite(ctx context.Context, events []*event.Event, open bool) 
 				id, sealed, ok := parseText(value)
 				key, known := keys[id]
 				switch {
-				case !ok || !known:
-					return append(dst, maskedForm...)
-				case key.aead == nil:
+				case known && key.aead == nil && !key.altered:
 					return append(dst, erasedForm...)
 				case !open:
 					return append(dst, maskedForm...)
+				case !ok || key.altered:
+					return append(dst, alteredForm...)
+				case !known:
+					return append(dst, keyUnknownForm...)
 				}
 				space = bound(space[:0], e.ID, id, pointer)
 				plain, err := key.aead.Open(nil, sealed[:nonceSize], sealed[nonceSize:], space)
 				if err != nil {
-					return append(dst, maskedForm...)
+					return append(dst, alteredForm...)
 				}
 				used[id] = true
 				return append(dst, bytes.TrimRight(plain, " ")...)
