@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"audittrail/modules/protect"
 	"audittrail/modules/store"
@@ -74,8 +76,18 @@ func (c Config) keysURL() string {
 // keyring returns the keys of sealed values, or nil where nothing is sealed or opened. role is the database role that
 // asks for them.
 func (p *parts) keyring(ctx context.Context, role string) (*protect.Keyring, *store.Keys, error) {
-	if !p.cfg.Encryption.Enabled() {
-		return nil, nil, nil
+	var keys *protect.Keyring
+	err := p.metrics.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "audittrail_keys_unavailable", ConstLabels: prometheus.Labels{"role": strings.TrimPrefix(role, "audittrail_")},
+		Help: "1 while the keys of sealed values can't be had: the key service or the database of keys did not answer the last time, or refused.",
+	}, func() float64 {
+		if keys != nil && keys.Trouble() != nil {
+			return 1
+		}
+		return 0
+	}))
+	if err != nil || !p.cfg.Encryption.Enabled() {
+		return nil, nil, err
 	}
 	pool, err := p.keysPool(ctx, postgres.PoolOptions{Name: "keys", Role: role, MaxConns: 4, StatementTimeout: stall})
 	if err != nil {

@@ -104,7 +104,7 @@ func apiRole(ctx context.Context, p *parts, open pools) (lifecycle.Role, error) 
 		return nil, err
 	}
 	return &api{
-		server: server, verifier: verifier, reading: reading, replays: replays, accesses: accesses, replicas: replicas, shared: shared, log: p.log,
+		server: server, verifier: verifier, reading: reading, replays: replays, accesses: accesses, replicas: replicas, shared: shared, keys: keys, log: p.log,
 		checks:    []func(context.Context) error{reader.Ping, accessed.Check},
 		listening: func(addr net.Addr) { p.listeners.up("api", addr) },
 	}, nil
@@ -130,6 +130,7 @@ type api struct {
 	accesses  *access.Log
 	replicas  *store.Replicas // nil if there are none
 	shared    shared
+	keys      *protect.Keyring              // nil where nothing is sealed
 	checks    []func(context.Context) error // ask PostgreSQL
 	log       *slog.Logger
 	listening func(net.Addr) // is told the listener's address before the role is ready
@@ -162,12 +163,18 @@ func (a *api) Run(ctx context.Context, ready func()) error {
 	})
 }
 
-// Notes tells which replicas are not read, and why: the primary answers in their place.
-func (a *api) Notes() []string {
-	if a.replicas == nil {
-		return nil
+// Notes tells why sealed values can't be opened: all else is answered. It also tells which replicas are not read, and
+// why: the primary answers in their place.
+func (a *api) Notes() (notes []string) {
+	if a.replicas != nil {
+		notes = a.replicas.Notes()
 	}
-	return a.replicas.Notes()
+	if a.keys != nil {
+		if err := a.keys.Trouble(); err != nil {
+			notes = append(notes, "sealed values can't be opened: "+err.Error())
+		}
+	}
+	return notes
 }
 
 // Drain closes connections as answers leave, while the role goes on serving.

@@ -24,7 +24,8 @@ type Keyring struct {
 	now   func() time.Time
 
 	mu       sync.Mutex
-	loading  sync.Mutex // held while keys are loaded
+	loading  *loading // nil while nobody loads keys
+	trouble  error    // of the last try to load keys
 	wrapping map[KeyID]cipher.AEAD
 	root     *roots
 	subjects generations[SubjectHash, subjectKey]
@@ -81,16 +82,59 @@ func (k *Keyring) loaded(ctx context.Context) (*roots, error) {
 	return k.load(ctx, nil)
 }
 
-// load reads the root and those wrapping keys that are not known yet. seen is the root that did not do.
+// loading is a try to load keys.
+type loading struct {
+	done chan struct{} // closed once root and err are set
+	root *roots
+	err  error
+}
+
+// loadTime bounds a try to load keys. A slow key service may take seconds for each.
+const loadTime = 30 * time.Second
+
+// load loads the root and those wrapping keys that are not known yet. seen is the root that did not do. All callers wait
+// for the same try, each for as long as it likes: a try goes on without them.
 func (k *Keyring) load(ctx context.Context, seen *roots) (*roots, error) {
-	k.loading.Lock()
-	defer k.loading.Unlock()
 	k.mu.Lock()
 	if k.root != nil && k.root != seen { // somebody else has loaded it meanwhile
 		defer k.mu.Unlock()
 		return k.root, nil
 	}
+	l := k.loading
+	if l == nil {
+		l = &loading{done: make(chan struct{})}
+		k.loading = l
+		go k.finish(context.WithoutCancel(ctx), l)
+	}
 	k.mu.Unlock()
+	select {
+	case <-l.done:
+		return l.root, l.err
+	case <-ctx.Done():
+		return nil, away("wait for the key service", ctx.Err())
+	}
+}
+
+// finish carries a try to load keys out.
+func (k *Keyring) finish(ctx context.Context, l *loading) {
+	ctx, cancel := context.WithTimeout(ctx, loadTime)
+	defer cancel()
+	l.root, l.err = k.read(ctx)
+	k.mu.Lock()
+	k.loading, k.trouble = nil, l.err
+	k.mu.Unlock()
+	close(l.done)
+}
+
+// Trouble returns why keys could not be loaded the last time; nil while all is well.
+func (k *Keyring) Trouble() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.trouble
+}
+
+// read reads the root and those wrapping keys that are not known yet.
+func (k *Keyring) read(ctx context.Context) (*roots, error) {
 	root, wrapping, ok, err := k.store.Root(ctx)
 	if err == nil && !ok {
 		if err = k.create(ctx); err == nil {

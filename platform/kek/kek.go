@@ -3,15 +3,17 @@
 package kek
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"time"
 
 	"gocloud.dev/secrets"
-	_ "gocloud.dev/secrets/awskms"       // awskms://
-	_ "gocloud.dev/secrets/hashivault"   // hashivault://
+	_ "gocloud.dev/secrets/awskms" // awskms://
+	"gocloud.dev/secrets/hashivault"
 	_ "gocloud.dev/secrets/localsecrets" // base64key://
 )
 
@@ -39,11 +41,36 @@ func Open(ctx context.Context, text string) (*Key, error) {
 	if err := Check(text); err != nil {
 		return nil, fmt.Errorf("the key-encryption key's URL %w", err)
 	}
-	keeper, err := secrets.OpenKeeper(ctx, text)
+	keeper, err := open(ctx, text)
 	if err != nil { // a library's words may quote the URL
 		return nil, errors.New("the key-encryption key can't be opened: check encryption.kek_url and the service's credentials")
 	}
 	return &Key{keeper}, nil
+}
+
+func open(ctx context.Context, text string) (*secrets.Keeper, error) {
+	if u, err := url.Parse(text); err == nil && u.Scheme == hashivault.Scheme {
+		return openVault(ctx, u)
+	}
+	return secrets.OpenKeeper(ctx, text)
+}
+
+// openVault opens a key of Vault, of the server that the environment names. The library's own way has no timeout: its
+// questions know no context, and a server that does not answer would be waited for without an end.
+func openVault(ctx context.Context, u *url.URL) (*secrets.Keeper, error) {
+	var c hashivault.Config
+	c.Token = cmp.Or(os.Getenv("VAULT_SERVER_TOKEN"), os.Getenv("VAULT_TOKEN"))
+	c.APIConfig.Address = cmp.Or(os.Getenv("VAULT_SERVER_URL"), os.Getenv("VAULT_ADDR"))
+	if c.APIConfig.Address == "" {
+		return nil, errors.New("neither VAULT_SERVER_URL nor VAULT_ADDR is set")
+	}
+	client, err := hashivault.Dial(ctx, &c)
+	if err != nil {
+		return nil, err
+	}
+	client.SetClientTimeout(callTimeout)
+	opener := hashivault.URLOpener{Client: client}
+	return opener.OpenKeeperURL(ctx, u)
 }
 
 // Encrypt encrypts a key.
