@@ -219,6 +219,7 @@ func TestEncryptionIsCheckedAtStart(t *testing.T) {
 	}{
 		"no key":          {[]string{rules}, "encryption.kek_url must be given"},
 		"not that member": {[]string{`--encryption.rules=[{"eventType":"*","path":"$.metadata.source"}]`, "--encryption.kek_url=base64key://"}, "encryption.rules[0].path must not be"},
+		"no journal":      {[]string{rules, "--encryption.kek_url=base64key://", "--roles=api,maintain"}, "encryption.journal must be given"},
 		"no key service":  {[]string{rules, "--encryption.kek_url=file://hunter2"}, "encryption.kek_url must begin with"},
 	} {
 		loaded, err := load(t, append([]string{"--roles=api", "--http.addr=127.0.0.1:8080", "--postgres.url=postgres://h/d", "--auth.issuer=i", "--auth.audience=a", "--auth.jwks_file=f"}, c.args...)...)

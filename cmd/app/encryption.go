@@ -23,10 +23,15 @@ func (c Config) checkEncryption() error {
 	if c.Encryption.KEKURL == "" {
 		return nil
 	}
+	var bad []error
 	if err := kek.Check(c.Encryption.KEKURL); err != nil {
-		return config.Invalid("encryption.kek_url", "%v", err)
+		bad = append(bad, config.Invalid("encryption.kek_url", "%v", err))
 	}
-	return nil
+	if len(c.Encryption.Rules) > 0 && slices.Contains(c.Roles, "maintain") && c.Encryption.Journal == "" {
+		bad = append(bad, config.Invalid("encryption.journal", "must be given where the role maintain erases, such as .audittrail/erasures.jsonl: "+
+			"without it a restored backup brings back whom it erased"))
+	}
+	return errors.Join(bad...)
 }
 
 // Identifiers says, of each rule whose values' subject is named by the aggregate, what that asks of the identifiers.
@@ -95,7 +100,7 @@ func (p *parts) keyring(ctx context.Context, role string) (*protect.Keyring, *st
 	}
 	url := p.cfg.Encryption.KEKURL
 	stored := store.NewKeys(pool)
-	keys := protect.NewKeyring(stored, func(ctx context.Context) (protect.KEK, error) {
+	keys = protect.NewKeyring(stored, func(ctx context.Context) (protect.KEK, error) {
 		if !p.journaled() {
 			return nil, errors.New("the journal of erasures has not been compared with the database yet")
 		}

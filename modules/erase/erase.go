@@ -31,7 +31,8 @@ const (
 	// seconds until what it sealed is in a transaction.
 	settleTime = 15 * time.Second
 
-	// maxSettle is how long transactions that may hold such events are waited for.
+	// maxSettle is how long transactions that may hold such events are waited for. What is stored even later, by a
+	// process that was stopped or cut off for long, is swept later too (Worker).
 	maxSettle = time.Minute
 
 	// sweepEvents is how many events one statement sweeps.
@@ -138,6 +139,9 @@ func (s *Service) destroy(ctx context.Context, shred store.Shred) error {
 	if err := s.deps.Journal.Append(entry); err != nil {
 		return fmt.Errorf("the journal can't be written, so nothing was destroyed: %w", err)
 	}
+	if s.deps.Journal == nil {
+		s.deps.Log.WarnContext(ctx, "no journal notes this erasure: set encryption.journal, or a restored backup brings the subject back", slog.String("shred", shred.ID.String()))
+	}
 	destroyed, earlier, err := s.deps.Keys.Destroy(ctx, shred.Subject, at, listed)
 	if err != nil {
 		return err
@@ -205,6 +209,16 @@ func (s *Service) settled(ctx context.Context, p *progress) (bool, error) {
 	}
 	oldest, err := s.deps.Shreds.Oldest(ctx)
 	return oldest >= p.youngest || waited >= maxSettle, err
+}
+
+// sweepLate sweeps what was sealed before an erasure and stored after its sweep. The report counts it.
+func (s *Service) sweepLate(ctx context.Context, shred store.Shred) error {
+	s.deps.Log.WarnContext(ctx, "values that were sealed before an erasure were stored after it; they are swept", slog.String("shred", shred.ID.String()))
+	swept, err := s.sweepKeys(ctx, shred)
+	if err == nil && swept {
+		s.running.Go(func() { s.vacuum(ctx, shred) })
+	}
+	return err
 }
 
 // sweepKeys sweeps for a while, and reports whether nothing is left.

@@ -109,11 +109,17 @@ func (s *system) read() string {
 }
 
 func (s *system) service(journal string) *erase.Service {
-	return erase.NewService(erase.Dependencies{
+	s.t.Helper()
+	return erase.NewService(s.dependencies(journal))
+}
+
+func (s *system) dependencies(journal string) erase.Dependencies {
+	s.t.Helper()
+	return erase.Dependencies{
 		Shreds: store.NewShreds(s.pool(s.url, "audittrail_maintain")), Keys: store.NewKeyDestroyer(s.pool(s.own, "audittrail_maintain")),
 		Owner: s.pool(s.url, "audittrail_owner"), KeysOwner: s.pool(s.own, "audittrail_owner"),
 		Journal: erase.NewJournal(journal), Log: slog.New(slog.DiscardHandler), Settle: time.Millisecond,
-	})
+	}
 }
 
 func (s *system) requester() *erase.Requester {
@@ -269,6 +275,34 @@ func TestABatchInFlightIsSwept(t *testing.T) {
 	require.EqualValues(t, 2, done.Swept.Events)
 	require.Zero(t, count(t, s.url, `SELECT count(*) FROM sealed_tokens WHERE key = $1`, [16]byte(done.Keys[0])))
 	require.NotContains(t, s.read(), "mark-1.")
+}
+
+// A batch that is stored after the sweep, by a process that was stopped for long, is swept once it is seen.
+func TestABatchThatIsLateIsSwept(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t, false)
+	s.grow(2, time.Now().Add(-time.Hour))
+	late := s.record(1, time.Now().Add(-time.Hour))
+	done := s.finish(s.service(""), s.request("p-1"))
+	s.store(late)
+	key := [16]byte(done.Keys[0])
+	require.Equal(t, 1, count(t, s.url, `SELECT count(*) FROM sealed_tokens WHERE key = $1`, key))
+
+	worker, err := erase.NewWorker(s.dependencies(""), nil)
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	var working sync.WaitGroup
+	working.Go(func() { worker.Run(ctx, func() {}) })
+	require.Eventually(t, func() bool {
+		return count(t, s.url, `SELECT count(*) FROM sealed_tokens WHERE key = $1`, key)+count(t, s.url, `SELECT count(*) FROM sealed_refs WHERE key = $1`, key) == 0
+	}, time.Minute, 20*time.Millisecond)
+	cancel()
+	working.Wait()
+	require.Equal(t, 2, count(t, s.url, `SELECT count(*) FROM event_keys WHERE get_byte(digest, 0) = 0`))
+	again, err := store.NewShreds(s.pool(s.url, "audittrail_api")).Get(t.Context(), done.ID)
+	require.NoError(t, err)
+	require.EqualValues(t, 2, again.Swept.Events, "the report has it")
+	require.Equal(t, done.Certificate, again.Certificate)
 }
 
 // Records from before an erasure are sealed so that nobody can open or find them; newer ones have another key.

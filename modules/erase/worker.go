@@ -17,6 +17,11 @@ const (
 	// roundEvery is how often the worker looks for requests.
 	roundEvery = time.Second
 
+	// lateEvery is how often it looks for values that were sealed before an erasure and stored after its sweep, and
+	// lateFor how old an erasure may be then. No process holds a batch back for as long.
+	lateEvery = 10 * time.Minute
+	lateFor   = 7 * 24 * time.Hour
+
 	// openShreds is how many erasures are under way at once.
 	openShreds = 100
 )
@@ -75,7 +80,7 @@ func (w *Worker) Run(ctx context.Context, ready func()) {
 		if err != nil || !ok {
 			return nil
 		}
-		return &term{w, lead}
+		return &term{worker: w, lead: lead}
 	})
 }
 
@@ -96,10 +101,16 @@ func (w *Worker) restored(ctx context.Context) bool {
 type term struct {
 	worker *Worker
 	lead   *store.Lead
+	looked time.Time // for late values
 }
 
 func (t *term) Round(ctx context.Context) bool {
 	err := t.worker.round(ctx, t.lead)
+	if now := time.Now(); err == nil && now.Sub(t.looked) >= lateEvery {
+		if err = t.worker.late(ctx, t.lead, now.Add(-lateFor)); err == nil {
+			t.looked = now
+		}
+	}
 	t.worker.outcome.Note(ctx, err)
 	return t.lead.Check(ctx) == nil
 }
@@ -126,4 +137,15 @@ func (w *Worker) round(ctx context.Context, lead *store.Lead) error {
 		}
 	}
 	return errors.Join(failed...)
+}
+
+// late sweeps again where something was stored since. What it does not come to it leaves to the next look.
+func (w *Worker) late(ctx context.Context, lead *store.Lead, since time.Time) error {
+	late, err := w.service.deps.Shreds.Late(ctx, since, openShreds)
+	for _, shred := range late {
+		if err == nil && lead.Check(ctx) == nil {
+			err = w.service.sweepLate(ctx, shred)
+		}
+	}
+	return err
 }

@@ -16,7 +16,7 @@ type Options struct {
 	KEKURL     string        `key:"kek_url" secret:"true" help:"key-encryption key, a URL of gocloud.dev/secrets: awskms://, hashivault://, or base64key:// for local work. Needed with encryption.rules, and to read what was sealed"`
 	LetterDays int           `key:"dead_letter_days" default:"90" help:"days after which the values of dead letters can't be read any more: where rules are given they are sealed under a key of the month, which the role maintain destroys so long after the month's end"`
 	KeysURL    string        `key:"keys_url" secret:"url" help:"database of the subjects' keys; default: postgres.url. A backup of the events then opens nothing"`
-	Journal    string        `key:"journal" help:"file, outside the databases, in which a process with the role maintain notes each erased subject (a hash, and key ids) before it destroys the key. When it starts it erases again what a restored database lacks. Keep it on a disk that no backup of the database replaces"`
+	Journal    string        `key:"journal" help:"file, outside the databases, in which a process with the role maintain notes each erased subject (a hash, and key ids) before it destroys the key. When it starts it erases again what a restored database lacks. Keep it on a disk that no backup of the database replaces. Needed with encryption.rules where the role maintain runs"`
 }
 
 // RuleOptions are one rule.

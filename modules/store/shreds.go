@@ -80,6 +80,11 @@ const (
 	// It uses shreds_open.
 	openShredsSQL = shredColumns + `WHERE s.state <> 'done' ORDER BY s.number LIMIT $1`
 
+	// A look for each of some shreds' keys, by the primary key of sealed_refs.
+	lateShredsSQL = shredColumns + `WHERE s.state = 'done' AND s.finished_at > $1
+			AND EXISTS (SELECT FROM sealed_refs AS r WHERE r.key = ANY (s.keys))
+		ORDER BY s.number LIMIT $2`
+
 	erasedSQL = `UPDATE shreds SET state = 'erased', erased_at = $2, earlier_at = $3, keys = $4 WHERE id = $1 AND state = 'requested'`
 	sweepSQL  = `WITH swept AS (SELECT events, digests, tokens FROM sweep_key($2, $3))
 		UPDATE shreds AS s SET events = s.events + w.events, digests = s.digests + w.digests, tokens = s.tokens + w.tokens
@@ -167,6 +172,16 @@ func (s *Shreds) Open(ctx context.Context, limit int) ([]Shred, error) {
 		return nil, fmt.Errorf("read erasures: %w", err)
 	}
 	return open, nil
+}
+
+// Late returns erasures that were done since a moment and have something to sweep again: it was stored after that.
+func (s *Shreds) Late(ctx context.Context, since time.Time, limit int) ([]Shred, error) {
+	rows, _ := s.pool.Query(ctx, lateShredsSQL, since, limit)
+	late, err := pgx.CollectRows(rows, scanShred)
+	if err != nil {
+		return nil, fmt.Errorf("read erasures that are done: %w", err)
+	}
+	return late, nil
 }
 
 // Erased notes that the keys are destroyed. earlier is zero if the subject was never erased before.
