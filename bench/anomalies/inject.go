@@ -28,6 +28,7 @@ type injector struct {
 	labels []label
 	flows  map[string][]*record // by correlation id, by time
 	usual  map[series]float64   // events of an hour of the week, on average
+	most   map[string]int       // events of a type in its busiest hour
 	spoilt map[string]bool      // flows and aggregates that were changed already
 }
 
@@ -60,8 +61,9 @@ func weekHour(at time.Time) int { return int(at.Weekday())*24 + at.Hour() }
 
 // learn looks at the traffic of the weeks before.
 func (in *injector) learn() {
-	in.flows, in.usual = map[string][]*record{}, map[series]float64{}
+	in.flows, in.usual, in.most = map[string][]*record{}, map[series]float64{}, map[string]int{}
 	weeks := 8.0
+	hours := map[string]map[time.Time]int{}
 	for _, r := range in.events {
 		if flow := r.text("correlationId"); flow != "" {
 			in.flows[flow] = append(in.flows[flow], r)
@@ -69,6 +71,11 @@ func (in *injector) learn() {
 		if r.at.Before(in.from) && !r.at.Before(in.from.AddDate(0, 0, -7*int(weeks))) {
 			in.usual[series{"type", r.Type, weekHour(r.at)}] += 1 / weeks
 			in.usual[series{"source", r.text("source"), weekHour(r.at)}] += 1 / weeks
+			if hours[r.Type] == nil {
+				hours[r.Type] = map[time.Time]int{}
+			}
+			hours[r.Type][r.at.Truncate(time.Hour)]++
+			in.most[r.Type] = max(in.most[r.Type], hours[r.Type][r.at.Truncate(time.Hour)])
 		}
 	}
 	for _, flow := range in.flows {
@@ -107,8 +114,18 @@ func (in *injector) inject(kind, source, user string, hour time.Time, n int) {
 	in.injected += n
 }
 
-// rates multiplies an hour's events of a type by five.
+// rates imports events of a type by another source. Traffic with a season gets five times what the type has in this hour of
+// the week. A file's types come in batches, of which some are far more than five times an hour's average: there it is five
+// times the type's busiest hour.
 func (in *injector) rates() {
+	if !in.isSeasonal {
+		types := slices.DeleteFunc(slices.Sorted(maps.Keys(in.most)), func(kind string) bool { return in.most[kind] < 10 })
+		in.rng.Shuffle(len(types), func(i, j int) { types[i], types[j] = types[j], types[i] })
+		for i, hour := range in.hours(min(each, 2*len(types)), func(time.Time) bool { return true }) {
+			in.importOf(types[i%len(types)], hour, 5*in.most[types[i%len(types)]])
+		}
+		return
+	}
 	for _, hour := range in.hours(each, func(time.Time) bool { return true }) {
 		var types []string
 		for s, n := range in.usual {
@@ -121,11 +138,15 @@ func (in *injector) rates() {
 		}
 		slices.Sort(types)
 		kind := types[in.rng.IntN(len(types))]
-		source := "import-job"
-		in.inject(kind, source, "", hour, 10+int(4*in.usual[series{"type", kind, weekHour(hour)}]))
-		in.want("rate", "type "+kind, hour, hour.Add(time.Hour))
-		in.also("rate", "source "+source, hour, hour.Add(time.Hour))
+		in.importOf(kind, hour, 10+int(4*in.usual[series{"type", kind, weekHour(hour)}]))
 	}
+}
+
+func (in *injector) importOf(kind string, hour time.Time, n int) {
+	const source = "import-job"
+	in.inject(kind, source, "", hour, n)
+	in.want("rate", "type "+kind, hour, hour.Add(time.Hour))
+	in.also("rate", "source "+source, hour, hour.Add(time.Hour))
 }
 
 // silences takes away what a source reported in an hour.

@@ -63,6 +63,8 @@ type scene struct {
 	people   bool // events have users, and clerks have hours
 	sensors  bool // there are sources that are never silent
 	made     int
+
+	isSeasonal bool // an hour has about as much as the same hour of other weeks
 }
 
 // history is how long before the days that are looked at the traffic begins: more than eight weeks, with which an hour
@@ -70,11 +72,11 @@ type scene struct {
 const history = 9 * 7 * 24 * time.Hour
 
 func newScene(o options) (*scene, error) {
-	s := &scene{name: "sample traffic", people: true, sensors: true}
+	s := &scene{name: "sample traffic", people: true, sensors: true, isSeasonal: true}
 	rng := rand.New(rand.NewPCG(o.seed, 1))
 	var err error
 	if o.file != "" {
-		s.name, s.people, s.sensors = "events of "+o.file[strings.LastIndexByte(o.file, '/')+1:], false, false
+		s.name, s.people, s.sensors, s.isSeasonal = "events of "+o.file[strings.LastIndexByte(o.file, '/')+1:], false, false, false
 		err = s.readFile(o)
 	} else {
 		s.from = time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC).Add(history)

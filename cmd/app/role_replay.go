@@ -27,7 +27,7 @@ func replayRole(ctx context.Context, p *parts, open pools) (lifecycle.Role, erro
 		Letters: store.NewLetters(open["redrive"]),
 		Store:   store.NewAppender(store.AppenderOptions{Pool: open["redrive"], Log: log}),
 		Sealer:  sealer, Opener: opener, Rules: p.cfg.Ingest.Rules(), Source: replay.NewSource(p.cfg.Kafka, log),
-		Log: log, Metrics: p.metrics,
+		Log: log, Metrics: p.metrics, Tracing: p.tracing,
 	})
 	if err != nil {
 		return nil, err
@@ -37,7 +37,7 @@ func replayRole(ctx context.Context, p *parts, open pools) (lifecycle.Role, erro
 		Reader:  store.NewReader(store.ReaderOptions{Pool: open["replay"], Scoped: true, Opener: opener}),
 		Targets: replayTargets(p.cfg), Kafka: p.cfg.Kafka, MaxRecordBytes: p.cfg.Ingest.MaxRecordBytes,
 		Ingested: ingestedTopics(open["replay"]),
-		Redriver: redriver, Log: log, Metrics: p.metrics,
+		Redriver: redriver, Log: log, Metrics: p.metrics, Tracing: p.tracing,
 	})
 }
 

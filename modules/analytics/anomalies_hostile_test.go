@@ -1,13 +1,16 @@
 package analytics_test
 
 import (
+	"context"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"audittrail/modules/analytics"
+	"audittrail/modules/store"
 )
 
 // found runs the detectors over one hour, and returns what they found, by kind and subject.
@@ -112,4 +115,44 @@ func TestAnAggregateThatDoesNotNumberItsEvents(t *testing.T) {
 	all := f.found(t, end, "medium")()
 	require.Len(t, all, 1, "%v", all)
 	require.Contains(t, all, "version_gap Order counter")
+}
+
+// Aggregates with more events than are read at once are looked at in parts. One that has more alone is passed by, and that
+// is told.
+func TestVersionsAreReadInParts(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	var values [][]byte
+	var types, ids []string
+	at := time.Now().Add(-time.Hour)
+	for i := range 20 {
+		id := fmt.Sprint("a-", i)
+		types, ids = append(types, "Order"), append(ids, id)
+		for n := range 10 {
+			version := n + 1
+			if n == 9 {
+				version++ // version 10 is missing
+			}
+			values = append(values, made(len(values), "Counted", id, version, at.Add(time.Duration(n)*time.Second), "", "shop", ""))
+		}
+	}
+	for n := range 40 {
+		values = append(values, made(len(values), "Counted", "large", n+1, at.Add(time.Duration(n)*time.Second), "", "shop", ""))
+	}
+	f.appendAll(t, values)
+	session, leads, err := store.LeadAnalytics(t.Context(), openPool(t, f.url, "audittrail_analytics"))
+	require.NoError(t, err)
+	require.True(t, leads)
+	defer session.Close(context.Background())
+	odd, passed, err := session.OddVersions(t.Context(), append(types, "Order"), append(ids, "large"), 35)
+	require.NoError(t, err)
+	require.Len(t, odd, 20)
+	require.Equal(t, 1, passed)
+	odd, passed, err = session.OddVersions(t.Context(), append(types, "Order"), append(ids, "large"), 240)
+	require.NoError(t, err)
+	require.Len(t, odd, 20)
+	require.Zero(t, passed)
+	_, passed, err = session.OddVersions(t.Context(), slices.Repeat(types, 10), slices.Repeat(ids, 10), 1)
+	require.NoError(t, err)
+	require.Equal(t, 200, passed, "each has more alone, or there were too many statements")
 }

@@ -35,17 +35,6 @@ func kinds() []string {
 		kindVersionGap, kindVersionRepeat, kindConflict, kindDeadLetters, kindMassExport, kindMassReading}
 }
 
-// seasons is how many weeks an hour is compared with; leastSeasons, how many there have to be.
-const (
-	seasons      = 8
-	leastSeasons = 3
-
-	// What comes in batches, on one day or another, is not unusual on a day on which it did not come before: it has to be
-	// more than it was on any of so many days around this time, by so much.
-	recentDays  = 28
-	recentShare = 1.25
-)
-
 // findingID is the same for the same finding, whenever and wherever it is found.
 func findingID(kind, subject string, at time.Time) string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%d", kind, subject, at.UnixMicro()))
@@ -74,75 +63,6 @@ func middleOf(values []float64) float64 {
 	sorted := slices.Sorted(slices.Values(values))
 	n := len(sorted)
 	return (sorted[(n-1)/2] + sorted[n/2]) / 2
-}
-
-// seasonHours are an hour, and the same hour of the weeks before.
-func seasonHours(hour time.Time) []time.Time {
-	hours := make([]time.Time, seasons+1)
-	for i := range hours {
-		hours[i] = hour.Add(-time.Duration(i) * 7 * 24 * time.Hour)
-	}
-	return hours
-}
-
-// recentHours are the hours that surround the same time of day on the days before.
-func recentHours(hour time.Time) []time.Time {
-	var hours []time.Time
-	for day := 1; day <= recentDays; day++ {
-		for off := -1; off <= 1; off++ {
-			hours = append(hours, hour.AddDate(0, 0, -day).Add(time.Duration(off)*time.Hour))
-		}
-	}
-	return hours
-}
-
-// rateHours are all hours that rates looks at.
-func rateHours(hour time.Time) []time.Time { return append(seasonHours(hour), recentHours(hour)...) }
-
-// rates compares an hour with the same hour of the weeks before, in which the series existed already. threshold is in
-// deviations.
-func rates(what string, hour time.Time, points, first []store.Point, threshold float64) []store.Anomaly {
-	began := map[string]time.Time{}
-	for _, p := range first {
-		began[p.Series] = p.Hour
-	}
-	counts := map[string]map[time.Time]float64{}
-	for _, p := range points {
-		if counts[p.Series] == nil {
-			counts[p.Series] = map[time.Time]float64{}
-		}
-		counts[p.Series][p.Hour] += float64(p.Count)
-	}
-	var found []store.Anomaly
-	for series, by := range counts {
-		var before []float64
-		for _, h := range seasonHours(hour)[1:] {
-			if at, known := began[series]; known && !at.After(h) {
-				before = append(before, by[h])
-			}
-		}
-		if len(before) < leastSeasons {
-			continue
-		}
-		now := by[hour]
-		median, deviation := robust(before)
-		distance := (now - median) / deviation
-		subject := what + " " + series
-		if what == "source" && now == 0 && slices.Min(before) > 0 && median >= 9 {
-			found = append(found, newFinding(kindSilent, subject, hour, 0, median, -distance,
-				fmt.Sprintf("no event in this hour; the same hour of the %d weeks before had %g to %g, usually %g", len(before), slices.Min(before), slices.Max(before), median)))
-			continue
-		}
-		recent := 0.0
-		for _, h := range recentHours(hour) {
-			recent = max(recent, by[h])
-		}
-		if math.Abs(distance) >= threshold && math.Abs(now-median) >= 10 && (now < median || now > recentShare*recent) {
-			found = append(found, newFinding(kindRate, subject, hour, now, median, distance,
-				fmt.Sprintf("%g events in this hour; the same hour of the %d weeks before had %g to %g, usually %g", now, len(before), slices.Min(before), slices.Max(before), median)))
-		}
-	}
-	return found
 }
 
 // What has to be known of a user before anything that they do is unusual.
@@ -305,10 +225,13 @@ func bursts(hour time.Time, points []store.Point, threshold float64) []store.Ano
 const (
 	leastRead     = 1000
 	leastExported = 10_000
+
+	// What somebody did on fewer days is no habit of theirs, with which they could be compared.
+	leastHabitDays = 7
 )
 
-// readers compares what each principal was shown in an hour with what they and their peers are shown in an hour in which
-// they read anything.
+// readers compares what each principal was shown in an hour with what their peers, and they themselves if they have a habit,
+// are shown in an hour in which they read anything.
 func readers(hour time.Time, points []store.Point, threshold float64) []store.Anomaly {
 	var found []store.Anomaly
 	for _, kind := range []struct {
@@ -317,7 +240,7 @@ func readers(hour time.Time, points []store.Point, threshold float64) []store.An
 		what        string
 	}{{"", kindMassReading, leastRead, "read"}, {"export", kindMassExport, leastExported, "exported"}} {
 		now := map[string]float64{}
-		own := map[string][]float64{}
+		own, days := map[string][]float64{}, map[string]map[time.Time]bool{}
 		for _, p := range points {
 			switch {
 			case p.Kind != kind.of:
@@ -325,6 +248,10 @@ func readers(hour time.Time, points []store.Point, threshold float64) []store.An
 				now[p.Series] += float64(p.Count)
 			default:
 				own[p.Series] = append(own[p.Series], float64(p.Count))
+				if days[p.Series] == nil {
+					days[p.Series] = map[time.Time]bool{}
+				}
+				days[p.Series][p.Hour.Truncate(24*time.Hour)] = true
 			}
 		}
 		for principal, n := range now {
@@ -342,15 +269,16 @@ func readers(hour time.Time, points []store.Point, threshold float64) []store.An
 					peers = append(peers, count)
 				}
 			}
-			most := 0.0
-			for _, counts := range [][]float64{own[principal], peers} {
-				median, deviation := robust(counts)
+			median, deviation := robust(peers)
+			most := median + threshold*deviation
+			if len(days[principal]) >= leastHabitDays {
+				median, deviation = robust(own[principal])
 				most = max(most, median+threshold*deviation)
 			}
 			if n < 3*most {
 				continue
 			}
-			median, deviation := robust(append(peers, own[principal]...))
+			median, deviation = robust(append(peers, own[principal]...))
 			found = append(found, newFinding(kind.finding, "principal "+principal, hour, n, median, (n-median)/deviation,
 				fmt.Sprintf("%g events %s in this hour; they and others have %g in an hour, usually", n, kind.what, median)))
 		}

@@ -83,6 +83,54 @@ func TestRatesOfBatches(t *testing.T) {
 	require.Equal(t, []string{"rate type batch", "rate type drop", "rate type steady"}, found(rates("type", hour, points, first, 6)))
 }
 
+// What is far from its season once a week, at whatever time, has no season: one more such batch is nothing. What was so three
+// times is not excused by that, and neither is a batch of far more than any other.
+func TestBatchesOfSeriesWithoutASeason(t *testing.T) {
+	hour := time.Date(2026, 3, 2, 13, 0, 0, 0, time.UTC)
+	batched := func(days int, now float64) bool {
+		points, first := []store.Point{{Series: "x", Hour: hour, Count: int64(now)}}, []store.Point{{Series: "x", Hour: hour.AddDate(0, 0, -100)}}
+		for i := range days {
+			points = append(points, store.Point{Series: "x", Hour: hour.AddDate(0, 0, -3-5*i).Add(-time.Duration(2*i) * time.Hour), Count: 100 + int64(i)})
+		}
+		c := hourlyOf(points, first)
+		usual, isKnown := c.season("x", hour)
+		require.True(t, isKnown)
+		return c.batched("x", hour, (now-usual.median)/usual.deviation, 6)
+	}
+	require.True(t, batched(4, 150))
+	require.False(t, batched(3, 150))
+	require.False(t, batched(4, 500))
+}
+
+// Nothing is read of a series but what its reader may see all of.
+func TestWhatRatesAreComparedWith(t *testing.T) {
+	for _, hour := range []time.Time{time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC), time.Date(2026, 3, 2, 23, 0, 0, 0, time.UTC)} {
+		all, days := rateHours(hour), rateDays(hour)
+		require.Subset(t, all, firstHours(hour))
+		for _, h := range append(seasonHours(hour.AddDate(0, 0, -recentDays)), all...) { // the seasons of all recent days
+			require.Contains(t, all, h)
+			require.Contains(t, days, h.Truncate(24*time.Hour))
+		}
+	}
+}
+
+// Who exported much on some days of a month has no habit of it yet. Who does it each week has.
+func TestReadersWithAHabit(t *testing.T) {
+	hour := time.Date(2026, 3, 2, 13, 0, 0, 0, time.UTC)
+	find := func(days int) []string {
+		points := []store.Point{{Series: "ann", Kind: "export", Hour: hour, Count: 300_000}}
+		for i := 1; i <= 28; i++ {
+			points = append(points, store.Point{Series: "bob", Kind: "export", Hour: hour.AddDate(0, 0, -i), Count: 1000})
+			if i <= days {
+				points = append(points, store.Point{Series: "ann", Kind: "export", Hour: hour.AddDate(0, 0, -i), Count: 250_000})
+			}
+		}
+		return found(readers(hour, points, 6))
+	}
+	require.Equal(t, []string{"mass_export principal ann"}, find(6))
+	require.Empty(t, find(7))
+}
+
 // workflow adds a workflow's events, a minute apart, to others.
 func workflow(all []store.FlowEvent, id string, at time.Time, kinds ...string) []store.FlowEvent {
 	for i, kind := range kinds {

@@ -54,6 +54,9 @@ const (
 
 	// versionsBatch is about how many events' aggregates are looked at in one go.
 	versionsBatch = 5000
+
+	// versionsEvents is how many events of these aggregates are read at once.
+	versionsEvents = 200_000
 )
 
 // The cursors of the detectors: hours since 1970, and positions.
@@ -98,31 +101,22 @@ func (t *term) detect(ctx context.Context, now time.Time, threshold float64) err
 func (t *term) hour(ctx context.Context, hour time.Time, threshold float64, isLast bool) (found []store.Anomaly, err error) {
 	end := hour.Add(time.Hour)
 	s := t.session
-	for _, series := range []struct {
-		what, which string
-		points      func(context.Context, []time.Time) ([]store.Point, error)
-		first       func(context.Context, time.Time, []string) ([]store.Point, error)
-		kinds       func(context.Context, []time.Time, string) ([]store.EventKind, error)
-	}{{"type", store.OfType, s.TypePoints, s.FirstTypes, s.TypeKinds}, {"source", store.OfSource, s.SourcePoints, s.FirstSources, s.SourceKinds}} {
-		points, err := series.points(ctx, rateHours(hour))
+	for _, series := range []series{{"type", store.OfType, s.TypePoints, s.TypeHours, s.FirstTypes, s.TypeKinds}, {"source", store.OfSource, s.SourcePoints, s.SourceHours, s.FirstSources, s.SourceKinds}} {
+		odd, err := series.rates(ctx, hour, threshold)
 		if err != nil {
 			return nil, err
 		}
-		first, err := series.first(ctx, hour.AddDate(0, 0, -7*(seasons+1)), seriesOf(points))
-		if err != nil {
-			return nil, err
-		}
-		for _, a := range farthest(rates(series.what, hour, points, first, threshold)) {
+		for _, a := range odd {
 			from := hour
 			if a.Observed == 0 { // what is not there can't be shown: the last time that it was
 				from = hour.AddDate(0, 0, -7)
 			}
-			name := strings.TrimPrefix(a.Subject, series.what+" ")
+			name := series.name(a)
 			a.Evidence.Events, err = s.EvidenceOf(ctx, series.which, name, from, end)
 			if err != nil {
 				return nil, err
 			}
-			if a.Evidence.Kinds, err = series.kinds(ctx, seasonHours(hour), name); err != nil {
+			if a.Evidence.Kinds, err = series.kinds(ctx, rateDays(hour), name); err != nil {
 				return nil, err
 			}
 			found = append(found, a)
@@ -133,7 +127,7 @@ func (t *term) hour(ctx context.Context, hour time.Time, threshold float64, isLa
 		return nil, err
 	}
 	if !isWhole {
-		t.role.deps.Log.WarnContext(ctx, "actors are not compared with themselves: too many users did too much")
+		t.skip(ctx, skippedActors, 1)
 	}
 	for _, a := range farthest(actors(hour, points, threshold)) {
 		user, kind, _ := strings.Cut(strings.TrimPrefix(a.Subject, "user "), ", type ")
@@ -177,6 +171,46 @@ func (t *term) hour(ctx context.Context, hour time.Time, threshold float64, isLa
 	return append(found, broken...), err
 }
 
+// series is how the rates of types, or of sources, are read.
+type series struct {
+	what, which string
+	points      func(context.Context, []time.Time) ([]store.Point, error)
+	hours       func(context.Context, []time.Time, []string) ([]store.Point, error)
+	first       func(context.Context, time.Time, []string) ([]store.Point, error)
+	kinds       func(context.Context, []time.Time, string) ([]store.EventKind, error)
+}
+
+func (s series) name(a store.Anomaly) string { return strings.TrimPrefix(a.Subject, s.what+" ") }
+
+// rates returns the unusual rates of an hour. Of the series that are far off, more is read, for those that come in batches.
+func (s series) rates(ctx context.Context, hour time.Time, threshold float64) ([]store.Anomaly, error) {
+	points, err := s.points(ctx, firstHours(hour))
+	if err != nil {
+		return nil, err
+	}
+	first, err := s.first(ctx, hour.Add(-rateSpan), seriesOf(points))
+	if err != nil {
+		return nil, err
+	}
+	found := farthest(rates(s.what, hour, points, first, threshold))
+	var more []string
+	for _, a := range found {
+		if a.Observed > a.Expected {
+			more = append(more, s.name(a))
+		}
+	}
+	if len(more) == 0 {
+		return found, nil
+	}
+	if points, err = s.hours(ctx, rateHours(hour), more); err != nil {
+		return nil, err
+	}
+	c := hourlyOf(points, first)
+	return slices.DeleteFunc(found, func(a store.Anomaly) bool {
+		return a.Observed > a.Expected && c.batched(s.name(a), hour, a.Distance, threshold)
+	}), nil
+}
+
 // workflows looks at the workflows that began in the second half of the time that is read: the first half tells which of
 // them began before.
 func (t *term) workflows(ctx context.Context, end time.Time) ([]store.Anomaly, error) {
@@ -185,8 +219,12 @@ func (t *term) workflows(ctx context.Context, end time.Time) ([]store.Anomaly, e
 		return nil, err
 	}
 	flows, isWhole, err := t.session.Flows(ctx, begin, end, flowsEvents)
-	if err != nil || !isWhole { // a part of them would look broken
+	if err != nil {
 		return nil, err
+	}
+	if !isWhole || !begin.Before(end) { // a part of them would look broken
+		t.skip(ctx, skippedWorkflows, 1)
+		return nil, nil
 	}
 	return workflows(flows, begin.Add(end.Sub(begin)/2), end), nil
 }
@@ -231,7 +269,8 @@ func (t *term) versions(ctx context.Context) error {
 				types, ids = append(types, f.AggregateType), append(ids, f.AggregateID)
 			}
 		}
-		odd, err := t.session.OddVersions(ctx, types, ids)
+		odd, passed, err := t.session.OddVersions(ctx, types, ids, versionsEvents)
+		t.skip(ctx, skippedVersions, passed)
 		if err == nil {
 			err = t.report(ctx, versions(odd, looked))
 		}
@@ -243,6 +282,14 @@ func (t *term) versions(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// skip makes visible what was not looked at.
+func (t *term) skip(ctx context.Context, what string, n int) {
+	if n > 0 {
+		t.role.metrics.skipped.WithLabelValues(what).Add(float64(n))
+		t.role.deps.Log.WarnContext(ctx, "not looked at for anomalies: there is too much", "what", what, "count", n)
+	}
 }
 
 // report stores findings, and tells of those that are new.

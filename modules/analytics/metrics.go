@@ -12,10 +12,14 @@ type metrics struct {
 	failures  prometheus.Counter
 	seconds   prometheus.Counter
 	anomalies *prometheus.CounterVec
+	skipped   *prometheus.CounterVec
 	open      *prometheus.GaugeVec
 	position  prometheus.Gauge
 	leader    prometheus.Gauge
 }
+
+// What may be too much to look at.
+const skippedActors, skippedWorkflows, skippedVersions = "actors", "workflows", "versions"
 
 func newMetrics(registry prometheus.Registerer) (metrics, error) {
 	m := metrics{
@@ -31,6 +35,9 @@ func newMetrics(registry prometheus.Registerer) (metrics, error) {
 		anomalies: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "audittrail_anomalies_total", Help: "Anomalies that were found, by kind.",
 		}, []string{"kind"}),
+		skipped: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "audittrail_anomalies_skipped_total", Help: "What was not looked at for anomalies, since there was too much of it: actors or workflows in an hour, and aggregates for their versions.",
+		}, []string{"what"}),
 		open: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "audittrail_anomalies_open", Help: "Anomalies that nobody has acknowledged or resolved, by kind. The process that leads tells, and the others say 0: take the maximum over processes.",
 		}, []string{"kind"}),
@@ -44,11 +51,14 @@ func newMetrics(registry prometheus.Registerer) (metrics, error) {
 	for _, kind := range kinds() {
 		m.anomalies.WithLabelValues(kind)
 	}
+	for _, what := range []string{skippedActors, skippedWorkflows, skippedVersions} {
+		m.skipped.WithLabelValues(what)
+	}
 	m.tellOpen(nil)
 	if registry == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.events, m.failures, m.seconds, m.anomalies, m.open, m.position, m.leader} {
+	for _, c := range []prometheus.Collector{m.events, m.failures, m.seconds, m.anomalies, m.skipped, m.open, m.position, m.leader} {
 		if err := registry.Register(c); err != nil {
 			return m, fmt.Errorf("analytics: %w", err)
 		}

@@ -19,9 +19,11 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/attribute"
 
 	"audittrail/modules/store"
 	"audittrail/platform/lifecycle"
+	"audittrail/platform/telemetry"
 )
 
 // form is the form in which this release keeps what it counts. Raise it when that changes: what another release has
@@ -41,6 +43,7 @@ type Dependencies struct {
 	Now         func() time.Time // time.Now if nil
 	Log         *slog.Logger
 	Metrics     prometheus.Registerer
+	Tracing     *telemetry.Tracing // nil: off
 }
 
 // Role is the role analytics; see lifecycle.Role.
@@ -109,16 +112,20 @@ type term struct {
 	looked  time.Time // when anomalies were last looked for
 }
 
-// Round counts all that there is, and looks for anomalies now and then.
+// Round counts all that there is, and looks for anomalies now and then. It is one trace, with its statements.
 func (t *term) Round(ctx context.Context) bool {
+	ctx, span := t.role.deps.Tracing.Root(ctx, "analytics round")
+	defer span.End()
 	err := t.follow(ctx)
 	if threshold := thresholds()[t.role.deps.Options.Sensitivity]; err == nil && threshold > 0 && time.Since(t.looked) >= t.role.deps.DetectEvery {
 		t.looked = time.Now()
 		err = t.detect(ctx, t.role.deps.Now(), threshold)
+		span.SetAttributes(attribute.Bool("audittrail.looked_for_anomalies", true))
 	}
 	if errors.Is(err, store.ErrCursorMoved) { // the next round reads where it stands
 		err = nil
 	}
+	telemetry.Fail(span, err)
 	t.role.note(ctx, err)
 	return !t.session.Lost()
 }

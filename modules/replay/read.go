@@ -4,9 +4,12 @@ import (
 	"context"
 	"sync"
 
+	"go.opentelemetry.io/otel/attribute"
+
 	"audittrail/modules/event"
 	"audittrail/modules/store"
 	"audittrail/platform/errs"
+	"audittrail/platform/telemetry"
 )
 
 // What is read at once, and sent together at most.
@@ -33,24 +36,40 @@ func (j *job) sendAll(ctx context.Context, to *link) error {
 		failed <- j.read(ctx, j.progress.Position, pages)
 	})
 	for p := range pages {
-		for rest := p.events; len(rest) > 0; {
-			if j.isAskedToRetry() {
-				if err := j.retry(ctx, to); err != nil {
-					return err
-				}
-			}
-			n, err := j.pace.next(ctx, rest[:min(len(rest), j.to.together())])
-			if err != nil {
-				return err
-			}
-			if err := j.deliver(ctx, to, rest[:n]); err != nil {
-				return err
-			}
-			rest = rest[n:]
+		if err := j.send(ctx, to, p.events); err != nil {
+			return err
 		}
 		j.moveOn(p.to)
 	}
 	return <-failed
+}
+
+// send sends a page's events. It is one trace, with its statements.
+func (j *job) send(ctx context.Context, to *link, events []event.Stored) (err error) {
+	if len(events) == 0 {
+		return nil
+	}
+	ctx, span := j.role.deps.Tracing.Root(ctx, "replay page", attribute.String("audittrail.replay", j.claim.ID.String()), attribute.Int("audittrail.events", len(events)))
+	defer func() {
+		telemetry.Fail(span, err)
+		span.End()
+	}()
+	for len(events) > 0 {
+		if j.isAskedToRetry() {
+			if err := j.retry(ctx, to); err != nil {
+				return err
+			}
+		}
+		n, err := j.pace.next(ctx, events[:min(len(events), j.to.together())])
+		if err != nil {
+			return err
+		}
+		if err := j.deliver(ctx, to, events[:n]); err != nil {
+			return err
+		}
+		events = events[n:]
+	}
+	return nil
 }
 
 // read reads what is to be sent. A store that does not answer is asked again.

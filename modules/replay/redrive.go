@@ -7,11 +7,13 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/attribute"
 
 	"audittrail/modules/event"
 	"audittrail/modules/protect"
 	"audittrail/modules/store"
 	"audittrail/platform/lifecycle"
+	"audittrail/platform/telemetry"
 )
 
 const (
@@ -51,6 +53,7 @@ type RedriveDependencies struct {
 	Now     func() time.Time // nil: time.Now
 	Log     *slog.Logger
 	Metrics prometheus.Registerer // nil: no metrics
+	Tracing *telemetry.Tracing    // nil: off
 }
 
 // Redriver tries the records of dead letters again, by the rules that hold now, as requests in the event store ask. It
@@ -151,8 +154,13 @@ func (t *redriving) carryOut(ctx context.Context, request store.RedriveRequest) 
 	}
 }
 
-// redrive tries one page of a request's letters.
-func (r *Redriver) redrive(ctx context.Context, request store.RedriveRequest, letters []store.DeadLetter) error {
+// redrive tries one page of a request's letters. It is one trace, with its statements.
+func (r *Redriver) redrive(ctx context.Context, request store.RedriveRequest, letters []store.DeadLetter) (err error) {
+	ctx, span := r.deps.Tracing.Root(ctx, "redrive page", attribute.Int64("audittrail.redrive", request.ID), attribute.Int("audittrail.dead_letters", len(letters)))
+	defer func() {
+		telemetry.Fail(span, err)
+		span.End()
+	}()
 	var (
 		tried    []int64
 		valids   []event.Valid

@@ -18,6 +18,7 @@ import (
 	"audittrail/modules/store"
 	"audittrail/platform/kafka"
 	"audittrail/platform/lifecycle"
+	"audittrail/platform/telemetry"
 )
 
 // Lease is how long a job is a worker's that does not say so again. Another one then takes it within a second.
@@ -67,6 +68,7 @@ type Dependencies struct {
 	Lease   time.Duration // that of Jobs; 0: Lease
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
+	Tracing *telemetry.Tracing // nil: off
 }
 
 // Role is the role replay; see lifecycle.Role.

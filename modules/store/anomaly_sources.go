@@ -29,10 +29,12 @@ const (
 	sourcePointsSQL = `SELECT source, '', start, sum(count)::bigint FROM rollup_events WHERE unit = 'hour' AND start = ANY ($1) AND source IN (
 			SELECT source FROM rollup_events WHERE unit = 'hour' AND start = ANY ($1) AND source IS NOT NULL GROUP BY 1 HAVING sum(count) >= 10 ORDER BY sum(count) DESC LIMIT 10000)
 		GROUP BY 1, 3`
+	typeHoursSQL    = `SELECT event_type, '', start, sum(count)::bigint FROM rollup_events WHERE unit = 'hour' AND start = ANY ($1) AND event_type = ANY ($2) GROUP BY 1, 3`
+	sourceHoursSQL  = `SELECT source, '', start, sum(count)::bigint FROM rollup_events WHERE unit = 'hour' AND start = ANY ($1) AND source = ANY ($2) GROUP BY 1, 3`
 	firstTypesSQL   = `SELECT event_type, '', min(start), 0::bigint FROM rollup_events WHERE unit = 'day' AND start >= $1 AND event_type = ANY ($2) GROUP BY 1`
 	firstSourcesSQL = `SELECT source, '', min(start), 0::bigint FROM rollup_events WHERE unit = 'day' AND start >= $1 AND source = ANY ($2) GROUP BY 1`
-	typeKindsSQL    = `SELECT DISTINCT event_type, aggregate_type, source FROM rollup_events WHERE unit = 'hour' AND start = ANY ($1) AND event_type = $2 LIMIT 1001`
-	sourceKindsSQL  = `SELECT DISTINCT event_type, aggregate_type, source FROM rollup_events WHERE unit = 'hour' AND start = ANY ($1) AND source = $2 LIMIT 1001`
+	typeKindsSQL    = `SELECT DISTINCT event_type, aggregate_type, source FROM rollup_events WHERE unit = 'day' AND start = ANY ($1) AND event_type = $2 LIMIT 1001`
+	sourceKindsSQL  = `SELECT DISTINCT event_type, aggregate_type, source FROM rollup_events WHERE unit = 'day' AND start = ANY ($1) AND source = $2 LIMIT 1001`
 
 	// It uses the primary key of rollup_users: users of whom there is enough to know them, and all that they did.
 	userPointsSQL = `SELECT user_id, event_type, start, count FROM rollup_users WHERE unit = 'hour' AND start >= $1 AND start <= $2 AND user_id IN (
@@ -73,6 +75,16 @@ func (a *Analytics) SourcePoints(ctx context.Context, hours []time.Time) ([]Poin
 	return a.points(ctx, "counts of sources", sourcePointsSQL, hours)
 }
 
+// TypeHours returns the events of some types in some hours; SourceHours, those of some sources.
+func (a *Analytics) TypeHours(ctx context.Context, hours []time.Time, types []string) ([]Point, error) {
+	return a.points(ctx, "hours of types", typeHoursSQL, hours, types)
+}
+
+// SourceHours is TypeHours by source.
+func (a *Analytics) SourceHours(ctx context.Context, hours []time.Time, sources []string) ([]Point, error) {
+	return a.points(ctx, "hours of sources", sourceHoursSQL, hours, sources)
+}
+
 // FirstTypes returns the day on which each of some types was first there, from since on; FirstSources, each source.
 func (a *Analytics) FirstTypes(ctx context.Context, since time.Time, types []string) ([]Point, error) {
 	return a.points(ctx, "first days of types", firstTypesSQL, since, types)
@@ -96,15 +108,15 @@ func (a *Analytics) UserPoints(ctx context.Context, since, last time.Time, event
 	return points, true, err
 }
 
-// TypeKinds returns what is among the events of a type in some hours; nothing if that is more than a thousand.
+// TypeKinds returns what is among the events of a type on some days; nothing if that is more than a thousand.
 // SourceKinds, those of a source.
-func (a *Analytics) TypeKinds(ctx context.Context, hours []time.Time, eventType string) ([]EventKind, error) {
-	return a.kinds(ctx, typeKindsSQL, hours, eventType)
+func (a *Analytics) TypeKinds(ctx context.Context, days []time.Time, eventType string) ([]EventKind, error) {
+	return a.kinds(ctx, typeKindsSQL, days, eventType)
 }
 
 // SourceKinds is TypeKinds by source.
-func (a *Analytics) SourceKinds(ctx context.Context, hours []time.Time, source string) ([]EventKind, error) {
-	return a.kinds(ctx, sourceKindsSQL, hours, source)
+func (a *Analytics) SourceKinds(ctx context.Context, days []time.Time, source string) ([]EventKind, error) {
+	return a.kinds(ctx, sourceKindsSQL, days, source)
 }
 
 func (a *Analytics) kinds(ctx context.Context, sql string, args ...any) ([]EventKind, error) {
@@ -199,41 +211,75 @@ type OddVersion struct {
 	At              time.Time
 }
 
-// maxVersions is how many events are looked at for the versions of some aggregates. Where these have more, nothing is found.
-const maxVersions = 200_000
+// maxVersionReads is how many statements look at the versions of some aggregates, at most; maxOddVersions, how many gaps and
+// repeats one of them returns.
+const maxVersionReads, maxOddVersions = 64, 10_000
 
 // It uses events_aggregate for the aggregates that the facts touch. An aggregate in which more than a fifth of the versions are
-// odd, and five at least, does not number its events.
+// odd, and five at least, does not number its events. Where there are more events than may be read, that is all it says.
 const oddVersionsSQL = `
-	SELECT event_id, event_type, aggregate_type, aggregate_id, source, timestamp, version,
-		before, prior_id, prior_type, aggregate_type, aggregate_id, prior_source, prior_timestamp FROM (
+	SELECT whole, event_id, event_type, aggregate_type, aggregate_id, source, timestamp, version, coalesce(before, 0),
+		coalesce(prior_id, ''), coalesce(prior_type, ''), aggregate_type, aggregate_id, prior_source, coalesce(prior_timestamp, timestamp) FROM (
 		SELECT *, count(*) FILTER (WHERE version <> before + 1) OVER (PARTITION BY aggregate_type, aggregate_id) AS odd FROM (
-			SELECT e.*, count(*) OVER (PARTITION BY aggregate_type, aggregate_id) AS read, count(*) OVER () AS whole, lag(version) OVER w AS before,
+			SELECT e.*, count(*) OVER (PARTITION BY aggregate_type, aggregate_id) AS read, count(*) OVER () AS whole, row_number() OVER () AS number, lag(version) OVER w AS before,
 				lag(event_id) OVER w AS prior_id, lag(event_type) OVER w AS prior_type, lag(source) OVER w AS prior_source, lag(timestamp) OVER w AS prior_timestamp
 			FROM %s AS e
-			WINDOW w AS (PARTITION BY aggregate_type, aggregate_id ORDER BY version, timestamp, id)) AS v
-		WHERE whole < %d) AS v
-	WHERE before IS NOT NULL AND version <> before + 1 AND (odd < 5 OR odd <= read / 5)
-	ORDER BY aggregate_type, aggregate_id, version LIMIT 10000`
+			WINDOW w AS (PARTITION BY aggregate_type, aggregate_id ORDER BY version, timestamp, id)) AS v) AS v
+	WHERE CASE WHEN whole > %d THEN number = 1 ELSE before IS NOT NULL AND version <> before + 1 AND (odd < 5 OR odd <= read / 5) END
+	ORDER BY aggregate_type, aggregate_id, version LIMIT %d`
 
-// OddVersions returns the gaps and repeats in the versions of some aggregates.
-func (a *Analytics) OddVersions(ctx context.Context, types, ids []string) ([]OddVersion, error) {
-	those := &selection{branches: []string{"true"}, limit: maxVersions, where: &conditions{
+// OddVersions returns the gaps and repeats in the versions of some aggregates. It reads at most limit events at once, so many
+// aggregates are read in parts. passed is how many were not looked at: an aggregate that has more events alone, or those
+// that were left after maxVersionReads statements.
+func (a *Analytics) OddVersions(ctx context.Context, types, ids []string, limit int) (odd []OddVersion, passed int, err error) {
+	reads := 0
+	var look func(types, ids []string) error
+	look = func(types, ids []string) error {
+		if reads++; reads > maxVersionReads {
+			passed += len(ids)
+			return nil
+		}
+		part, isWhole, err := a.oddVersions(ctx, types, ids, limit)
+		switch half := len(ids) / 2; {
+		case err != nil:
+			return err
+		case isWhole:
+			odd = append(odd, part...)
+		case half == 0:
+			passed++
+		default:
+			if err := look(types[:half], ids[:half]); err != nil {
+				return err
+			}
+			return look(types[half:], ids[half:])
+		}
+		return nil
+	}
+	err = look(types, ids)
+	return odd, passed, err
+}
+
+// oddVersions is OddVersions in one statement; isWhole is false if there is too much.
+func (a *Analytics) oddVersions(ctx context.Context, types, ids []string, limit int) (odd []OddVersion, isWhole bool, err error) {
+	those := &selection{branches: []string{"true"}, limit: limit + 1, where: &conditions{
 		terms: []string{"(aggregate_type, aggregate_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))"}, args: []any{types, ids},
 	}}
 	events, args := those.rows(evidenceColumns+", version, id", nil)
-	rows, _ := a.conn.Query(ctx, fmt.Sprintf(oddVersionsSQL, events, maxVersions), args...) // CollectRows reports the error
-	odd, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (o OddVersion, err error) {
+	isWhole = true
+	rows, _ := a.conn.Query(ctx, fmt.Sprintf(oddVersionsSQL, events, limit, maxOddVersions), args...) // CollectRows reports the error
+	odd, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (o OddVersion, err error) {
 		var prior time.Time
-		err = row.Scan(&o.Event.EventID, &o.Event.EventType, &o.Event.AggregateType, &o.Event.AggregateID, &o.Event.Source, &o.At, &o.Version,
+		var whole int
+		err = row.Scan(&whole, &o.Event.EventID, &o.Event.EventType, &o.Event.AggregateType, &o.Event.AggregateID, &o.Event.Source, &o.At, &o.Version,
 			&o.Before, &o.Prior.EventID, &o.Prior.EventType, &o.Prior.AggregateType, &o.Prior.AggregateID, &o.Prior.Source, &prior)
+		isWhole = isWhole && whole <= limit
 		o.Event.Timestamp, o.Prior.Timestamp = event.FormatTime(utc(o.At)), event.FormatTime(utc(prior))
 		return o, err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("read versions: %w", err)
+		return nil, false, fmt.Errorf("read versions: %w", err)
 	}
-	return odd, nil
+	return odd, isWhole && len(odd) < maxOddVersions, nil
 }
 
 // FlowEvent is an event of a workflow.
@@ -244,11 +290,11 @@ type FlowEvent struct {
 }
 
 // It uses the unique index of rollup_events, by unit and start.
-const flowsBeginSQL = `SELECT coalesce(min(start), $2) FROM (
-	SELECT start, sum(sum(count)) OVER (ORDER BY start DESC) AS total FROM rollup_events WHERE unit = 'hour' AND start >= $1 AND start < $2 GROUP BY start) AS hours
-	WHERE total <= $3`
+const flowsBeginSQL = `SELECT CASE count(*) WHEN 0 THEN $1 ELSE coalesce(min(start) FILTER (WHERE total <= $3), $2) END FROM (
+	SELECT start, sum(sum(count)) OVER (ORDER BY start DESC) AS total FROM rollup_events WHERE unit = 'hour' AND start >= $1 AND start < $2 GROUP BY start) AS hours`
 
-// FlowsBegin returns from, or the earliest hour after it from which on there are at most limit events before to.
+// FlowsBegin returns from, or the earliest hour after it from which on there are at most limit events before to; to itself
+// if the last hour alone has more.
 func (a *Analytics) FlowsBegin(ctx context.Context, from, to time.Time, limit int) (begin time.Time, err error) {
 	if err = a.conn.QueryRow(ctx, flowsBeginSQL, from, to, limit).Scan(&begin); err != nil {
 		return begin, fmt.Errorf("count the events of workflows: %w", err)

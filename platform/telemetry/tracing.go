@@ -39,6 +39,15 @@ func NewTracing(p trace.TracerProvider, followsParent bool) *Tracing {
 // Propagation reads W3C Trace Context, the one form that is understood.
 func Propagation() propagation.TextMapPropagator { return propagation.TraceContext{} }
 
+// Root begins a span in a trace of its own, for work that nobody asked for just now. Where tracing is off there is none. The
+// caller MUST end it.
+func (t *Tracing) Root(ctx context.Context, name string, attributes ...attribute.KeyValue) (context.Context, trace.Span) {
+	if t == nil {
+		return ctx, noop.Span{}
+	}
+	return t.Tracer.Start(ctx, name, trace.WithNewRoot(), trace.WithAttributes(attributes...))
+}
+
 // Within begins a span beneath the context's, where that is recorded. The caller MUST end it.
 func Within(ctx context.Context, name string) (context.Context, trace.Span) {
 	above := trace.SpanFromContext(ctx)
