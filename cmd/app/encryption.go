@@ -28,7 +28,7 @@ func (c Config) checkEncryption() error {
 		bad = append(bad, config.Invalid("encryption.kek_url", "%v", err))
 	}
 	if len(c.Encryption.Rules) > 0 && slices.Contains(c.Roles, "maintain") && c.Encryption.Journal == "" {
-		bad = append(bad, config.Invalid("encryption.journal", "must be given where the role maintain erases, such as .audittrail/erasures.jsonl: "+
+		bad = append(bad, config.Invalid("encryption.journal", "must be given where the role maintain erases, such as /var/lib/audittrail/erasures.jsonl: "+
 			"without it a restored backup brings back whom it erased"))
 	}
 	return errors.Join(bad...)

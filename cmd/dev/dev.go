@@ -53,7 +53,7 @@ func Run(ctx context.Context, opts Options) (err error) {
 }
 
 // MakeKeys makes what the folder does not have yet of the issuer's key, the ledger's signing key and their public
-// parts, and a new token. A serve that is given these files runs as dev does.
+// parts, and a key-encryption key; and a new token. A serve that is given these files runs as dev does.
 func MakeKeys(opts Options) (err error) {
 	folder, err := takeFolder(opts.Dir)
 	if err != nil {
@@ -66,7 +66,7 @@ func MakeKeys(opts Options) (err error) {
 		}
 	}
 	s := &stack{Options: opts, folder: folder}
-	return errors.Join(s.issueToken(), s.openLedger())
+	return errors.Join(s.issueToken(), s.openLedger(), makeKEK(folder.Path(partKEK)))
 }
 
 // takeFolder opens the data folder for this process alone.

@@ -3,18 +3,20 @@ package dev
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"audittrail/cmd/app"
 	"audittrail/platform/config"
+	"audittrail/platform/kek"
 )
 
 // A second call keeps the keys, since a ledger signed by one key can't go on with another.
 func TestMakeKeysKeepsWhatIsThere(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
-	var before []byte
+	var before, kekBefore []byte
 	for range 2 {
 		cfg, err := app.Load(config.Sources{})
 		require.NoError(t, err)
@@ -25,6 +27,14 @@ func TestMakeKeysKeepsWhatIsThere(t *testing.T) {
 			require.Equal(t, before, key)
 		}
 		before = key
+		text, err := os.ReadFile(filepath.Join(dir, partKEK))
+		require.NoError(t, err)
+		_, err = kek.Open(t.Context(), strings.TrimSpace(string(text)))
+		require.NoError(t, err)
+		if kekBefore != nil {
+			require.Equal(t, kekBefore, text)
+		}
+		kekBefore = text
 	}
 	for _, name := range []string{partToken, partVerifierKeys, filepath.Join(partKeys, "jwks.json")} {
 		require.FileExists(t, filepath.Join(dir, name))

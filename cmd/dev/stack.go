@@ -102,6 +102,9 @@ func (s *stack) startAll(ctx context.Context) error {
 	if err := s.allowFiles(); err != nil {
 		return err
 	}
+	if !s.Config.IsSet("encryption.journal") {
+		s.Config.Encryption.Journal = s.folder.Path(partJournal)
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.startKafka(ctx) })
 	group.Go(func() error { return s.startPostgres(ctx) })

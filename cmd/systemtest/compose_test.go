@@ -54,11 +54,11 @@ func TestCompose(t *testing.T) {
 		}
 		return append(all, "AUDITTRAIL_KAFKA_GROUP="+s.group)
 	}
-	prepare := func(name string, more ...string) string {
+	runs := func(name string, args ...string) string {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 		defer cancel()
-		c := command(ctx, append(slices.Clone(file.Services[name].Command), more...)...)
+		c := command(ctx, args...)
 		c.Env, c.Dir = append(c.Env, environment(name)...), home
 		var stderr bytes.Buffer
 		c.Stderr = &stderr
@@ -66,6 +66,7 @@ func TestCompose(t *testing.T) {
 		require.NoError(t, err, "%s: %s", name, stderr.String())
 		return string(out)
 	}
+	prepare := func(name string) string { return runs(name, file.Services[name].Command...) }
 	for range 2 { // a second `docker compose up` changes nothing
 		for _, name := range []string{"migrate", "grant", "keys"} {
 			prepare(name)
@@ -89,6 +90,7 @@ func TestCompose(t *testing.T) {
 	}
 
 	token := strings.TrimSpace(prepare("token"))
+	viewer := strings.TrimSpace(runs("token", "token", "--role", "viewer"))
 	eventually(t, 2*time.Minute, "the API shows signed events", func(ctx context.Context) error {
 		list := command(ctx, "events", "--output", "ndjson", "--limit", "1", "--client.url", "http://"+api)
 		list.Env = append(list.Env, "AUDITTRAIL_CLIENT_TOKEN="+token)
@@ -98,6 +100,17 @@ func TestCompose(t *testing.T) {
 		}
 		if one[int64](s, "SELECT count(*) FROM ledger_checkpoints") == 0 {
 			return errors.New("no checkpoint")
+		}
+		return nil
+	})
+	eventually(t, 2*time.Minute, "e-mail addresses are sealed", func(ctx context.Context) error {
+		for asking, want := range map[string]string{token: "@example.com", viewer: `{"$sealed":true}`} {
+			list := command(ctx, "events", "--output", "ndjson", "--event-type", "OrderPlaced", "--limit", "1", "--client.url", "http://"+api)
+			list.Env = append(list.Env, "AUDITTRAIL_CLIENT_TOKEN="+asking)
+			out, err := list.Output()
+			if err != nil || !strings.Contains(string(out), `"email":`) || !strings.Contains(string(out), want) {
+				return fmt.Errorf("%q, %w", out, errors.Join(err, errors.New("no "+want)))
+			}
 		}
 		return nil
 	})
