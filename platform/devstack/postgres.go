@@ -21,7 +21,8 @@ import (
 // PostgresOptions say what kind of server StartPostgres starts.
 type PostgresOptions struct {
 	// DataDir keeps the data between starts; it is made where it does not exist. Empty: a temporary
-	// folder that goes with the server, also when this process is killed.
+	// folder that goes with the server, also when this process is killed; of a Fast one in memory
+	// (temporaryFolders).
 	DataDir string
 
 	// Port on 127.0.0.1; 0 for any free one.
@@ -79,7 +80,7 @@ func (p *Postgres) open(ctx context.Context) (err error) {
 	if p.owner, err = serverOwner(); err != nil {
 		return err
 	}
-	if p.cluster, err = openCluster(ctx, p.opts.DataDir, p.owner); err != nil {
+	if p.cluster, err = openCluster(ctx, p.opts.DataDir, p.owner, temporaryFolders(p.opts.Fast)); err != nil {
 		return err
 	}
 	defer func() {
@@ -151,6 +152,7 @@ func (p *Postgres) arguments() []string {
 	if p.opts.Fast {
 		settings["fsync"] = "off"
 		settings["full_page_writes"] = "off"
+		settings["max_wal_size"] = "128MB" // it may be in memory
 	}
 	for name, value := range p.opts.Settings {
 		settings[name] = value

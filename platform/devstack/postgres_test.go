@@ -346,3 +346,18 @@ func TestPostgresTellsWhyItEnded(t *testing.T) {
 	}
 	require.ErrorContains(t, p.Failure(), "received smart shutdown request")
 }
+
+// Data that need not outlive the machine are in memory where it has room, unless TMPDIR names a place.
+func TestTemporaryFolders(t *testing.T) {
+	t.Setenv("TMPDIR", "")
+	if memory, first := inMemory(), temporaryFolders(true)[0]; memory != "" && first != memory {
+		t.Errorf("fast data are in %s, not in %s", first, memory)
+	}
+	if first := temporaryFolders(false)[0]; first != os.TempDir() {
+		t.Errorf("durable data are in %s", first)
+	}
+	t.Setenv("TMPDIR", "/elsewhere")
+	if first := temporaryFolders(true)[0]; first != "/elsewhere" {
+		t.Errorf("TMPDIR names another place than %s", first)
+	}
+}
