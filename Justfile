@@ -19,9 +19,13 @@ build:
 sbom: build
     go run github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@{{sbom_version}} bin -json -output bin/audittrail.cdx.json bin/audittrail
 
-# all tests that need nothing but Go
+# all tests that need nothing but Go; what takes long is short or left out
 test *args:
     go test ./... {{args}}
+
+# all tests that need nothing but Go, in full: long outages, whole benchmarks, many rounds of property tests
+test-long *args:
+    TEST_LONG=1 go test -timeout 30m ./... {{args}}
 
 # all tests, those that want a real Apache Kafka too (needs Java and Maven)
 test-kafka *args:
