@@ -12,8 +12,6 @@ import (
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/stretchr/testify/require"
-
-	"audittrail/modules/httpapi"
 )
 
 // guideHistory is the history that docs/API.md and the examples of the specification tell of.
@@ -66,7 +64,7 @@ func TestTheSpecificationsExamples(t *testing.T) {
 	f.append(t, guideHistory()...)
 	f.start(t)
 	f.caughtUp(t)
-	spec, err := httpapi.Load()
+	spec, err := specification()
 	require.NoError(t, err)
 	for path, item := range spec.Doc.Paths.Map() {
 		op := item.Get

@@ -87,10 +87,13 @@ func newFixture(t testing.TB) *fixture {
 	return f
 }
 
+// specification is read once for all tests, none of which changes it: that takes longer than many a test.
+var specification = sync.OnceValues(httpapi.Load)
+
 // serve starts the API over the analytics' handlers.
 func (f *fixture) serve(t testing.TB) {
 	t.Helper()
-	spec, err := httpapi.Load()
+	spec, err := specification()
 	require.NoError(t, err)
 	log := slog.New(slog.DiscardHandler)
 	server, err := httpserver.New(httpserver.Options{Addr: "127.0.0.1:0", MaxRequests: 64}, httpserver.Deps{Log: log, Metrics: prometheus.NewRegistry()})

@@ -14,7 +14,6 @@ import (
 
 	"audittrail/modules/access"
 	"audittrail/modules/event"
-	"audittrail/modules/httpapi"
 	"audittrail/modules/migrate/migratetest"
 )
 
@@ -46,7 +45,7 @@ type operation struct {
 // operations are those of the specification, and the tiles, which are beside it.
 func operations(t *testing.T) []operation {
 	t.Helper()
-	spec, err := httpapi.Load()
+	spec, err := specification()
 	require.NoError(t, err)
 	values := map[string]string{
 		"eventId": id(1), "type": "Order", "id": "1", "correlationId": "c", "log": "events", "format": "ndjson",

@@ -148,7 +148,9 @@ func startAPI(t testing.TB, pool *pgxpool.Pool, adjust ...func(*settings)) *api 
 	case err := <-ended:
 		t.Fatal(err)
 	}
-	a.router = newRouter(t)
+	var err error
+	a.router, err = router()
+	require.NoError(t, err)
 	return a
 }
 
@@ -170,7 +172,7 @@ func processCache(t testing.TB) store.Cache {
 // assemble mounts the handlers as cmd/app does, without the other modules' sets.
 func (a *api) assemble(t testing.TB, pool *pgxpool.Pool, s settings) (run func(context.Context, func(net.Addr)) error) {
 	t.Helper()
-	spec, err := httpapi.Load()
+	spec, err := specification()
 	require.NoError(t, err)
 	log := logging.New(a.log, logging.Options{Level: "info", Format: "json"})
 	server, err := httpserver.New(httpserver.Options{Addr: "127.0.0.1:0", MaxRequests: s.maxRequests},
@@ -211,15 +213,18 @@ func isElsewhere(path string) bool {
 		func(prefix string) bool { return strings.HasPrefix(path, prefix) })
 }
 
-func newRouter(t testing.TB) routers.Router {
-	t.Helper()
+// specification is read once for all tests, none of which changes it: that takes longer than many a test.
+var specification = sync.OnceValues(httpapi.Load)
+
+// router finds the operation of a request, for the checker of answers.
+var router = sync.OnceValues(func() (routers.Router, error) {
 	spec, err := httpapi.Load()
-	require.NoError(t, err)
+	if err != nil {
+		return nil, err
+	}
 	spec.Doc.Servers = nil // the one there is relative to the document's place, which the router can't know
-	router, err := gorillamux.NewRouter(spec.Doc)
-	require.NoError(t, err)
-	return router
-}
+	return gorillamux.NewRouter(spec.Doc)
+})
 
 // answer is what a request got.
 type answer struct {

@@ -15,7 +15,6 @@ import (
 
 	"audittrail/modules/access"
 	"audittrail/modules/event"
-	"audittrail/modules/httpapi"
 	"audittrail/modules/store"
 	"audittrail/platform/errs"
 )
@@ -49,7 +48,7 @@ func (a *api) execute(t *testing.T, sql string, args ...any) {
 // The specification's examples of the paths that decide, in an order in which they can be.
 func TestTheSpecificationsDecisions(t *testing.T) {
 	t.Parallel()
-	spec, err := httpapi.Load()
+	spec, err := specification()
 	require.NoError(t, err)
 	for _, path := range []string{"/v1/dead-letters/redrive", "/v1/dead-letters/dismiss"} {
 		a := newAPI(t)

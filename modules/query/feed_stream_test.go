@@ -20,6 +20,7 @@ import (
 
 	"audittrail/modules/access"
 	"audittrail/modules/migrate/migratetest"
+	"audittrail/platform/longtest"
 )
 
 // subscriber is a stream of the feed, as one who reads it line by line has it.
@@ -245,10 +246,7 @@ func TestStreamEndsWithItsStore(t *testing.T) {
 // once, in order, while events arrive.
 func TestSubscribersAreKilledAndResumed(t *testing.T) {
 	t.Parallel()
-	events := 100_000
-	if testing.Short() {
-		events = 5_000
-	}
+	events := longtest.Choose(t, 10_000, 100_000)
 	a := newAPI(t)
 	var appending sync.WaitGroup
 	defer appending.Wait()
@@ -328,9 +326,7 @@ func TestPythonFollowsTheFeed(t *testing.T) {
 // A subscriber that reads nothing is cut off when its time to read is over; what it held is free again.
 func TestSlowSubscriberIsCutOff(t *testing.T) {
 	t.Parallel()
-	if testing.Short() {
-		t.Skip("takes 30 seconds, which is how long a reader may take nothing")
-	}
+	longtest.Only(t, "it waits for as long as a reader may take nothing, 30 s")
 	url := migratetest.Database(t)
 	a := newAPIOn(t, url, startAPI(t, apiPool(t, url), func(s *settings) { s.maxRequests = 2 }))
 	padding := strings.Repeat("x", 200<<10)

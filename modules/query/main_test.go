@@ -9,6 +9,7 @@ import (
 	"github.com/getkin/kin-openapi/openapi3filter"
 
 	"audittrail/modules/httpapi"
+	"audittrail/platform/longtest"
 )
 
 // TestMain runs more tests at once than there are processors: much of their time is PostgreSQL's, or waiting
@@ -19,6 +20,7 @@ func TestMain(m *testing.M) {
 	if err := flag.Set("test.parallel", "6"); err != nil {
 		panic(err)
 	}
+	longtest.FewerChecks(25)
 	learnForms()
 	m.Run()
 }

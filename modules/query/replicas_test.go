@@ -261,7 +261,12 @@ func (l *load) note(ctx context.Context, client *http.Client, request *http.Requ
 		Code  string
 		Items []struct{ EventID string }
 	}
-	if err := json.NewDecoder(response.Body).Decode(&got); err != nil || response.StatusCode != http.StatusOK || len(got.Items) != 1 || got.Items[0].EventID != id(1) {
+	err = json.NewDecoder(response.Body).Decode(&got)
+	if err != nil && ctx.Err() != nil { // the load was ended in the middle of the answer
+		l.asked--
+		return
+	}
+	if err != nil || response.StatusCode != http.StatusOK || len(got.Items) != 1 || got.Items[0].EventID != id(1) {
 		l.wrong = append(l.wrong, response.Status+" "+got.Code)
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"audittrail/modules/migrate/migratetest"
+	"audittrail/platform/longtest"
 )
 
 // naiveMerge is MergePatch of RFC 7396 as its pseudo-code has it.
@@ -74,10 +74,7 @@ func TestStatesAndDiffsAreTheNaiveFold(t *testing.T) {
 	a := newAPIOn(t, database, startAPI(t, apiPool(t, database), func(s *settings) { s.snapshotEvery = 3 }))
 	random := rand.New(rand.NewPCG(1, 2))
 	payloads := []string{`{"a":1}`, `{"a":2,"b":{"x":1}}`, `{"b":{"y":[1]}}`, `{"a":null}`, `{"b":null}`, `{"b":{"x":null}}`, `{"b":7}`, `{"c":{"d":{"e":true}}}`, `{"c":{"d":null}}`}
-	aggregates, rounds, each := 40, 4, 12
-	if os.Getenv("CI") != "" {
-		aggregates, rounds = 1000, 1
-	}
+	aggregates, rounds, each := longtest.Choose(t, 20, 1000), longtest.Choose(t, 3, 1), 12
 	var values []string
 	for n := range aggregates * each {
 		at := time.Date(2026, time.Month(1+random.IntN(2)), 1, 0, random.IntN(6), 0, 0, time.UTC)

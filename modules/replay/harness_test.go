@@ -112,10 +112,13 @@ func newSystem(t *testing.T, adjust ...func(*settings)) *system {
 // others stands in for the handlers of other modules.
 type others struct{ httpapi.StrictServerInterface }
 
+// specification is read once for all tests, none of which changes it: that takes longer than many a test.
+var specification = sync.OnceValues(httpapi.Load)
+
 // serve mounts the handlers as cmd/app does, without the other modules' sets.
 func (s *system) serve(set settings) {
 	t := s.t
-	spec, err := httpapi.Load()
+	spec, err := specification()
 	require.NoError(t, err)
 	log := slog.New(slog.DiscardHandler)
 	server, err := httpserver.New(httpserver.Options{Addr: "127.0.0.1:0", MaxRequests: 64}, httpserver.Deps{Log: log, Metrics: prometheus.NewRegistry()})

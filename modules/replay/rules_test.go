@@ -14,7 +14,6 @@ import (
 
 	"audittrail/modules/access"
 	"audittrail/modules/event"
-	"audittrail/modules/httpapi"
 	"audittrail/modules/protect"
 	"audittrail/modules/replay"
 )
@@ -164,7 +163,7 @@ func TestReplaysKeepToScopes(t *testing.T) {
 func TestReplayPermissions(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	spec, err := httpapi.Load()
+	spec, err := specification()
 	require.NoError(t, err)
 	policy := access.NewPolicy(access.Options{})
 	n := 0
@@ -208,7 +207,7 @@ func TestTheSpecificationsReplays(t *testing.T) {
 		set.options.Targets = []replay.TargetOptions{{Type: "kafka", Topic: "orders-copy"}}
 	})
 	s.append(3)
-	spec, err := httpapi.Load()
+	spec, err := specification()
 	require.NoError(t, err)
 	op := spec.Doc.Paths.Value("/v1/replays").Post
 	for name, example := range op.RequestBody.Value.Content["application/json"].Examples {
