@@ -43,6 +43,29 @@ func endsProcess(s *ast.SelectorExpr) bool {
 	return false
 }
 
+// One switch tells whether tests may take long: platform/longtest, which fails a test in CI where it is off.
+func TestLongRunsHaveOneSwitch(t *testing.T) {
+	const variable = "TEST_LONG"
+	for _, f := range sources(t) {
+		if f.dir == "platform/longtest" || f.path() == "rules_test.go" {
+			continue
+		}
+		ast.Inspect(f.ast, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.SelectorExpr:
+				if pkg, ok := n.X.(*ast.Ident); ok && pkg.Name == "testing" && n.Sel.Name == "Short" {
+					t.Errorf("%s: ask platform/longtest in place of testing.Short", f.at(n))
+				}
+			case *ast.BasicLit:
+				if strings.Trim(n.Value, "`\"") == variable {
+					t.Errorf("%s: only platform/longtest reads %s", f.at(n), variable)
+				}
+			}
+			return true
+		})
+	}
+}
+
 func TestNoGlobalLoggerOrRegistry(t *testing.T) {
 	global := map[string][]string{
 		"slog":       {"SetDefault", "Default", "Debug", "Info", "Warn", "Error", "DebugContext", "InfoContext", "WarnContext", "ErrorContext", "Log", "With"},

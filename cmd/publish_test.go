@@ -128,9 +128,6 @@ func TestPublishNamesWhatIsWrong(t *testing.T) {
 }
 
 func TestPublishSaysThatNoBrokerIsThere(t *testing.T) {
-	if testing.Short() {
-		t.Skip("waits for a broker that does not come")
-	}
 	_, errs, status := call(t, "publish", orderFile(t, 1), "--topic", "orders", "--kafka.brokers", "127.0.0.1:1")
 	require.Equal(t, 1, status)
 	require.Contains(t, errs, "kafka.brokers [127.0.0.1:1]")

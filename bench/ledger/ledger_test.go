@@ -9,6 +9,7 @@ import (
 
 	"audittrail/bench/internal/benchdb"
 	"audittrail/bench/internal/benchingest"
+	"audittrail/platform/longtest"
 )
 
 func TestMain(m *testing.M) {
@@ -21,6 +22,7 @@ func TestMain(m *testing.M) {
 // TestAllMeasurements runs the whole benchmark with few events, real ones: it must not rot between the
 // days on which somebody needs it. Its numbers mean nothing.
 func TestAllMeasurements(t *testing.T) {
+	longtest.Only(t, "it builds the program twice, and measures with both")
 	opts, err := parse([]string{"--file", "../../cmd/systemtest/testdata/purchase-orders-excerpt.jsonl.gz", "--rounds", "2", "--proofs", "10", "--partitions", "2", "--output", "json",
 		"--kafka-libs", "", "--kafka-brokers", ""})
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"audittrail/bench/internal/benchapi"
+	"audittrail/platform/longtest"
 )
 
 func TestMain(m *testing.M) {
@@ -26,8 +27,11 @@ func TestAllMeasurements(t *testing.T) {
 	if _, err := exec.LookPath("pgbench"); err != nil {
 		t.Skip("there is no pgbench")
 	}
-	opts, err := parse([]string{"--file", "../../cmd/systemtest/testdata/purchase-orders-excerpt.jsonl.gz", "--events", "3000", "--large", "6000", "--exported", "2000",
-		"--rounds", "1", "--time", "1s", "--concurrency", "2", "--requests", "5", "--access", "strict,off", "--processes", "1,2", "--commit-delay", "1ms", "--only", "event,type,causation,payload,state,feed,export", "--output", "json"})
+	// A quick run has one store and one way of asking in place of two of each.
+	sides := longtest.Choose(t, []string{"--large", "0", "--access", "strict", "--processes", "2"}, []string{"--large", "6000", "--access", "strict,off", "--processes", "1,2"})
+	rows, exports := longtest.Choose(t, 6, 2*2*2*6), longtest.Choose(t, 1, 2*2)
+	opts, err := parse(append([]string{"--file", "../../cmd/systemtest/testdata/purchase-orders-excerpt.jsonl.gz", "--events", "3000", "--exported", "2000",
+		"--rounds", "1", "--time", "1s", "--concurrency", "2", "--requests", "5", "--commit-delay", "1ms", "--only", "event,type,causation,payload,state,feed,export", "--output", "json"}, sides...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +43,7 @@ func TestAllMeasurements(t *testing.T) {
 	if err := json.Unmarshal(out.Bytes(), &got); err != nil {
 		t.Fatalf("%v in %s", err, out.Bytes())
 	}
-	if len(got.Rows) != 2*2*2*6 || len(got.Exports) != 2*2 {
+	if len(got.Rows) != rows || len(got.Exports) != exports {
 		t.Fatalf("%d rows, %d exports", len(got.Rows), len(got.Exports))
 	}
 	if commit, err := time.ParseDuration(got.Machine.Commit); err != nil || commit < time.Millisecond {

@@ -13,6 +13,7 @@ import (
 // TestAnswersOfAKilledAPIAreInTheAccessLog proves that no answer goes out that is not in the log: the API is killed
 // while many ask, some times, and each answer that came has its entry.
 func TestAnswersOfAKilledAPIAreInTheAccessLog(t *testing.T) {
+	t.Parallel()
 	s := newStack(t)
 	token, flags := credentials(t)
 	address := freeAddress(t)

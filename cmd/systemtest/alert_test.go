@@ -24,6 +24,7 @@ import (
 // The alert arrives at a webhook, with the runbook's address; when ingest goes on, so does its end. Of the rules only
 // the times are changed for which an alert has to hold.
 func TestAnAlertArrives(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{"prometheus", "prometheus-alertmanager"} {
 		if _, err := exec.LookPath(name); err != nil && os.Getenv("CI") == "" {
 			t.Skipf("%s is not installed", name)

@@ -14,6 +14,7 @@ const commandComplete = 'C'
 // TestCommitAnswerLost proves that a batch whose COMMIT succeeded, but whose answer never came, is not
 // stored again: a proxy cuts the connection at every third COMMIT's answer.
 func TestCommitAnswerLost(t *testing.T) {
+	t.Parallel()
 	s := newStack(t)
 	p := newProxy(t, s.url)
 	var commits, cuts atomic.Int64

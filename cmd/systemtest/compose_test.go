@@ -27,6 +27,7 @@ type composeService struct {
 // TestCompose runs the program's services as compose.yaml has them: their commands, their environment, in that order. Only
 // the addresses of the other servers and the folder of the shared volume are this machine's.
 func TestCompose(t *testing.T) {
+	t.Parallel()
 	text, err := os.ReadFile("../../compose.yaml")
 	require.NoError(t, err)
 	var file struct {

@@ -19,6 +19,7 @@ import (
 // TestEvidenceOfRealEvents goes the whole way: real events through Kafka into the store, signed by the
 // notary, exported over the API, verified with nothing but the public key; and one changed letter is seen.
 func TestEvidenceOfRealEvents(t *testing.T) {
+	t.Parallel()
 	s := newStack(t)
 	dir := t.TempDir()
 	key, err := ledger.GenerateKey("audit.test/orders", rand.Reader)

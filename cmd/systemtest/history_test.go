@@ -23,6 +23,7 @@ const (
 // TestHistoryThroughTheAPI proves the whole path: a file published, ingested, and one item's history
 // read back page by page, in order, by a token that a JWKS file vouches for.
 func TestHistoryThroughTheAPI(t *testing.T) {
+	t.Parallel()
 	s := newStack(t)
 	do(t, "publish", excerpt, "--topic", s.topic, "--kafka.brokers", s.brokers[0])
 	token, flags := credentials(t)

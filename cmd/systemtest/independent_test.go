@@ -11,13 +11,12 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"audittrail/platform/longtest"
 )
 
 // independentVerifier is written in another language from docs/EVIDENCE.md alone.
 const independentVerifier = "../../modules/evidence/testdata/verify.py"
-
-// independentBundles is how many bundles it is given.
-const independentBundles = 1000
 
 // changes each make another claim of a bundle of one event: about the event, its place, its proof, the
 // checkpoint.
@@ -64,9 +63,9 @@ func takesEvidence(t *testing.T, s *stack, api, token, key string) {
 		}
 		t.Skip("python3 is missing")
 	}
-	dir := t.TempDir()
-	ids := one[[]string](s, fmt.Sprintf(`SELECT array_agg(event_id::text) FROM (SELECT event_id FROM events ORDER BY event_id LIMIT %d) AS e`, independentBundles))
-	if len(ids) != independentBundles {
+	dir, bundles := t.TempDir(), longtest.Choose(t, 200, 1000)
+	ids := one[[]string](s, fmt.Sprintf(`SELECT array_agg(event_id::text) FROM (SELECT event_id FROM events ORDER BY event_id LIMIT %d) AS e`, bundles))
+	if len(ids) != bundles {
 		t.Fatalf("%d events", len(ids))
 	}
 	var whole, changed, claims []string

@@ -4,13 +4,15 @@ import (
 	"math/rand/v2"
 	"testing"
 	"time"
+
+	"audittrail/platform/longtest"
 )
 
 // TestKilledAtAnyMoment proves that a process that dies at any moment, between any two of its steps,
-// loses nothing and doubles nothing: 30 times kill -9 while events come in, some in mid-start, some in
+// loses nothing and doubles nothing: many times kill -9 while events come in, some in mid-start, some in
 // mid-batch, each followed by a start that goes on from what PostgreSQL says.
 func TestKilledAtAnyMoment(t *testing.T) {
-	const kills = 30
+	kills := longtest.Choose(t, 12, 30)
 	s := newStack(t)
 	f := newFeed(s)
 	stop := f.load(400, 40*time.Millisecond)

@@ -34,6 +34,7 @@ func (p *program) reasons(within time.Duration, parts ...string) {
 // TestTwoInstallationsInOneGroup proves that two databases with the default group store nothing beside each other,
 // instead of a half each, and that the first goes on by itself once the second has left.
 func TestTwoInstallationsInOneGroup(t *testing.T) {
+	t.Parallel()
 	s := newStack(t)
 	f := newFeed(s)
 	f.send(t.Context(), 600)
@@ -65,6 +66,7 @@ func TestTwoInstallationsInOneGroup(t *testing.T) {
 // TestLostOffsetsStopOnePartition proves that offsets that Kafka deleted unread stop their partition and nothing
 // else, and that the command that /readyz names has it go on without a restart.
 func TestLostOffsetsStopOnePartition(t *testing.T) {
+	t.Parallel()
 	s := newStack(t)
 	f := newFeed(s)
 	f.send(t.Context(), 600)

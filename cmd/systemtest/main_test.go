@@ -10,6 +10,7 @@
 package systemtest
 
 import (
+	"flag"
 	"os"
 	"testing"
 
@@ -23,6 +24,11 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
 		cmd.Execute()
 		return
+	}
+	flag.Parse()
+	// More at once than there are processors: much of their time is waiting. Tests that measure time run alone.
+	if err := flag.Set("test.parallel", "4"); err != nil {
+		panic(err)
 	}
 	os.Exit(m.Run())
 }

@@ -16,6 +16,7 @@ const excerpt = "testdata/purchase-orders-excerpt.jsonl.gz"
 // events, many in the same minute, and some of 1948, are all stored once; and none again when the same
 // file is published again.
 func TestPurchaseOrders(t *testing.T) {
+	t.Parallel()
 	file := os.Getenv("TEST_PURCHASE_ORDERS")
 	if file == "" {
 		file = excerpt

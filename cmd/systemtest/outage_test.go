@@ -7,19 +7,18 @@ import (
 	"time"
 
 	"audittrail/modules/migrate/migratetest"
+	"audittrail/platform/longtest"
 )
 
 // memoryBound is what the ingest role may need while PostgreSQL is away and Kafka goes on, in bytes.
 const memoryBound = 150 << 20
 
-// TestPostgresAway proves that ingest waits out a minute without PostgreSQL while events keep coming:
+// TestPostgresAway proves that ingest waits out a minute (5 s in a quick run) without PostgreSQL while events keep coming:
 // it says that it is not ready, its memory stays bounded, and when PostgreSQL is back it goes on by
 // itself and has lost nothing.
 func TestPostgresAway(t *testing.T) {
-	away := time.Minute
-	if testing.Short() {
-		away = 5 * time.Second
-	}
+	t.Parallel()
+	away := longtest.Choose(t, 5*time.Second, time.Minute)
 	server := migratetest.Server(t)
 	s := stackOn(t, server.URL())
 	f := newFeed(s)

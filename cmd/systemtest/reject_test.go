@@ -17,6 +17,7 @@ import (
 // coordinates and reason, in the table and in the dead-letter topic, and keeps no good one from being
 // stored.
 func TestBadBetweenGood(t *testing.T) {
+	t.Parallel()
 	bad := eventtest.Bad()
 	if len(bad) < 50 {
 		t.Fatalf("only %d kinds of bad records", len(bad))

@@ -88,6 +88,7 @@ func (s *stack) replayOf(ctx context.Context, key string) (r replayed, err error
 // another one has taken the replay over, nothing reaches the topic, and no more reaches a webhook than was on its way:
 // and that the replays go on within 15 s of a kill -9, with each event sent at last.
 func TestOneSenderOfAReplay(t *testing.T) {
+	t.Parallel()
 	const (
 		events    = 1200
 		perSecond = 150

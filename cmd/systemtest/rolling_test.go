@@ -18,17 +18,20 @@ import (
 
 	"audittrail/modules/migrate/migratetest"
 	"audittrail/platform/auth/authtest"
+	"audittrail/platform/longtest"
 )
 
 // TestRollingRestart proves that replacing two API and two ingest processes one by one under load, as a Deployment does
 // (a new one is ready before an old one is asked to stop), fails no request and loses nothing.
 func TestRollingRestart(t *testing.T) {
+	t.Parallel()
 	newStack(t).roll(os.Args[0], func() {})
 }
 
 // TestRollingUpgrade proves the same of an upgrade from the version before the newest migration: the database is migrated
 // while the old version runs (expand), which goes on beside the new one until it is replaced.
 func TestRollingUpgrade(t *testing.T) {
+	longtest.Only(t, "it builds the version before the newest migration, and upgrades it under load")
 	old := versionBeforeTheNewestMigration(t)
 	s := stackOn(t, migratetest.EmptyDatabase(t))
 	if out, err := commandOf(t.Context(), old, "migrate", "up", "--postgres.url", s.url).CombinedOutput(); err != nil {

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"audittrail/platform/longtest"
 )
 
 // filters of the search, each with the condition that says the same in plain SQL, and the values that events have.
@@ -31,6 +33,7 @@ var searchFilters = []struct{ name, condition, values string }{
 // TestSearchesArePlainSQL proves that searches by random filters over real events give the sets that plain SQL
 // gives, in their order, over all pages, while more events come in.
 func TestSearchesArePlainSQL(t *testing.T) {
+	t.Parallel()
 	s := newStack(t)
 	do(t, "publish", excerpt, "--topic", s.topic, "--kafka.brokers", s.brokers[0])
 	token, flags := credentials(t)
@@ -52,7 +55,7 @@ func TestSearchesArePlainSQL(t *testing.T) {
 
 	random := rand.New(rand.NewPCG(1, uint64(size)))
 	found := 0
-	for range 150 {
+	for range longtest.Choose(t, 30, 150) {
 		query, where, args := url.Values{}, "first_position + (id & 16383) < $1", []any{size}
 		for _, i := range random.Perm(len(searchFilters))[:1+random.IntN(3)] {
 			if len(values[i]) == 0 {

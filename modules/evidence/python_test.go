@@ -61,9 +61,6 @@ func TestPythonVerifiesTheCommittedEvidence(t *testing.T) {
 // Two verifiers, written apart, agree on thousands of pieces of evidence: a thousand whole ones, and as
 // many that were changed in one place, in every way.
 func TestPythonAgrees(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes some seconds")
-	}
 	const size = 1200
 	events, access := newHistory(t, size), newAccessHistory(t, 300)
 	keys := ledgertest.Trusting(t, events.key)

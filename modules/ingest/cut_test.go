@@ -12,9 +12,6 @@ import (
 // what is stored. Ingest that saw the log while it was short must not go on in the middle of it after a restart.
 func TestADiskThatWasPutBackStopsItsPartitions(t *testing.T) {
 	t.Parallel()
-	if testing.Short() {
-		t.Skip("starts a Kafka of its own three times")
-	}
 	kafka := kafkatest.Start(t)
 	b, st := connect(t, kafka.Brokers), newRealStore(t, migratetest.Database(t))
 	topic, group := b.topic(unique("orders"), 1), unique("group")

@@ -89,9 +89,6 @@ func TestAMalformedRecordStopsItsPartitionWithTheCommandThatPassesIt(t *testing.
 // the batch's own records are passed by with a command.
 func TestADamagedBatchStopsItsPartition(t *testing.T) {
 	t.Parallel()
-	if testing.Short() {
-		t.Skip("starts a Kafka of its own")
-	}
 	kafka := kafkatest.Start(t)
 	b, st := connect(t, kafka.Brokers), newRealStore(t, migratetest.Database(t))
 	topic := b.topic(unique("orders"), 1)

@@ -62,9 +62,6 @@ func TestPartitionsMoveBetweenProcesses(t *testing.T) {
 // network: another has its partitions within 15 s, and the first can do no harm.
 func TestAProcessThatIsCutOffIsReplacedWithin15Seconds(t *testing.T) {
 	t.Parallel()
-	if testing.Short() {
-		t.Skip("waits for a session to time out")
-	}
 	b, st := newBroker(t), newFakeStore(t)
 	topic, group := b.topic(unique("orders"), 2), unique("group")
 	wire := &cuttable{}

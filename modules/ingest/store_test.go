@@ -122,9 +122,6 @@ func TestRecordsOfEverySortGoThroughTheRealStore(t *testing.T) {
 // PostgreSQL goes away under load, twice tidily and twice not, and ingest goes on by itself.
 func TestPostgreSQLGoesAwayUnderLoad(t *testing.T) {
 	t.Parallel()
-	if testing.Short() {
-		t.Skip("starts and stops a PostgreSQL")
-	}
 	server := migratetest.Server(t)
 	b, st := newBroker(t), newRealStore(t, server.URL())
 	topic := b.topic(unique("orders"), 4)

@@ -3,6 +3,8 @@ package store_test
 import (
 	"flag"
 	"testing"
+
+	"audittrail/platform/longtest"
 )
 
 // TestMain runs more tests at once than there are processors: much of their time is PostgreSQL's, or waiting
@@ -12,5 +14,6 @@ func TestMain(m *testing.M) {
 	if err := flag.Set("test.parallel", "4"); err != nil {
 		panic(err)
 	}
+	longtest.FewerChecks(25)
 	m.Run()
 }

@@ -54,9 +54,6 @@ func TestOneNotary(t *testing.T) {
 // TestAFrozenLeadEnds: a process that is stopped, and whose kernel goes on to answer for it, does not keep
 // the others from signing.
 func TestAFrozenLeadEnds(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes 15 s")
-	}
 	t.Parallel()
 	s := newStore(t)
 	pool := openPool(t, s.url, "audittrail_notary")

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"os"
 	"slices"
 	"testing"
 
@@ -11,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"audittrail/modules/migrate/migratetest"
+	"audittrail/platform/longtest"
 )
 
 // A million events over 14 months. What "mid-…" marks stopped in the middle of the twelfth, and what "old-…"
@@ -31,9 +31,7 @@ const fillMonthsSQL = `
 // However long ago something stopped, the newest events that have it are found without reading much more than
 // these. Blocks are counted, since time depends on the machine.
 func TestSearchesReadFewBlocks(t *testing.T) {
-	if os.Getenv("CI") == "" {
-		t.Skip("it fills a million events; CI does")
-	}
+	longtest.Only(t, "it searches among a million events")
 	t.Parallel()
 	url := migratetest.Database(t)
 	owner, err := pgx.Connect(t.Context(), url)

@@ -14,6 +14,7 @@ import (
 
 	"audittrail/modules/ledger"
 	"audittrail/modules/verify"
+	"audittrail/platform/longtest"
 )
 
 // unspellable makes of an event's payload what PostgreSQL can't write out: reading its row fails.
@@ -146,7 +147,7 @@ func TestConnectionLost(t *testing.T) {
 	t.Parallel()
 	h := standard(t)
 	h.tamper(t, `DELETE FROM ledger_tiles WHERE first = 0`, fmt.Sprintf(`UPDATE events SET version = 2 WHERE event_id = '%s'`, id(217)))
-	require.Positive(t, h.interrupted(t, h.keys, 6000))
+	require.Positive(t, h.interrupted(t, h.keys, longtest.Choose[int64](t, 40_000, 6000)))
 }
 
 // TestInterruptedAfterARotation: what a later checkpoint covers is no finding where that was not come to.
@@ -160,7 +161,7 @@ func TestInterruptedAfterARotation(t *testing.T) {
 		h.grow(t, 400)
 		h.sign(t, key)
 	}
-	require.Zero(t, h.interrupted(t, keysOf(t, key), 25_000))
+	require.Zero(t, h.interrupted(t, keysOf(t, key), longtest.Choose[int64](t, 100_000, 25_000)))
 }
 
 // interrupted verifies again and again, and cuts the connection so many bytes later each time. It answers how

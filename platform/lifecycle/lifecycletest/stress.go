@@ -14,14 +14,12 @@ import (
 	"go.uber.org/goleak"
 
 	"audittrail/platform/lifecycle"
+	"audittrail/platform/longtest"
 )
 
 // grace is how long a role under test has to return once it is cancelled. It is far more than a role
 // should take, since the machine may be busy; a role that hangs is found all the same.
 const grace = 30 * time.Second
-
-// rounds is how often each case with a random moment is played.
-const rounds = 8
 
 // Stress starts, cancels and fails roles at random moments, alone and in the company of others, and
 // checks after each time that Run returned in time, that it returned nil where it was only told to
@@ -32,6 +30,7 @@ const rounds = 8
 // A role that fails by itself, because its parts are away, fails the test: roles wait for them.
 func Stress(t *testing.T, newRole func() lifecycle.Role) {
 	t.Helper()
+	rounds := longtest.Choose(t, 3, 8) // of each case with a random moment
 	t.Run("cancelled before it runs", func(t *testing.T) {
 		play(t, newRole(), func(*lifecycle.Group) time.Duration { return 0 }, nil, nil)
 	})
