@@ -38,6 +38,7 @@ func TestDevFindsABusyPortBeforeItStartsAnything(t *testing.T) {
 // A database that ends by itself ends the run, with its reason; and a folder that lacks a part is refused
 // before anything is made in its place.
 func TestDevTellsWhatItCanNotGoOnWithout(t *testing.T) {
+	t.Parallel()
 	dir := dataFolder(t)
 	p := start(t, devArgs(dir, "--no-sample")...)
 	p.until(t, apiLine)

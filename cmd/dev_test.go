@@ -212,6 +212,7 @@ func TestDevFromFirstStartToAfterAKill(t *testing.T) {
 
 // Without sample traffic nothing comes but what somebody publishes, to any topic; --fresh forgets it.
 func TestDevIngestsWhatIsPublishedAndForgetsItWithFresh(t *testing.T) {
+	t.Parallel()
 	dir := dataFolder(t)
 	p := start(t, devArgs(dir, "--no-sample")...)
 	api := p.until(t, apiLine)[1]
@@ -236,6 +237,7 @@ func TestDevIngestsWhatIsPublishedAndForgetsItWithFresh(t *testing.T) {
 
 // A broker and a database that are given are used, and left as somebody else's; nothing is embedded.
 func TestDevUsesTheBrokerAndDatabaseThatItIsGiven(t *testing.T) {
+	t.Parallel()
 	dir, c, url := dataFolder(t), broker(t), migratetest.Database(t)
 	p := start(t, devArgs(dir, "--kafka.brokers", c.ListenAddrs()[0], "--postgres.url", url)...)
 	p.until(t, firstLine)

@@ -27,6 +27,7 @@ func TestIdentifiersAreNamed(t *testing.T) {
 
 // The database of keys has a schema too, which `migrate up` brings up to date.
 func TestAnOutdatedSchemaOfKeysIsWaitedFor(t *testing.T) {
+	t.Parallel()
 	keys := migratetest.EmptyDatabase(t)
 	kek := "base64key://" + base64.URLEncoding.EncodeToString(bytes.Repeat([]byte{1}, 32))
 	p := start(t, "--roles=api", "--postgres.url="+migratetest.Database(t), "--encryption.kek_url="+kek, "--encryption.keys_url="+keys)

@@ -195,6 +195,7 @@ func TestFromKafkaToTheAPI(t *testing.T) {
 }
 
 func TestAnOutdatedSchemaIsWaitedFor(t *testing.T) {
+	t.Parallel()
 	database := migratetest.EmptyDatabase(t)
 	p := start(t, "--postgres.url="+database, "--kafka.brokers="+broker(t), "--kafka.topics=orders")
 	body := p.until("admin", "/readyz", 503, "run audittrail migrate up")
@@ -210,6 +211,7 @@ func TestAnOutdatedSchemaIsWaitedFor(t *testing.T) {
 }
 
 func TestADatabaseThatIsAwayIsWaitedFor(t *testing.T) {
+	t.Parallel()
 	server := migratetest.Server(t)
 	server.Stop()
 	p := start(t, "--postgres.url="+server.URL(), "--kafka.brokers="+broker(t), "--kafka.topics=orders")
@@ -232,6 +234,7 @@ func TestADatabaseThatIsAwayIsWaitedFor(t *testing.T) {
 }
 
 func TestABrokerThatIsAwayIsWaitedFor(t *testing.T) {
+	t.Parallel()
 	p := start(t, "--postgres.url="+migratetest.Database(t), "--kafka.brokers=127.0.0.1:1", "--kafka.topics=orders")
 	p.until("admin", "/readyz", 503, `"role":"ingest","ready":false`)
 	p.until("api", "/v1/events", 200, "items") // the others work
@@ -239,6 +242,7 @@ func TestABrokerThatIsAwayIsWaitedFor(t *testing.T) {
 }
 
 func TestOnlyWhatTheChosenRolesNeedIsOpened(t *testing.T) {
+	t.Parallel()
 	p := start(t, "--roles=api", "--postgres.url="+migratetest.Database(t))
 	p.until("admin", "/readyz", 200, "")
 	_, metrics := p.get("admin", "/metrics")
@@ -248,6 +252,7 @@ func TestOnlyWhatTheChosenRolesNeedIsOpened(t *testing.T) {
 }
 
 func TestAnAddressThatIsTakenEndsTheProgram(t *testing.T) {
+	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer taken.Close()
@@ -270,6 +275,7 @@ func TestWhatCannotWorkIsRefusedBeforeAnythingIsOpened(t *testing.T) {
 // TestALoginWithoutRightsOfItsOwn runs the program as production should: the login owns nothing and
 // inherits nothing, each pool takes its own role.
 func TestALoginWithoutRightsOfItsOwn(t *testing.T) {
+	t.Parallel()
 	database, brokers := migratetest.Database(t), broker(t)
 	u, err := url.Parse(database)
 	require.NoError(t, err)

@@ -225,6 +225,7 @@ func TestARecordAndARequestAreFollowed(t *testing.T) {
 
 // Without a variable nothing is traced, and no line pretends so.
 func TestTracingIsOffUnlessItIsAskedFor(t *testing.T) {
+	t.Parallel()
 	var log lines
 	p := startLogging(t, &log, "--roles=api", "--postgres.url="+migratetest.Database(t))
 	p.until("admin", "/readyz", 200, "")
@@ -236,6 +237,7 @@ func TestTracingIsOffUnlessItIsAskedFor(t *testing.T) {
 
 // The level of a process that runs is changed, by whoever is on its machine.
 func TestTheLogLevelIsChangedWhileItRuns(t *testing.T) {
+	t.Parallel()
 	var log lines
 	p := startLogging(t, &log, "--roles=api", "--log.level=error", "--postgres.url="+migratetest.Database(t))
 	p.until("admin", "/loglevel", 200, `{"level":"error"}`)
