@@ -54,9 +54,7 @@ func TestFunctionsOfSomebodyElse(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := standard(t)
-			h.tamper(t, test.sql...)
-			report := h.verify(t)
+			report := tampered(t, test.sql...)
 			names(t, report, verify.EventAltered, 217)
 			if odd := found(report, verify.SchemaAltered); test.says == "" {
 				require.Empty(t, odd)
@@ -101,9 +99,7 @@ func TestTilesThatAreGone(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := standard(t)
-			h.tamper(t, sql)
-			report := h.verify(t)
+			report := tampered(t, sql)
 			require.EqualValues(t, 1, report.Total, show(report))
 			gone := found(report, verify.TileAltered)
 			require.Len(t, gone, 1, show(report))
@@ -117,9 +113,7 @@ func TestTilesThatAreGone(t *testing.T) {
 func TestDigestsThatWereTaken(t *testing.T) {
 	t.Parallel()
 	for _, digest := range []string{`'\x00'`, `decode(repeat('00', 5000), 'hex')`, `'\x'`, `set_byte(digest, 0, 2)`} {
-		h := standard(t)
-		h.tamper(t, fmt.Sprintf(`UPDATE event_keys SET digest = %s WHERE event_id = '%s'`, digest, id(217)))
-		report := h.verify(t)
+		report := tampered(t, fmt.Sprintf(`UPDATE event_keys SET digest = %s WHERE event_id = '%s'`, digest, id(217)))
 		names(t, report, verify.KeyAltered, 217)
 		require.EqualValues(t, 1, report.Total, show(report))
 	}
@@ -128,11 +122,9 @@ func TestDigestsThatWereTaken(t *testing.T) {
 // TestTextsWithoutEnd are read as far as anybody has to read them.
 func TestTextsWithoutEnd(t *testing.T) {
 	t.Parallel()
-	h := standard(t)
-	h.tamper(t, `ALTER TABLE ledger_tiles DROP CONSTRAINT ledger_tiles_pkey, DROP CONSTRAINT ledger_tiles_check, DROP CONSTRAINT IF EXISTS ledger_tiles_log_check`,
+	report := tampered(t, `ALTER TABLE ledger_tiles DROP CONSTRAINT ledger_tiles_pkey, DROP CONSTRAINT ledger_tiles_check, DROP CONSTRAINT IF EXISTS ledger_tiles_log_check`,
 		`INSERT INTO ledger_tiles (log, level, tile, first, hashes) VALUES (repeat('x', 1000000), 1, 0, 0, '')`,
 		`UPDATE ingest_offsets SET topic = repeat('y', 1000000), next_offset = next_offset + 1`)
-	report := h.verify(t)
 	require.Positive(t, report.Counts[verify.TileAltered], show(report))
 	require.Positive(t, report.Counts[verify.Accounting], show(report))
 	require.Less(t, len(show(report)), 20_000)

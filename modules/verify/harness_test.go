@@ -209,6 +209,14 @@ func (h *history) verify(t testing.TB, change ...func(*verify.Options)) *verify.
 	return report
 }
 
+// tampered verifies a standard history after a superuser's statements.
+func tampered(t testing.TB, statements ...string) *verify.Report {
+	t.Helper()
+	h := standard(t)
+	h.tamper(t, statements...)
+	return h.verify(t)
+}
+
 // found are the findings of a kind.
 func found(r *verify.Report, kind verify.Kind) []verify.Finding {
 	var list []verify.Finding

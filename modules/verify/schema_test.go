@@ -38,9 +38,7 @@ func TestTablesThatHideRows(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := standard(t)
-			h.tamper(t, test.sql...)
-			report := h.verify(t)
+			report := tampered(t, test.sql...)
 			require.True(t, report.Complete)
 			odd := found(report, verify.SchemaAltered)
 			require.Len(t, odd, 1, show(report))

@@ -17,9 +17,7 @@ func TestRemovedRows(t *testing.T) {
 	for name, n := range map[string]int64{"the first": 0, "one in the middle": 217, "the last signed": 629, "the last": 649} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := standard(t)
-			h.tamper(t, fmt.Sprintf(`DELETE FROM events WHERE event_id = '%s'`, id(n)))
-			report := h.verify(t)
+			report := tampered(t, fmt.Sprintf(`DELETE FROM events WHERE event_id = '%s'`, id(n)))
 			names(t, report, verify.EventRemoved, n)
 			require.EqualValues(t, 1, report.Counts[verify.EventRemoved], show(report))
 			require.Zero(t, report.Counts[verify.EventAltered]+report.Counts[verify.KeyWithoutEvent], show(report))
@@ -35,9 +33,7 @@ func TestRemovedRows(t *testing.T) {
 	})
 	t.Run("two of one batch", func(t *testing.T) {
 		t.Parallel()
-		h := standard(t)
-		h.tamper(t, fmt.Sprintf(`DELETE FROM events WHERE event_id IN ('%s', '%s')`, id(120), id(130)))
-		report := h.verify(t)
+		report := tampered(t, fmt.Sprintf(`DELETE FROM events WHERE event_id IN ('%s', '%s')`, id(120), id(130)))
 		removed := found(report, verify.EventRemoved)
 		require.Len(t, removed, 2, show(report))
 		for i, n := range []int64{120, 130} {
@@ -47,10 +43,8 @@ func TestRemovedRows(t *testing.T) {
 	})
 	t.Run("a whole batch with all that belongs to it", func(t *testing.T) {
 		t.Parallel()
-		h := standard(t)
-		h.tamper(t, `DELETE FROM events WHERE id >> 14 = 2`, `DELETE FROM event_keys WHERE batch = 2`, `DELETE FROM ingest_ranges WHERE batch = 2`,
+		report := tampered(t, `DELETE FROM events WHERE id >> 14 = 2`, `DELETE FROM event_keys WHERE batch = 2`, `DELETE FROM ingest_ranges WHERE batch = 2`,
 			`DELETE FROM ledger_batches WHERE batch = 2`)
-		report := h.verify(t)
 		gap := found(report, verify.LedgerGap)
 		require.Len(t, gap, 1, show(report))
 		require.Equal(t, []int64{100, 300}, []int64{*gap[0].Position, *gap[0].End})
@@ -79,9 +73,7 @@ func TestInsertedRows(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := standard(t)
-			h.tamper(t, statements...)
-			report := h.verify(t)
+			report := tampered(t, statements...)
 			inserted := found(report, verify.EventInserted)
 			require.Len(t, inserted, 1, show(report))
 			require.Equal(t, forged, inserted[0].EventID)
@@ -90,9 +82,7 @@ func TestInsertedRows(t *testing.T) {
 	}
 	t.Run("a copy of a row under the next id", func(t *testing.T) {
 		t.Parallel()
-		h := standard(t)
-		h.tamper(t, fmt.Sprintf(copyRow, "id + 5000", "0", "event_id", id(10)))
-		report := h.verify(t)
+		report := tampered(t, fmt.Sprintf(copyRow, "id + 5000", "0", "event_id", id(10)))
 		require.Equal(t, id(10), found(report, verify.EventInserted)[0].EventID, show(report))
 	})
 }
@@ -110,9 +100,7 @@ func TestSwappedRows(t *testing.T) {
 	for name, pair := range map[string][2]int64{"of one batch": {110, 215}, "of two batches": {3, 603}} {
 		t.Run("ids "+name, func(t *testing.T) {
 			t.Parallel()
-			h := standard(t)
-			h.tamper(t, exchange("id", pair[0], pair[1]))
-			report := h.verify(t)
+			report := tampered(t, exchange("id", pair[0], pair[1]))
 			namesAs(t, report, verify.EventAltered, id(pair[1]), pair[0])
 			namesAs(t, report, verify.EventAltered, id(pair[0]), pair[1])
 			require.EqualValues(t, 2, report.Counts[verify.EventAltered], show(report))
@@ -120,9 +108,7 @@ func TestSwappedRows(t *testing.T) {
 		})
 		t.Run("contents "+name, func(t *testing.T) {
 			t.Parallel()
-			h := standard(t)
-			h.tamper(t, exchange("payload, metadata, aggregate_id", pair[0], pair[1]))
-			report := h.verify(t)
+			report := tampered(t, exchange("payload, metadata, aggregate_id", pair[0], pair[1]))
 			names(t, report, verify.EventAltered, pair[0])
 			names(t, report, verify.EventAltered, pair[1])
 			require.EqualValues(t, 2, report.Counts[verify.EventAltered], show(report))
@@ -130,9 +116,7 @@ func TestSwappedRows(t *testing.T) {
 	}
 	t.Run("into a gap", func(t *testing.T) {
 		t.Parallel()
-		h := standard(t)
-		h.tamper(t, fmt.Sprintf(`UPDATE events SET id = id + 4000 WHERE event_id = '%s'`, id(40)))
-		report := h.verify(t)
+		report := tampered(t, fmt.Sprintf(`UPDATE events SET id = id + 4000 WHERE event_id = '%s'`, id(40)))
 		names(t, report, verify.EventRemoved, 40)
 		require.Equal(t, id(40), found(report, verify.EventInserted)[0].EventID, show(report))
 		require.EqualValues(t, 2, report.Total-report.Counts[verify.Accounting], show(report))
@@ -140,9 +124,7 @@ func TestSwappedRows(t *testing.T) {
 	for name, pair := range map[string][2]int64{"of one batch": {110, 215}, "of neighbours": {110, 111}, "in one partition": {110, 115}, "of two batches": {3, 603}} {
 		t.Run("event ids "+name, func(t *testing.T) {
 			t.Parallel()
-			h := standard(t)
-			h.tamper(t, fmt.Sprintf(`UPDATE events SET event_id = CASE WHEN event_id = '%s' THEN '%s'::uuid ELSE '%[1]s'::uuid END WHERE event_id IN ('%[1]s', '%[2]s')`, id(pair[0]), id(pair[1])))
-			report := h.verify(t)
+			report := tampered(t, fmt.Sprintf(`UPDATE events SET event_id = CASE WHEN event_id = '%s' THEN '%s'::uuid ELSE '%[1]s'::uuid END WHERE event_id IN ('%[1]s', '%[2]s')`, id(pair[0]), id(pair[1])))
 			// Rows are named by the ids that they have.
 			namesAs(t, report, verify.EventAltered, id(pair[1]), pair[0])
 			namesAs(t, report, verify.EventAltered, id(pair[0]), pair[1])
@@ -191,9 +173,7 @@ func TestAnEventUnderAnotherID(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := standard(t)
-			h.tamper(t, append([]string{rename(217, test.to)}, test.also...)...)
-			report := h.verify(t)
+			report := tampered(t, append([]string{rename(217, test.to)}, test.also...)...)
 			namesAs(t, report, verify.EventAltered, test.to, 217)
 			require.Equal(t, test.keys, report.Counts[verify.KeyWithoutEvent], show(report))
 			require.Equal(t, id(217), found(report, verify.KeyWithoutEvent)[0].EventID)
@@ -202,9 +182,7 @@ func TestAnEventUnderAnotherID(t *testing.T) {
 	}
 	t.Run("removed, beside an added key", func(t *testing.T) {
 		t.Parallel()
-		h := standard(t)
-		h.tamper(t, remove(217), fmt.Sprintf(`INSERT INTO event_keys SELECT '%s', batch, timestamp, digest FROM event_keys WHERE event_id = '%s'`, freshID, id(217)))
-		report := h.verify(t)
+		report := tampered(t, remove(217), fmt.Sprintf(`INSERT INTO event_keys SELECT '%s', batch, timestamp, digest FROM event_keys WHERE event_id = '%s'`, freshID, id(217)))
 		namesAs(t, report, verify.EventRemoved, "", 217)
 		require.EqualValues(t, 2, report.Counts[verify.KeyWithoutEvent], show(report))
 	})
@@ -213,12 +191,10 @@ func TestAnEventUnderAnotherID(t *testing.T) {
 // TestAFloodOfRows: rows that were added anywhere do not hide the one that was altered.
 func TestAFloodOfRows(t *testing.T) {
 	t.Parallel()
-	h := standard(t)
-	h.tamper(t, fmt.Sprintf(`INSERT INTO events (id, timestamp, created_at, kafka_offset, kafka_partition, version, event_id, event_type, aggregate_type, aggregate_id, kafka_topic, salt, payload, metadata)
+	report := tampered(t, fmt.Sprintf(`INSERT INTO events (id, timestamp, created_at, kafka_offset, kafka_partition, version, event_id, event_type, aggregate_type, aggregate_id, kafka_topic, salt, payload, metadata)
 		SELECT (999 << 14) + n, timestamp, created_at, kafka_offset, kafka_partition, version, gen_random_uuid(), event_type, aggregate_type, aggregate_id, kafka_topic, salt, payload, metadata
 		FROM events, generate_series(1, 1200) AS n WHERE event_id = '%s'`, id(10)),
 		fmt.Sprintf(`UPDATE events SET version = 7 WHERE event_id = '%s'`, id(217)))
-	report := h.verify(t)
 	names(t, report, verify.EventAltered, 217)
 	require.EqualValues(t, 1, report.Counts[verify.EventAltered])
 	require.EqualValues(t, 1200, report.Counts[verify.EventInserted])
@@ -271,9 +247,7 @@ func TestEditedKeys(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := standard(t)
-			h.tamper(t, fmt.Sprintf(test.sql, id(217)))
-			report := h.verify(t)
+			report := tampered(t, fmt.Sprintf(test.sql, id(217)))
 			if test.named {
 				names(t, report, test.kind, 217)
 			} else {
@@ -287,18 +261,14 @@ func TestEditedKeys(t *testing.T) {
 
 func TestEditedAccounting(t *testing.T) {
 	t.Parallel()
-	h := standard(t)
-	h.tamper(t, `UPDATE ingest_ranges SET stored = stored - 1, absent = absent + 1 WHERE batch = 2`)
-	report := h.verify(t)
+	report := tampered(t, `UPDATE ingest_ranges SET stored = stored - 1, absent = absent + 1 WHERE batch = 2`)
 	require.Positive(t, report.Counts[verify.Accounting], show(report))
 	require.Equal(t, report.Total, report.Counts[verify.Accounting])
 }
 
 func TestEditedLeaves(t *testing.T) {
 	t.Parallel()
-	h := standard(t)
-	h.tamper(t, `UPDATE ledger_batches SET leaves = set_byte(leaves, 32 * 117, 255 - get_byte(leaves, 32 * 117)) WHERE batch = 2`)
-	report := h.verify(t)
+	report := tampered(t, `UPDATE ledger_batches SET leaves = set_byte(leaves, 32 * 117, 255 - get_byte(leaves, 32 * 117)) WHERE batch = 2`)
 	names(t, report, verify.EventAltered, 217)
 	altered := found(report, verify.LogAltered)
 	require.Len(t, altered, 1)
@@ -309,10 +279,8 @@ func TestEditedLeaves(t *testing.T) {
 func TestEditedLeavesBesideAlteredEvents(t *testing.T) {
 	t.Parallel()
 	for _, change := range []string{"version = 7", "salt = substring(sha256(salt) FOR 16)"} {
-		h := standard(t)
-		h.tamper(t, `UPDATE ledger_batches SET leaves = set_byte(leaves, 32 * 117, 255 - get_byte(leaves, 32 * 117)) WHERE batch = 2`,
+		report := tampered(t, `UPDATE ledger_batches SET leaves = set_byte(leaves, 32 * 117, 255 - get_byte(leaves, 32 * 117)) WHERE batch = 2`,
 			fmt.Sprintf(`UPDATE events SET %s WHERE event_id IN ('%s', '%s')`, change, id(110), id(220)), fmt.Sprintf(`UPDATE event_keys SET digest = '\x00' WHERE event_id = '%s'`, id(217)))
-		report := h.verify(t)
 		for _, n := range []int64{110, 217, 220} {
 			names(t, report, verify.EventAltered, n)
 		}
@@ -329,9 +297,7 @@ func TestEditedTiles(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := standard(t)
-			h.tamper(t, sql)
-			report := h.verify(t)
+			report := tampered(t, sql)
 			require.EqualValues(t, 1, report.Counts[verify.TileAltered], show(report))
 			require.EqualValues(t, 1, report.Total, show(report))
 		})
@@ -386,9 +352,7 @@ func TestEditedCheckpoints(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := standard(t)
-			h.tamper(t, sql)
-			report := h.verify(t)
+			report := tampered(t, sql)
 			require.EqualValues(t, 1, report.Counts[verify.CheckpointUntrusted], show(report))
 			require.EqualValues(t, 1, report.Total, show(report))
 			require.EqualValues(t, 630, report.Logs[0].Signed)
@@ -538,9 +502,7 @@ func TestRowsThatNoAppendWrites(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := standard(t)
-			h.tamper(t, fmt.Sprintf(test.sql, id(217)))
-			report := h.verify(t)
+			report := tampered(t, fmt.Sprintf(test.sql, id(217)))
 			require.EqualValues(t, 1, report.Counts[test.kind], show(report))
 			require.Equal(t, id(217), found(report, test.kind)[0].EventID)
 			require.Zero(t, report.Counts[verify.EventRemoved], show(report))
@@ -554,9 +516,7 @@ func TestRowsThatNoAppendWrites(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := standard(t)
-			h.tamper(t, `ALTER TABLE ledger_batches DROP CONSTRAINT ledger_batches_check`, sql)
-			report := h.verify(t)
+			report := tampered(t, `ALTER TABLE ledger_batches DROP CONSTRAINT ledger_batches_check`, sql)
 			require.Positive(t, report.Counts[verify.LedgerGap], show(report))
 		})
 	}
