@@ -21,7 +21,7 @@ import (
 // openDir is a temporary folder that the server's account can enter, which t.TempDir is not for root.
 func openDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "devstack-test-")
+	dir, err := os.MkdirTemp(temporaryFolders(true)[0], "devstack-test-")
 	if err != nil {
 		t.Fatal(err)
 	}
