@@ -18,7 +18,8 @@ import (
 // A pool's Role is the database role that it works under, and its Name is how PostgreSQL and the metrics tell
 // it from others. Only the login itself, "", may end other processes' transactions, and only the owner may keep
 // indexes in shape. Ingest has three connections beside its workers: for offsets, dead letters and health. What
-// is appended, signed and erased must not be lost by a crash, hence DurableCommits.
+// is appended, signed and erased must not be lost by a crash, hence DurableCommits. The number behind the pools says how
+// many connections leave them for good: those that hold a lead, and the API's that listens.
 func table(c Config) []role {
 	conns := c.Postgres.MaxConns
 	return []role{
@@ -26,25 +27,25 @@ func table(c Config) []role {
 			{Name: "ingest", Role: "audittrail_ingest", MaxConns: max(conns, c.Ingest.Workers+3), LockTimeout: stall, IdleInTransactionTimeout: stall, DurableCommits: true},
 			{Name: "breaker", Role: "", MaxConns: 2, StatementTimeout: stall},
 			{Name: "reconcile", Role: "audittrail_ingest", MaxConns: 1, LockTimeout: stall, IdleInTransactionTimeout: stall, Parameters: onlyReading()},
-		}},
+		}, 2},
 		{"api", needs{tokens: true, listens: true}, apiRole, []postgres.PoolOptions{
 			apiPool(conns),
 			{Name: "access", Role: "audittrail_api", MaxConns: 2, LockTimeout: stall, StatementTimeout: stall, DurableCommits: true},
-		}},
+		}, 1},
 		{"replay", needs{kafka: true}, replayRole, []postgres.PoolOptions{
 			{Name: "replay", Role: "audittrail_replay", MaxConns: 8, LockTimeout: stall, StatementTimeout: 30 * time.Second, Parameters: inOrder()},
 			{Name: "redrive", Role: "audittrail_replay", MaxConns: 3, LockTimeout: stall, IdleInTransactionTimeout: stall, DurableCommits: true},
-		}},
+		}, 1},
 		{"analytics", needs{}, analyticsRole, []postgres.PoolOptions{
 			{Name: "analytics", Role: "audittrail_analytics", MaxConns: 2, LockTimeout: stall, StatementTimeout: 30 * time.Second, Parameters: rebuildable()},
-		}},
+		}, 1},
 		{"maintain", needs{}, maintainRole, []postgres.PoolOptions{
 			{Name: "maintain", Role: "audittrail_maintain", MaxConns: 2, LockTimeout: stall, DurableCommits: true},
 			{Name: "maintain-owner", Role: "audittrail_owner", MaxConns: 2, LockTimeout: maintain.OwnerLockTimeout},
-		}},
+		}, 2},
 		{"notary", needs{signer: true}, notaryRole, []postgres.PoolOptions{
 			{Name: "notary", Role: "audittrail_notary", MaxConns: 2, LockTimeout: stall, StatementTimeout: 30 * time.Second, DurableCommits: true},
-		}},
+		}, 1},
 	}
 }
 
@@ -77,6 +78,16 @@ type role struct {
 	needs needs
 	build func(context.Context, *parts, pools) (lifecycle.Role, error)
 	pools []postgres.PoolOptions // the first one's role also asks whether the schema fits
+	apart int                    // connections that leave the pools for good
+}
+
+// connections returns how many connections to the database of postgres.url the role may have at once.
+func (r role) connections() int {
+	n := r.apart
+	for _, o := range r.pools {
+		n += o.MaxConns
+	}
+	return n
 }
 
 // needs are the parts that a role can't work without, beside its pools.

@@ -146,9 +146,13 @@ func (p *parts) build(ctx context.Context, r role) (lifecycle.Role, error) {
 	if err != nil {
 		return nil, err
 	}
+	first := p.probe == nil
 	probe, err := p.probePool(ctx, r)
 	if err != nil {
 		return nil, err
+	}
+	if first {
+		p.beside = append(p.beside, p.warnRoom)
 	}
 	keys, err := p.keysProbe(ctx, r.pools[0].Role)
 	if err != nil {

@@ -107,6 +107,7 @@ const (
 	codePooler   = "pooler_mode"
 	codeNotTaken = "role_not_granted"
 	codeNoRole   = "role_missing"
+	codeNoRoom   = "too_many_connections"
 )
 
 // quotedRole finds the role in PostgreSQL's own words about one that can't be taken.
@@ -115,7 +116,7 @@ var quotedRole = regexp.MustCompile(`role "([a-z_]+)"`)
 // Refused returns what an operator can do about a connection that was refused; nil for any other error.
 func Refused(err error) *errs.Error {
 	var known *errs.Error
-	if errors.As(err, &known) && slices.Contains([]string{codeSettings, codePooler, codeNotTaken, codeNoRole}, known.Code) {
+	if errors.As(err, &known) && slices.Contains([]string{codeSettings, codePooler, codeNotTaken, codeNoRole, codeNoRoom}, known.Code) {
 		return known
 	}
 	var refused *pgconn.PgError
@@ -124,6 +125,10 @@ func Refused(err error) *errs.Error {
 	}
 	if refused.Code == "08P01" && strings.Contains(refused.Message, "startup parameter") {
 		return errs.New(errs.Unavailable, codeSettings, "%s", parametersCure).Because(err)
+	}
+	if refused.Code == "53300" { // too_many_connections
+		return errs.New(errs.Unavailable, codeNoRoom, "PostgreSQL has no connection left for this login: raise max_connections, or the CONNECTION LIMIT of the login or "+
+			"the database, or lower postgres.max_conns; OPERATIONS has the sum of what each role needs").Because(err)
 	}
 	return roleRefused(refused)
 }
