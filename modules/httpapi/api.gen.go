@@ -273,6 +273,7 @@ const (
 	ProblemCodeInvalidParameter   ProblemCode = "invalid_parameter"
 	ProblemCodeInvalidRequest     ProblemCode = "invalid_request"
 	ProblemCodeInvalidToken       ProblemCode = "invalid_token"
+	ProblemCodeKeysUnavailable    ProblemCode = "keys_unavailable"
 	ProblemCodeMethodNotAllowed   ProblemCode = "method_not_allowed"
 	ProblemCodeNotFound           ProblemCode = "not_found"
 	ProblemCodeNotYetSigned       ProblemCode = "not_yet_signed"
@@ -314,6 +315,8 @@ func (e ProblemCode) Valid() bool {
 	case ProblemCodeInvalidRequest:
 		return true
 	case ProblemCodeInvalidToken:
+		return true
+	case ProblemCodeKeysUnavailable:
 		return true
 	case ProblemCodeMethodNotAllowed:
 		return true
@@ -1310,6 +1313,7 @@ type Problem struct {
 	// | `internal_error` | 500 | our fault; report it with the correlation id |
 	// | `not_yet_signed` | 503 | no checkpoint covers the event yet; `Retry-After` says when to try again |
 	// | `position_not_reached` | 503 | no server has the position of `Audittrail-Min-Position` yet; `Retry-After` says when to try again |
+	// | `keys_unavailable` | 503 | the keys of sealed values can't be had; what needs none is answered |
 	// | `unavailable` | 503 | a part that is needed is away; `Retry-After` says when to try again |
 	Code          ProblemCode `json:"code"`
 	CorrelationId string      `json:"correlationId"`
@@ -1361,6 +1365,7 @@ type Problem struct {
 // | `internal_error` | 500 | our fault; report it with the correlation id |
 // | `not_yet_signed` | 503 | no checkpoint covers the event yet; `Retry-After` says when to try again |
 // | `position_not_reached` | 503 | no server has the position of `Audittrail-Min-Position` yet; `Retry-After` says when to try again |
+// | `keys_unavailable` | 503 | the keys of sealed values can't be had; what needs none is answered |
 // | `unavailable` | 503 | a part that is needed is away; `Retry-After` says when to try again |
 type ProblemCode string
 
