@@ -23,7 +23,9 @@ const (
 )
 
 // cached is what is kept in a cache, and the secret by which it is told from what others wrote there. The secret is made
-// of the installation's id, which only the database's readers know; so two databases can share one Redis.
+// of the installation's id, which only the database's readers know; so two databases can share one Redis. It is also made
+// of when the primary was started, and of the database's number there: no restore leaves both as they were, so what was
+// kept of a history that was taken back is not found any more.
 type cached struct {
 	cache Cache // nil: nothing is kept
 
@@ -32,7 +34,15 @@ type cached struct {
 }
 
 // By installation's one row.
-const installationIDSQL = `SELECT id::text FROM installation`
+const secretOfSQL = `SELECT concat_ws(' ', i.id, d.oid, extract(epoch FROM pg_postmaster_start_time()))
+	FROM installation AS i, pg_catalog.pg_database AS d WHERE d.datname = current_database()`
+
+// forget has the secret read anew: the server may have been started since.
+func (c *cached) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.secret = nil
+}
 
 // cacheSecret returns the secret; nil where nothing is kept, and while it can't be read.
 func (r *Reader) cacheSecret(ctx context.Context) []byte {
@@ -43,14 +53,14 @@ func (r *Reader) cacheSecret(ctx context.Context) []byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.secret == nil {
-		var id string
-		err := r.read(ctx, "read installation", func(ctx context.Context, conn *pgx.Conn) error {
-			return conn.QueryRow(ctx, installationIDSQL).Scan(&id)
+		var of string
+		err := r.read(withoutSeat(ctx), "read installation", func(ctx context.Context, conn *pgx.Conn) error { // of the primary
+			return conn.QueryRow(ctx, secretOfSQL).Scan(&of)
 		})
 		if err != nil {
 			return nil
 		}
-		sum := sha256.Sum256([]byte("audittrail cache " + id))
+		sum := sha256.Sum256([]byte("audittrail cache " + of))
 		c.secret = sum[:]
 	}
 	return c.secret

@@ -17,9 +17,12 @@ const listenSQL = `LISTEN ` + appendedChannel
 // Listen calls heard whenever events were appended, by whatever process, and once when it begins to listen:
 // what was appended before is there to be read then. It ends, always with an error, when ctx is cancelled or
 // the connection is lost, and at once on a replica, which can't listen. The connection is taken out of the
-// pool for good: it is one more than the pool may have.
+// pool for good: it is one more than the pool may have. While it lasts, the server is the same; so before and after it
+// the reader forgets by what it knows what is kept in the cache.
 func (r *Reader) Listen(ctx context.Context, heard func()) error {
+	defer r.cached.forget()
 	return listening(ctx, r.pool, "listen for appends", listenSQL, func(conn *pgx.Conn) error {
+		r.cached.forget()
 		for heard(); ; heard() {
 			if _, err := conn.WaitForNotification(ctx); err != nil {
 				return err

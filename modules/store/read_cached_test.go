@@ -4,10 +4,12 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"audittrail/modules/event"
+	"audittrail/modules/migrate/migratetest"
 	"audittrail/modules/protect"
 	"audittrail/modules/store"
 )
@@ -74,6 +76,37 @@ func TestEventsFromTheCache(t *testing.T) {
 	}
 	_, err = r.Event(everything, one)
 	require.Error(t, err, "it asks the database")
+}
+
+// A restore starts the server anew, or makes another database. What was kept before is not found afterwards, so no event is
+// answered that the restored history lacks.
+func TestTheCacheEndsWithTheServer(t *testing.T) {
+	t.Parallel()
+	server, kept := migratetest.Server(t), shelf{}
+	s := testStore{owner: openPool(t, server.URL(), ""), pool: openPool(t, server.URL(), "audittrail_ingest"), url: server.URL()}
+	s.Appender = store.NewAppender(store.AppenderOptions{Pool: s.pool, Breaker: s.owner})
+	s.begin(t, 1)
+	s.appendAll(t, 0, given{n: 1, typ: "OrderPlaced", aggregate: "o", at: "2026-01-02T03:04:05Z"})
+	r := store.NewReader(store.ReaderOptions{Pool: openAPIPool(t, s.url, "10s"), Cache: kept, Scoped: true})
+	one, err := event.ParseID(id(1))
+	require.NoError(t, err)
+	everything := store.WithScope(t.Context(), store.Everything())
+
+	heard, ended := make(chan struct{}, 8), make(chan error, 1)
+	go func() { ended <- r.Listen(t.Context(), func() { heard <- struct{}{} }) }()
+	<-heard
+	for range 2 {
+		_, err = r.Event(everything, one)
+		require.NoError(t, err)
+		require.Len(t, kept, 1)
+	}
+	server.Restart()
+	require.Error(t, <-ended)
+	require.Eventually(t, func() bool {
+		_, err := r.Event(everything, one)
+		return err == nil
+	}, time.Minute, 20*time.Millisecond)
+	require.Len(t, kept, 2, "the event was read again, and is kept under another key")
 }
 
 // An event with sealed values is kept as it is stored: who may see them opens them anew each time, so an erasure is seen
