@@ -161,6 +161,9 @@ func (r *Rotation) rewrap(ctx context.Context, anew wrapper) error {
 		return fmt.Errorf("count keys: %w", err)
 	}
 	r.Total.Store(r.Done.Load() + n)
+	if n == 0 {
+		return nil
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var working sync.WaitGroup

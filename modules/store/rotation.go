@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"audittrail/modules/protect"
@@ -33,9 +32,13 @@ const (
 	// It uses the primary key of subject_keys.
 	nextKeysSQL = `SELECT id, wrapped_by, wrapped FROM subject_keys WHERE id > $2 AND id <= $3 AND wrapped_by <> $1 ORDER BY id LIMIT $4`
 
-	// A key that was destroyed meanwhile is seen as such: READ COMMITTED looks at the row's newest version.
+	// A key that was destroyed meanwhile is seen as such: READ COMMITTED looks at the row's newest version. It uses the
+	// primary key of subject_keys, if bySeekingSQL comes before: the planner would read all keys for each batch, unless
+	// there are millions.
 	rewrapKeysSQL = `UPDATE subject_keys AS k SET wrapped_by = $2, wrapped = CASE WHEN k.wrapped IS NOT NULL THEN n.wrapped END
 		FROM unnest($1::uuid[], $3::bytea[]) AS n (id, wrapped) WHERE k.id = n.id`
+
+	bySeekingSQL = `SET LOCAL enable_seqscan = off`
 
 	lockKeysSQL   = `LOCK TABLE subject_keys IN SHARE ROW EXCLUSIVE MODE`
 	leftKeysSQL   = `SELECT id, wrapped_by, wrapped FROM subject_keys WHERE wrapped_by <> $1`
@@ -102,17 +105,20 @@ func scanWrapped(row pgx.CollectableRow) (w protect.WrappedKey, err error) {
 
 // Rewrap implements protect.RotationStore. All keys MUST be wrapped by one wrapping key.
 func (r *Rotation) Rewrap(ctx context.Context, keys []protect.WrappedKey) error {
-	return rewrapKeys(ctx, r.pool, keys)
+	return pgx.BeginFunc(ctx, r.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, bySeekingSQL); err != nil {
+			return err
+		}
+		return rewrapKeys(ctx, tx, keys)
+	})
 }
 
-func rewrapKeys(ctx context.Context, db interface {
-	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
-}, keys []protect.WrappedKey) error {
+func rewrapKeys(ctx context.Context, tx pgx.Tx, keys []protect.WrappedKey) error {
 	ids, wrapped := make([][16]byte, len(keys)), make([][]byte, len(keys))
 	for i := range keys {
 		ids[i], wrapped[i] = keys[i].ID, keys[i].Wrapped
 	}
-	_, err := db.Exec(ctx, rewrapKeysSQL, ids, [16]byte(keys[0].By), wrapped)
+	_, err := tx.Exec(ctx, rewrapKeysSQL, ids, [16]byte(keys[0].By), wrapped)
 	return err
 }
 
