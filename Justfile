@@ -99,6 +99,10 @@ bench-ingest *args:
 bench-ledger *args:
     go run ./bench/ledger {{args}}
 
+# what sealed fields cost ingest and reading, and how long keys take to be wrapped anew; many minutes (bench/README.md)
+bench-protect *args:
+    go run ./bench/protect {{args}}
+
 # the API's requests beside pgbench and COPY, on a small and a large store; many minutes (bench/README.md)
 bench-query *args:
     go run ./bench/query {{args}}
