@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"math"
 	"runtime"
 	"text/tabwriter"
 
@@ -98,6 +99,31 @@ func (r *report) print(w io.Writer, format string) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintln(w, "limits: requests/s for each core that the APIs, the primary, or each replica would have for itself")
-	return err
+	fmt.Fprintln(w, "limits: requests/s for each core that the APIs, the primary, or each replica would have for itself")
+	for _, one := range r.Rows {
+		if _, err := fmt.Fprintln(w, one.where(r.Cores)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// where names what keeps a row from more requests/s: the machine's cores where all are busy, and else the waits between
+// the parts. It also names the part that would be the next limit if each had a core for itself.
+func (r *row) where(cores int) string {
+	now := fmt.Sprintf("waiting (%.2f of %d cores are busy)", r.of(busyOf), cores)
+	if r.of(busyOf) >= 0.9*float64(cores) {
+		now = fmt.Sprintf("the %d cores", cores)
+	}
+	next, least := "", math.Inf(1)
+	for _, part := range []struct {
+		name   string
+		cores  int
+		micros float64
+	}{{"the API", r.Processes, r.of(ownOf)}, {"the primary", 1, r.of(primaryOf)}, {"the replicas", r.Replicas, r.of(replicaOf)}} {
+		if limit := float64(part.cores) * 1e6 / part.micros; part.micros > 0 && limit < least {
+			next, least = part.name, limit
+		}
+	}
+	return fmt.Sprintf("%s, %d replicas, %d APIs: the limit is %s; with a core for each part %s, at %.0f requests/s", r.Kind, r.Replicas, r.Processes, now, next, least)
 }

@@ -61,3 +61,18 @@ func TestParseRefuses(t *testing.T) {
 		}
 	}
 }
+
+func TestWhereTheLimitLies(t *testing.T) {
+	for want, one := range map[string]row{
+		"event, 0 replicas, 2 APIs: the limit is the 2 cores; with a core for each part the primary, at 2000 requests/s": {"event", 0, 2,
+			[]benchapi.Reading{{Rate: 1900, OwnMicros: 400, ServerMicros: 500, CallerMicros: 100}}},
+		"state, 1 replicas, 1 APIs: the limit is waiting (0.20 of 2 cores are busy); with a core for each part the replicas, at 1000 requests/s": {"state", 1, 1,
+			[]benchapi.Reading{{Rate: 100, OwnMicros: 500, ServerMicros: 400, ReplicaMicros: 1000, CallerMicros: 100}}},
+		"event, 2 replicas, 1 APIs: the limit is the 2 cores; with a core for each part the API, at 1250 requests/s": {"event", 2, 1,
+			[]benchapi.Reading{{Rate: 1000, OwnMicros: 800, ServerMicros: 100, ReplicaMicros: 900, CallerMicros: 200}}},
+	} {
+		if got := one.where(2); got != want {
+			t.Errorf("%s; wanted %s", got, want)
+		}
+	}
+}
