@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"audittrail/modules/ledger"
+	"audittrail/modules/migrate/migratetest"
 	"audittrail/modules/store"
 )
 
@@ -19,20 +21,32 @@ import (
 // notary's file.
 func signedLog(t *testing.T) (*database, string) {
 	t.Helper()
-	d := newDatabase(t)
+	url := migratetest.Copy(t, "signed", func(url string) {
+		d, file := open(t, url), tempState(t)
+		n := d.notary(file, key(t, 1))
+		n.lap = 1 << 60 // no patrol but the first one
+		stop := n.start()
+		d.grow(ledger.Events, 1, 16384, 16384, 16384, 16384)
+		n.signs(d, ledger.Events, 65536)
+		d.grow(ledger.Events, 1, 4000, 300, 164)
+		d.grow(ledger.Access, 2, 10)
+		n.signs(d, ledger.Events, 70_000)
+		n.signs(d, ledger.Access, 10)
+		stop()
+		var err error
+		signedState, err = os.ReadFile(file)
+		require.NoError(t, err)
+		d.pool.Close()
+		require.NoError(t, d.owner.Close(t.Context()))
+	})
 	file := tempState(t)
-	n := d.notary(file, key(t, 1))
-	n.lap = 1 << 60 // no patrol but the first one
-	stop := n.start()
-	d.grow(ledger.Events, 1, 16384, 16384, 16384, 16384)
-	n.signs(d, ledger.Events, 65536)
-	d.grow(ledger.Events, 1, 4000, 300, 164)
-	d.grow(ledger.Access, 2, 10)
-	n.signs(d, ledger.Events, 70_000)
-	n.signs(d, ledger.Access, 10)
-	stop()
-	return d, file
+	require.NoError(t, os.Mkdir(filepath.Dir(file), 0o700))
+	require.NoError(t, os.WriteFile(file, signedState, 0o600))
+	return open(t, url), file
 }
+
+// signedState is what the file of the notary says that has signed the log of signedLog.
+var signedState []byte
 
 // TestRefuses: each damage to the database is refused with its reason, by a notary that starts after it;
 // nothing is signed, neither in this log nor in the other, and the lead is kept.

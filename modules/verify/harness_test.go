@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -38,19 +39,17 @@ var topicID = event.TopicID{7}
 
 func newHistory(t testing.TB) *history {
 	t.Helper()
-	return historyAt(t, migratetest.Database(t))
+	return historyAt(t, migratetest.Database(t), newKey(t))
 }
 
-func historyAt(t testing.TB, url string) *history {
+func historyAt(t testing.TB, url string, key ledger.SigningKey) *history {
 	t.Helper()
-	h := &history{url: url}
+	h := &history{url: url, key: key, keys: keysOf(t, key)}
 	h.admin = open(t, h.url)
 	h.pool = open(t, migratetest.AsRole(t, h.url, "audittrail_ingest"))
 	h.append = store.NewAppender(store.AppenderOptions{Pool: h.pool})
 	_, err := h.append.EnsureOffsets(t.Context(), []store.PartitionStart{{Partition: partition()}})
 	require.NoError(t, err)
-	h.key = newKey(t)
-	h.keys = keysOf(t, h.key)
 	return h
 }
 
@@ -162,15 +161,26 @@ func noteOf(t testing.TB, c ledger.Checkpoint, keys ...ledger.SigningKey) []byte
 	return signed
 }
 
+// standardKey signs all standard histories, which are copies of one.
+var standardKey = sync.OnceValues(func() (ledger.SigningKey, error) { return ledger.GenerateKey(origin, rand.Reader) })
+
 // standard is a history of 630 signed events in three batches and 20 that are not signed yet.
 func standard(t testing.TB) *history {
 	t.Helper()
-	h := newHistory(t)
-	for _, count := range []int64{100, 200, 330} {
-		h.grow(t, count)
-		h.sign(t)
-	}
-	h.grow(t, 20)
+	key, err := standardKey()
+	require.NoError(t, err)
+	url := migratetest.Copy(t, "standard", func(url string) {
+		h := historyAt(t, url, key)
+		for _, count := range []int64{100, 200, 330} {
+			h.grow(t, count)
+			h.sign(t)
+		}
+		h.grow(t, 20)
+		h.admin.Close()
+		h.pool.Close()
+	})
+	h := historyAt(t, url, key)
+	h.next = 650
 	return h
 }
 

@@ -15,7 +15,7 @@ import (
 // server of its own, whose tablespace it spoils.
 func TestIndexesThatTellAnotherStory(t *testing.T) {
 	t.Parallel()
-	h := historyAt(t, migratetest.Server(t).URL())
+	h := historyAt(t, migratetest.Server(t).URL(), newKey(t))
 	h.grow(t, 100)
 	h.grow(t, 200)
 	h.sign(t)

@@ -17,7 +17,7 @@ import (
 func TestAReplicaThatIsBehind(t *testing.T) {
 	t.Parallel()
 	server := migratetest.Server(t)
-	h := historyAt(t, server.URL())
+	h := historyAt(t, server.URL(), newKey(t))
 	h.grow(t, 10)
 	h.sign(t)
 	h.grow(t, 2)

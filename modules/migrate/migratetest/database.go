@@ -63,10 +63,10 @@ func (c *cluster) makeTemplate(ctx context.Context) error {
 	return migrate.Up(ctx, migrate.Options{URL: c.server.URL(template)})
 }
 
-// clone makes a database out of the template and answers its name.
-func (c *cluster) clone(ctx context.Context) (string, error) {
+// clone makes a copy of a database and answers its name.
+func (c *cluster) clone(ctx context.Context, of string) (string, error) {
 	name := fmt.Sprintf("test_%d", c.clones.Add(1))
-	return name, c.execute(ctx, "CREATE DATABASE "+name+" TEMPLATE "+template+" STRATEGY FILE_COPY")
+	return name, c.execute(ctx, "CREATE DATABASE "+name+" TEMPLATE "+of+" STRATEGY FILE_COPY")
 }
 
 func (c *cluster) drop(ctx context.Context, name string) error {
@@ -93,6 +93,53 @@ func Database(t testing.TB) string {
 	t.Helper()
 	c := sharedServer(t)
 	return c.database(t)
+}
+
+// originals are the databases that Copy has filled. As shared they outlive the tests, and end with the server.
+var originals = struct {
+	sync.Mutex
+	byName map[string]*original
+}{byName: map[string]*original{}}
+
+type original struct {
+	sync.Mutex
+	database string // "" until it is filled
+}
+
+// Copy makes a database for t, as Database does: a copy of the one that fill has filled, once for each name. fill MUST
+// close its connections.
+func Copy(t testing.TB, name string, fill func(databaseURL string)) string {
+	t.Helper()
+	c := sharedServer(t)
+	originals.Lock()
+	of := originals.byName[name]
+	if of == nil {
+		of = &original{}
+		originals.byName[name] = of
+	}
+	originals.Unlock()
+	copied, err := c.clone(t.Context(), of.filled(t, c, fill))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.dropAfter(t, copied)
+	return c.server.URL(copied)
+}
+
+// filled returns the name of the database, which it fills the first time. Others wait for that.
+func (o *original) filled(t testing.TB, c *cluster, fill func(databaseURL string)) string {
+	t.Helper()
+	o.Lock()
+	defer o.Unlock()
+	if o.database == "" {
+		name, err := c.clone(t.Context(), template)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fill(c.server.URL(name)) // ends the test where it fails
+		o.database = name
+	}
+	return o.database
 }
 
 // EmptyDatabase is Database without the migrations.
@@ -131,7 +178,7 @@ func sharedServer(t testing.TB) *cluster {
 
 func (c *cluster) database(t testing.TB) string {
 	t.Helper()
-	name, err := c.clone(t.Context())
+	name, err := c.clone(t.Context(), template)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -37,6 +37,30 @@ func TestDatabasesAreMigratedAndSeparate(t *testing.T) {
 	}
 }
 
+func TestCopiesAreOfOneOriginal(t *testing.T) {
+	filled := 0
+	copied := func() *pgx.Conn {
+		return connect(t, migratetest.Copy(t, t.Name(), func(url string) {
+			filled++
+			conn := connect(t, url)
+			defer conn.Close(t.Context()) //nolint:errcheck // the statement has answered
+			if _, err := conn.Exec(t.Context(), "CREATE TABLE theirs ()"); err != nil {
+				t.Fatal(err)
+			}
+		}))
+	}
+	first, second := copied(), copied()
+	if _, err := first.Exec(t.Context(), "DROP TABLE theirs"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := second.Exec(t.Context(), "SELECT FROM theirs"); err != nil {
+		t.Error(err)
+	}
+	if filled != 1 {
+		t.Errorf("the original was filled %d times", filled)
+	}
+}
+
 func TestDatabaseTakesARole(t *testing.T) {
 	conn := connect(t, migratetest.AsRole(t, migratetest.Database(t), "audittrail_api"))
 	var role string

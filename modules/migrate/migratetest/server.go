@@ -27,7 +27,7 @@ func Server(t testing.TB) *OwnServer {
 	}
 	s := &OwnServer{t: t, server: c.server}
 	t.Cleanup(func() { s.within((*devstack.Postgres).Stop) })
-	if s.database, err = c.clone(t.Context()); err != nil {
+	if s.database, err = c.clone(t.Context(), template); err != nil {
 		t.Fatal(err)
 	}
 	return s
