@@ -26,8 +26,8 @@ func TestAllMeasurements(t *testing.T) {
 	if _, err := exec.LookPath("psql"); err != nil && os.Getenv("CI") == "" {
 		t.Skip("psql is not installed")
 	}
-	stored := map[string]int64{copyBrief: 2000, copyOwn: 2000, ingestAll: 2000, ingestRepeats: 1000, tracedName: 2000}
-	only, ratios := "copy-brief,copy-own,ingest,ingest-repeats,ingest-traced", 4
+	stored := map[string]int64{copyBrief: 2000, copyOwn: 2000, ingestAll: 2000, ingestRepeats: 1000, tracedName: 2000, countedName: 2000}
+	only, ratios := "copy-brief,copy-own,ingest,ingest-repeats,ingest-traced,ingest-analytics", 5
 	if !longtest.Choose(t, false, true) {
 		stored = map[string]int64{copyOwn: 2000, ingestAll: 2000}
 		only, ratios = "copy-own,ingest", 1

@@ -26,7 +26,7 @@ func main() { os.Exit(benchingest.Main("bench/ingest", parse, run)) }
 func parse(args []string) (options, error) {
 	var o options
 	flags := o.Flags("bench/ingest", 3)
-	flags.StringVar(&o.only, "only", "", "measurements to take, with commas, of copy-brief, copy-own, ingest, ingest-repeats (default these four) and ingest-traced")
+	flags.StringVar(&o.only, "only", "", "measurements to take, with commas, of copy-brief, copy-own, ingest, ingest-repeats (default these four), ingest-traced and ingest-analytics")
 	flags.StringVar(&o.profile, "cpuprofile", "", "write a CPU profile of the ingest process to this file, from one more round that is not counted")
 	flags.StringVar(&o.roles, "roles", "ingest", "roles of the ingest process")
 	err := o.Parse(flags, args)

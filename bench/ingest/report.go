@@ -52,6 +52,7 @@ func (r *report) finish() {
 	r.compare(ingestAll, copyBrief, 1.7)
 	r.compare(ingestRepeats, ingestAll, 0)
 	r.compare(tracedName, ingestAll, 0)
+	r.compare(countedName, ingestAll, 0.9)
 }
 
 func (r *report) compare(of, to string, goal float64) {
@@ -101,6 +102,11 @@ func (r *report) print(w io.Writer, format string) error {
 			fmt.Fprintf(w, ", goal %.1f", q.Goal)
 		}
 		fmt.Fprintln(w)
+	}
+	if counted := r.rounds(countedName); counted != nil {
+		behind := benchdb.SpreadOf(each(counted, func(s reading) float64 { return s.Behind }))
+		fmt.Fprintf(w, "rollups behind by at most: %.1f s (%.1f to %.1f), goal 5; the rest counted within %s s of the end\n", behind.Median, behind.Least, behind.Most,
+			strings.Join(texts(counted, "%.1f", func(s reading) float64 { return s.CaughtUp }), ", "))
 	}
 	return nil
 }

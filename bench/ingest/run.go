@@ -39,6 +39,10 @@ type reading struct {
 	KafkaCPU  float64 `json:"kafkaCpuSeconds,omitempty"` // of the broker, while the clock ran
 	PeakBytes int64   `json:"peakBytes,omitempty"`       // resident memory of the ingest process
 	Stored    int64   `json:"stored"`
+
+	// How far the rollups were behind at most, and how long they took for the rest after the clock had stopped.
+	Behind   float64 `json:"behindSeconds,omitempty"`
+	CaughtUp float64 `json:"caughtUpSeconds,omitempty"`
 }
 
 func (s reading) rate() float64 { return float64(s.Records) / s.Seconds }
@@ -52,6 +56,7 @@ func measurements() []measurement {
 		{ingestAll, "ingest from Kafka", ingestEvents, false},
 		{ingestRepeats, "ingest, half duplicates", ingestHalfDuplicates, false},
 		{tracedName, "ingest, 1 % traced", ingestTraced, true},
+		{countedName, "ingest with analytics", ingestCounted, true},
 	}
 }
 
@@ -62,6 +67,7 @@ const (
 	ingestAll     = "ingest"
 	ingestRepeats = "ingest-repeats"
 	tracedName    = "ingest-traced"
+	countedName   = "ingest-analytics"
 )
 
 // run takes all measurements and writes the report.

@@ -22,8 +22,8 @@ const (
 	recentDays  = 28
 	recentShare = 1.25
 
-	// What was far from its season on so many of these days, at whatever time, has no season. It has to be so many times as
-	// far from it as in all of their hours but one: that one may have been an anomaly too.
+	// What was far above its season on so many of these days, at whatever time, has no season. It has to be so many times what
+	// it was in any of their hours but one: that one may have been an anomaly too.
 	batchDays  = 4
 	batchShare = 2
 )
@@ -143,27 +143,25 @@ func rates(what string, hour time.Time, points, first []store.Point, threshold f
 	return found
 }
 
-// batched reports whether a series comes in batches of which one of this distance is none that stands out. The counts have
-// to reach back to rateHours.
-func (c hourly) batched(series string, hour time.Time, distance, threshold float64) bool {
+// batched reports whether a series comes in batches of which an hour's is none that stands out. The counts have to reach
+// back to rateHours.
+func (c hourly) batched(series string, hour time.Time, threshold float64) bool {
 	days := map[time.Time]bool{}
-	var first, second float64 // the farthest hours
+	var first, second float64 // the fullest hours
 	for h := hour.Add(-time.Hour); !h.Before(hour.AddDate(0, 0, -recentDays)); h = h.Add(-time.Hour) {
 		now := c.of[series][h]
 		if now < leastDifference { // saves most of the work
 			continue
 		}
-		usual, isKnown := c.season(series, h)
-		far := (now - usual.median) / usual.deviation
-		if !isKnown || far < threshold || now-usual.median < leastDifference {
-			continue
-		}
-		days[h.Truncate(24*time.Hour)] = true
-		if far > first {
-			first, second = far, first
+		if now > first {
+			first, second = now, first
 		} else {
-			second = max(second, far)
+			second = max(second, now)
+		}
+		usual, isKnown := c.season(series, h)
+		if isKnown && now-usual.median >= max(leastDifference, threshold*usual.deviation) {
+			days[h.Truncate(24*time.Hour)] = true
 		}
 	}
-	return len(days) >= batchDays && distance <= batchShare*second
+	return len(days) >= batchDays && c.of[series][hour] <= batchShare*second
 }

@@ -87,15 +87,13 @@ func TestRatesOfBatches(t *testing.T) {
 // times is not excused by that, and neither is a batch of far more than any other.
 func TestBatchesOfSeriesWithoutASeason(t *testing.T) {
 	hour := time.Date(2026, 3, 2, 13, 0, 0, 0, time.UTC)
-	batched := func(days int, now float64) bool {
-		points, first := []store.Point{{Series: "x", Hour: hour, Count: int64(now)}}, []store.Point{{Series: "x", Hour: hour.AddDate(0, 0, -100)}}
+	batched := func(days int, now int64) bool {
+		points, first := []store.Point{{Series: "x", Hour: hour, Count: now}}, []store.Point{{Series: "x", Hour: hour.AddDate(0, 0, -100)}}
 		for i := range days {
 			points = append(points, store.Point{Series: "x", Hour: hour.AddDate(0, 0, -3-5*i).Add(-time.Duration(2*i) * time.Hour), Count: 100 + int64(i)})
 		}
 		c := hourlyOf(points, first)
-		usual, isKnown := c.season("x", hour)
-		require.True(t, isKnown)
-		return c.batched("x", hour, (now-usual.median)/usual.deviation, 6)
+		return c.batched("x", hour, 6)
 	}
 	require.True(t, batched(4, 150))
 	require.False(t, batched(3, 150))

@@ -207,7 +207,7 @@ func (s series) rates(ctx context.Context, hour time.Time, threshold float64) ([
 	}
 	c := hourlyOf(points, first)
 	return slices.DeleteFunc(found, func(a store.Anomaly) bool {
-		return a.Observed > a.Expected && c.batched(s.name(a), hour, a.Distance, threshold)
+		return a.Observed > a.Expected && c.batched(s.name(a), hour, threshold)
 	}), nil
 }
 

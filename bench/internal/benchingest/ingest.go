@@ -21,6 +21,9 @@ type Run struct {
 	Env      []string // of the process, beside this one's own
 	Stored   int64    // events that come of them
 
+	// Counted says that the process keeps the rollups too, and has them counted to the end after the clock has stopped.
+	Counted bool
+
 	// Observe, if not nil, is called when the clock has started, with the address of the process's
 	// operators' port, which then has profiles; finish is called before the process is stopped.
 	Observe func(admin string) (finish func() error)
@@ -37,6 +40,10 @@ type Reading struct {
 	KafkaCPU  float64 // of the broker
 	PeakBytes int64   // resident memory of the ingest process
 	Stored    int64   // events
+
+	// How far the rollups were behind, if they are kept: the longest time since what they had counted to was the end of the
+	// log, and how long they took for the rest after the clock had stopped.
+	Behind, CaughtUp float64
 }
 
 // Ingest runs the program as a process of its own. The clock starts when it has been given its
@@ -67,6 +74,13 @@ func (s *Stage) Ingest(ctx context.Context, r Run) (got Reading, err error) {
 		finish := r.Observe(p.admin)
 		defer func() { err = errors.Join(err, finish()) }()
 	}
+	var rollups *follower
+	if r.Counted {
+		if rollups, err = follow(ctx, r.Database); err != nil {
+			return got, err
+		}
+		defer rollups.cancel()
+	}
 	if err := p.wait(ctx, conn, accounted, int64(r.Records), 20*time.Millisecond); err != nil {
 		return got, err
 	}
@@ -77,6 +91,16 @@ func (s *Stage) Ingest(ctx context.Context, r Run) (got Reading, err error) {
 		Records: r.Records, Seconds: time.Since(began).Seconds(), Startup: began.Sub(launched).Seconds(),
 		CPU: CPUTime(p.pid()) - cpu, ServerCPU: FamilyTime(server) - serverCPU,
 		KafkaCPU: CPUTime(s.Broker.pid) - kafkaCPU, PeakBytes: PeakMemory(p.pid()),
+	}
+	if r.Counted {
+		ended := time.Now()
+		if err := p.wait(ctx, conn, counted, r.Stored, 20*time.Millisecond); err != nil {
+			return got, err
+		}
+		got.CaughtUp = time.Since(ended).Seconds()
+		if got.Behind, err = rollups.behind(); err != nil {
+			return got, err
+		}
 	}
 	if err := conn.QueryRow(ctx, "SELECT count(*) FROM events").Scan(&got.Stored); err != nil {
 		return got, err
@@ -91,6 +115,8 @@ func (s *Stage) Ingest(ctx context.Context, r Run) (got Reading, err error) {
 const (
 	assigned  = "SELECT count(*) FROM ingest_offsets"
 	accounted = "SELECT coalesce(sum(next_offset - first_offset), 0)::bigint FROM ingest_offsets"
+	counted   = "SELECT coalesce(min(position), 0) FROM analytics_cursors WHERE name = 'counts'"
+	stored    = "SELECT coalesce(max(first_position + count), 0) FROM ledger_batches WHERE log = 'events'"
 )
 
 // wait asks until the answer is want, or the process has ended.
