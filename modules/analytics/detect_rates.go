@@ -22,6 +22,9 @@ const (
 	recentDays  = 28
 	recentShare = 1.25
 
+	// What is so many times the most of all hours that it is compared with is unusual, however much these differ.
+	recordShare = 3
+
 	// What was far above its season on so many of these days, at whatever time, has no season. It has to be so many times what
 	// it was in any of their hours but one: that one may have been an anomaly too.
 	batchDays  = 4
@@ -135,7 +138,8 @@ func rates(what string, hour time.Time, points, first []store.Point, threshold f
 		for _, h := range recentHours(hour) {
 			recent = max(recent, by[h])
 		}
-		if math.Abs(distance) >= threshold && math.Abs(now-median) >= leastDifference && (now < median || now > recentShare*recent) {
+		isFar := math.Abs(distance) >= threshold || now > recordShare*max(recent, slices.Max(before))
+		if isFar && math.Abs(now-median) >= leastDifference && (now < median || now > recentShare*recent) {
 			found = append(found, newFinding(kindRate, subject, hour, now, median, distance,
 				fmt.Sprintf("%g events in this hour; the same hour of the %d weeks before had %g to %g, usually %g", now, len(before), slices.Min(before), slices.Max(before), median)))
 		}

@@ -63,7 +63,7 @@ func TestRatesOfBatches(t *testing.T) {
 	add := func(series string, at time.Time, n int64) {
 		points = append(points, store.Point{Series: series, Hour: at, Count: n})
 	}
-	for _, series := range []string{"batch", "steady", "drop"} {
+	for _, series := range []string{"batch", "steady", "drop", "seldom", "often"} {
 		first = append(first, store.Point{Series: series, Hour: hour.AddDate(0, 0, -100)})
 	}
 	for week := 1; week <= 8; week++ {
@@ -78,9 +78,15 @@ func TestRatesOfBatches(t *testing.T) {
 	add("batch", hour.AddDate(0, 0, -3).Add(time.Hour), 900) // on a Friday, an hour later
 	add("batch", hour, 1000)
 	add("steady", hour, 150)
-	require.Equal(t, []string{"rate type drop", "rate type steady"}, found(rates("type", hour, points, first, 6)))
+	for week := 1; week <= 8; week++ { // one week much, one week nothing
+		add("seldom", hour.AddDate(0, 0, -7*week), 100*int64(week%2))
+		add("often", hour.AddDate(0, 0, -7*week), 100*int64(week%2))
+	}
+	add("seldom", hour, 310)
+	add("often", hour, 290)
+	require.Equal(t, []string{"rate type drop", "rate type seldom", "rate type steady"}, found(rates("type", hour, points, first, 6)))
 	add("batch", hour, 1000)
-	require.Equal(t, []string{"rate type batch", "rate type drop", "rate type steady"}, found(rates("type", hour, points, first, 6)))
+	require.Equal(t, []string{"rate type batch", "rate type drop", "rate type seldom", "rate type steady"}, found(rates("type", hour, points, first, 6)))
 }
 
 // What is far from its season once a week, at whatever time, has no season: one more such batch is nothing. What was so three
