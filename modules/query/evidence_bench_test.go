@@ -64,3 +64,46 @@ func BenchmarkExport(b *testing.B) {
 		b.ReportMetric(events*float64(b.N)/b.Elapsed().Seconds(), "events/s")
 	})
 }
+
+// BenchmarkWorthCaching weighs what else a cache could keep. A hit of the cache of events is the least that any answer
+// takes; what an answer takes beyond that is the most that a cache of it could save.
+func BenchmarkWorthCaching(b *testing.B) {
+	a := newAPI(b)
+	const events, long = 20_000, 2_500
+	bulk(b, a, 0, events, 100)
+	values := make([]string, long)
+	for i := range values {
+		values[i] = fmt.Sprintf(`{"eventId":%q,"eventType":"OrderChanged","aggregateId":"long","aggregateType":"Order","timestamp":"2026-03-01T%02d:%02d:%02dZ","version":%d,"payload":{"a%d":%d},"metadata":{}}`,
+			id(events+i), i/3600, i/60%60, i%60, i+1, i%50, i)
+	}
+	require.Equal(b, long, a.append(b, values...).Stored)
+	a.sign(b)
+	without := startAPI(b, apiPool(b, a.database), func(s *settings) { s.cache = nil })
+	const event, checkpoint, tile, proof, state = "/v1/events/%s", "/v1/ledger/events/checkpoint", "/v1/ledger/events/tile/0/003", "/v1/events/%s/proof", "/v1/aggregates/Order/long/state"
+	for _, c := range []struct {
+		name string
+		of   *api
+		path string
+	}{
+		{"hit", a, fmt.Sprintf(event, id(77))}, {"event", without, fmt.Sprintf(event, id(77))},
+		{"checkpoint", a, checkpoint},
+		{"tile/cached", a, tile}, {"tile/uncached", without, tile},
+		{"proof/tiles-cached", a, fmt.Sprintf(proof, id(77))}, {"proof/uncached", without, fmt.Sprintf(proof, id(77))},
+		{"state/snapshot", a, state},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			ask := func() {
+				response, err := c.of.client.Do(c.of.request(b, c.path))
+				require.NoError(b, err)
+				_, err = io.Copy(io.Discard, response.Body)
+				require.NoError(b, err)
+				require.NoError(b, response.Body.Close())
+				require.Equal(b, http.StatusOK, response.StatusCode)
+			}
+			ask() // keeps what is kept
+			for b.Loop() {
+				ask()
+			}
+		})
+	}
+}
