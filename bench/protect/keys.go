@@ -78,6 +78,9 @@ func (b *bench) fill(ctx context.Context, s *keyStore) error {
 		if _, err := sealer.Seal(ctx, events); err != nil {
 			return err
 		}
+		if made := from + len(events); made%(10*fillAtOnce) == 0 {
+			benchingest.Progress("%d of %d keys", made, s.keys)
+		}
 	}
 	if err := b.appendPages(ctx, s, pool); err != nil {
 		return err
