@@ -60,8 +60,9 @@ func TestKeysRotateKEK(t *testing.T) {
 	status, _, stderr = invoke(t, "keys", "rotate", "--kek", "--end")
 	require.Equal(t, statusDone, status, stderr)
 	require.Error(t, under("a").Ready(t.Context()))
-	e := sealed[0].Event()
-	_, err = protect.NewOpener(under("b")).Open(t.Context(), []*event.Event{e})
+	e, _, err := sealed[0].Stored(nil)
+	require.NoError(t, err)
+	_, err = protect.NewOpener(under("b")).Open(t.Context(), []*event.Event{&e})
 	require.NoError(t, err)
 	require.JSONEq(t, `{"name":"ann"}`, string(e.Payload))
 }
