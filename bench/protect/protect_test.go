@@ -4,12 +4,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"os"
-	"os/exec"
 	"strings"
 	"testing"
 
 	"audittrail/bench/internal/benchdb"
 	"audittrail/bench/internal/benchingest"
+	"audittrail/platform/longtest"
 )
 
 func TestMain(m *testing.M) {
@@ -22,9 +22,7 @@ func TestMain(m *testing.M) {
 // TestAllMeasurements runs the whole benchmark with few events and keys: it must not rot between the days on which
 // somebody needs it. Its numbers mean nothing.
 func TestAllMeasurements(t *testing.T) {
-	if _, err := exec.LookPath("go"); err != nil {
-		t.Skip("go is not installed")
-	}
+	longtest.Only(t, "it builds the program, and measures with it")
 	opts, err := parse([]string{"--events", "2000", "--rounds", "1", "--partitions", "2", "--keys", "3000", "--subjects", "50", "--pages", "2",
 		"--output", "json", "--kafka-libs", "", "--kafka-brokers", ""})
 	if err != nil {
