@@ -143,7 +143,7 @@ func (h *API) GetStepStats(ctx context.Context, r httpapi.GetStepStatsRequestObj
 		return nil, err
 	}
 	b := process.Between{From: r.Params.From, To: r.Params.To}
-	err = h.cases(ctx, store.CaseFilter{EventTypes: []string{b.From, b.To}, From: since}, func(steps []process.Step) { b.Add(steps, since, until) })
+	err = h.cases(ctx, store.CaseFilter{EventTypes: []string{b.From, b.To}, From: since, To: until, Begun: b.From}, func(steps []process.Step) { b.Add(steps, since, until) })
 	if err != nil {
 		return nil, err
 	}
@@ -167,7 +167,7 @@ func (h *API) GetFunnel(ctx context.Context, r httpapi.GetFunnelRequestObject) (
 		return nil, err
 	}
 	f := process.NewFunnel(r.Params.Step)
-	err = h.cases(ctx, store.CaseFilter{EventTypes: f.Types, From: since}, func(steps []process.Step) { f.Add(steps, since, until) })
+	err = h.cases(ctx, store.CaseFilter{EventTypes: f.Types, From: since, To: until, Begun: f.Types[0]}, func(steps []process.Step) { f.Add(steps, since, until) })
 	if err != nil {
 		return nil, err
 	}

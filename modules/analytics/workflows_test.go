@@ -3,18 +3,23 @@ package analytics_test
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sort"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"audittrail/modules/store"
 )
 
 type processAnswer struct {
@@ -149,6 +154,8 @@ func TestFunnelsAndSteps(t *testing.T) {
 	f.get(t, "/v1/stats/funnel?since=2026-05-01T00:01:00Z&until=2026-05-01T00:05:00Z&"+steps.Encode()).decode(t, &funnel)
 	require.EqualValues(t, 2, funnel.Steps[0].Count, "first steps from since on, and before until")
 	require.EqualValues(t, 1, funnel.Steps[2].Count)
+	f.get(t, "/v1/stats/funnel?since=2026-05-01T00:01:00Z&until=2026-05-01T00:01:45Z&"+steps.Encode()).decode(t, &funnel)
+	require.Equal(t, []int64{1, 1, 1, 0}, []int64{funnel.Steps[0].Count, funnel.Steps[1].Count, funnel.Steps[2].Count, funnel.Steps[3].Count}, "later steps whenever")
 
 	var step struct {
 		Count, Open                         int64
@@ -165,6 +172,37 @@ func TestFunnelsAndSteps(t *testing.T) {
 	require.Zero(t, step.Count)
 	f.get(t, "/v1/stats/funnel?step=Placed").refused(t, 400, "invalid_parameter", "step")
 	f.get(t, "/v1/stats/steps?from=a&to=b&since=2026-05-01T00:01:00Z&until=2026-05-01T00:01:00Z").refused(t, 400, "invalid_parameter", "until")
+}
+
+// What began in the time that is asked for is followed beyond it, and nothing else is read there: a store of years has
+// more of it than one question may read.
+func TestWhatBeganInATimeIsFollowedBeyondIt(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	at := func(s int) time.Time { return time.Date(2026, 5, 1, 0, 0, s, 0, time.UTC) }
+	f.append(t, shopped(1, "Placed", 0, "Paid", 1000)...)
+	f.append(t, shopped(2, "Placed", 200, "Paid", 300)...)
+	f.append(t, shopped(3, "Paid", 10, "Paid", 400)...)
+	f.append(t, made(4, "Placed", "lone", 1, at(20), "", "shop", ""), made(5, "Paid", "lone", 2, at(2000), "", "shop", ""), made(6, "Paid", "other", 1, at(2000), "", "shop", ""))
+	api := openPool(t, f.url, "audittrail_api")
+	read := func(ctx context.Context) (cases map[string]int) {
+		cases = map[string]int{}
+		reader := store.NewReader(store.ReaderOptions{Pool: api})
+		require.NoError(t, reader.Cases(ctx, store.CaseFilter{EventTypes: []string{"Placed", "Paid"}, Begun: "Placed", From: at(0), To: at(100)}, func(e store.CaseEvent) error {
+			cases[e.Case]++
+			return nil
+		}))
+		return cases
+	}
+	all := read(store.WithScope(t.Context(), store.Everything()))
+	require.Len(t, all, 3)
+	require.Equal(t, 2, all["cflow-1"])
+	require.Equal(t, 1, all["cflow-3"], "what has not begun is read within the time alone")
+	delete(all, "cflow-1")
+	delete(all, "cflow-3")
+	require.Equal(t, []int{2}, slices.Collect(maps.Values(all)), "an aggregate without workflow")
+	scoped := read(store.WithScope(t.Context(), store.Only(store.ScopePart{AggregateTypes: []string{"Payment"}})))
+	require.Equal(t, map[string]int{"cflow-3": 1}, scoped)
 }
 
 // What is out of a reader's scope is in no process.
