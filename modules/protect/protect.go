@@ -29,16 +29,6 @@ type sealed struct {
 	digest event.Digest
 }
 
-// Token finds an event by a value that is sealed in it.
-type Token struct {
-	Key   KeyID // whose value it is
-	Value TokenValue
-	Place int // its number in the row: it stands in the place {"$sealed":Place}
-}
-
-// TokenValue is a keyed hash of a value.
-type TokenValue [16]byte
-
 // Event returns the event as its row has it: other than it is stored, it has placeholders for sealed values. It MUST NOT
 // be changed.
 func (s Sealed) Event() *event.Event {

@@ -373,38 +373,3 @@ func (s *sealed) note(b *batch, at *site, place int, key KeyID, value []byte) {
 		s.tokens = append(s.tokens, Token{key, b.tokenOf(at.rule, value), place})
 	}
 }
-
-// isScalar reports whether a value can be found when it is sealed.
-func isScalar(value []byte) bool { return value[0] != '{' && value[0] != '[' && value[0] != 'n' }
-
-// tokenOf returns what finds a value that a rule sealed.
-func (b *batch) tokenOf(r *rule, value []byte) TokenValue {
-	mac := b.tokens[r]
-	if mac == nil {
-		mac = newTokens(b.protector.tokenKey(b.root, r))
-		b.tokens[r] = mac
-	}
-	return tokenOf(mac, value)
-}
-
-// tokenKey returns the key of a rule's tokens.
-func (p *Protector) tokenKey(root *roots, r *rule) []byte {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.names[r] == nil {
-		p.names[r] = root.tokenKey(r)
-	}
-	return p.names[r]
-}
-
-func (r *roots) tokenKey(of *rule) []byte { return derive(r.key, "token/"+of.name) }
-
-func newTokens(key []byte) hash.Hash { return hmac.New(sha256.New, key) }
-
-// tokenOf returns the token of a value, by the keyed hash of a rule's tokens.
-func tokenOf(mac hash.Hash, value []byte) TokenValue {
-	mac.Reset()
-	_, _ = mac.Write(value) // never fails (hash.Hash)
-	var sum [sha256.Size]byte
-	return TokenValue(mac.Sum(sum[:0])[:16])
-}
