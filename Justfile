@@ -107,6 +107,10 @@ bench-protect *args:
 bench-query *args:
     go run ./bench/query {{args}}
 
+# how ingest, requests and upkeep grow with the store, up to ten million events; many minutes (bench/README.md)
+bench-size *args:
+    go run ./bench/size {{args}}
+
 # everything that CI checks
 check:
     bash .ci/run

@@ -114,7 +114,7 @@ func (b *bench) ask(ctx context.Context, s *subject) (err error) {
 	}
 	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing is lost with it
 	b.server = benchingest.Postmaster(conn)
-	events, err := s.Sample(ctx, conn, b.opts.requests)
+	events, err := benchapi.Sample(ctx, conn, s.Events, b.opts.requests)
 	if err != nil {
 		return err
 	}

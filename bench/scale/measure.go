@@ -99,7 +99,7 @@ func (b *bench) ask(ctx context.Context) error {
 	}
 	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing is lost with it
 	b.primary = benchingest.Postmaster(conn)
-	events, err := b.store.Sample(ctx, conn, b.opts.requests)
+	events, err := benchapi.Sample(ctx, conn, b.store.Events, b.opts.requests)
 	if err != nil {
 		return err
 	}

@@ -40,7 +40,7 @@ func BenchmarkCachedEvent(b *testing.B) {
 	conn, err := pgx.Connect(b.Context(), filled.URL)
 	require.NoError(b, err)
 	defer conn.Close(context.WithoutCancel(b.Context())) //nolint:errcheck // nothing is lost with it
-	sampled, err := filled.Sample(b.Context(), conn, 2000)
+	sampled, err := Sample(b.Context(), conn, events, 2000)
 	require.NoError(b, err)
 	pool, err := postgres.Open(b.Context(), readingPool(filled.URL))
 	require.NoError(b, err)
@@ -57,7 +57,7 @@ func BenchmarkCachedEvent(b *testing.B) {
 	}
 	ids := make([]event.ID, len(sampled))
 	for i, one := range sampled {
-		ids[i], err = event.ParseID(one.id)
+		ids[i], err = event.ParseID(one.ID)
 		require.NoError(b, err)
 	}
 

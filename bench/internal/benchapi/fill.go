@@ -4,6 +4,7 @@ import (
 	"context"
 	_ "embed"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -93,7 +94,7 @@ func Fill(ctx context.Context, server *benchdb.Server, records []sample.Record, 
 			return nil, fmt.Errorf("finish %s: %w", s.Name, err)
 		}
 	}
-	return s, s.upkeep(ctx)
+	return s, Upkeep(ctx, s.URL)
 }
 
 // prepare makes the partitions, and what Fill.sql reads in tables of the session.
@@ -136,9 +137,9 @@ func (s *Store) prepare(ctx context.Context, conn *pgx.Conn, records []sample.Re
 	return err
 }
 
-// upkeep does to each partition what the role maintain does.
-func (s *Store) upkeep(ctx context.Context) error {
-	pool, err := postgres.Open(ctx, postgres.PoolOptions{URL: s.URL, Name: "upkeep", Role: "audittrail_owner", MaxConns: 1})
+// Upkeep does to each partition of a store what the role maintain does.
+func Upkeep(ctx context.Context, url string) error {
+	pool, err := postgres.Open(ctx, postgres.PoolOptions{URL: url, Name: "upkeep", Role: "audittrail_owner", MaxConns: 1})
 	if err != nil {
 		return err
 	}
@@ -148,7 +149,7 @@ func (s *Store) upkeep(ctx context.Context) error {
 		return err
 	}
 	if !ok {
-		return fmt.Errorf("somebody else looks after %s", s.Name)
+		return errors.New("somebody else looks after the store")
 	}
 	defer session.Close(context.WithoutCancel(ctx))
 	partitions, err := session.Partitions(ctx)

@@ -19,6 +19,8 @@ import (
 
 // Reading is what one measurement of one side gave.
 type Reading struct {
+	Requests int `json:"requests"`
+
 	Rate float64 `json:"perSecond"`
 	P50  float64 `json:"p50Milliseconds"`
 	P99  float64 `json:"p99Milliseconds"`
@@ -51,7 +53,7 @@ func ReadingOf(rate float64, took []time.Duration) Reading {
 		}
 		return float64(took[min(int(share*float64(len(took))), len(took)-1)].Microseconds()) / 1000
 	}
-	return Reading{Rate: rate, P50: at(0.50), P99: at(0.99)}
+	return Reading{Requests: len(took), Rate: rate, P50: at(0.50), P99: at(0.99)}
 }
 
 // Target is what is asked, with the servers whose CPU time that costs.
@@ -63,9 +65,7 @@ type Target struct {
 
 func (t Target) spent() (s Spent) {
 	for _, p := range t.APIs {
-		if p.cmd != nil {
-			s.Own += benchingest.CPUTime(p.cmd.Process.Pid)
-		}
+		s.Own += benchingest.CPUTime(p.PID)
 	}
 	for _, pid := range t.Replicas {
 		s.Replicas += benchingest.FamilyTime(pid)

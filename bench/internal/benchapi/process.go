@@ -66,6 +66,7 @@ func beAPI(text []byte) (err error) {
 // Process is a running API.
 type Process struct {
 	Addr  string
+	PID   int // 0 where nobody wants to know what it uses
 	cmd   *exec.Cmd
 	stdin io.Closer
 }
@@ -112,6 +113,11 @@ func (s *Stand) Close() (err error) {
 // JWKSFile has the key of the token.
 func (s *Stand) JWKSFile() string { return s.keys.JWKSFile() }
 
+// Auth is how a whole program is told to take the token.
+func (s *Stand) Auth() []string {
+	return []string{"--auth.issuer", issuer, "--auth.audience", audience, "--auth.jwks_file", s.JWKSFile()}
+}
+
 // Start starts the API as a process of its own.
 func (s *Stand) Start(ctx context.Context, o Options) (*Process, error) {
 	o.JWKSFile = s.JWKSFile()
@@ -136,6 +142,7 @@ func (s *Stand) Start(ctx context.Context, o Options) (*Process, error) {
 	if err := c.cmd.Start(); err != nil {
 		return nil, err
 	}
+	c.PID = c.cmd.Process.Pid
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("the API did not start: see --log: %w", err), c.Stop())
@@ -149,10 +156,10 @@ func (c *Process) Stop() error { return errors.Join(c.stdin.Close(), c.cmd.Wait(
 
 // ResetPeak begins to measure the peak of memory anew. Where that can't be, the peak is that of the API's life.
 func (c *Process) ResetPeak() {
-	_ = os.WriteFile("/proc/"+strconv.Itoa(c.cmd.Process.Pid)+"/clear_refs", []byte("5"), 0)
+	_ = os.WriteFile("/proc/"+strconv.Itoa(c.PID)+"/clear_refs", []byte("5"), 0)
 }
 
 // Peak is the most memory since then, in MiB.
 func (c *Process) Peak() float64 {
-	return float64(benchingest.PeakMemory(c.cmd.Process.Pid)) / (1 << 20)
+	return float64(benchingest.PeakMemory(c.PID)) / (1 << 20)
 }

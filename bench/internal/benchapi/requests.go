@@ -14,7 +14,7 @@ import (
 // Kind is a question that the API is asked, about one event or another.
 type Kind struct {
 	Name string
-	path func(e *Sampled) string // "" where it can't be asked of the event
+	Path func(e *Sampled) string // "" where it can't be asked of the event
 }
 
 // Kinds are all questions but the export, which is measured by itself.
@@ -32,46 +32,51 @@ func Kinds() []Kind {
 		}}
 	}
 	return []Kind{
-		{"event", func(e *Sampled) string { return "/v1/events/" + e.id }},
-		search("type", func(e *Sampled) []string { return []string{"eventType", e.eventType} }),
+		{"event", func(e *Sampled) string { return "/v1/events/" + e.ID }},
+		search("type", func(e *Sampled) []string { return []string{"eventType", e.EventType} }),
 		search("aggregate", func(e *Sampled) []string {
-			return []string{"aggregateType", e.aggregateType, "aggregateId", e.aggregateID}
+			return []string{"aggregateType", e.AggregateType, "aggregateId", e.AggregateID}
 		}),
-		search("user", func(e *Sampled) []string { return []string{"userId", e.user} }),
-		search("correlation", func(e *Sampled) []string { return []string{"correlationId", e.correlation} }),
-		search("causation", func(e *Sampled) []string { return []string{"causationId", e.causation} }),
-		search("source", func(e *Sampled) []string { return []string{"source", e.source} }),
-		search("payload", func(e *Sampled) []string { return []string{"payload", e.term} }),
-		{"history", func(e *Sampled) string { return e.aggregate("events") }},
-		{"state", func(e *Sampled) string { return e.aggregate("state") }},
-		{"feed", func(e *Sampled) string { return "/v1/feed?after=" + strconv.FormatInt(e.number, 10) }},
+		search("user", func(e *Sampled) []string { return []string{"userId", e.User} }),
+		search("correlation", func(e *Sampled) []string { return []string{"correlationId", e.Correlation} }),
+		search("causation", func(e *Sampled) []string { return []string{"causationId", e.Causation} }),
+		search("source", func(e *Sampled) []string { return []string{"source", e.Source} }),
+		search("payload", func(e *Sampled) []string { return []string{"payload", e.Term} }),
+		{"history", func(e *Sampled) string { return e.Aggregate("events") }},
+		{"state", func(e *Sampled) string { return e.Aggregate("state") }},
+		{"feed", func(e *Sampled) string { return "/v1/feed?after=" + strconv.FormatInt(e.Position, 10) }},
 	}
 }
 
 // Sampled is a stored event that requests are made about.
 type Sampled struct {
-	number                                     int64 // its position
-	id                                         string
-	eventType, aggregateType, aggregateID      string
-	user, correlation, causation, source, term string
+	Position                                   int64
+	At                                         time.Time
+	ID                                         string
+	EventType, AggregateType, AggregateID      string
+	User, Correlation, Causation, Source, Term string // "" where the event has none
 }
 
-func (e *Sampled) aggregate(what string) string {
-	return "/v1/aggregates/" + url.PathEscape(e.aggregateType) + "/" + url.PathEscape(e.aggregateID) + "/" + what
+// Aggregate is the path of something about the event's aggregate.
+func (e *Sampled) Aggregate(what string) string {
+	return "/v1/aggregates/" + url.PathEscape(e.AggregateType) + "/" + url.PathEscape(e.AggregateID) + "/" + what
 }
 
+// A term is one that about ten events share: what somebody looks for who has an order's number.
 const sampleSQL = `
-	SELECT n, e.event_id::text, event_type, aggregate_type, aggregate_id, coalesce(metadata ->> 'userId', ''),
+	SELECT n, timestamp, event_id::text, event_type, aggregate_type, aggregate_id, coalesce(metadata ->> 'userId', ''),
 	       coalesce(metadata ->> 'correlationId', ''), coalesce(metadata ->> 'causationId', ''), coalesce(metadata ->> 'source', ''),
-	       coalesce('{"reference":"' || (payload ->> 'reference') || '"}', '')
-	FROM unnest($1::bigint[]) AS n JOIN event_keys AS k ON k.event_id = md5(n::text)::uuid
-	     JOIN events AS e ON e.timestamp = k.timestamp AND e.event_id = k.event_id
+	       CASE WHEN payload ? 'reference' THEN jsonb_build_object('reference', payload -> 'reference')::text
+	            WHEN payload ? 'orderId' THEN jsonb_build_object('orderId', payload -> 'orderId')::text ELSE '' END
+	FROM unnest($1::bigint[]) AS n
+	     CROSS JOIN LATERAL (SELECT * FROM ledger_batches WHERE log = 'events' AND first_position <= n ORDER BY first_position DESC LIMIT 1) AS b
+	     CROSS JOIN LATERAL (SELECT * FROM events WHERE id = b.batch << 14 | n - b.first_position AND timestamp BETWEEN b.earliest AND b.latest LIMIT 1) AS e
 	ORDER BY n`
 
-// Sample answers events from all over the store, one of each stretch, at places that no period of the store has.
-func (s *Store) Sample(ctx context.Context, conn *pgx.Conn, count int) ([]*Sampled, error) {
+// Sample answers some of so many events, one of each stretch of the log, at places that no period of the store has.
+func Sample(ctx context.Context, conn *pgx.Conn, events int64, count int) ([]*Sampled, error) {
 	var numbers []int64
-	stretch := s.Events / int64(count)
+	stretch := events / int64(count)
 	for i := range int64(count) {
 		numbers = append(numbers, i*stretch+i*7919%stretch)
 	}
@@ -81,7 +86,7 @@ func (s *Store) Sample(ctx context.Context, conn *pgx.Conn, count int) ([]*Sampl
 	}
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (*Sampled, error) {
 		var e Sampled
-		return &e, row.Scan(&e.number, &e.id, &e.eventType, &e.aggregateType, &e.aggregateID, &e.user, &e.correlation, &e.causation, &e.source, &e.term)
+		return &e, row.Scan(&e.Position, &e.At, &e.ID, &e.EventType, &e.AggregateType, &e.AggregateID, &e.User, &e.Correlation, &e.Causation, &e.Source, &e.Term)
 	})
 }
 
@@ -89,7 +94,7 @@ func (s *Store) Sample(ctx context.Context, conn *pgx.Conn, count int) ([]*Sampl
 func (k Kind) Requests(events []*Sampled) ([]string, error) {
 	var paths []string
 	for _, e := range events {
-		if path := k.path(e); path != "" {
+		if path := k.Path(e); path != "" {
 			paths = append(paths, path)
 		}
 	}

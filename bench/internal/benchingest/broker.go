@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -149,4 +150,20 @@ func (s *Stage) LoadWith(ctx context.Context, topics map[string][]sample.Record,
 		}
 	}
 	return nil
+}
+
+// Unload deletes a topic that is ingested, so that its records take no more memory.
+func (s *Stage) Unload(ctx context.Context, topic string) error {
+	client, err := kgo.NewClient(kgo.SeedBrokers(s.Broker.brokers...))
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	_, err = kadm.NewClient(client).DeleteTopic(ctx, topic)
+	return err
+}
+
+// Kafka is how a process is told to ingest a topic of the broker.
+func (s *Stage) Kafka(topic string) []string {
+	return []string{"--kafka.brokers", strings.Join(s.Broker.brokers, ","), "--kafka.topics", topic, "--kafka.group", "bench-" + strconv.Itoa(s.Server.Made)}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -15,7 +16,7 @@ import (
 type Run struct {
 	Program  string   // what Build made
 	Roles    string   // of the process
-	Database string   // URL of an empty database with our tables
+	Database string   // URL of a database with our tables, which has not seen the topic
 	Topic    string   // what Load filled
 	Records  int      // that wait in the topic
 	Env      []string // of the process, beside this one's own
@@ -59,19 +60,24 @@ func (s *Stage) Ingest(ctx context.Context, r Run) (got Reading, err error) {
 		return got, err
 	}
 	server := Postmaster(conn)
+	var before int64
+	if err := conn.QueryRow(ctx, lastID).Scan(&before); err != nil {
+		return got, err
+	}
 
 	launched := time.Now()
-	p, err := s.serve(ctx, r)
+	p, err := s.Serve(ctx, r.Program, r.Env, append(s.Kafka(r.Topic), "--roles", r.Roles, "--postgres.url", r.Database,
+		"--admin.pprof="+strconv.FormatBool(r.Observe != nil))...)
 	if err != nil {
 		return got, err
 	}
-	defer func() { err = errors.Join(err, p.stop()) }()
-	if err := p.wait(ctx, conn, assigned, int64(s.opts.Partitions), 5*time.Millisecond); err != nil {
+	defer func() { err = errors.Join(err, p.Stop()) }()
+	if err := p.Await(ctx, conn, int64(s.opts.Partitions), 10*time.Minute, 5*time.Millisecond, assigned, r.Topic); err != nil {
 		return got, err
 	}
-	began, cpu, serverCPU, kafkaCPU := time.Now(), CPUTime(p.pid()), FamilyTime(server), CPUTime(s.Broker.pid)
+	began, cpu, serverCPU, kafkaCPU := time.Now(), CPUTime(p.PID), FamilyTime(server), CPUTime(s.Broker.pid)
 	if r.Observe != nil {
-		finish := r.Observe(p.admin)
+		finish := r.Observe(p.Admin)
 		defer func() { err = errors.Join(err, finish()) }()
 	}
 	var rollups *follower
@@ -81,7 +87,7 @@ func (s *Stage) Ingest(ctx context.Context, r Run) (got Reading, err error) {
 		}
 		defer rollups.cancel()
 	}
-	if err := p.wait(ctx, conn, accounted, int64(r.Records), 20*time.Millisecond); err != nil {
+	if err := p.Await(ctx, conn, int64(r.Records), 10*time.Minute, 20*time.Millisecond, accounted, r.Topic); err != nil {
 		return got, err
 	}
 	if err := benchdb.CleanPendingLists(ctx, conn); err != nil {
@@ -89,12 +95,12 @@ func (s *Stage) Ingest(ctx context.Context, r Run) (got Reading, err error) {
 	}
 	got = Reading{
 		Records: r.Records, Seconds: time.Since(began).Seconds(), Startup: began.Sub(launched).Seconds(),
-		CPU: CPUTime(p.pid()) - cpu, ServerCPU: FamilyTime(server) - serverCPU,
-		KafkaCPU: CPUTime(s.Broker.pid) - kafkaCPU, PeakBytes: PeakMemory(p.pid()),
+		CPU: CPUTime(p.PID) - cpu, ServerCPU: FamilyTime(server) - serverCPU,
+		KafkaCPU: CPUTime(s.Broker.pid) - kafkaCPU, PeakBytes: PeakMemory(p.PID),
 	}
 	if r.Counted {
 		ended := time.Now()
-		if err := p.wait(ctx, conn, counted, r.Stored, 20*time.Millisecond); err != nil {
+		if err := p.Await(ctx, conn, r.Stored, 10*time.Minute, 20*time.Millisecond, counted); err != nil {
 			return got, err
 		}
 		got.CaughtUp = time.Since(ended).Seconds()
@@ -102,7 +108,7 @@ func (s *Stage) Ingest(ctx context.Context, r Run) (got Reading, err error) {
 			return got, err
 		}
 	}
-	if err := conn.QueryRow(ctx, "SELECT count(*) FROM events").Scan(&got.Stored); err != nil {
+	if err := conn.QueryRow(ctx, "SELECT count(*) FROM events WHERE id > $1", before).Scan(&got.Stored); err != nil {
 		return got, err
 	}
 	if got.Stored != r.Stored {
@@ -111,34 +117,13 @@ func (s *Stage) Ingest(ctx context.Context, r Run) (got Reading, err error) {
 	return got, nil
 }
 
-// Questions that the clock asks. The table of offsets has one row a partition.
+// Questions that the clock asks, the first two of a topic. The table of offsets has one row a partition.
 const (
-	assigned  = "SELECT count(*) FROM ingest_offsets"
-	accounted = "SELECT coalesce(sum(next_offset - first_offset), 0)::bigint FROM ingest_offsets"
+	assigned  = "SELECT count(*) FROM ingest_offsets WHERE topic = $1"
+	accounted = "SELECT coalesce(sum(next_offset - first_offset), 0)::bigint FROM ingest_offsets WHERE topic = $1"
 	counted   = "SELECT coalesce(min(position), 0) FROM analytics_cursors WHERE name = 'counts'"
 	stored    = "SELECT coalesce(max(first_position + count), 0) FROM ledger_batches WHERE log = 'events'"
 )
 
-// wait asks until the answer is want, or the process has ended.
-func (p *process) wait(ctx context.Context, conn *pgx.Conn, question string, want int64, every time.Duration) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, 10*time.Minute, errors.New("it takes too long"))
-	defer cancel()
-	again := time.NewTicker(every)
-	defer again.Stop()
-	for {
-		var got int64
-		if err := conn.QueryRow(ctx, question).Scan(&got); err != nil {
-			return errors.Join(err, context.Cause(ctx))
-		}
-		if got >= want {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("%w: %d of %d", context.Cause(ctx), got, want)
-		case <-p.exited:
-			return fmt.Errorf("the process ended at %d of %d: %w", got, want, p.failure)
-		case <-again.C:
-		}
-	}
-}
+// lastID is the highest id of the events before a run. Ids grow from batch to batch.
+const lastID = "SELECT coalesce(max(batch), 0) << 14 | 16383 FROM ledger_batches WHERE log = 'events'"

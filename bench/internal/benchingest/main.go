@@ -32,6 +32,7 @@ type Options struct {
 	Libs       string // folder of Apache Kafka's jars; see Broker
 	Brokers    string // host:port of a running Kafka, with commas; see Broker
 	KeepLog    string // file for what the ingest processes say; empty for standard error
+	Data       string // folder that keeps the databases for the next run; empty for a temporary one
 }
 
 // Flags are the flags of the options, to which a benchmark adds its own. rounds is the default of

@@ -40,7 +40,7 @@ func Open(ctx context.Context, opts Options, settings map[string]string) (_ *Sta
 			return nil, err
 		}
 	}
-	s.Server, err = benchdb.Start(ctx, settings)
+	s.Server, err = benchdb.StartIn(ctx, opts.Data, settings)
 	return s, err
 }
 
