@@ -78,6 +78,9 @@ func (c Config) keysURL() string {
 	return c.Postgres.URL
 }
 
+// keysMaxConns is how many connections a role's keyring has, beside the one that listens.
+const keysMaxConns = 4
+
 // keyring returns the keys of sealed values, or nil where nothing is sealed or opened. role is the database role that
 // asks for them.
 func (p *parts) keyring(ctx context.Context, role string) (*protect.Keyring, *store.Keys, error) {
@@ -94,7 +97,7 @@ func (p *parts) keyring(ctx context.Context, role string) (*protect.Keyring, *st
 	if err != nil || !p.cfg.Encryption.Enabled() {
 		return nil, nil, err
 	}
-	pool, err := p.keysPool(ctx, postgres.PoolOptions{Name: "keys", Role: role, MaxConns: 4, StatementTimeout: stall})
+	pool, err := p.keysPool(ctx, postgres.PoolOptions{Name: "keys", Role: role, MaxConns: keysMaxConns, StatementTimeout: stall})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -23,16 +23,16 @@ import (
 func table(c Config) []role {
 	conns := c.Postgres.MaxConns
 	return []role{
-		{"ingest", needs{kafka: true}, ingestRole, []postgres.PoolOptions{
+		{"ingest", needs{kafka: true, keyring: true}, ingestRole, []postgres.PoolOptions{
 			{Name: "ingest", Role: "audittrail_ingest", MaxConns: max(conns, c.Ingest.Workers+3), LockTimeout: stall, IdleInTransactionTimeout: stall, DurableCommits: true},
 			{Name: "breaker", Role: "", MaxConns: 2, StatementTimeout: stall},
 			{Name: "reconcile", Role: "audittrail_ingest", MaxConns: 1, LockTimeout: stall, IdleInTransactionTimeout: stall, Parameters: onlyReading()},
 		}, 2},
-		{"api", needs{tokens: true, listens: true}, apiRole, []postgres.PoolOptions{
+		{"api", needs{tokens: true, listens: true, keyring: true}, apiRole, []postgres.PoolOptions{
 			apiPool(conns),
 			{Name: "access", Role: "audittrail_api", MaxConns: 2, LockTimeout: stall, StatementTimeout: stall, DurableCommits: true},
 		}, 1},
-		{"replay", needs{kafka: true}, replayRole, []postgres.PoolOptions{
+		{"replay", needs{kafka: true, keyring: true}, replayRole, []postgres.PoolOptions{
 			{Name: "replay", Role: "audittrail_replay", MaxConns: 8, LockTimeout: stall, StatementTimeout: 30 * time.Second, Parameters: inOrder()},
 			{Name: "redrive", Role: "audittrail_replay", MaxConns: 3, LockTimeout: stall, IdleInTransactionTimeout: stall, DurableCommits: true},
 		}, 1},
@@ -96,6 +96,7 @@ type needs struct {
 	tokens  bool // somebody who issues tokens
 	signer  bool // keys to sign with
 	listens bool // has a listener of its own, which /startupz waits for
+	keyring bool // keys of sealed values, where encryption is configured
 }
 
 // keys are the configuration keys that must have a value.

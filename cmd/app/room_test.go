@@ -24,6 +24,15 @@ func TestTheDocumentedNumbersOfConnections(t *testing.T) {
 		require.Contains(t, string(text), fmt.Sprintf(" %s %d", r.name, r.connections()))
 	}
 	require.Contains(t, string(text), fmt.Sprintf("one process with all roles may need %d,", c.Connections()))
+
+	sealing := []string{"--postgres.max_conns=8", kekURL}
+	sealed, err := load(t, sealing...)
+	require.NoError(t, err)
+	more := sealed.Connections() - c.Connections()
+	require.Contains(t, string(text), fmt.Sprintf("ingest, api and replay have %d more each, %d in all", more/3, more))
+	apart, err := load(t, append(sealing, "--encryption.keys_url=postgres://h/keys")...)
+	require.NoError(t, err)
+	require.Equal(t, c.Connections(), apart.Connections(), "they go to another database")
 }
 
 // A login that has no connection left is told so, and the process works as soon as there are enough.
