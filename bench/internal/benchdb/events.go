@@ -30,7 +30,17 @@ func Orders(n int) []sample.Record {
 	now := time.Now().UTC()
 	start := time.Date(now.Year(), now.Month()-1, 1, 0, 0, 0, 0, time.UTC)
 	interval := span * eventsPerOrder / time.Duration(n)
-	generator := sample.New(sample.Options{Seed: seed, Start: start, Interval: interval})
+	return take(n, sample.Options{Seed: seed, Start: start, Interval: interval})
+}
+
+// LiveOrders makes n events of the last minute, as live traffic has them: whole orders pass in seconds.
+func LiveOrders(n int) []sample.Record {
+	interval := time.Minute * eventsPerOrder / time.Duration(n)
+	return take(n, sample.Options{Seed: seed, Start: time.Now().Add(-time.Minute), Interval: interval, Live: true})
+}
+
+func take(n int, opts sample.Options) []sample.Record {
+	generator := sample.New(opts)
 	records := make([]sample.Record, 0, n)
 	for len(records) < n {
 		records = append(records, generator.Next())

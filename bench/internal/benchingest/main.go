@@ -25,6 +25,7 @@ const leastEvents = 1000
 // Options are what every benchmark of ingest takes.
 type Options struct {
 	Events     int    // that are made, to wait in a topic
+	Live       bool   // events of the last minute and not of last month
 	File       string // of events that are there, in their place; empty for none
 	Rounds     int    // how often measurements are taken
 	Partitions int    // of a topic
@@ -40,6 +41,7 @@ type Options struct {
 func (o *Options) Flags(name string, rounds int) *flag.FlagSet {
 	flags := flag.NewFlagSet(name, flag.ContinueOnError)
 	flags.IntVar(&o.Events, "events", 300_000, "how many events each measurement is over")
+	flags.BoolVar(&o.Live, "live", false, "events of the last minute, as live traffic has them, in place of last month's")
 	flags.StringVar(&o.File, "file", "", "measure all the events of this file in place of made ones: NDJSON, plain or gzip, each with an id of its own")
 	flags.IntVar(&o.Rounds, "rounds", rounds, "how often all measurements are taken, one after the other")
 	flags.IntVar(&o.Partitions, "partitions", 6, "of the topic")
@@ -58,6 +60,8 @@ func (o *Options) Parse(flags *flag.FlagSet, args []string) error {
 	switch {
 	case flags.NArg() > 0:
 		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	case o.Live && o.File != "":
+		return errors.New("--live and --file exclude each other")
 	case o.Events < leastEvents:
 		return fmt.Errorf("--events must be %d or more", leastEvents)
 	case o.Rounds < 1:
@@ -72,7 +76,10 @@ func (o *Options) Parse(flags *flag.FlagSet, args []string) error {
 
 // Records are the events that are measured.
 func (o *Options) Records() ([]sample.Record, error) {
-	if o.File == "" {
+	switch {
+	case o.Live:
+		return benchdb.LiveOrders(o.Events), nil
+	case o.File == "":
 		return benchdb.Orders(o.Events), nil
 	}
 	records, err := benchdb.File(o.File)
