@@ -24,8 +24,9 @@ const (
 
 // cached is what is kept in a cache, and the secret by which it is told from what others wrote there. The secret is made
 // of the installation's id, which only the database's readers know; so two databases can share one Redis. It is also made
-// of when the primary was started, and of the database's number there: no restore leaves both as they were, so what was
-// kept of a history that was taken back is not found any more.
+// of when the primary was started, and of the database's number there: a restore changes one of them, so what was kept of
+// a history that was taken back is not found any more. Only a restore into the database of a running server changes
+// neither; what was kept is found for a minute then.
 type cached struct {
 	cache Cache // nil: nothing is kept
 
@@ -33,7 +34,7 @@ type cached struct {
 	secret []byte // nil until it was read
 }
 
-// By installation's one row.
+// secretOfSQL reads the one row of installation.
 const secretOfSQL = `SELECT concat_ws(' ', i.id, d.oid, extract(epoch FROM pg_postmaster_start_time()))
 	FROM installation AS i, pg_catalog.pg_database AS d WHERE d.datname = current_database()`
 
