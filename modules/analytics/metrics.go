@@ -18,7 +18,7 @@ type metrics struct {
 	leader    prometheus.Gauge
 }
 
-// What may be too much to look at.
+// The values of the label what of audittrail_anomalies_skipped_total: what may be too much to look at.
 const skippedActors, skippedWorkflows, skippedVersions = "actors", "workflows", "versions"
 
 func newMetrics(registry prometheus.Registerer) (metrics, error) {

@@ -2,12 +2,16 @@ package devstack
 
 import "syscall"
 
-// Of the folder in memory that Linux has, and how much must be free there: servers of several tests at once take a
-// few hundred MiB, and some tests fill a million events.
 const (
+	// memoryFolder is the folder that Linux keeps in memory.
 	memoryFolder = "/dev/shm"
+
+	// memoryWanted is how many bytes must be free there. Servers of several tests at once take a few hundred MiB, and some
+	// tests fill a million events.
 	memoryWanted = 3 << 30
-	tmpfsMagic   = 0x01021994
+
+	// tmpfsMagic is the type of a file system in memory, by statfs(2).
+	tmpfsMagic = 0x01021994
 )
 
 // inMemory returns a folder that is kept in memory and has room for servers; "" where there is none.
