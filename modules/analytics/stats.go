@@ -6,6 +6,7 @@ import (
 	"encoding/csv"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 	_ "time/tzdata" // the zones that tz names, also where the machine has none
 
@@ -60,12 +61,19 @@ func statsOf(p httpapi.GetEventStatsParams) (s store.Stats, err error) {
 		s.GroupBy = append(s.GroupBy, string(field))
 	}
 	if p.Tz != nil {
-		if s.Zone, err = time.LoadLocation(*p.Tz); err != nil || *p.Tz == "Local" {
+		if s.Zone, err = time.LoadLocation(*p.Tz); err != nil || isOfMachine(*p.Tz) {
 			return s, invalid("tz", "must be a time zone of the IANA database, as Europe/Berlin").Because(err)
 		}
 	}
 	s.From, s.To, err = httpapi.Between(p.From, p.To)
 	return s, err
+}
+
+// isOfMachine reports whether a name is a machine's own: PostgreSQL's may mean another zone by it, or none, and those that
+// count leap seconds are off by half a minute there.
+func isOfMachine(zone string) bool {
+	directory, _, within := strings.Cut(zone, "/")
+	return within && (directory == "right" || directory == "posix") || slices.Contains([]string{"Local", "localtime", "posixrules"}, zone)
 }
 
 func statOf(s store.Stats, item store.StatsItem) httpapi.EventStat {
