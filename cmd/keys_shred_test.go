@@ -27,7 +27,7 @@ func TestKeysShred(t *testing.T) {
 	require.Contains(t, stdout, "Not reached:")
 	require.NoFileExists(t, journal)
 
-	status, _, stderr = shred(url, "--subject=c-7", "--reason=c-7 asked")
+	status, _, stderr = shred(url, "--subject=c-7", "--reason=C-7 asked")
 	require.Equal(t, statusFailed, status)
 	require.Contains(t, stderr, "must not hold the subject")
 	status, _, _ = shred(url, "--subject=c-7")

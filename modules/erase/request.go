@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"audittrail/modules/access"
 	"audittrail/modules/event"
@@ -15,9 +13,6 @@ import (
 	"audittrail/modules/store"
 	"audittrail/platform/errs"
 )
-
-// maxText is how many characters a subject or a reason may have.
-const maxText = 1000
 
 // Requester makes requests to erase.
 type Requester struct {
@@ -90,11 +85,11 @@ func newID() (id event.ID) {
 // check refuses what can't be a subject, and reasons that would keep the subject for ever.
 func (a Asked) check() error {
 	for _, text := range []struct{ field, value string }{{"subject", a.Subject}, {"reason", a.Reason}} {
-		if n := utf8.RuneCountInString(text.value); n == 0 || n > maxText || !utf8.ValidString(text.value) || strings.ContainsFunc(text.value, unicode.IsControl) {
-			return errs.New(errs.Invalid, "invalid_parameter", "must have 1 to %d characters, and no control characters", maxText).InField(text.field)
+		if !protect.IsSubject(text.value) { // a reason keeps to the same
+			return errs.New(errs.Invalid, "invalid_parameter", "must have 1 to %d characters, and no control characters", protect.MaxSubject).InField(text.field)
 		}
 	}
-	if strings.Contains(a.Reason, a.Subject) {
+	if strings.Contains(strings.ToLower(a.Reason), strings.ToLower(a.Subject)) {
 		return errs.New(errs.Invalid, "invalid_parameter", "must not hold the subject: it is kept for ever; name a ticket").InField("reason")
 	}
 	return nil

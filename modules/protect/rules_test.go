@@ -1,6 +1,7 @@
 package protect
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -63,6 +64,17 @@ func TestSubjects(t *testing.T) {
 	require.Equal(t, "1", p.of(e, []int{0}))
 	require.Equal(t, "Order/7", p.of(e, []int{1}))
 	require.Equal(t, "Order/7", path{}.of(e, nil))
+
+	p, err = parsePath("$.payload.id")
+	require.NoError(t, err)
+	for text, want := range map[string]string{ // nobody could ask to erase the others
+		strings.Repeat("é", MaxSubject): strings.Repeat("é", MaxSubject), strings.Repeat("é", MaxSubject+1): "Order/7",
+		`a\nb`: "Order/7", `\u0085`: "Order/7", `\u202e`: "\u202e",
+	} {
+		e.Payload, err = event.Canonicalize(nil, []byte(`{"id":"`+text+`"}`))
+		require.NoError(t, err)
+		require.Equal(t, want, p.of(e, nil))
+	}
 }
 
 func TestQueriesHoldNoSealedValues(t *testing.T) {

@@ -1,6 +1,20 @@
 package protect
 
-import "audittrail/modules/event"
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"audittrail/modules/event"
+)
+
+// MaxSubject is how many characters a subject may have.
+const MaxSubject = 1000
+
+// IsSubject reports whether a text can be a subject: one that a request to erase can name.
+func IsSubject(text string) bool {
+	return text != "" && utf8.ValidString(text) && utf8.RuneCountInString(text) <= MaxSubject && !strings.ContainsFunc(text, unicode.IsControl)
+}
 
 // AggregateSubject is the subject of values whose rule names none, or whose event lacks the one that it names.
 func AggregateSubject(aggregateType, aggregateID string) string {
@@ -8,8 +22,9 @@ func AggregateSubject(aggregateType, aggregateID string) string {
 }
 
 // of returns the subject that a path leads to, or the event's aggregate; indices say which elements of arrays are meant.
+// A text that can't be a subject is none: what is sealed for it could never be erased.
 func (p path) of(e *event.Event, indices []int) string {
-	if subject := p.named(e, indices); subject != "" {
+	if subject := p.named(e, indices); IsSubject(subject) {
 		return subject
 	}
 	return AggregateSubject(e.AggregateType, e.AggregateID)
