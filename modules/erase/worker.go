@@ -22,7 +22,7 @@ const (
 	lateEvery = 10 * time.Minute
 	lateFor   = 7 * 24 * time.Hour
 
-	// openShreds is how many erasures are under way at once.
+	// openShreds is how many erasures of each state are under way at once.
 	openShreds = 100
 )
 
@@ -46,7 +46,7 @@ func NewWorker(deps Dependencies, metrics prometheus.Registerer) (*Worker, error
 			Name: "audittrail_shreds_total", Help: "Subjects that were erased, by this process.",
 		}),
 		pending: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "audittrail_shreds_pending", Help: "Erasures that are requested and not done, at most 100; 0 in processes that do not carry them out: take the maximum over processes.",
+			Name: "audittrail_shreds_pending", Help: "Erasures that are requested and not done, at most 200; 0 in processes that do not carry them out: take the maximum over processes.",
 		}),
 	}
 	deps.Done = w.done.Inc

@@ -78,7 +78,8 @@ const (
 	shredSQL        = shredColumns + `WHERE s.id = $1`
 
 	// It uses shreds_open.
-	openShredsSQL = shredColumns + `WHERE s.state <> 'done' ORDER BY s.number LIMIT $1`
+	openShredsSQL = `(` + shredColumns + `WHERE s.state <> 'done' AND s.state = 'requested' ORDER BY s.number LIMIT $1)
+		UNION ALL (` + shredColumns + `WHERE s.state <> 'done' AND s.state <> 'requested' ORDER BY s.number LIMIT $1)`
 
 	// A look for each of some shreds' keys, by the primary key of sealed_refs.
 	lateShredsSQL = shredColumns + `WHERE s.state = 'done' AND s.finished_at > $1
@@ -164,7 +165,8 @@ func (s *Shreds) Get(ctx context.Context, id event.ID) (Shred, error) {
 	return found, nil
 }
 
-// Open returns erasures that are not done, the oldest first.
+// Open returns erasures that are not done: first those whose keys are still there, however many wait for their sweep, and
+// then these; the oldest first, and at most so many of each.
 func (s *Shreds) Open(ctx context.Context, limit int) ([]Shred, error) {
 	rows, _ := s.pool.Query(ctx, openShredsSQL, limit)
 	open, err := pgx.CollectRows(rows, scanShred)
