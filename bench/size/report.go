@@ -56,11 +56,9 @@ func (r *report) printPaths(t *tabwriter.Writer) {
 	for i, smallest := range r.Stores[0].Paths {
 		for _, s := range r.Stores {
 			p := s.Paths[i]
-			of := ""
+			of := "\t"
 			if s != r.Stores[0] {
 				of = fmt.Sprintf("%.2f\t%.2f", p.rate()/smallest.rate(), smallest.cpu()/p.cpu())
-			} else {
-				of = "\t"
 			}
 			fmt.Fprintf(t, "%d\t%.0f\t%.2f\t%.2f\t%.0f\t%.0f\t%.0f\t%.0f\t%s\t  %s\t\n", s.Events, p.rate(),
 				p.of(func(r reading) float64 { return r.P50 }), p.of(func(r reading) float64 { return r.P99 }),

@@ -40,7 +40,7 @@ func (p *parts) warnRoom(ctx context.Context) {
 		}
 		if need := p.cfg.Connections(); room < need {
 			p.log.WarnContext(ctx, "PostgreSQL has too few connections for this process: raise max_connections, or lower postgres.max_conns",
-				slog.Int("may_need", need), slog.Int("has", room))
+				slog.Int("needed", need), slog.Int("available", room))
 		}
 		return
 	}

@@ -34,8 +34,8 @@ type cached struct {
 	secret []byte // nil until it was read
 }
 
-// secretOfSQL reads the one row of installation.
-const secretOfSQL = `SELECT concat_ws(' ', i.id, d.oid, extract(epoch FROM pg_postmaster_start_time()))
+// incarnationSQL tells one start of one database from others. It reads the one row of installation.
+const incarnationSQL = `SELECT concat_ws(' ', i.id, d.oid, extract(epoch FROM pg_postmaster_start_time()))
 	FROM installation AS i, pg_catalog.pg_database AS d WHERE d.datname = current_database()`
 
 // forget has the secret read anew: the server may have been started since.
@@ -56,7 +56,7 @@ func (r *Reader) cacheSecret(ctx context.Context) []byte {
 	if c.secret == nil {
 		var of string
 		err := r.read(withoutSeat(ctx), "read installation", func(ctx context.Context, conn *pgx.Conn) error { // of the primary
-			return conn.QueryRow(ctx, secretOfSQL).Scan(&of)
+			return conn.QueryRow(ctx, incarnationSQL).Scan(&of)
 		})
 		if err != nil {
 			return nil

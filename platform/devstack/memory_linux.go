@@ -17,7 +17,7 @@ const (
 // inMemory returns a folder that is kept in memory and has room for servers; "" where there is none.
 func inMemory() string {
 	var at syscall.Statfs_t
-	if err := syscall.Statfs(memoryFolder, &at); err != nil || int64(at.Type) != tmpfsMagic || at.Bavail*uint64(at.Bsize) < memoryWanted {
+	if err := syscall.Statfs(memoryFolder, &at); err != nil || at.Type != tmpfsMagic || at.Bavail*uint64(at.Bsize) < memoryWanted {
 		return ""
 	}
 	return memoryFolder
