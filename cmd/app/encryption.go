@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"strings"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
@@ -78,15 +77,11 @@ func (c Config) keysURL() string {
 	return c.Postgres.URL
 }
 
-// keysMaxConns is how many connections a role's keyring has, beside the one that listens.
-const keysMaxConns = 4
-
-// keyring returns the keys of sealed values, or nil where nothing is sealed or opened. role is the database role that
-// asks for them.
-func (p *parts) keyring(ctx context.Context, role string) (*protect.Keyring, *store.Keys, error) {
+// keyring returns the keys of sealed values, or nil where nothing is sealed or opened. They are the role's, out of its pools.
+func (p *parts) keyring(role string, open pools) (*protect.Keyring, *store.Keys, error) {
 	var keys *protect.Keyring
 	err := p.metrics.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "audittrail_keys_unavailable", ConstLabels: prometheus.Labels{"role": strings.TrimPrefix(role, "audittrail_")},
+		Name: "audittrail_keys_unavailable", ConstLabels: prometheus.Labels{"role": role},
 		Help: "1 while the keys of sealed values can't be had: the key service or the database of keys did not answer the last time, or refused.",
 	}, func() float64 {
 		if keys != nil && keys.Trouble() != nil {
@@ -97,12 +92,8 @@ func (p *parts) keyring(ctx context.Context, role string) (*protect.Keyring, *st
 	if err != nil || !p.cfg.Encryption.Enabled() {
 		return nil, nil, err
 	}
-	pool, err := p.keysPool(ctx, postgres.PoolOptions{Name: "keys", Role: role, MaxConns: keysMaxConns, StatementTimeout: stall})
-	if err != nil {
-		return nil, nil, err
-	}
 	url := p.cfg.Encryption.KEKURL
-	stored := store.NewKeys(pool)
+	stored := store.NewKeys(open["keys"])
 	keys = protect.NewKeyring(stored, func(ctx context.Context) (protect.KEK, error) {
 		if !p.journaled() {
 			return nil, errors.New("the journal of erasures has not been compared with the database yet")
@@ -114,8 +105,8 @@ func (p *parts) keyring(ctx context.Context, role string) (*protect.Keyring, *st
 }
 
 // sealer returns what seals events by the configuration's rules, and its keys, which are nil where there are none.
-func (p *parts) sealer(ctx context.Context, role string) (*protect.Protector, *protect.Keyring, error) {
-	keys, _, err := p.keyring(ctx, role)
+func (p *parts) sealer(role string, open pools) (*protect.Protector, *protect.Keyring, error) {
+	keys, _, err := p.keyring(role, open)
 	if err != nil || keys == nil {
 		return protect.NewProtector(), nil, err
 	}

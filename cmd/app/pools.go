@@ -27,11 +27,22 @@ func DatabaseRoles(c Config) []string {
 	return names
 }
 
-// openPools makes the pools of a role's row. They open no connection yet.
+// openPools makes the pools of a role's row, and those to the keys where the configuration wants them. They open no
+// connection yet.
 func (p *parts) openPools(ctx context.Context, r role) (pools, error) {
 	opened := pools{}
 	for _, o := range r.pools {
 		pool, err := p.pool(ctx, o)
+		if err != nil {
+			return nil, err
+		}
+		opened[o.Name] = pool
+	}
+	if !r.opensKeys(p.cfg) {
+		return opened, nil
+	}
+	for _, o := range r.keys {
+		pool, err := p.keysPool(ctx, o)
 		if err != nil {
 			return nil, err
 		}

@@ -61,7 +61,7 @@ func apiRole(ctx context.Context, p *parts, open pools) (lifecycle.Role, error) 
 	if err != nil {
 		return nil, err
 	}
-	keys, stored, err := p.keyring(ctx, "audittrail_api")
+	keys, stored, err := p.keyring("api", open)
 	if err != nil {
 		return nil, err
 	}

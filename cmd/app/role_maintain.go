@@ -13,17 +13,13 @@ import (
 	"audittrail/modules/protect"
 	"audittrail/modules/store"
 	"audittrail/platform/lifecycle"
-	"audittrail/platform/postgres"
 )
 
 // maintainRole looks after partitions and indexes, and carries out erasures. What it does to indexes wants ownership, so
 // it has a second pool as the owner: one connection, for as long as it leads.
-func maintainRole(ctx context.Context, p *parts, open pools) (lifecycle.Role, error) {
+func maintainRole(_ context.Context, p *parts, open pools) (lifecycle.Role, error) {
 	log := p.log.With("role", "maintain")
-	keys, owner, err := p.destroyers(ctx, open)
-	if err != nil {
-		return nil, err
-	}
+	keys, owner := p.destroyers(open)
 	upkeep, err := maintain.New(maintain.Dependencies{
 		Pool: open["maintain"], Owner: open["maintain-owner"], Keys: keys, LetterDays: p.cfg.Encryption.LetterDays, Log: log, Metrics: p.metrics,
 	})
@@ -42,15 +38,11 @@ func maintainRole(ctx context.Context, p *parts, open pools) (lifecycle.Role, er
 
 // destroyers are the pools by which keys are destroyed, and their space is freed: the role's own, unless keys are in a
 // database of their own.
-func (p *parts) destroyers(ctx context.Context, open pools) (keys, owner *pgxpool.Pool, err error) {
+func (p *parts) destroyers(open pools) (keys, owner *pgxpool.Pool) {
 	if p.cfg.Encryption.KeysURL == "" {
-		return open["maintain"], open["maintain-owner"], nil
+		return open["maintain"], open["maintain-owner"]
 	}
-	if keys, err = p.keysPool(ctx, postgres.PoolOptions{Name: "keys", Role: "audittrail_maintain", MaxConns: 2, StatementTimeout: stall}); err != nil {
-		return nil, nil, err
-	}
-	owner, err = p.keysPool(ctx, postgres.PoolOptions{Name: "keys-owner", Role: "audittrail_owner", MaxConns: 1})
-	return keys, owner, err
+	return open["keys"], open["keys-owner"]
 }
 
 // maintenance is the role: upkeep, and erasures beside it.

@@ -19,7 +19,8 @@ import (
 // it from others. Only the login itself, "", may end other processes' transactions, and only the owner may keep
 // indexes in shape. Ingest has three connections beside its workers: for offsets, dead letters and health. What
 // is appended, signed and erased must not be lost by a crash, hence DurableCommits. The number behind the pools says how
-// many connections leave them for good: those that hold a lead, and the API's that listens.
+// many connections leave them for good: those that hold a lead, and the API's that listens. The last column are the pools to
+// the database of the keys of sealed values (opensKeys).
 func table(c Config) []role {
 	conns := c.Postgres.MaxConns
 	return []role{
@@ -27,31 +28,39 @@ func table(c Config) []role {
 			{Name: "ingest", Role: "audittrail_ingest", MaxConns: max(conns, c.Ingest.Workers+3), LockTimeout: stall, IdleInTransactionTimeout: stall, DurableCommits: true},
 			{Name: "breaker", Role: "", MaxConns: 2, StatementTimeout: stall},
 			{Name: "reconcile", Role: "audittrail_ingest", MaxConns: 1, LockTimeout: stall, IdleInTransactionTimeout: stall, Parameters: onlyReading()},
-		}, 2},
+		}, 2, []postgres.PoolOptions{keyPool("audittrail_ingest")}},
 		{"api", needs{tokens: true, listens: true, keyring: true}, apiRole, []postgres.PoolOptions{
 			apiPool(conns),
 			{Name: "access", Role: "audittrail_api", MaxConns: 2, LockTimeout: stall, StatementTimeout: stall, DurableCommits: true},
-		}, 1},
+		}, 1, []postgres.PoolOptions{keyPool("audittrail_api")}},
 		{"replay", needs{kafka: true, keyring: true}, replayRole, []postgres.PoolOptions{
 			{Name: "replay", Role: "audittrail_replay", MaxConns: 8, LockTimeout: stall, StatementTimeout: 30 * time.Second, Parameters: inOrder()},
 			{Name: "redrive", Role: "audittrail_replay", MaxConns: 3, LockTimeout: stall, IdleInTransactionTimeout: stall, DurableCommits: true},
-		}, 1},
+		}, 1, []postgres.PoolOptions{keyPool("audittrail_replay")}},
 		{"analytics", needs{}, analyticsRole, []postgres.PoolOptions{
 			{Name: "analytics", Role: "audittrail_analytics", MaxConns: 2, LockTimeout: stall, StatementTimeout: 30 * time.Second, Parameters: rebuildable()},
-		}, 1},
+		}, 1, nil},
 		{"maintain", needs{}, maintainRole, []postgres.PoolOptions{
 			{Name: "maintain", Role: "audittrail_maintain", MaxConns: 2, LockTimeout: stall, DurableCommits: true},
 			{Name: "maintain-owner", Role: "audittrail_owner", MaxConns: 2, LockTimeout: maintain.OwnerLockTimeout},
-		}, 2},
+		}, 2, []postgres.PoolOptions{
+			{Name: "keys", Role: "audittrail_maintain", MaxConns: 2, LockTimeout: stall, StatementTimeout: stall, DurableCommits: true},
+			{Name: "keys-owner", Role: "audittrail_owner", MaxConns: 1, LockTimeout: stall, DurableCommits: true},
+		}},
 		{"notary", needs{signer: true}, notaryRole, []postgres.PoolOptions{
 			{Name: "notary", Role: "audittrail_notary", MaxConns: 2, LockTimeout: stall, StatementTimeout: 30 * time.Second, DurableCommits: true},
-		}, 1},
+		}, 1, nil},
 	}
 }
 
 // apiPool is what the API reads by, from the primary and from each replica.
 func apiPool(conns int) postgres.PoolOptions {
 	return postgres.PoolOptions{Name: "api", Role: "audittrail_api", MaxConns: conns, LockTimeout: stall, StatementTimeout: 10 * time.Second, Parameters: inOrder()}
+}
+
+// keyPool is what a role that seals or opens values reads and makes subjects' keys by.
+func keyPool(role string) postgres.PoolOptions {
+	return postgres.PoolOptions{Name: "keys", Role: role, MaxConns: 4, LockTimeout: stall, StatementTimeout: stall, DurableCommits: true}
 }
 
 // stall bounds how long a stalled process can hold what others wait for.
@@ -79,12 +88,24 @@ type role struct {
 	build func(context.Context, *parts, pools) (lifecycle.Role, error)
 	pools []postgres.PoolOptions // the first one's role also asks whether the schema fits
 	apart int                    // connections that leave the pools for good
+	keys  []postgres.PoolOptions // to the database of the keys of sealed values
 }
 
-// connections returns how many connections to the database of postgres.url the role may have at once.
-func (r role) connections() int {
-	n := r.apart
-	for _, o := range r.pools {
+// opensKeys reports whether the configuration has the role open its pools to the keys: those that seal or open values do
+// where encryption is configured, maintain only where keys are in a database of their own.
+func (r role) opensKeys(c Config) bool {
+	return r.needs.keyring && c.Encryption.Enabled() || !r.needs.keyring && c.Encryption.KeysURL != ""
+}
+
+// connections returns how many connections to the database of postgres.url the role may have at once. A keyring has one
+// beside its pool, which hears of destroyed keys.
+func (r role) connections(c Config) int {
+	n, own := r.apart, r.pools
+	if r.needs.keyring && r.opensKeys(c) && c.Encryption.KeysURL == "" {
+		n++
+		own = slices.Concat(own, r.keys)
+	}
+	for _, o := range own {
 		n += o.MaxConns
 	}
 	return n

@@ -13,17 +13,10 @@ import (
 func (c Config) Connections() int {
 	n := 1
 	for _, r := range chosen(c) {
-		n += r.connections()
-		if r.needs.keyring && c.Encryption.Enabled() && c.Encryption.KeysURL == "" {
-			n += keyConnections
-		}
+		n += r.connections(c)
 	}
 	return n
 }
-
-// keyConnections is how many connections to the database of keys a role has whose values are sealed or opened: its pool's
-// (keyring), and the one that hears of destroyed keys.
-const keyConnections = keysMaxConns + 1
 
 // warnRoom says, once PostgreSQL answers, whether it has fewer connections for the login than this process may need.
 // Other processes need theirs beside them.

@@ -21,7 +21,7 @@ func TestTheDocumentedNumbersOfConnections(t *testing.T) {
 	c, err := load(t, "--postgres.max_conns=8")
 	require.NoError(t, err)
 	for _, r := range chosen(c) {
-		require.Contains(t, string(text), fmt.Sprintf(" %s %d", r.name, r.connections()))
+		require.Contains(t, string(text), fmt.Sprintf(" %s %d", r.name, r.connections(c)))
 	}
 	require.Contains(t, string(text), fmt.Sprintf("one process with all roles may need %d,", c.Connections()))
 
