@@ -237,7 +237,6 @@ func TestDevIngestsWhatIsPublishedAndForgetsItWithFresh(t *testing.T) {
 
 // A broker and a database that are given are used, and left as somebody else's; nothing is embedded.
 func TestDevUsesTheBrokerAndDatabaseThatItIsGiven(t *testing.T) {
-	t.Parallel()
 	dir, c, url := dataFolder(t), broker(t), migratetest.Database(t)
 	p := start(t, devArgs(dir, "--kafka.brokers", c.ListenAddrs()[0], "--postgres.url", url)...)
 	p.until(t, firstLine)
