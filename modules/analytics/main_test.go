@@ -133,8 +133,8 @@ func (tiled) Tile(context.Context, ledger.Log, ledger.TileID, int) ([]ledger.Has
 	return nil, errors.New("not asked for")
 }
 
-// start runs the role until stop is called or the test is over.
-func (f *fixture) start(t testing.TB, adjust ...func(*analytics.Dependencies)) (stop func()) {
+// role is the role, as it is tested.
+func (f *fixture) role(t testing.TB, adjust ...func(*analytics.Dependencies)) *analytics.Role {
 	t.Helper()
 	deps := analytics.Dependencies{Pool: openPool(t, f.url, "audittrail_analytics"), Interval: 10 * time.Millisecond, Batch: 500, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
 	for _, a := range adjust {
@@ -142,6 +142,17 @@ func (f *fixture) start(t testing.TB, adjust ...func(*analytics.Dependencies)) (
 	}
 	role, err := analytics.New(deps)
 	require.NoError(t, err)
+	return role
+}
+
+// start runs the role until stop is called or the test is over.
+func (f *fixture) start(t testing.TB, adjust ...func(*analytics.Dependencies)) (stop func()) {
+	t.Helper()
+	return run(t, f.role(t, adjust...))
+}
+
+func run(t testing.TB, role *analytics.Role) (stop func()) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- role.Run(ctx, func() {}) }()

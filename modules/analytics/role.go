@@ -90,16 +90,15 @@ func (r *Role) Run(ctx context.Context, ready func()) error {
 	posting.Go(func() { r.hook.run(ctx) })
 	lifecycle.Elect(ctx, r.deps.Interval, func(ctx context.Context) lifecycle.Term {
 		session, leads, err := store.LeadAnalytics(ctx, r.deps.Pool)
+		r.note(ctx, err) // the database answers; a leader's first round may take hours
+		if err == nil {
+			ready()
+		}
 		if err != nil || !leads {
-			r.note(ctx, err)
-			if err == nil {
-				ready()
-			}
 			return nil
 		}
 		r.metrics.leader.Set(1)
 		r.deps.Log.InfoContext(ctx, "this process keeps the analytics")
-		ready()
 		return &term{role: r, session: session}
 	})
 	return nil

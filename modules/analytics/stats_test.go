@@ -251,6 +251,23 @@ func TestCountsAfterKillsAndRebuilds(t *testing.T) {
 	require.Equal(t, before, check(), "to the last bit of the sketches")
 }
 
+// A process that has much to count, and takes hours for it, works as it should.
+func TestCatchingUpIsHealthy(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.append(t, random(10, 4)...)
+	tx, err := f.conn.Begin(t.Context())
+	require.NoError(t, err)
+	_, err = tx.Exec(t.Context(), "LOCK TABLE rollup_events") // so that the first round does not end
+	require.NoError(t, err)
+	role := f.role(t)
+	require.Error(t, role.Health(t.Context()))
+	run(t, role)
+	require.Eventually(t, func() bool { return role.Health(t.Context()) == nil }, time.Minute, 10*time.Millisecond)
+	require.NoError(t, tx.Rollback(t.Context()))
+	f.caughtUp(t)
+}
+
 // caughtUpFromZero waits until everything was counted since a reset.
 func (f *fixture) caughtUpFromZero(t testing.TB) {
 	t.Helper()
