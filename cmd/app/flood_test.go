@@ -175,12 +175,16 @@ func TestAFloodOfEventsDoesNotStarveTheAPI(t *testing.T) {
 			require.Contains(t, want[path], eventID(i))
 		}
 	}
-	produceMany(t, brokers, known, flood)
-	require.Eventually(t, func() bool { return p.lag() > 0 }, patience, time.Millisecond)
-	l := p.load(want)
-	p99, longest := l.next(t, 100)
-	require.Positive(t, p.lag(), "the flood goes on")
-	t.Logf("p99 %s, longest %s", p99, longest)
+	l, published := p.load(want), known
+	for range 10 {
+		if p.lag() == 0 {
+			produceMany(t, brokers, published, flood)
+			published += flood
+			require.Eventually(t, func() bool { return p.lag() > 0 }, patience, time.Millisecond)
+		}
+		_, longest := l.next(t, 10)
+		t.Logf("10 answers, the longest after %s", longest)
+	}
 	require.Empty(t, l.end())
 	require.Eventually(t, func() bool { return p.lag() == 0 }, patience, 20*time.Millisecond)
 	require.NoError(t, p.stop())
