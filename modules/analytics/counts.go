@@ -18,6 +18,17 @@ const (
 	unitDay    = "day"
 )
 
+// width is how long a unit is. The zero time is a midnight, so days are UTC's.
+func width(unit string) time.Duration {
+	switch unit {
+	case unitMinute:
+		return time.Minute
+	case unitHour:
+		return time.Hour
+	}
+	return 24 * time.Hour
+}
+
 // countsBatch is how many events are counted in one transaction, about.
 const countsBatch = 10_000
 
@@ -45,8 +56,8 @@ func (c counts) add(f *store.Fact) {
 	if f.Source != nil {
 		key.Source, key.HasSource = *f.Source, true
 	}
-	for unit, width := range map[string]time.Duration{unitMinute: time.Minute, unitHour: time.Hour, unitDay: 24 * time.Hour} {
-		key.Unit, key.Start = unit, f.Timestamp.Truncate(width) // the zero time is a midnight, so days are UTC's
+	for _, unit := range [...]string{unitMinute, unitHour, unitDay} {
+		key.Unit, key.Start = unit, f.Timestamp.Truncate(width(unit))
 		n := c.events[key]
 		if n == nil {
 			n = &eventCount{}

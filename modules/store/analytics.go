@@ -72,23 +72,18 @@ func ResetAnalytics(ctx context.Context, pool *pgxpool.Pool) error {
 	return nil
 }
 
-// Fact is what the analytics know of an event: not its payload. Members of metadata that the event lacks, or whose
-// values are sealed, are nil.
+// Fact is what is counted of an event. Members of metadata that the event lacks, or whose values are sealed, are nil.
 type Fact struct {
-	Position                    int64
-	EventID                     event.ID
-	Timestamp                   time.Time
-	Version                     int32
-	Type                        string
-	AggregateType, AggregateID  string
-	Source, User, CorrelationID *string
+	Timestamp                  time.Time
+	Type                       string
+	AggregateType, AggregateID string
+	Source, User               *string
 }
 
-// factColumns are what scanFact reads. A sealed value is an object and not a text.
-const factColumns = `id, timestamp, event_id, version, event_type, aggregate_type, aggregate_id,
+// factColumns are what readFacts reads: little, since all events are read. A sealed value is an object and not a text.
+const factColumns = `timestamp, event_type, aggregate_type, aggregate_id,
 	CASE jsonb_typeof(metadata -> 'source') WHEN 'string' THEN metadata ->> 'source' END,
-	CASE jsonb_typeof(metadata -> 'userId') WHEN 'string' THEN metadata ->> 'userId' END,
-	CASE jsonb_typeof(metadata -> 'correlationId') WHEN 'string' THEN metadata ->> 'correlationId' END`
+	CASE jsonb_typeof(metadata -> 'userId') WHEN 'string' THEN metadata ->> 'userId' END`
 
 // Facts returns the events at the positions from next on, in the order of their positions, and the next position
 // behind them: about limit of them, since batches are read whole where they fit. Events that are archived are passed by.
@@ -111,21 +106,14 @@ func (a *Analytics) Facts(ctx context.Context, next int64, limit int) ([]Fact, i
 
 func readFacts(ctx context.Context, conn *pgx.Conn, parts []slice, facts []Fact) ([]Fact, error) {
 	s := &selection{where: &conditions{}, order: "id", limit: len(parts) << indexBits}
-	first := make(map[int64]int64, len(parts)) // position of the row with index 0, by batch
 	for _, p := range parts {
 		s.branches = append(s.branches, fmt.Sprintf("timestamp BETWEEN '%s' AND '%s' AND id BETWEEN %d AND %d",
 			event.FormatTime(p.earliest.UTC()), event.FormatTime(p.latest.UTC()), p.lowest, p.highest))
-		first[p.lowest>>indexBits] = p.first - p.lowest&indexMask
 	}
 	sql, args := s.rows(factColumns, nil)
 	rows, _ := conn.Query(ctx, sql, append([]any{pgx.QueryExecModeExec}, args...)...) // ForEachRow reports the error
-	var (
-		f  Fact
-		id int64
-	)
-	_, err := pgx.ForEachRow(rows, []any{&id, &f.Timestamp, (*[16]byte)(&f.EventID), &f.Version, &f.Type, &f.AggregateType, &f.AggregateID,
-		&f.Source, &f.User, &f.CorrelationID}, func() error {
-		f.Position = first[id>>indexBits] + id&indexMask
+	var f Fact
+	_, err := pgx.ForEachRow(rows, []any{&f.Timestamp, &f.Type, &f.AggregateType, &f.AggregateID, &f.Source, &f.User}, func() error {
 		f.Timestamp = utc(f.Timestamp)
 		facts = append(facts, f)
 		return nil
