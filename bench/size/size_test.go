@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"audittrail/bench/internal/benchingest"
+	"audittrail/platform/longtest"
 )
 
 func TestMain(m *testing.M) {
@@ -20,6 +21,7 @@ func TestMain(m *testing.M) {
 // TestAllMeasurements runs the whole benchmark with few events, and once more on what the first run kept: it must not rot
 // between the days on which somebody needs it. Its numbers mean nothing.
 func TestAllMeasurements(t *testing.T) {
+	longtest.Only(t, "it builds the program, and measures with two stores, twice")
 	opts, err := parse([]string{"--sizes", "2000,4000", "--data", t.TempDir(), "--events", "1000", "--requests", "30", "--time", "1ms", "--kafka-libs", "",
 		"--kafka-brokers", "", "--output", "json"})
 	if err != nil {
