@@ -13,7 +13,7 @@ import (
 )
 
 // ingestRole reads Kafka and appends to the event store.
-func ingestRole(ctx context.Context, p *parts, open pools) (lifecycle.Role, error) {
+func ingestRole(_ context.Context, p *parts, open pools) (lifecycle.Role, error) {
 	pool := open["ingest"]
 	sealer, keys, err := p.sealer("ingest", open)
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 )
 
 // replayRole sends stored events to targets once more, and redrives dead letters.
-func replayRole(ctx context.Context, p *parts, open pools) (lifecycle.Role, error) {
+func replayRole(_ context.Context, p *parts, open pools) (lifecycle.Role, error) {
 	log := p.log.With("role", "replay")
 	sealer, keys, err := p.sealer("replay", open)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -74,7 +75,7 @@ func dropParameter(to io.Writer, from io.Reader, parameter string) error {
 	}
 	left := strings.Join(kept, "\x00") + "\x00\x00"
 	binary.BigEndian.PutUint32(head, uint32(8+len(left)))
-	_, err := to.Write(append(head, left...))
+	_, err := to.Write(slices.Concat(head, []byte(left)))
 	return err
 }
 
