@@ -155,6 +155,7 @@ func TestDevFromFirstStartToAfterAKill(t *testing.T) {
 	dir := dataFolder(t)
 	p := start(t, devArgs(dir)...)
 	api := p.until(t, apiLine)[1]
+	brokers := p.until(t, `Kafka +(\S+)`)[1] // whatever else listens at the default's port on this machine
 	first := p.until(t, firstLine)
 	status, body := ask(t, dir, api+"/v1/events/"+first[2])
 	require.Equal(t, 200, status, string(body))
@@ -167,7 +168,7 @@ func TestDevFromFirstStartToAfterAKill(t *testing.T) {
 
 	t.Setenv("AUDITTRAIL_POSTGRES_URL_FILE", filepath.Join(dir, "postgres-url"))
 	t.Setenv("AUDITTRAIL_CLIENT_TOKEN_FILE", filepath.Join(dir, "token"))
-	out, errs, code := call(t, "reconcile")
+	out, errs, code := call(t, "reconcile", "--kafka.brokers", brokers)
 	require.Equal(t, 0, code, out+errs)
 	out, errs, code = call(t, "events", "--client.url", api, "--output", "ndjson", "--limit", "1")
 	require.Equal(t, 0, code, errs)
