@@ -23,15 +23,7 @@ which position. Give that position and the count to 'start', and just these even
 	f := replayFlags{reason: "preview"}
 	f.add(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		body, err := f.body(c, true)
-		if err != nil {
-			return err
-		}
-		return withAPI(c, func(api *client.Client) error {
-			answer, err := api.Post(c.Context(), "/v1/replays", body)
-			if err != nil {
-				return err
-			}
+		return f.post(c, true, func(_ *client.Client, answer jsontext.Value) error {
 			if f.output.value == "json" {
 				return printAnswer(c.OutOrStdout(), answer)
 			}
@@ -59,15 +51,7 @@ watching, not the replay.`,
 	follow := c.Flags().Bool("follow", false, "show how far it has come until it ends")
 	_ = c.MarkFlagRequired("reason")
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		body, err := f.body(c, false)
-		if err != nil {
-			return err
-		}
-		return withAPI(c, func(api *client.Client) error {
-			answer, err := api.Post(c.Context(), "/v1/replays", body)
-			if err != nil {
-				return err
-			}
+		return f.post(c, false, func(api *client.Client, answer jsontext.Value) (err error) {
 			if *follow {
 				if answer, err = followReplay(c, api, answer); err != nil {
 					return err
@@ -77,6 +61,21 @@ watching, not the replay.`,
 		})
 	}
 	return c
+}
+
+// post asks for the replay, or only what it would be, and calls then with the answer.
+func (f *replayFlags) post(c *cobra.Command, dryRun bool, then func(*client.Client, jsontext.Value) error) error {
+	body, err := f.body(c, dryRun)
+	if err != nil {
+		return err
+	}
+	return withAPI(c, func(api *client.Client) error {
+		answer, err := api.Post(c.Context(), "/v1/replays", body)
+		if err != nil {
+			return err
+		}
+		return then(api, answer)
+	})
 }
 
 // followReplay shows progress until the replay ends, and answers how it ended.
