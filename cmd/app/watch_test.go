@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -88,8 +89,16 @@ func named(name string, attributes ...string) func(*wire.Span) bool {
 	}
 }
 
-// produceTraced publishes as a service does that is traced, by OTLP to the same collector.
+// produceTraced publishes as a service does that is traced, by OTLP to the same collector. The end of an exporter sends
+// what is left for a few seconds only: one has few records.
 func produceTraced(t *testing.T, brokers string, records ...*kgo.Record) {
+	t.Helper()
+	for few := range slices.Chunk(records, 500) {
+		produceFewTraced(t, brokers, few)
+	}
+}
+
+func produceFewTraced(t *testing.T, brokers string, records []*kgo.Record) {
 	t.Helper()
 	e, err := otlp.New(t.Context(), buildinfo.Read(), nil)
 	require.NoError(t, err)

@@ -55,7 +55,6 @@ type fixture struct {
 
 	api    string
 	issuer *authtest.Issuer
-	router routers.Router
 }
 
 var partition = store.Partition{TopicID: event.TopicID{1}, Topic: "orders"}
@@ -90,6 +89,16 @@ func newFixture(t testing.TB) *fixture {
 // specification is read once for all tests, none of which changes it: that takes longer than many a test.
 var specification = sync.OnceValues(httpapi.Load)
 
+// router finds the operation of a request, for the checker of answers.
+var router = sync.OnceValues(func() (routers.Router, error) {
+	spec, err := httpapi.Load()
+	if err != nil {
+		return nil, err
+	}
+	spec.Doc.Servers = nil // the one there is relative to the document's place, which the router can't know
+	return gorillamux.NewRouter(spec.Doc)
+})
+
 // serve starts the API over the analytics' handlers.
 func (f *fixture) serve(t testing.TB) {
 	t.Helper()
@@ -121,9 +130,6 @@ func (f *fixture) serve(t testing.TB) {
 		background.Wait()
 	})
 	f.api = "http://" + <-listening
-	spec.Doc.Servers = nil
-	f.router, err = gorillamux.NewRouter(spec.Doc)
-	require.NoError(t, err)
 }
 
 // tiled gives the API the paths that the specification does not know.
@@ -266,7 +272,9 @@ func (f *fixture) ask(t testing.TB, method, path, body, accept string, roles ...
 	require.NoError(t, err)
 	asked := r.Clone(r.Context())
 	asked.URL.Host, asked.URL.Scheme, asked.Host = "", "", ""
-	route, params, err := f.router.FindRoute(asked)
+	operations, err := router()
+	require.NoError(t, err)
+	route, params, err := operations.FindRoute(asked)
 	require.NoError(t, err, path)
 	require.NoError(t, openapi3filter.ValidateResponse(t.Context(), &openapi3filter.ResponseValidationInput{
 		RequestValidationInput: &openapi3filter.RequestValidationInput{Request: asked, PathParams: params, Route: route},
