@@ -1,6 +1,7 @@
 package analytics
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"testing"
@@ -104,6 +105,43 @@ func TestBatchesOfSeriesWithoutASeason(t *testing.T) {
 	require.True(t, batched(4, 150))
 	require.False(t, batched(3, 150))
 	require.False(t, batched(4, 500))
+}
+
+// Series that come in batches take no place of those that don't, however far off they are.
+func TestBatchesPushNoFindingOut(t *testing.T) {
+	hour := time.Date(2026, 3, 2, 13, 0, 0, 0, time.UTC)
+	find := func(batches int) ([]string, int) {
+		var points, first []store.Point
+		add := func(name string, now int64, days int) {
+			first = append(first, store.Point{Series: name, Hour: hour.AddDate(0, 0, -100)})
+			points = append(points, store.Point{Series: name, Hour: hour, Count: now})
+			for i := range days {
+				points = append(points, store.Point{Series: name, Hour: hour.AddDate(0, 0, -3-5*i).Add(time.Duration(-2*i-2) * time.Hour), Count: 1000})
+			}
+		}
+		for i := range batches {
+			add(fmt.Sprint("batch-", i), 1000, 4)
+		}
+		add("real", 500, 0)
+		s := series{
+			what:   "type",
+			points: func(context.Context, []time.Time) ([]store.Point, error) { return points, nil },
+			first:  func(context.Context, time.Time, []string) ([]store.Point, error) { return first, nil },
+			hours: func(_ context.Context, _ []time.Time, names []string) ([]store.Point, error) {
+				require.LessOrEqual(t, len(names), maxFindings)
+				return slices.DeleteFunc(slices.Clone(points), func(p store.Point) bool { return !slices.Contains(names, p.Series) }), nil
+			},
+		}
+		odd, passed, err := s.rates(t.Context(), hour, 6)
+		require.NoError(t, err)
+		return found(odd), passed
+	}
+	odd, passed := find(2*maxFindings + 1)
+	require.Equal(t, []string{"rate type real"}, odd)
+	require.Zero(t, passed)
+	odd, passed = find(maxSuspects + 2)
+	require.Empty(t, odd)
+	require.Equal(t, 3, passed, "what was not looked at is told")
 }
 
 // Nothing is read of a series but what its reader may see all of.

@@ -102,10 +102,11 @@ func (t *term) hour(ctx context.Context, hour time.Time, threshold float64, isLa
 	end := hour.Add(time.Hour)
 	s := t.session
 	for _, series := range []series{{"type", store.OfType, s.TypePoints, s.TypeHours, s.FirstTypes, s.TypeKinds}, {"source", store.OfSource, s.SourcePoints, s.SourceHours, s.FirstSources, s.SourceKinds}} {
-		odd, err := series.rates(ctx, hour, threshold)
+		odd, passed, err := series.rates(ctx, hour, threshold)
 		if err != nil {
 			return nil, err
 		}
+		t.skip(ctx, skippedSeries, passed)
 		for _, a := range odd {
 			from := hour
 			if a.Observed == 0 { // what is not there can't be shown: the last time that it was
@@ -129,7 +130,7 @@ func (t *term) hour(ctx context.Context, hour time.Time, threshold float64, isLa
 	if !isWhole {
 		t.skip(ctx, skippedActors, 1)
 	}
-	for _, a := range farthest(actors(hour, points, threshold)) {
+	for _, a := range farthest(actors(hour, points, threshold), maxFindings) {
 		user, kind, _ := strings.Cut(strings.TrimPrefix(a.Subject, "user "), ", type ")
 		if a.Kind != kindActorType {
 			user = strings.TrimPrefix(a.Subject, "user ")
@@ -182,17 +183,33 @@ type series struct {
 
 func (s series) name(a store.Anomaly) string { return strings.TrimPrefix(a.Subject, s.what+" ") }
 
-// rates returns the unusual rates of an hour. Of the series that are far off, more is read, for those that come in batches.
-func (s series) rates(ctx context.Context, hour time.Time, threshold float64) ([]store.Anomaly, error) {
+// rates returns the unusual rates of an hour, the farthest off at most, and how many series were not looked at: there were
+// too many that may come in batches.
+func (s series) rates(ctx context.Context, hour time.Time, threshold float64) (odd []store.Anomaly, passed int, err error) {
 	points, err := s.points(ctx, firstHours(hour))
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	first, err := s.first(ctx, hour.Add(-rateSpan), seriesOf(points))
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	found := farthest(rates(s.what, hour, points, first, threshold))
+	all := rates(s.what, hour, points, first, threshold)
+	suspects := farthest(all, maxSuspects)
+	for part := range slices.Chunk(suspects, maxFindings) {
+		part, err := s.withoutBatches(ctx, part, hour, first, threshold)
+		if err != nil {
+			return nil, 0, err
+		}
+		if odd = append(odd, part...); len(odd) >= maxFindings {
+			return odd[:maxFindings], 0, nil
+		}
+	}
+	return odd, len(all) - len(suspects), nil
+}
+
+// withoutBatches drops the findings of series that come in batches. It reads more of the series, to tell.
+func (s series) withoutBatches(ctx context.Context, found []store.Anomaly, hour time.Time, first []store.Point, threshold float64) ([]store.Anomaly, error) {
 	var more []string
 	for _, a := range found {
 		if a.Observed > a.Expected {
@@ -202,7 +219,8 @@ func (s series) rates(ctx context.Context, hour time.Time, threshold float64) ([
 	if len(more) == 0 {
 		return found, nil
 	}
-	if points, err = s.hours(ctx, rateHours(hour), more); err != nil {
+	points, err := s.hours(ctx, rateHours(hour), more)
+	if err != nil {
 		return nil, err
 	}
 	c := hourlyOf(points, first)
@@ -229,15 +247,21 @@ func (t *term) workflows(ctx context.Context, end time.Time) ([]store.Anomaly, e
 	return workflows(flows, begin.Add(end.Sub(begin)/2), end), nil
 }
 
-// maxFindings is how many findings of one kind of question an hour has at most: for each, evidence is looked for.
-const maxFindings = 100
+const (
+	// maxFindings is how many findings of one kind of question an hour has at most: for each, evidence is looked for.
+	maxFindings = 100
 
-// farthest are the findings that are farthest off.
-func farthest(found []store.Anomaly) []store.Anomaly {
+	// maxSuspects is how many series with an unusual rate are looked at for batches, maxFindings at once: their counts of
+	// twelve weeks are read.
+	maxSuspects = 10 * maxFindings
+)
+
+// farthest are the n findings that are farthest off, the farthest first.
+func farthest(found []store.Anomaly, n int) []store.Anomaly {
 	slices.SortFunc(found, func(a, b store.Anomaly) int {
 		return cmp.Or(cmp.Compare(math.Abs(b.Distance), math.Abs(a.Distance)), cmp.Compare(a.ID, b.ID))
 	})
-	return found[:min(len(found), maxFindings)]
+	return found[:min(len(found), n)]
 }
 
 // seriesOf are the names of the series, each once.

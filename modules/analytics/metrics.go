@@ -19,7 +19,7 @@ type metrics struct {
 }
 
 // The values of the label what of audittrail_anomalies_skipped_total: what may be too much to look at.
-const skippedActors, skippedWorkflows, skippedVersions = "actors", "workflows", "versions"
+const skippedSeries, skippedActors, skippedWorkflows, skippedVersions = "series", "actors", "workflows", "versions"
 
 func newMetrics(registry prometheus.Registerer) (metrics, error) {
 	m := metrics{
@@ -36,7 +36,7 @@ func newMetrics(registry prometheus.Registerer) (metrics, error) {
 			Name: "audittrail_anomalies_total", Help: "Anomalies that were found, by kind.",
 		}, []string{"kind"}),
 		skipped: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "audittrail_anomalies_skipped_total", Help: "What was not looked at for anomalies, since there was too much of it: actors or workflows in an hour, and aggregates for their versions.",
+			Name: "audittrail_anomalies_skipped_total", Help: "What was not looked at for anomalies, since there was too much of it: series (types or sources), actors or workflows in an hour, and aggregates for their versions.",
 		}, []string{"what"}),
 		open: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "audittrail_anomalies_open", Help: "Anomalies that nobody has acknowledged or resolved, by kind. The process that leads tells, and the others say 0: take the maximum over processes.",
@@ -51,7 +51,7 @@ func newMetrics(registry prometheus.Registerer) (metrics, error) {
 	for _, kind := range kinds() {
 		m.anomalies.WithLabelValues(kind)
 	}
-	for _, what := range []string{skippedActors, skippedWorkflows, skippedVersions} {
+	for _, what := range []string{skippedSeries, skippedActors, skippedWorkflows, skippedVersions} {
 		m.skipped.WithLabelValues(what)
 	}
 	m.tellOpen(nil)
