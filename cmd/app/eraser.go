@@ -23,6 +23,7 @@ type Eraser struct {
 	Shreds    *store.Shreds
 	Login     string // of the event store, which is the principal
 
+	keys  *protect.Keyring
 	pools []*pgxpool.Pool
 }
 
@@ -57,10 +58,10 @@ func NewEraser(ctx context.Context, c Config, log *slog.Logger) (_ *Eraser, err 
 		return nil, err
 	}
 	keys := store.NewKeys(pools[1])
-	ring := protect.NewKeyring(keys, func(ctx context.Context) (protect.KEK, error) { return kek.Open(ctx, c.Encryption.KEKURL) })
+	e.keys = protect.NewKeyring(keys, func(ctx context.Context) (protect.KEK, error) { return kek.Open(ctx, c.Encryption.KEKURL) })
 	reader := store.NewReader(store.ReaderOptions{Pool: pools[0], Scoped: true})
 	e.Shreds = store.NewShreds(pools[2])
-	e.Requester = &erase.Requester{Surveyor: erase.Surveyor{Reader: reader, Shreds: store.NewShreds(pools[0]), Keys: keys, Rules: rules}, Hash: ring.Hash}
+	e.Requester = &erase.Requester{Surveyor: erase.Surveyor{Reader: reader, Shreds: store.NewShreds(pools[0]), Keys: keys, Rules: rules}, Hash: e.keys.Hash}
 	e.Service = erase.NewService(erase.Dependencies{
 		Shreds: e.Shreds, Keys: store.NewKeyDestroyer(pools[3]), Owner: owner, KeysOwner: pools[4],
 		Journal: erase.NewJournal(c.Encryption.Journal), Log: log,
@@ -90,6 +91,9 @@ func (e *Eraser) open(ctx context.Context, o postgres.PoolOptions) (*pgxpool.Poo
 func (e *Eraser) Close() {
 	if e.Service != nil {
 		e.Service.Close()
+	}
+	if e.keys != nil {
+		e.keys.Close()
 	}
 	for _, pool := range e.pools {
 		pool.Close()

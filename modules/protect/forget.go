@@ -21,8 +21,10 @@ type Announcements struct {
 }
 
 // Watch has the keyring forget keys when one is destroyed, by whatever process, until ctx is cancelled. listen tells of
-// it, and of that it still listens, every few seconds; it ends with an error. See [audittrail/modules/store.Keys].
+// it, and of that it still listens, every few seconds; it ends with an error. See [audittrail/modules/store.Keys]. In the
+// end it closes the keyring.
 func (k *Keyring) Watch(ctx context.Context, listen func(context.Context, Announcements) error) {
+	defer k.Close()
 	for ctx.Err() == nil {
 		_ = listen(ctx, Announcements{Destroyed: k.Forget, Heard: k.hear}) // keys are not kept meanwhile
 		select {

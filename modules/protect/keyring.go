@@ -14,13 +14,14 @@ import (
 )
 
 // Keyring gives out keys. It keeps the wrapping keys in memory, and while it listens (Watch) some of the subjects'
-// keys. It is safe for concurrent use.
+// keys. It is safe for concurrent use. Whoever has one MUST Close it, or have Watch do so.
 type Keyring struct {
 	store KeyStore
 	kek   func(ctx context.Context) (KEK, error)
 	now   func() time.Time
 
 	mu       sync.Mutex
+	closed   bool
 	loading  *loading // nil while nobody loads keys
 	trouble  error    // of the last try to get keys that were not in memory
 	wrapping map[KeyID]cipher.AEAD
@@ -78,9 +79,10 @@ func (k *Keyring) loaded(ctx context.Context) (*roots, error) {
 
 // loading is a try to load keys.
 type loading struct {
-	done chan struct{} // closed once root and err are set
-	root *roots
-	err  error
+	cancel context.CancelFunc
+	done   chan struct{} // closed once root and err are set
+	root   *roots
+	err    error
 }
 
 // loadTime bounds a try to load keys. A slow key service may take seconds for each.
@@ -94,11 +96,16 @@ func (k *Keyring) load(ctx context.Context, seen *roots) (*roots, error) {
 		defer k.mu.Unlock()
 		return k.root, nil
 	}
+	if k.closed {
+		defer k.mu.Unlock()
+		return nil, away("load keys", errors.New("the program stops"))
+	}
 	l := k.loading
 	if l == nil {
-		l = &loading{done: make(chan struct{})}
+		trying, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadTime)
+		l = &loading{cancel: cancel, done: make(chan struct{})}
 		k.loading = l
-		go k.finish(context.WithoutCancel(ctx), l)
+		go k.finish(trying, l)
 	}
 	k.mu.Unlock()
 	select {
@@ -109,10 +116,21 @@ func (k *Keyring) load(ctx context.Context, seen *roots) (*roots, error) {
 	}
 }
 
+// Close ends a try to load keys, and waits for it. No other begins after it.
+func (k *Keyring) Close() {
+	k.mu.Lock()
+	k.closed = true
+	l := k.loading
+	k.mu.Unlock()
+	if l != nil {
+		l.cancel()
+		<-l.done
+	}
+}
+
 // finish carries a try to load keys out.
 func (k *Keyring) finish(ctx context.Context, l *loading) {
-	ctx, cancel := context.WithTimeout(ctx, loadTime)
-	defer cancel()
+	defer l.cancel()
 	l.root, l.err = k.read(ctx)
 	k.mu.Lock()
 	k.loading, k.trouble = nil, l.err

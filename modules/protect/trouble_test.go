@@ -53,3 +53,31 @@ func TestTroubleNamesTheDatabaseOfKeys(t *testing.T) {
 		require.NoError(t, k.Trouble(), name)
 	}
 }
+
+// A try to load keys goes on without who began it, but not without the keyring.
+func TestCloseEndsATryToLoadKeys(t *testing.T) {
+	t.Parallel()
+	began, ended := make(chan struct{}), make(chan struct{})
+	k := NewKeyring(&oneWrapping{}, func(ctx context.Context) (KEK, error) {
+		close(began)
+		<-ctx.Done()
+		close(ended)
+		return nil, ctx.Err()
+	})
+	gone, leave := context.WithCancel(t.Context())
+	go func() {
+		<-began
+		leave()
+	}()
+	require.Error(t, k.Ready(gone))
+	listening, stop := context.WithCancel(t.Context())
+	stop()
+	k.Watch(listening, nil)
+	select {
+	case <-ended:
+	default:
+		require.Fail(t, "the try goes on")
+	}
+	require.ErrorContains(t, k.Ready(t.Context()), "can't be reached")
+	k.Close()
+}
