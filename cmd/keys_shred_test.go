@@ -30,6 +30,9 @@ func TestKeysShred(t *testing.T) {
 	status, _, stderr = shred(url, "--subject=c-7", "--reason=C-7 asked")
 	require.Equal(t, statusFailed, status)
 	require.Contains(t, stderr, "must not hold the subject")
+	status, _, stderr = shred(url, "--subject=c-7", "--reason=DPO-118\u202e")
+	require.Equal(t, statusFailed, status)
+	require.Contains(t, stderr, "(reason): must hold no character that changes the direction of text")
 	status, _, _ = shred(url, "--subject=c-7")
 	require.Equal(t, statusUsage, status)
 

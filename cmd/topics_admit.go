@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"audittrail/modules/event"
+	"audittrail/modules/httpapi"
 	"audittrail/modules/store"
 	"audittrail/platform/kafka"
 	"audittrail/platform/logging"
@@ -48,6 +49,9 @@ within seconds, without a restart. Their log and /readyz name the next offset an
 		}
 		if *partition < 0 || *from < 0 || strings.TrimSpace(*reason) == "" {
 			return wrongUsage("--partition and --from must not be negative, and --reason not empty")
+		}
+		if !httpapi.IsLine(*reason) {
+			return wrongUsage("--reason must be one line of UTF-8, without control characters and those that change the direction of text")
 		}
 		at := kafka.TopicPartition{Topic: args[0], Partition: *partition}
 		return withTopics(c, admittingRole, func(t topicsOf) error { return t.admitOffset(c, at, *from, *reason) })

@@ -82,6 +82,7 @@ func TestAdmitRefusesWhatCanNotBeMeant(t *testing.T) {
 		{2, "belong together", []string{"--partition", "0", "--from", "60"}},
 		{2, "belong together", []string{"--from", "60", "--reason", "r"}},
 		{2, "reason not empty", []string{"--partition", "0", "--from", "60", "--reason", " "}},
+		{2, "direction of text", []string{"--partition", "0", "--from", "60", "--reason", "a\u202eb"}},
 		{2, "must not be negative", []string{"--partition", "0", "--from", "-5", "--reason", "r"}},
 	} {
 		_, errs, status := call(t, append([]string{"topics", "admit", "orders"}, c.args...)...)

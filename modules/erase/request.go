@@ -9,6 +9,7 @@ import (
 
 	"audittrail/modules/access"
 	"audittrail/modules/event"
+	"audittrail/modules/httpapi"
 	"audittrail/modules/protect"
 	"audittrail/modules/store"
 	"audittrail/platform/errs"
@@ -85,9 +86,12 @@ func newID() (id event.ID) {
 // check refuses what can't be a subject, and reasons that would keep the subject for ever.
 func (a Asked) check() error {
 	for _, text := range []struct{ field, value string }{{"subject", a.Subject}, {"reason", a.Reason}} {
-		if !protect.IsSubject(text.value) { // a reason keeps to the same
+		if !protect.IsSubject(text.value) { // a reason keeps to the same, and to more
 			return errs.New(errs.Invalid, "invalid_parameter", "must have 1 to %d characters, and no control characters", protect.MaxSubject).InField(text.field)
 		}
+	}
+	if !httpapi.IsLine(a.Reason) {
+		return errs.New(errs.Invalid, "invalid_parameter", "must hold no character that changes the direction of text, such as U+202E").InField("reason")
 	}
 	if strings.Contains(strings.ToLower(a.Reason), strings.ToLower(a.Subject)) {
 		return errs.New(errs.Invalid, "invalid_parameter", "must not hold the subject: it is kept for ever; name a ticket").InField("reason")

@@ -20,7 +20,7 @@ func testBody(t *testing.T) requestBody {
 	inner := openapi3.NewObjectSchema().WithProperty("names", openapi3.NewArraySchema().WithItems(text).WithMinItems(1).WithMaxItems(2)).
 		WithProperty("any", openapi3.NewSchema()).WithProperty("kind", openapi3.NewStringSchema().WithEnum("a", "b"))
 	schema := openapi3.NewObjectSchema().WithProperty("text", text).WithProperty("count", openapi3.NewInt64Schema().WithMin(1)).
-		WithProperty("speed", number).WithProperty("dry", openapi3.NewBoolSchema()).WithProperty("inner", inner)
+		WithProperty("line", openapi3.NewStringSchema().WithFormat("line").WithMinLength(1).WithMaxLength(20)).WithProperty("speed", number).WithProperty("dry", openapi3.NewBoolSchema()).WithProperty("inner", inner)
 	schema.Required = []string{"text"}
 	body, err := bodyOf(&openapi3.Operation{RequestBody: &openapi3.RequestBodyRef{Value: openapi3.NewRequestBody().WithRequired(true).WithJSONSchema(schema)}})
 	require.NoError(t, err)
@@ -36,6 +36,7 @@ func TestBodies(t *testing.T) {
 		_, err := checkedBody(r, []byte(text), rule)
 		return err
 	}
+	require.NoError(t, send(`{"text":"a\u202eb","line":"שלום, \u200dא"}`), "a text of a filter has to match what is stored; joiners belong to their scripts")
 	require.NoError(t, send(`{"text":"äöü","count":5.0,"speed":0.1,"dry":true,"inner":{"names":["a","b"],"any":{"x":[1]},"kind":"a"}}`))
 	for text, field := range map[string]string{
 		`{}`:                                           "text",
@@ -45,6 +46,15 @@ func TestBodies(t *testing.T) {
 		`{"text":"abcd"}`:                              "text",
 		`{"text":null}`:                                "text",
 		`{"text":"a","Text":"a"}`:                      "Text",
+		`{"text":"a","line":""}`:                       "line",
+		`{"text":"a","line":"a\nb"}`:                   "line",
+		`{"text":"a","line":"a\u009bb"}`:               "line",
+		`{"text":"a","line":"a\u061cb"}`:               "line",
+		`{"text":"a","line":"a\u200eb"}`:               "line",
+		`{"text":"a","line":"a\u202ab"}`:               "line",
+		`{"text":"a","line":"a\u202eb"}`:               "line",
+		`{"text":"a","line":"a\u2066b"}`:               "line",
+		`{"text":"a","line":"a\u2069b"}`:               "line",
 		`{"text":"a","count":0}`:                       "count",
 		`{"text":"a","count":1.5}`:                     "count",
 		`{"text":"a","count":"5"}`:                     "count",
@@ -69,6 +79,25 @@ func TestBodies(t *testing.T) {
 	for _, text := range []string{`{`, `{"text":"a"} {}`, `{"text":"a","text":"b"}`, `nonsense`} {
 		require.Equal(t, "invalid_request", errs.Of(send(text)).Code, text)
 	}
+}
+
+// Who decides says why, and others read it.
+func TestEveryReasonIsALine(t *testing.T) {
+	spec, err := Load()
+	require.NoError(t, err)
+	reasons := 0
+	for path, item := range spec.Doc.Paths.Map() {
+		for method, op := range item.Operations() {
+			if op.RequestBody == nil {
+				continue
+			}
+			if reason := op.RequestBody.Value.Content[jsonType].Schema.Value.Properties["reason"]; reason != nil {
+				reasons++
+				require.Equal(t, "line", reason.Value.Format, "%s %s", method, path)
+			}
+		}
+	}
+	require.NotZero(t, reasons)
 }
 
 func TestBodiesThatAreNotTaken(t *testing.T) {

@@ -44,6 +44,9 @@ func newRule(schema *openapi3.Schema) (rule, error) {
 	switch schema.Format {
 	case "":
 		return textRule(schema), nil
+	case "line":
+		text := textRule(schema)
+		return rule{one: func(value string) bool { return text.one(value) && IsLine(value) }, wording: text.wording + ", and " + lineWording}, nil
 	case "date-time":
 		return rule{one: isTime, wording: "must be an RFC 3339 time, as 2026-03-01T09:30:00Z; in a query, the + of its offset is %2B"}, nil
 	case "uuid":
@@ -123,6 +126,15 @@ func textRule(schema *openapi3.Schema) rule {
 // isText refuses what no stored text contains: it could match nothing, and PostgreSQL takes no NUL.
 func isText(value string) bool {
 	return utf8.ValidString(value) && !strings.ContainsFunc(value, unicode.IsControl)
+}
+
+// lineWording says what IsLine refuses in a text that isText takes.
+const lineWording = "none that changes the direction of text, such as U+202E"
+
+// IsLine reports whether a text that somebody gives, and that others are shown, can only be shown as what it is: it is
+// one line of UTF-8 without control characters, and without those that change the direction of text.
+func IsLine(value string) bool {
+	return isText(value) && !strings.ContainsFunc(value, func(r rune) bool { return unicode.Is(unicode.Bidi_Control, r) })
 }
 
 func isTime(value string) bool { _, err := event.ParseTime(value); return err == nil }
