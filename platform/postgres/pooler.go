@@ -34,18 +34,58 @@ const (
 type pooler struct {
 	connect func(context.Context) (*pgconn.PgConn, error) // another connection, the same way
 
-	mu    sync.Mutex
-	known time.Time // when it was last seen in session mode
+	mu      sync.Mutex
+	known   time.Time // when it was last seen in session mode
+	looking *look     // nil while nobody looks
+}
+
+// look is a look at a pooler, of which there is one at a time.
+type look struct {
+	done chan struct{} // closed once err and left are set
+	err  error
+	left bool // who looked went away: err says nothing of the pooler
 }
 
 // check refuses a pooler by which a connection does not keep its server. backend is the server's process that the
-// connection had.
+// connection had. Whoever comes while another looks waits for what that one sees.
 func (p *pooler) check(ctx context.Context, conn *pgconn.PgConn, backend string) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if time.Since(p.known) < poolerKnown {
-		return nil
+	for {
+		p.mu.Lock()
+		if time.Since(p.known) < poolerKnown {
+			p.mu.Unlock()
+			return nil
+		}
+		l := p.looking
+		isFirst := l == nil
+		if isFirst {
+			l = &look{done: make(chan struct{})}
+			p.looking = l
+		}
+		p.mu.Unlock()
+		if isFirst {
+			l.err = p.look(ctx, conn, backend)
+			l.left = l.err != nil && ctx.Err() != nil
+			p.mu.Lock()
+			if p.looking = nil; l.err == nil {
+				p.known = time.Now()
+			}
+			p.mu.Unlock()
+			close(l.done)
+			return l.err
+		}
+		select {
+		case <-l.done:
+			if !l.left {
+				return l.err
+			}
+		case <-ctx.Done():
+			return fmt.Errorf("wait for the look at the pooler: %w", ctx.Err())
+		}
 	}
+}
+
+// look has two connections take turns.
+func (p *pooler) look(ctx context.Context, conn *pgconn.PgConn, backend string) error {
 	ctx, cancel := context.WithTimeout(ctx, poolerAnswers)
 	defer cancel()
 	other, err := p.connect(ctx)
@@ -62,7 +102,6 @@ func (p *pooler) check(ctx context.Context, conn *pgconn.PgConn, backend string)
 			return errTransactionMode
 		}
 	}
-	p.known = time.Now()
 	return nil
 }
 
