@@ -34,7 +34,7 @@ func table(c Config) []role {
 			{Name: "access", Role: "audittrail_api", MaxConns: 2, LockTimeout: stall, StatementTimeout: stall, DurableCommits: true},
 		}, 1, []postgres.PoolOptions{keyPool("audittrail_api")}},
 		{"replay", needs{kafka: true, keyring: true}, replayRole, []postgres.PoolOptions{
-			{Name: "replay", Role: "audittrail_replay", MaxConns: 8, LockTimeout: stall, StatementTimeout: 30 * time.Second, Parameters: inOrder()},
+			{Name: "replay", Role: "audittrail_replay", MaxConns: 8, LockTimeout: stall, IdleInTransactionTimeout: stall, StatementTimeout: 30 * time.Second, Parameters: inOrder()},
 			{Name: "redrive", Role: "audittrail_replay", MaxConns: 3, LockTimeout: stall, IdleInTransactionTimeout: stall, DurableCommits: true},
 		}, 1, []postgres.PoolOptions{keyPool("audittrail_replay")}},
 		{"analytics", needs{}, analyticsRole, []postgres.PoolOptions{

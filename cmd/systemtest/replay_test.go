@@ -84,15 +84,16 @@ func (s *stack) replayOf(ctx context.Context, key string) (r replayed, err error
 	return r, err
 }
 
-// TestOneSenderOfAReplay proves that of a process that was stopped (SIGSTOP) while it sent a replay, and goes on after
-// another one has taken the replay over, nothing reaches the topic, and no more reaches a webhook than was on its way:
-// and that the replays go on within 15 s of a kill -9, with each event sent at last.
+// TestOneSenderOfAReplay proves that of a process that was stopped (SIGSTOP) while it sent a replay and stored its
+// progress, and goes on after another one has taken the replay over, nothing reaches the topic, and no more reaches a
+// webhook than was on its way: and that the replays go on within 15 s of a kill -9, with each event sent at last.
 func TestOneSenderOfAReplay(t *testing.T) {
 	t.Parallel()
 	const (
 		events    = 1200
-		perSecond = 150
+		perSecond = 50               // so that no replay ends before another worker has it
 		taken     = 15 * time.Second // that a takeover may take
+		query     = 'Q'              // the kind of PostgreSQL's message with a statement without parameters
 	)
 	s := newStack(t)
 	f := newFeed(s)
@@ -118,8 +119,8 @@ func TestOneSenderOfAReplay(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	worker := func(name string) *program {
-		return start(t, name, "serve", "--roles=replay", "--config", h.config, "--postgres.url", s.url,
+	worker := func(name, databaseURL string) *program {
+		return start(t, name, "serve", "--roles=replay", "--config", h.config, "--postgres.url", databaseURL,
 			"--kafka.brokers", strings.Join(s.brokers, ","), "--kafka.topics", s.topic, "--log.format", "json")
 	}
 	// bothSend waits until both replays are sent by the worker that took them as the nth.
@@ -149,12 +150,21 @@ func TestOneSenderOfAReplay(t *testing.T) {
 		t.Logf("worker %d sends after %s", nth, time.Since(began).Round(100*time.Millisecond))
 	}
 
-	zombie := worker("zombie")
+	p := newProxy(t, s.url)
+	stalls := newStall(p, func(kind byte, body []byte) bool { return kind == query && bytes.Equal(body, []byte("commit\x00")) })
+	t.Cleanup(stalls.release)
+	zombie := worker("zombie", through(t, s.url, p.address))
 	bothSend(1, time.Minute)
-	zombie.signal(syscall.SIGSTOP)
-	heir := worker("heir")
+	stalls.arm(func() { zombie.signal(syscall.SIGSTOP) })
+	select {
+	case <-stalls.happened:
+	case <-time.After(30 * time.Second):
+		t.Fatal("no progress was stored")
+	}
+	heir := worker("heir", s.url)
 	bothSend(2, taken+10*time.Second) // and its start
 	zombie.signal(syscall.SIGCONT)
+	stalls.release()
 	eventually(t, 30*time.Second, "the zombie gives both up", func(context.Context) error {
 		log, err := os.ReadFile(zombie.log)
 		if n := bytes.Count(log, []byte("gives a replay up")); err == nil && n < 2 {
@@ -163,6 +173,10 @@ func TestOneSenderOfAReplay(t *testing.T) {
 		return err
 	})
 	heir.kill()
+	// Until here it had to last, from here it need not.
+	if _, err := s.db.Exec(t.Context(), `UPDATE replays SET speed = '{"maxPerSecond":500}'`); err != nil {
+		t.Fatal(err)
+	}
 	bothSend(3, taken)
 	for _, key := range keys {
 		eventually(t, time.Minute, key+" is completed", func(ctx context.Context) error {

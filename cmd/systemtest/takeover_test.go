@@ -13,9 +13,10 @@ import (
 // TestPartitionsMove proves that partitions that move between processes, by processes that come, go in
 // order and are killed under load, are written by one at a time.
 func TestPartitionsMove(t *testing.T) {
+	t.Parallel()
 	s := newStack(t)
 	f := newFeed(s)
-	stop := f.load(400, 40*time.Millisecond)
+	stop := f.load(longtest.Choose[int64](t, 100, 200), 40*time.Millisecond)
 	flags := []string{"--kafka.session_timeout", "6s", "--ingest.max_batch_events", "500"}
 	stays := s.ingest("stays", flags...)
 	s.beyond(0, 30*time.Second)
@@ -42,13 +43,15 @@ func TestPartitionsMove(t *testing.T) {
 // default settings the other process has events of every partition within 15 s. And that the stopped
 // one, when it goes on as a zombie, writes nothing that it may not.
 func TestStalledInMidCopy(t *testing.T) {
+	t.Parallel()
 	s := newStack(t)
 	f := newFeed(s)
 	f.send(t.Context(), 3_000)
 	direct := s.url
 	p := newProxy(t, direct)
 
-	stalls := newStall(p)
+	const copyData = 'd'
+	stalls := newStall(p, func(kind byte, _ []byte) bool { return kind == copyData })
 	t.Cleanup(stalls.release) // or the proxy's end would wait for it
 	s.url = through(t, direct, p.address)
 	zombie := s.ingest("zombie", "--ingest.max_batch_events", "500")
@@ -83,8 +86,7 @@ func TestStalledInMidCopy(t *testing.T) {
 	f.holdsAll()
 }
 
-// stall stops a process at the first row of a COPY and holds back what the proxy has of it, as if it had
-// not left the process.
+// stall stops a process at a message to PostgreSQL and holds the message back, as if it had not left the process.
 type stall struct {
 	mu       sync.Mutex
 	action   func() // nil: not armed
@@ -93,14 +95,11 @@ type stall struct {
 	once     sync.Once // closes resumed
 }
 
-func newStall(p *proxy) *stall {
+// newStall stops at the first message that is one of those, once it is armed.
+func newStall(p *proxy, isOne func(kind byte, body []byte) bool) *stall {
 	s := &stall{happened: make(chan struct{}), resumed: make(chan struct{})}
-	p.toServer = func(kind byte, _ []byte) bool {
-		const copyData = 'd'
-		if kind != copyData {
-			return true
-		}
-		if !s.take() {
+	p.toServer = func(kind byte, body []byte) bool {
+		if !isOne(kind, body) || !s.take() {
 			return true
 		}
 		close(s.happened)
