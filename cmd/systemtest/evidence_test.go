@@ -26,7 +26,7 @@ func TestEvidenceOfRealEvents(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	verifier := key.VerifierKey(ledger.Events)
+	verifier, accesses := key.VerifierKey(ledger.Events), key.VerifierKey(ledger.Access)
 	issuer := authtest.NewIssuer(t)
 	jwks := filepath.Join(dir, "jwks.json")
 	if err := os.WriteFile(jwks, issuer.JWKS(), 0o600); err != nil {
@@ -61,7 +61,7 @@ func TestEvidenceOfRealEvents(t *testing.T) {
 		t.Errorf("no %q in:\n%s", want, report)
 	}
 
-	do(t, "verify", "--database", "--key", verifier, "--postgres.url", s.url)
+	do(t, "verify", "--database", "--key", verifier, "--key", accesses, "--postgres.url", s.url)
 	t.Run("independent verifier", func(t *testing.T) {
 		takesEvidence(t, s, "http://"+api, issuer.Token(nil), verifier)
 	})

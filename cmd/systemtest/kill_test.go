@@ -12,10 +12,11 @@ import (
 // loses nothing and doubles nothing: many times kill -9 while events come in, some in mid-start, some in
 // mid-batch, each followed by a start that goes on from what PostgreSQL says.
 func TestKilledAtAnyMoment(t *testing.T) {
+	t.Parallel()
 	kills := longtest.Choose(t, 12, 30)
 	s := newStack(t)
 	f := newFeed(s)
-	stop := f.load(400, 40*time.Millisecond)
+	stop := f.load(longtest.Choose[int64](t, 100, 200), 40*time.Millisecond)
 	// A name that survives restarts lets the next process take its partitions at once; and small
 	// batches make more moments to die in.
 	flags := []string{"--kafka.instance_id", "one", "--kafka.session_timeout", "6s", "--ingest.max_batch_events", "500"}

@@ -43,7 +43,7 @@ func commandOf(ctx context.Context, binary string, args ...string) *exec.Cmd {
 			cmd.Env = append(cmd.Env, variable)
 		}
 	}
-	cmd.Env = append(cmd.Env, asProgram+"=1")
+	cmd.Env = append(cmd.Env, asProgram+"=1", "AUDITTRAIL_SHUTDOWN_DELAY=0s") // no load balancer is there to be waited for
 	return cmd
 }
 
