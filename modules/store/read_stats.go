@@ -76,7 +76,7 @@ func (r *Reader) Stats(ctx context.Context, s Stats) (answer StatsAnswer, err er
 			return err
 		}
 		answer.Position, answer.Head = ends.counted, ends.head
-		p := s.plan(Unscoped(ctx), ends.earliest, r.now())
+		p := s.plan(Unscoped(ctx), ends)
 		if answer.Scanned = p.table == ""; answer.Scanned {
 			if err := s.scannable(r.now()); err != nil {
 				return err
@@ -123,19 +123,20 @@ func (s Stats) scannable(now time.Time) error {
 	return nil
 }
 
-// statsEnds is what the rollups have: the last position in them, and the earliest day; and the last position that is
-// stored. A position is -1 where there is none.
+// statsEnds is what the rollups have: the last position in them, and the beginnings of the earliest and the latest day;
+// and the last position that is stored. A position is -1 where there is none.
 type statsEnds struct {
-	counted, head int64
-	earliest      time.Time
+	counted, head    int64
+	earliest, latest time.Time
 }
 
 // They use the primary key of analytics_cursors and the unique index of rollup_events.
 const statsEndsSQL = `SELECT coalesce((SELECT position FROM analytics_cursors WHERE name = 'counts'), 0) - 1,
-	coalesce((SELECT min(start) FROM rollup_events WHERE unit = 'day'), now())`
+	coalesce((SELECT min(start) FROM rollup_events WHERE unit = 'day'), now()),
+	coalesce((SELECT max(start) FROM rollup_events WHERE unit = 'day'), now())`
 
 func readStatsEnds(ctx context.Context, conn *pgx.Conn) (e statsEnds, err error) {
-	if err = conn.QueryRow(ctx, statsEndsSQL).Scan(&e.counted, &e.earliest); err != nil {
+	if err = conn.QueryRow(ctx, statsEndsSQL).Scan(&e.counted, &e.earliest, &e.latest); err != nil {
 		return e, err
 	}
 	e.head = -1
@@ -143,114 +144,6 @@ func readStatsEnds(ctx context.Context, conn *pgx.Conn) (e statsEnds, err error)
 		err = nil
 	}
 	return e, err
-}
-
-// statsPlan says where a count comes from.
-type statsPlan struct {
-	table  string // rollup_events, rollup_users; "" for events alone
-	pieces []piece
-}
-
-// piece is a part of the time that is read from one unit of a rollup, or from the events.
-type piece struct {
-	unit     string    // "" for the events
-	from, to time.Time // zero: open
-}
-
-// sketched reports whether the sketches of all parts exist.
-func (p statsPlan) sketched() bool {
-	return p.table == "rollup_events" && !slices.ContainsFunc(p.pieces, func(p piece) bool { return p.unit != "hour" && p.unit != "day" })
-}
-
-// plan chooses the rollup: that of users has no aggregate types and sources, and so no scopes.
-func (s Stats) plan(unscoped bool, earliest, now time.Time) statsPlan {
-	p := statsPlan{}
-	byUser := s.UserID != "" || slices.Contains(s.GroupBy, ByUser)
-	units := []string{"day", "hour", "minute"}
-	switch {
-	case !byUser:
-		p.table = "rollup_events"
-	case unscoped && s.AggregateType == "" && s.Source == "" && !slices.Contains(s.GroupBy, ByAggregateType) && !slices.Contains(s.GroupBy, BySource):
-		p.table, units = "rollup_users", units[:2]
-	}
-	if p.table != "" {
-		units = units[slices.Index(append(units, "none"), s.coarsest(units, earliest, now)):]
-		p.pieces = pieces(s.From, s.To, units)
-	}
-	if p.table == "" || len(units) == 0 {
-		p = statsPlan{pieces: []piece{{"", s.From, s.To}}}
-	}
-	return p
-}
-
-func unitWidth(unit string) time.Duration {
-	return map[string]time.Duration{"day": 24 * time.Hour, "hour": time.Hour, "minute": time.Minute}[unit]
-}
-
-// coarsest is the coarsest of the units that an interval is made of; "none" if none is. Days of UTC are not those of
-// other zones, and some zones are off by half an hour.
-func (s Stats) coarsest(units []string, earliest, now time.Time) string {
-	for _, unit := range units {
-		width := unitWidth(unit)
-		if s.Interval == "hour" && width > time.Hour || s.Interval == "minute" && width > time.Minute {
-			continue
-		}
-		if s.offsetsAre(width, earliest, now) {
-			return unit
-		}
-	}
-	return "none"
-}
-
-// offsetsAre reports whether all of the zone's offsets since the earliest event are multiples of a width. An offset that was in force for less
-// than a month between two looks at it counts as the hour's shift that it was.
-func (s Stats) offsetsAre(width time.Duration, earliest, now time.Time) bool {
-	from, to := s.From, s.To
-	if from.Before(earliest) {
-		from = earliest
-	}
-	if to.IsZero() || to.After(now.AddDate(1, 0, 0)) {
-		to = now.AddDate(1, 0, 0)
-	}
-	for at := from; ; at = at.AddDate(0, 1, 0) {
-		if at.After(to) {
-			at = to
-		}
-		if _, offset := at.In(s.Zone).Zone(); time.Duration(offset)*time.Second%width != 0 {
-			return false
-		}
-		if !at.Before(to) {
-			return true
-		}
-	}
-}
-
-// pieces cuts a time into the whole units in it, the coarsest first, and what is left at its ends.
-func pieces(from, to time.Time, units []string) []piece {
-	if len(units) == 0 {
-		return []piece{{"", from, to}}
-	}
-	width := unitWidth(units[0])
-	lower, upper := from, to
-	if !from.IsZero() {
-		if lower = from.Truncate(width); lower.Before(from) {
-			lower = lower.Add(width)
-		}
-	}
-	if !to.IsZero() {
-		upper = to.Truncate(width)
-	}
-	if !lower.IsZero() && !upper.IsZero() && !lower.Before(upper) {
-		return pieces(from, to, units[1:])
-	}
-	out := []piece{{units[0], lower, upper}}
-	if from.Before(lower) {
-		out = append(out, pieces(from, lower, units[1:])...)
-	}
-	if upper.Before(to) {
-		out = append(out, pieces(upper, to, units[1:])...)
-	}
-	return out
 }
 
 // groupColumns are the columns of a table's fields, by the names of groups.
@@ -302,6 +195,13 @@ func (s Stats) from(c *conditions, p statsPlan, visible scopes, more string) str
 		if slices.Contains(s.GroupBy, ByUser) { // who is sealed, or nobody, is no group
 			w.terms = append(w.terms, columns[ByUser]+" IS NOT NULL")
 		}
+		if piece.hours != nil { // each row twice: added where it belongs, taken away where its day counts
+			w.add("start = ANY (%s::timestamptz[])", piece.hours)
+			table += " CROSS JOIN LATERAL (VALUES (start, count), (date_trunc('day', start, 'UTC') + interval '12 hours', -count)) AS moved (at, n)"
+			at, n = "moved.at", "moved.n"
+		} else if p.shifted && piece.unit == "day" {
+			at += " + interval '12 hours'"
+		}
 		list := []string{at + " AS at", n + " AS n"}
 		for j, field := range s.GroupBy {
 			list = append(list, fmt.Sprintf("%s AS g%d", columns[field], j+1))
@@ -334,6 +234,9 @@ func (s Stats) sql(p statsPlan, visible scopes) (string, []any) {
 	c := &conditions{}
 	groups := s.groups()
 	counted := "SELECT " + s.bucket(c) + " AS bucket" + groups + ", sum(n)::bigint AS n FROM " + s.from(c, p, visible, "") + " GROUP BY bucket" + groups
+	if p.shifted {
+		counted += " HAVING sum(n) <> 0"
+	}
 	limit := fmt.Sprintf(" LIMIT %d", maxStats+1)
 	if groups == "" {
 		return counted + " ORDER BY bucket" + limit, c.args
