@@ -31,7 +31,8 @@ type privateError struct{}
 
 func (*privateError) Error() string { return "the address is not one of the internet" }
 
-// isPublic reports whether an address is one of the internet (RFC 6890 and its registries).
+// isPublic reports whether an address is one of the internet (RFC 6890 and its registries, which
+// have 3fff::/20 by RFC 9637 and 5f00::/16 by RFC 9602).
 func isPublic(a netip.Addr) bool {
 	a = a.Unmap()
 	if !a.IsGlobalUnicast() || a.IsPrivate() {
