@@ -13,7 +13,7 @@ type Reader interface {
 	Anomalies(ctx context.Context, f store.AnomalyFilter) ([]store.Anomaly, error)
 	Anomaly(ctx context.Context, id string, access bool) (store.Anomaly, error)
 	DecideAnomaly(ctx context.Context, id, state, by, reason string) error
-	Cases(ctx context.Context, f store.CaseFilter, each func(store.CaseEvent) error) error
+	Cases(ctx context.Context, f store.CaseFilter, each func([]store.CaseEvent)) error
 }
 
 // API is the handler set of the analytics' paths. The role api serves them; the role analytics keeps what they

@@ -21,50 +21,33 @@ import (
 // defaultVariants is how many variants an answer shows where the caller does not say.
 const defaultVariants = 20
 
-// maxTypes is how many event types an answer may be about: their names are the producers' choice, and take memory.
-const maxTypes = 1000
-
-var errTooManyPaths = errs.New(errs.TooExpensive, "range_too_long",
-	"there are more than %d event types or %d ways from one to the next: give a shorter time", maxTypes, process.MaxEdges)
+var errTooManyPaths = errs.New(errs.TooExpensive, "range_too_long", "there are more than %d ways from one event type to the next: give a shorter time", process.MaxEdges)
 
 // maxReadings is how many answers may follow events at once in this process; each may take some seconds.
 const maxReadings = 2
 
 var errBusy = errs.New(errs.Unavailable, "unavailable", "other questions of this kind are being answered right now; try again in a moment")
 
-// cases reads the cases that fit, one after the other.
-func (h *API) cases(ctx context.Context, f store.CaseFilter, each func(steps []process.Step)) error {
+// cases reads the cases that fit, one after the other. isOpen is as in CaseFilter; nil for none.
+func (h *API) cases(ctx context.Context, f store.CaseFilter, isOpen func([]process.Step) bool, each func([]process.Step)) error {
 	select {
 	case h.readings <- struct{}{}:
 		defer func() { <-h.readings }()
 	default:
 		return errBusy
 	}
-	var (
-		steps []process.Step
-		last  string
-	)
-	types := map[string]string{} // each type's text once, however many events have it
-	err := h.reader.Cases(ctx, f, func(e store.CaseEvent) error {
-		if e.Case != last && len(steps) > 0 {
-			each(steps)
-			steps = steps[:0]
+	var steps []process.Step
+	stepsOf := func(events []store.CaseEvent) []process.Step {
+		steps = steps[:0]
+		for _, e := range events {
+			steps = append(steps, process.Step(e))
 		}
-		kind, known := types[e.Type]
-		if !known {
-			kind = e.Type
-			if types[kind] = kind; len(types) > maxTypes {
-				return errTooManyPaths
-			}
-		}
-		last = e.Case
-		steps = append(steps, process.Step{Type: kind, At: e.At})
-		return nil
-	})
-	if err == nil && len(steps) > 0 {
-		each(steps)
+		return steps
 	}
-	return err
+	if isOpen != nil {
+		f.IsOpen = func(events []store.CaseEvent) bool { return isOpen(stepsOf(events)) }
+	}
+	return h.reader.Cases(ctx, f, func(events []store.CaseEvent) { each(stepsOf(events)) })
 }
 
 // GetProcess answers how the aggregates of a type go.
@@ -79,7 +62,7 @@ func (h *API) GetProcess(ctx context.Context, r httpapi.GetProcessRequestObject)
 		return nil, err
 	}
 	var g process.Graph
-	if err := h.cases(ctx, f, g.Add); err != nil {
+	if err := h.cases(ctx, f, nil, g.Add); err != nil {
 		return nil, err
 	}
 	if g.TooMany {
@@ -143,7 +126,9 @@ func (h *API) GetStepStats(ctx context.Context, r httpapi.GetStepStatsRequestObj
 		return nil, err
 	}
 	b := process.Between{From: r.Params.From, To: r.Params.To}
-	err = h.cases(ctx, store.CaseFilter{EventTypes: []string{b.From, b.To}, From: since, To: until, Begun: b.From}, func(steps []process.Step) { b.Add(steps, since, until) })
+	err = h.cases(ctx, store.CaseFilter{EventTypes: []string{b.From, b.To}, From: since, To: until},
+		func(steps []process.Step) bool { return b.IsOpen(steps, since, until) },
+		func(steps []process.Step) { b.Add(steps, since, until) })
 	if err != nil {
 		return nil, err
 	}
@@ -167,7 +152,9 @@ func (h *API) GetFunnel(ctx context.Context, r httpapi.GetFunnelRequestObject) (
 		return nil, err
 	}
 	f := process.NewFunnel(r.Params.Step)
-	err = h.cases(ctx, store.CaseFilter{EventTypes: f.Types, From: since, To: until, Begun: f.Types[0]}, func(steps []process.Step) { f.Add(steps, since, until) })
+	err = h.cases(ctx, store.CaseFilter{EventTypes: f.Types, From: since, To: until},
+		func(steps []process.Step) bool { return f.IsOpen(steps, since, until) },
+		func(steps []process.Step) { f.Add(steps, since, until) })
 	if err != nil {
 		return nil, err
 	}

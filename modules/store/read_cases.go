@@ -3,13 +3,23 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 )
 
-// MaxCaseEvents is how many events one question about cases reads at most.
-const MaxCaseEvents = 500_000
+const (
+	// MaxCaseEvents is how many events one question about cases reads at most.
+	MaxCaseEvents = 500_000
+
+	// maxCaseTypes is how many event types these may have: their names are the producers' choice, and take memory.
+	maxCaseTypes = 1000
+
+	// caseBatch is how many cases one statement looks up.
+	caseBatch = 1000
+)
 
 // CaseFilter says which events of which cases to read.
 type CaseFilter struct {
@@ -17,81 +27,125 @@ type CaseFilter struct {
 	EventTypes    []string  // only these; nil for all
 	From, To      time.Time // From inclusive, To exclusive; zero: open
 
-	// Begun is for workflows, with To: cases that have an event of this type before To go on behind it.
-	Begun string
+	// IsOpen is for workflows, with To. It gets a case's events before a time, and reports whether later ones tell more of
+	// it: such a case is followed beyond To. nil: none is.
+	IsOpen func([]CaseEvent) bool
 }
 
 // CaseEvent is an event of a case.
 type CaseEvent struct {
-	Case string // the same for all events of a case, and no other; of no further meaning
 	Type string
 	At   time.Time
 }
 
-// caseKey names a workflow; it is no text that a caller chose alone.
-const caseKey = `CASE jsonb_typeof(metadata -> 'correlationId') WHEN 'string' THEN 'c' || (metadata ->> 'correlationId')
-	ELSE 'a' || length(aggregate_type) || ':' || aggregate_type || aggregate_id END COLLATE "C"`
-
-// Cases calls each with the events that fit, case by case, in the order of the aggregate's history: by time, and by row
-// where that is equal. It ends with each's error. More than MaxCaseEvents are refused as range_too_long.
-func (r *Reader) Cases(ctx context.Context, f CaseFilter, each func(CaseEvent) error) error {
-	return r.read(ctx, "read cases", func(ctx context.Context, conn *pgx.Conn) error {
-		sql, args := f.sql(scopesOf(ctx))
-		rows, err := conn.Query(ctx, sql, append([]any{pgx.QueryExecModeExec}, args...)...)
-		if err != nil {
-			return err
-		}
-		var e CaseEvent
-		n := 0
-		_, err = pgx.ForEachRow(rows, []any{&e.Case, &e.Type, &e.At}, func() error {
-			if n++; n > MaxCaseEvents {
-				return tooLong("there are more than %d events to follow: give a shorter time", MaxCaseEvents)
+// Cases calls each with the events of each case in the order of the aggregate's history: by time, and by row where that is
+// equal. The slice is good until each returns. More than MaxCaseEvents are refused as range_too_long.
+//
+// The events are sorted here and not by PostgreSQL, which takes longer for it than for reading them.
+func (r *Reader) Cases(ctx context.Context, f CaseFilter, each func([]CaseEvent)) error {
+	var found *cases
+	err := r.read(ctx, "read cases", func(ctx context.Context, conn *pgx.Conn) error {
+		found = newCases() // the read may be tried again
+		// All statements see the same events, and use the same connection where a pooler is in between.
+		one := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
+		return pgx.BeginTxFunc(ctx, conn, one, func(pgx.Tx) error {
+			sql, args := f.sql(scopesOf(ctx))
+			if err := found.read(ctx, conn, sql, args); err != nil || f.IsOpen == nil || f.To.IsZero() {
+				return err
 			}
-			e.At = utc(e.At)
-			return each(e)
+			return r.follow(ctx, conn, f, found)
 		})
-		return err
 	})
+	if err != nil {
+		return err
+	}
+	for i := range found.keys {
+		each(found.events(i))
+	}
+	return nil
 }
 
-// sql reads the cases. It uses events_aggregate where aggregates are the cases, else events_type. The inner LIMIT comes
-// before the sort: what is too much is not sorted first.
+// follow reads what came later of the cases that are open. The first statement reads a month, and each next one twice as
+// many: most cases end soon, and those that never do are looked up in all months.
+func (r *Reader) follow(ctx context.Context, conn *pgx.Conn, f CaseFilter, found *cases) error {
+	open := found.open(f.IsOpen)
+	if len(open) == 0 {
+		return nil
+	}
+	spans, err := r.timeline(ctx, conn, f.To, time.Time{})
+	if err != nil {
+		return err
+	}
+	for n := 1; len(spans) > 0 && len(open) > 0; n *= 2 {
+		n = min(n, len(spans))
+		part := span{lower: spans[0].lower, upper: spans[n-1].upper}
+		spans = spans[n:]
+		before := len(found.rows)
+		for some := range slices.Chunk(open, caseBatch) {
+			for _, look := range f.later(part, found, some, scopesOf(ctx)) {
+				if err := found.read(ctx, conn, look.sql, look.args); err != nil {
+					return err
+				}
+			}
+		}
+		open = slices.DeleteFunc(open, func(i int) bool { return found.last[i] >= before && !f.IsOpen(found.events(i)) })
+	}
+	return nil
+}
+
+// caseColumns are what cases.read reads, in its order.
+const caseColumns = "event_type, timestamp, id, %s AS flow, aggregate_type, aggregate_id"
+
+const flowOf = `(metadata ->> 'correlationId') COLLATE "C"`
+
+// sql reads the events of the time that is asked for. It uses events_aggregate where aggregates are the cases, else
+// events_type, or reads a whole month.
 func (f CaseFilter) sql(visible scopes) (string, []any) {
-	const order = " AS found ORDER BY k, timestamp, id"
-	c := &conditions{}
-	key := caseKey
+	c, flow := &conditions{}, flowOf
 	if f.AggregateType != "" {
 		c.add("aggregate_type = %s", f.AggregateType)
-		key = "aggregate_id"
+		flow = "NULL::text"
 	}
 	if f.EventTypes != nil {
 		c.add("event_type = ANY (%s::text[])", f.EventTypes)
 	}
 	c.between("timestamp", f.From, f.To)
-	columns := key + " AS k, event_type, timestamp, id"
-	if f.Begun == "" || f.To.IsZero() {
-		found, args := f.rows(columns, c, visible)
-		return "SELECT k, event_type, timestamp FROM " + found + order, args
+	return (&selection{branches: []string{"true"}, where: c, limit: MaxCaseEvents + 1}).rows(fmt.Sprintf(caseColumns, flow), visible)
+}
+
+// lookup is a statement of its own.
+type lookup struct {
+	sql  string
+	args []any
+}
+
+// later reads the events of some cases in a part of the time beyond To. It uses events_correlation, and events_aggregate
+// for cases without a correlation id.
+func (f CaseFilter) later(part span, found *cases, some []int, visible scopes) (all []lookup) {
+	var flows, kinds, ids []string
+	for _, i := range some {
+		if flow, kind, id := found.name(i); kind == "" {
+			flows = append(flows, flow)
+		} else {
+			kinds, ids = append(kinds, kind), append(ids, id)
+		}
 	}
-	found, args := f.rows(columns+", metadata ->> 'correlationId' AS flow, aggregate_type AS about_type, aggregate_id AS about_id", c, visible)
-	later := &conditions{args: args}
-	later.add("event_type = ANY (%s::text[])", f.EventTypes)
-	later.between("timestamp", f.To, time.Time{})
-	later.terms = append(later.terms, caseKey+" = k")
-	visible.limit(later)
-	begun := later.bind(f.Begun)
-	return "WITH first AS MATERIALIZED " + found + `, begun AS MATERIALIZED (SELECT DISTINCT k, flow, about_type, about_id FROM first WHERE event_type = ` + begun + `)
-		SELECT k, event_type, timestamp FROM (SELECT k, event_type, timestamp, id FROM first` +
-		f.behind(later, "(SELECT DISTINCT k, flow FROM begun WHERE k LIKE 'c%')", `(metadata ->> 'correlationId') COLLATE "C" = flow`) +
-		f.behind(later, "(SELECT * FROM begun WHERE k LIKE 'a%')", "aggregate_type = about_type AND aggregate_id = about_id") +
-		fmt.Sprintf(" LIMIT %d)", MaxCaseEvents+1) + order, later.args
-}
-
-func (f CaseFilter) rows(columns string, c *conditions, visible scopes) (string, []any) {
-	return (&selection{branches: []string{"true"}, where: c, limit: MaxCaseEvents + 1}).rows(columns, visible)
-}
-
-// behind selects the later events of cases, which an index finds.
-func (f CaseFilter) behind(later *conditions, cases, found string) string {
-	return " UNION ALL SELECT k, event_type, timestamp, id FROM " + cases + " AS begun JOIN events ON " + found + " AND " + later.sql()
+	limit := MaxCaseEvents + 1 - len(found.rows)
+	add := func(sought, is string, names ...any) {
+		c := &conditions{terms: []string{is}}
+		for _, list := range names {
+			sought = strings.Replace(sought, "%s", c.bind(list)+"::text[]", 1)
+		}
+		c.between("timestamp", f.To, time.Time{})
+		c.add("event_type = ANY (%s::text[])", f.EventTypes)
+		rows, args := (&selection{branches: []string{part.condition()}, where: c, limit: limit}).rows(fmt.Sprintf(caseColumns, flowOf), visible)
+		all = append(all, lookup{"SELECT later.* FROM " + sought + " CROSS JOIN LATERAL " + rows + fmt.Sprintf(" AS later LIMIT %d", limit), args})
+	}
+	if len(flows) > 0 {
+		add("unnest(%s) AS sought (flow)", flowOf+" = sought.flow", flows)
+	}
+	if len(kinds) > 0 {
+		add("unnest(%s, %s) AS sought (kind, id)", "aggregate_type = sought.kind AND aggregate_id = sought.id AND "+flowOf+" IS NULL", kinds, ids)
+	}
+	return all
 }

@@ -167,6 +167,8 @@ type Funnel struct {
 	Counts []int64 // by type
 	// Since the step before, and since the first one; of the first step they are empty.
 	Step, Whole []sketch.Durations
+
+	at []time.Time // scratch
 }
 
 // NewFunnel makes a funnel of some types.
@@ -176,25 +178,40 @@ func NewFunnel(types []string) *Funnel {
 
 // Add adds a case. Its first step is looked for from since on, and before until.
 func (f *Funnel) Add(steps []Step, since, until time.Time) {
-	next := 0
-	var first, before time.Time
-	for _, s := range steps {
-		if next == len(f.Types) || s.Type != f.Types[next] {
-			continue
+	at := f.reached(steps, since, until)
+	for i := range at {
+		f.Counts[i]++
+		if i > 0 {
+			f.Step[i].Add(at[i].Sub(at[i-1]), 1)
+			f.Whole[i].Add(at[i].Sub(at[0]), 1)
 		}
-		if next == 0 && (s.At.Before(since) || !until.IsZero() && !s.At.Before(until)) {
-			continue
-		}
-		f.Counts[next]++
-		if next == 0 {
-			first = s.At
-		} else {
-			f.Step[next].Add(s.At.Sub(before), 1)
-			f.Whole[next].Add(s.At.Sub(first), 1)
-		}
-		before = s.At
-		next++
 	}
+}
+
+// IsOpen reports whether a case may come farther with steps that follow these.
+func (f *Funnel) IsOpen(steps []Step, since, until time.Time) bool {
+	n := len(f.reached(steps, since, until))
+	return n > 0 && n < len(f.Types)
+}
+
+// reached returns when a case came to each of the types, as far as it came. The times are good until the next call.
+func (f *Funnel) reached(steps []Step, since, until time.Time) []time.Time {
+	f.at = f.at[:0]
+	for _, s := range steps {
+		next := len(f.at)
+		if next == len(f.Types) {
+			break
+		}
+		if s.Type == f.Types[next] && (next > 0 || within(s.At, since, until)) {
+			f.at = append(f.at, s.At)
+		}
+	}
+	return f.at
+}
+
+// within reports whether a time lies in [since, until); zero is open.
+func within(at, since, until time.Time) bool {
+	return !at.Before(since) && (until.IsZero() || at.Before(until))
 }
 
 // Between counts how long it takes from an event of one type to the next event of another, in the same case.
@@ -217,7 +234,7 @@ func (b *Between) Add(steps []Step, since, until time.Time) {
 			b.pair(s.At.Sub(began))
 			open = false
 		}
-		if s.Type == b.From && !s.At.Before(since) && (until.IsZero() || s.At.Before(until)) {
+		if s.Type == b.From && within(s.At, since, until) {
 			if open {
 				b.Open++
 			}
@@ -227,6 +244,18 @@ func (b *Between) Add(steps []Step, since, until time.Time) {
 	if open {
 		b.Open++
 	}
+}
+
+// IsOpen reports whether an event of From still waits for one of To after these steps.
+func (b *Between) IsOpen(steps []Step, since, until time.Time) (open bool) {
+	for _, s := range steps {
+		if s.Type == b.From && within(s.At, since, until) {
+			open = true
+		} else if s.Type == b.To {
+			open = false
+		}
+	}
+	return open
 }
 
 func (b *Between) pair(d time.Duration) {
