@@ -161,7 +161,7 @@ func (b *bench) ask(ctx context.Context, s *subject) (err error) {
 // is no request's part.
 func (b *bench) record(ctx context.Context, api benchapi.Target, trace *recorder, paths []string) (all [][]statement, err error) {
 	for i, path := range append(paths[:1:1], paths...) {
-		if _, err := benchapi.Load(ctx, api, b.Token, []string{path}, 1, 0); err != nil {
+		if _, err := benchapi.Load(ctx, api, b.Tokens, []string{path}, 1, 0); err != nil {
 			return nil, err
 		}
 		statements, err := trace.take()
@@ -203,7 +203,7 @@ func (b *bench) measure(ctx context.Context, s *subject, r *report) error {
 		return nil
 	}
 	for _, mode := range b.opts.access {
-		e, err := export(ctx, s.Store, s.apis[mode][0], b.Token, b.opts.exported)
+		e, err := export(ctx, s.Store, s.apis[mode][0], b.Tokens[0], b.opts.exported)
 		if err != nil {
 			return err
 		}
@@ -215,13 +215,13 @@ func (b *bench) measure(ctx context.Context, s *subject, r *report) error {
 // load asks the APIs, warm, with so many requests at once.
 func (b *bench) load(ctx context.Context, apis []*benchapi.Process, paths []string, n int) (m measured, err error) {
 	t := benchapi.Target{APIs: apis, Server: b.server}
-	if _, err := benchapi.Load(ctx, t, b.Token, paths, n, warmUp); err != nil {
+	if _, err := benchapi.Load(ctx, t, b.Tokens, paths, n, warmUp); err != nil {
 		return m, err
 	}
 	for _, api := range apis {
 		api.ResetPeak()
 	}
-	m.API, err = benchapi.Load(ctx, t, b.Token, paths, n, b.opts.lasts)
+	m.API, err = benchapi.Load(ctx, t, b.Tokens, paths, n, b.opts.lasts)
 	for _, api := range apis {
 		m.Peak = max(m.Peak, api.Peak())
 	}

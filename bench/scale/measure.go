@@ -147,10 +147,10 @@ func (b *bench) measure(ctx context.Context, replicas int, r *report) (err error
 	for _, kind := range b.opts.kinds {
 		for _, processes := range b.opts.processes {
 			at.APIs = apis[:processes]
-			if _, err := benchapi.Load(ctx, at, b.Token, b.paths[kind], b.opts.concurrency, warmUp); err != nil {
+			if _, err := benchapi.Load(ctx, at, b.Tokens, b.paths[kind], b.opts.concurrency, warmUp); err != nil {
 				return fmt.Errorf("%s: %w", kind, err)
 			}
-			got, err := benchapi.Load(ctx, at, b.Token, b.paths[kind], b.opts.concurrency, b.opts.lasts)
+			got, err := benchapi.Load(ctx, at, b.Tokens, b.paths[kind], b.opts.concurrency, b.opts.lasts)
 			if err != nil {
 				return fmt.Errorf("%s: %w", kind, err)
 			}

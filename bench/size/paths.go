@@ -66,7 +66,7 @@ func (b *bench) measurePaths(ctx context.Context, s *kept, r *results) (err erro
 // measurePath asks the requests in turn. The first is asked once more, before: what an API learns once about a store is no
 // request's part.
 func (b *bench) measurePath(ctx context.Context, conn *pgx.Conn, at benchapi.Target, requests []string) (p path, err error) {
-	if _, err := benchapi.Load(ctx, at, b.stand.Token, requests[:1], 1, 0); err != nil {
+	if _, err := benchapi.Load(ctx, at, b.stand.Tokens, requests[:1], 1, 0); err != nil {
 		return p, err
 	}
 	for range b.opts.Rounds {
@@ -74,7 +74,7 @@ func (b *bench) measurePath(ctx context.Context, conn *pgx.Conn, at benchapi.Tar
 			return p, err
 		}
 		var r reading
-		if r.Reading, err = benchapi.Load(ctx, at, b.stand.Token, requests, b.opts.concurrency, b.opts.lasts); err != nil {
+		if r.Reading, err = benchapi.Load(ctx, at, b.stand.Tokens, requests, b.opts.concurrency, b.opts.lasts); err != nil {
 			return p, err
 		}
 		if err := conn.QueryRow(ctx, buffersSQL, r.Requests).Scan(&r.Hit, &r.Read); err != nil {

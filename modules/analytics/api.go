@@ -5,6 +5,7 @@ import (
 
 	"audittrail/modules/store"
 	"audittrail/platform/errs"
+	"audittrail/platform/httpserver"
 )
 
 // Reader is what the handlers read: a [store.Reader], where each method says what it answers.
@@ -20,11 +21,11 @@ type Reader interface {
 // answer from.
 type API struct {
 	reader   Reader
-	readings chan struct{} // one for each answer that follows events right now
+	readings *httpserver.Slots // of answers that follow events
 }
 
 // NewAPI makes the handlers.
-func NewAPI(reader Reader) *API { return &API{reader, make(chan struct{}, maxReadings)} }
+func NewAPI(reader Reader) *API { return &API{reader, newReadings()} }
 
 func invalid(field, detail string) *errs.Error {
 	return errs.New(errs.Invalid, "invalid_parameter", "%s", detail).InField(field)

@@ -251,15 +251,20 @@ func (f *fixture) get(t testing.TB, path string, roles ...string) answer {
 	return f.ask(t, http.MethodGet, path, "", "application/json", roles...)
 }
 
-// ask sends a request, and holds the answer against the specification.
+// ask sends a request of Ann's, and holds the answer against the specification.
 func (f *fixture) ask(t testing.TB, method, path, body, accept string, roles ...string) answer {
+	t.Helper()
+	return f.askAs(t, "ann", method, path, body, accept, roles...)
+}
+
+func (f *fixture) askAs(t testing.TB, caller, method, path, body, accept string, roles ...string) answer {
 	t.Helper()
 	if len(roles) == 0 {
 		roles = []string{"admin"}
 	}
 	r, err := http.NewRequestWithContext(t.Context(), method, f.api+path, strings.NewReader(body))
 	require.NoError(t, err)
-	r.Header.Set("Authorization", "Bearer "+f.issuer.Token(map[string]any{"sub": "ann", "roles": roles}))
+	r.Header.Set("Authorization", "Bearer "+f.issuer.Token(map[string]any{"sub": caller, "roles": roles}))
 	r.Header.Set("Accept", accept)
 	if body != "" {
 		r.Header.Set("Content-Type", "application/json")

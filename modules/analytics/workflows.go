@@ -23,19 +23,29 @@ const defaultVariants = 20
 
 var errTooManyPaths = errs.New(errs.TooExpensive, "range_too_long", "there are more than %d ways from one event type to the next: give a shorter time", process.MaxEdges)
 
-// maxReadings is how many answers may follow events at once in this process; each may take some seconds.
-const maxReadings = 2
+// maxReadings is how many answers may follow events at once in this process; each may take some seconds. maxOwnReadings of
+// them are one caller's.
+const (
+	maxReadings    = 2
+	maxOwnReadings = 1
+)
 
-var errBusy = errs.New(errs.Unavailable, "unavailable", "other questions of this kind are being answered right now; try again in a moment")
+var (
+	errBusy    = errs.New(errs.Unavailable, "unavailable", "other questions of this kind are being answered right now; try again in a moment")
+	errOwnBusy = errs.New(errs.Unavailable, "unavailable", "a question of yours of this kind is being answered right now; try again when it is")
+)
+
+func newReadings() *httpserver.Slots {
+	return &httpserver.Slots{Most: maxReadings, MostOwn: maxOwnReadings, Full: errBusy, OwnFull: errOwnBusy}
+}
 
 // cases reads the cases that fit, one after the other. isOpen is as in CaseFilter; nil for none.
 func (h *API) cases(ctx context.Context, f store.CaseFilter, isOpen func([]process.Step) bool, each func([]process.Step)) error {
-	select {
-	case h.readings <- struct{}{}:
-		defer func() { <-h.readings }()
-	default:
-		return errBusy
+	giveBack, err := h.readings.Take(httpserver.ExchangeOf(ctx).Principal)
+	if err != nil {
+		return err
 	}
+	defer giveBack()
 	var steps []process.Step
 	stepsOf := func(events []store.CaseEvent) []process.Step {
 		steps = steps[:0]

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
@@ -236,6 +237,49 @@ func TestScopedReadersSeeTheProcessOfWhatTheySee(t *testing.T) {
 	require.Equal(t, []string{"OrderShipped -> Checked"}, fresh, "a path that was never seen before")
 	f.get(t, "/v1/processes/None").refused(t, 404, "not_found", "")
 	f.get(t, "/v1/processes/Payment", "orders-only").refused(t, 404, "not_found", "")
+}
+
+// One caller has one of the two places for answers that read many events, whatever they send.
+func TestOneCallerLeavesAPlaceForOthers(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.append(t, shopped(1, "Placed", 0, "Paid", 10)...)
+	lock, err := f.conn.Begin(t.Context())
+	require.NoError(t, err)
+	_, err = lock.Exec(t.Context(), "LOCK TABLE events IN ACCESS EXCLUSIVE MODE")
+	require.NoError(t, err)
+	const path = "/v1/stats/steps?from=Placed&to=Paid"
+	ask := func(caller string) answer {
+		return f.askAs(t, caller, http.MethodGet, path, "", "application/json")
+	}
+	answers := make(chan answer, 2)
+	waits := func(caller string, n int) {
+		go func() { answers <- ask(caller) }()
+		require.Eventually(t, func() bool {
+			var waiting int
+			err := lock.QueryRow(t.Context(), "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'events'::regclass").Scan(&waiting)
+			return err == nil && waiting == n
+		}, time.Minute, 10*time.Millisecond)
+	}
+	atOnce := func(caller string) answer {
+		got := make(chan answer, 1)
+		go func() { got <- ask(caller) }()
+		require.Eventually(t, func() bool { return len(got) == 1 }, time.Minute, 10*time.Millisecond, "an answer that does not wait")
+		return <-got
+	}
+	waits("ann", 1)
+	own := atOnce("ann")
+	own.refused(t, http.StatusServiceUnavailable, "unavailable", "")
+	require.Contains(t, string(own.body), "a question of yours")
+	waits("bob", 2)
+	others := atOnce("eve")
+	others.refused(t, http.StatusServiceUnavailable, "unavailable", "")
+	require.Contains(t, string(others.body), "other questions")
+	require.NoError(t, lock.Rollback(t.Context()))
+	for range 2 {
+		require.Equal(t, http.StatusOK, (<-answers).status)
+	}
+	require.Equal(t, http.StatusOK, ask("ann").status, "a place is given back")
 }
 
 // Producers choose the names of types. A process of too many of them is refused, and not drawn in so much memory.

@@ -20,7 +20,7 @@ import (
 // slice of what is long is held while its reader is slow.
 func (h *Handlers) longDeadLetter(ctx context.Context, d *store.DeadLetter) httpapi.LongDeadLetter {
 	return httpapi.LongDeadLetter{Write: func(start func() (httpapi.ExportStream, error)) error {
-		giveBack, err := h.exports.take(httpserver.ExchangeOf(ctx).Principal)
+		giveBack, err := h.exports.Take(httpserver.ExchangeOf(ctx).Principal)
 		if err != nil {
 			return err
 		}

@@ -40,7 +40,7 @@ func (h *Handlers) ExportEvents(ctx context.Context, r httpapi.ExportEventsReque
 	}
 	compress := takesGzip(httpserver.ExchangeOf(ctx).Request)
 	return httpapi.Export{File: form.file, Type: form.kind, IsGzip: compress, Write: func(start func(size int64) (httpapi.ExportStream, error)) error {
-		giveBack, err := h.exports.take(httpserver.ExchangeOf(ctx).Principal)
+		giveBack, err := h.exports.Take(httpserver.ExchangeOf(ctx).Principal)
 		if err != nil {
 			return err
 		}

@@ -86,7 +86,7 @@ func (h *Handlers) follow(ctx context.Context, f store.Filter, after int64, limi
 // feeds that wait must not keep all others out. Who finds no place is held for a second, so that followers
 // who ask again at once do not spin. Half as many have room for that, and the others are told to come back.
 func (h *Handlers) wait(ctx context.Context, after int64, longest time.Duration) (moved bool, err error) {
-	giveBack, full := h.waits.take(httpserver.ExchangeOf(ctx).Principal)
+	giveBack, full := h.waits.Take(httpserver.ExchangeOf(ctx).Principal)
 	if full == nil {
 		defer giveBack()
 		return h.head.wait(ctx, after, longest), nil

@@ -41,7 +41,7 @@ func positionOf(last string) (int64, error) {
 // no connection to the store while it sends or waits. A stream takes the place of a feed that waits.
 func (h *Handlers) streamFeed(ctx context.Context, f store.Filter, fields []string, after int64) httpapi.FeedStream {
 	return httpapi.FeedStream{Write: func(start func() (httpapi.ExportStream, error)) error {
-		giveBack, err := h.waits.take(httpserver.ExchangeOf(ctx).Principal)
+		giveBack, err := h.waits.Take(httpserver.ExchangeOf(ctx).Principal)
 		if err != nil {
 			return err
 		}

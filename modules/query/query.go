@@ -55,9 +55,9 @@ type Options struct {
 type Handlers struct {
 	reader  Reader
 	head    *headWatch
-	exports *slots        // of exports
-	waits   *slots        // of feeds that wait or stream
-	holds   chan struct{} // one for each that found no place to wait, and is held a moment
+	exports *httpserver.Slots // of exports
+	waits   *httpserver.Slots // of feeds that wait or stream
+	holds   chan struct{}     // one for each that found no place to wait, and is held a moment
 	letters Letters
 	sealing *protect.Letters
 	kept    func(ctx context.Context, letters []store.DeadLetter) error

@@ -1,9 +1,8 @@
 package query
 
 import (
-	"sync"
-
 	"audittrail/platform/errs"
+	"audittrail/platform/httpserver"
 )
 
 const (
@@ -21,8 +20,8 @@ var (
 )
 
 // newExportSlots returns the slots of exports.
-func newExportSlots() *slots {
-	return &slots{most: maxExports, mostOwn: maxOwnExports, full: errManyExports, ownFull: errManyOwnExports}
+func newExportSlots() *httpserver.Slots {
+	return &httpserver.Slots{Most: maxExports, MostOwn: maxOwnExports, Full: errManyExports, OwnFull: errManyOwnExports}
 }
 
 var (
@@ -31,43 +30,6 @@ var (
 )
 
 // newFeedSlots returns the slots of feeds that wait. A quarter is kept from each caller for the others.
-func newFeedSlots(most int) *slots {
-	return &slots{most: most, mostOwn: most - most/4, full: errFeedsWait, ownFull: errOwnFeedsWait}
-}
-
-// slots counts what is under way, of all callers and of each.
-type slots struct {
-	most, mostOwn int   // of all callers, and of one
-	full, ownFull error // why there is none
-
-	mu    sync.Mutex // guards all below
-	taken int
-	own   map[string]int // by caller; who has none is not in it
-}
-
-// take takes a slot for a caller until it is given back, or answers why there is none.
-func (s *slots) take(caller string) (giveBack func(), err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case s.own[caller] >= s.mostOwn:
-		return nil, s.ownFull
-	case s.taken >= s.most:
-		return nil, s.full
-	}
-	if s.own == nil {
-		s.own = map[string]int{}
-	}
-	s.taken++
-	s.own[caller]++
-	return func() { s.giveBack(caller) }, nil
-}
-
-func (s *slots) giveBack(caller string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.taken--
-	if s.own[caller]--; s.own[caller] == 0 {
-		delete(s.own, caller)
-	}
+func newFeedSlots(most int) *httpserver.Slots {
+	return &httpserver.Slots{Most: most, MostOwn: most - most/4, Full: errFeedsWait, OwnFull: errOwnFeedsWait}
 }

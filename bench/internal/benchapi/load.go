@@ -75,12 +75,14 @@ func (t Target) spent() (s Spent) {
 }
 
 // Load asks the APIs, with so many requests under way all the time, each worker on a connection of its own and through
-// the requests in turn. Any answer but 200 ends it. It speaks plain HTTP/1.1 without net/http's client, which would
+// the requests in turn, and with the tokens in turn. Any answer but 200 ends it. It speaks plain HTTP/1.1 without net/http's client, which would
 // take as much of the cores as the API.
-func Load(ctx context.Context, at Target, token string, paths []string, workers int, lasts time.Duration) (Reading, error) {
-	requests := make([][]byte, len(paths))
-	for i, path := range paths {
-		requests[i] = []byte("GET " + path + " HTTP/1.1\r\nHost: api\r\nAuthorization: Bearer " + token + "\r\n\r\n")
+func Load(ctx context.Context, at Target, tokens, paths []string, workers int, lasts time.Duration) (Reading, error) {
+	requests := make([][][]byte, len(tokens))
+	for t, token := range tokens {
+		for _, path := range paths {
+			requests[t] = append(requests[t], []byte("GET "+path+" HTTP/1.1\r\nHost: api\r\nAuthorization: Bearer "+token+"\r\n\r\n"))
+		}
 	}
 	var (
 		running sync.WaitGroup
@@ -93,7 +95,7 @@ func Load(ctx context.Context, at Target, token string, paths []string, workers 
 	end := begun.Add(lasts)
 	for w := range workers {
 		running.Go(func() {
-			took, err := ask(ctx, at.APIs[w%len(at.APIs)].Addr, requests, w*len(requests)/workers, end)
+			took, err := ask(ctx, at.APIs[w%len(at.APIs)].Addr, requests[w%len(tokens)], w*len(paths)/workers, end)
 			mu.Lock()
 			defer mu.Unlock()
 			all, failed = append(all, took...), errors.Join(failed, err)

@@ -73,13 +73,13 @@ type Process struct {
 
 // Stand is what APIs are started with.
 type Stand struct {
-	Dir   string // temporary
-	Token string // that may do everything
-	keys  *devstack.Keys
-	log   *os.File
+	Dir    string   // temporary
+	Tokens []string // of two callers, who may do everything: of some answers each caller gets one at a time
+	keys   *devstack.Keys
+	log    *os.File
 }
 
-// NewStand makes keys, and a token. What the APIs say goes to the file.
+// NewStand makes keys, and tokens. What the APIs say goes to the file.
 func NewStand(log string) (s *Stand, err error) {
 	s = &Stand{}
 	defer func() {
@@ -96,10 +96,16 @@ func NewStand(log string) (s *Stand, err error) {
 	if s.keys, err = devstack.OpenKeys(s.Dir); err != nil {
 		return s, err
 	}
-	s.Token, err = s.keys.Mint(time.Now(), devstack.TokenOptions{
-		Issuer: issuer, Audience: audience, Subject: "bench", Roles: []string{"admin"}, RolesClaim: "roles", Lifetime: 24 * time.Hour,
-	})
-	return s, err
+	for _, caller := range []string{"bench", "bench-too"} {
+		token, err := s.keys.Mint(time.Now(), devstack.TokenOptions{
+			Issuer: issuer, Audience: audience, Subject: caller, Roles: []string{"admin"}, RolesClaim: "roles", Lifetime: 24 * time.Hour,
+		})
+		if err != nil {
+			return s, err
+		}
+		s.Tokens = append(s.Tokens, token)
+	}
+	return s, nil
 }
 
 // Close removes what it has made. The APIs are stopped before.
@@ -110,10 +116,10 @@ func (s *Stand) Close() (err error) {
 	return errors.Join(err, os.RemoveAll(s.Dir))
 }
 
-// JWKSFile has the key of the token.
+// JWKSFile has the key of the tokens.
 func (s *Stand) JWKSFile() string { return s.keys.JWKSFile() }
 
-// Auth is how a whole program is told to take the token.
+// Auth is how a whole program is told to take the tokens.
 func (s *Stand) Auth() []string {
 	return []string{"--auth.issuer", issuer, "--auth.audience", audience, "--auth.jwks_file", s.JWKSFile()}
 }
