@@ -41,19 +41,21 @@ func (h happened) value(n int) []byte {
 func flowTypes() []string { return []string{"OrderPlaced", "OrderPaid", "OrderShipped", "Checked"} }
 
 // eventful are events of workflows that take up to a year, in the order of their arrival, which is not that of their
-// times. Many have the same time. Some workflows have no correlation id, and some one that is another's aggregate.
+// times. Many have the same time. Some workflows have no correlation id, and some one that is another's aggregate. Ids grow
+// with the time of the first event.
 func eventful(rng *rand.Rand, flows int) (all []happened) {
 	begin := time.Date(2025, 11, 1, 0, 0, 0, 0, time.UTC)
 	gaps := []time.Duration{0, 0, time.Hour, 20 * time.Hour, 9 * 24 * time.Hour, 40 * 24 * time.Hour, 100 * 24 * time.Hour}
+	id := func(n int) string { return fmt.Sprintf("%05d", n) }
 	for n := range flows {
-		at := begin.AddDate(0, 0, rng.IntN(330))
+		at := begin.AddDate(0, 0, n*330/flows)
 		for range 1 + rng.IntN(7) {
-			e := happened{about: []string{"Order", "Payment"}[rng.IntN(2)], aggregate: fmt.Sprint("a", n), kind: flowTypes()[rng.IntN(len(flowTypes()))], source: []string{"shop", "web"}[rng.IntN(2)], at: at}
+			e := happened{about: []string{"Order", "Payment"}[rng.IntN(2)], aggregate: id(n), kind: flowTypes()[rng.IntN(len(flowTypes()))], source: []string{"shop", "web"}[rng.IntN(2)], at: at}
 			switch n % 3 {
 			case 0:
-				e.flow = fmt.Sprint("w", n)
+				e.flow = id(n)
 			case 1:
-				e.flow = []string{"", fmt.Sprint("a", n-1)}[rng.IntN(2)]
+				e.flow = []string{"", id(n - 1)}[rng.IntN(2)]
 			}
 			if all = append(all, e); len(all)%5 != 0 {
 				at = at.Add(gaps[rng.IntN(len(gaps))])

@@ -184,6 +184,7 @@ func TestWhatBeganInATimeIsFollowedBeyondIt(t *testing.T) {
 	f.append(t, shopped(2, "Placed", 200, "Paid", 300)...)
 	f.append(t, shopped(3, "Paid", 10, "Paid", 400)...)
 	f.append(t, shopped(4, "Placed", 40, "Paid", 50, "Paid", month)...)
+	f.append(t, shopped(5, "Placed", 60, "Paid", month)...)
 	f.append(t, made(4, "Placed", "lone", 1, at(20), "", "shop", ""), made(5, "Paid", "lone", 2, at(4*month), "", "shop", ""), made(6, "Paid", "other", 1, at(2000), "", "shop", ""))
 	api := openPool(t, f.url, "audittrail_api")
 	read := func(ctx context.Context) (cases [][]string) {
@@ -201,8 +202,9 @@ func TestWhatBeganInATimeIsFollowedBeyondIt(t *testing.T) {
 		return cases
 	}
 	require.ElementsMatch(t, [][]string{
-		{"Placed0", fmt.Sprint("Paid", month)},    // and not the one later
-		{"Paid10"},                                // never begun
+		{"Placed0", fmt.Sprint("Paid", month)}, // and not the one later
+		{"Paid10"},                             // never begun
+		{"Placed60", fmt.Sprint("Paid", month)},
 		{"Placed40", "Paid50"},                    // complete within the time
 		{"Placed20", fmt.Sprint("Paid", 4*month)}, // an aggregate without workflow
 	}, read(store.WithScope(t.Context(), store.Everything())))

@@ -81,7 +81,11 @@ func (r *Reader) follow(ctx context.Context, conn *pgx.Conn, f CaseFilter, found
 		part := span{lower: spans[0].lower, upper: spans[n-1].upper}
 		spans = spans[n:]
 		before := len(found.rows)
-		for some := range slices.Chunk(open, caseBatch) {
+		sought, err := found.within(ctx, conn, part, open)
+		if err != nil {
+			return err
+		}
+		for some := range slices.Chunk(sought, caseBatch) {
 			for _, look := range f.later(part, found, some, scopesOf(ctx)) {
 				if err := found.read(ctx, conn, look.sql, look.args); err != nil {
 					return err
@@ -91,6 +95,25 @@ func (r *Reader) follow(ctx context.Context, conn *pgx.Conn, f CaseFilter, found
 		open = slices.DeleteFunc(open, func(i int) bool { return found.last[i] >= before && !f.IsOpen(found.events(i)) })
 	}
 	return nil
+}
+
+// within leaves those of the cases out whose correlation ids are less or greater than all that the part of the time has.
+// Where such ids grow with time, as UUIDv7 do, these are all cases that ended long before. It uses events_correlation.
+func (c *cases) within(ctx context.Context, conn *pgx.Conn, part span, all []int) ([]int, error) {
+	end := func(order string) (string, []any) {
+		flows := &conditions{terms: []string{flowOf + " IS NOT NULL"}}
+		return (&selection{branches: []string{part.condition()}, where: flows, order: flowOf + order, limit: 1}).rows(flowOf, nil)
+	}
+	first, args := end("")
+	last, _ := end(" DESC") // its arguments are the same
+	var least, most *string
+	if err := conn.QueryRow(ctx, "SELECT "+first+", "+last, append([]any{pgx.QueryExecModeExec}, args...)...).Scan(&least, &most); err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(slices.Clone(all), func(n int) bool {
+		flow, kind, _ := c.name(n)
+		return kind == "" && (least == nil || flow < *least || flow > *most)
+	}), nil
 }
 
 // caseColumns are what cases.read reads, in its order.
