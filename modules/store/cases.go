@@ -15,6 +15,7 @@ import (
 type cases struct {
 	numbers map[string]int // of the cases, by their keys
 	keys    []string       // by case: "c" and the correlation id, or "a", the aggregate's type, a zero byte and its id
+	bytes   int            // of keys
 	last    []int          // by case: its row that was read last
 	rows    []caseRow
 
@@ -76,6 +77,9 @@ func (c *cases) add(row [][]byte) error {
 	}
 	n, known := c.numbers[string(c.key)]
 	if !known {
+		if c.bytes += len(c.key); c.bytes > maxCaseIDs {
+			return tooLong("the ids of what is to be followed have more than %d MiB: give a shorter time", maxCaseIDs>>20)
+		}
 		n = len(c.keys)
 		c.keys, c.last = append(c.keys, string(c.key)), append(c.last, -1)
 		c.numbers[c.keys[n]] = n

@@ -17,6 +17,9 @@ const (
 	// maxCaseTypes is how many event types these may have: their names are the producers' choice, and take memory.
 	maxCaseTypes = 1000
 
+	// maxCaseIDs is how many bytes the ids of their cases may have, which are as long as producers make them.
+	maxCaseIDs = 64 << 20
+
 	// caseBatch is how many cases one statement looks up.
 	caseBatch = 1000
 )
