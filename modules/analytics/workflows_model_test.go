@@ -50,7 +50,7 @@ func eventful(rng *rand.Rand, flows int) (all []happened) {
 	for n := range flows {
 		at := begin.AddDate(0, 0, n*330/flows)
 		for range 1 + rng.IntN(7) {
-			e := happened{about: []string{"Order", "Payment"}[rng.IntN(2)], aggregate: id(n), kind: flowTypes()[rng.IntN(len(flowTypes()))], source: []string{"shop", "web"}[rng.IntN(2)], at: at}
+			e := happened{about: []string{"Order", "Prüfung"}[rng.IntN(2)], aggregate: id(n), kind: flowTypes()[rng.IntN(len(flowTypes()))], source: []string{"shop", "web"}[rng.IntN(2)], at: at}
 			switch n % 3 {
 			case 0:
 				e.flow = id(n)

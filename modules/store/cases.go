@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -14,7 +15,7 @@ import (
 // cases holds events by case, as they are read: in any order, and in little memory.
 type cases struct {
 	numbers map[string]int // of the cases, by their keys
-	keys    []string       // by case: "c" and the correlation id, or "a", the aggregate's type, a zero byte and its id
+	keys    []string       // by case
 	bytes   int            // of keys
 	last    []int          // by case: its row that was read last
 	rows    []caseRow
@@ -22,8 +23,7 @@ type cases struct {
 	types []string // each type's text once, however many events have it
 	kinds map[string]int
 
-	key    []byte // scratch
-	sorted []caseRow
+	sorted []caseRow // scratch
 	out    []CaseEvent
 }
 
@@ -60,12 +60,7 @@ func (c *cases) read(ctx context.Context, conn *pgx.Conn, sql string, args []any
 
 // add adds a row.
 func (c *cases) add(row [][]byte) error {
-	kind, at, id, flow, aggregateType, aggregateID := row[0], row[1], row[2], row[3], row[4], row[5]
-	if flow != nil {
-		c.key = append(append(c.key[:0], 'c'), flow...)
-	} else {
-		c.key = append(append(append(append(c.key[:0], 'a'), aggregateType...), 0), aggregateID...)
-	}
+	kind, at, id, key := row[0], row[1], row[2], row[3]
 	k, known := c.kinds[string(kind)]
 	if !known {
 		if len(c.types) == maxCaseTypes {
@@ -75,13 +70,13 @@ func (c *cases) add(row [][]byte) error {
 		c.types = append(c.types, string(kind))
 		c.kinds[c.types[k]] = k
 	}
-	n, known := c.numbers[string(c.key)]
+	n, known := c.numbers[string(key)]
 	if !known {
-		if c.bytes += len(c.key); c.bytes > maxCaseIDs {
+		if c.bytes += len(key); c.bytes > maxCaseIDs {
 			return tooLong("the ids of what is to be followed have more than %d MiB: give a shorter time", maxCaseIDs>>20)
 		}
 		n = len(c.keys)
-		c.keys, c.last = append(c.keys, string(c.key)), append(c.last, -1)
+		c.keys, c.last = append(c.keys, string(key)), append(c.last, -1)
 		c.numbers[c.keys[n]] = n
 	}
 	c.rows = append(c.rows, caseRow{at: int64(binary.BigEndian.Uint64(at)), id: int64(binary.BigEndian.Uint64(id)), before: int32(c.last[n]), kind: int32(k)})
@@ -89,14 +84,15 @@ func (c *cases) add(row [][]byte) error {
 	return nil
 }
 
-// name returns a case's correlation id, or the type and the id of its aggregate.
+// name returns a workflow's correlation id, or the type and the id of its aggregate.
 func (c *cases) name(n int) (flow, aggregateType, aggregateID string) {
-	key := c.keys[n][1:]
-	if c.keys[n][0] == 'c' {
-		return key, "", ""
+	flow, isFlow := strings.CutPrefix(c.keys[n], "c")
+	if isFlow {
+		return flow, "", ""
 	}
-	aggregateType, aggregateID, _ = strings.Cut(key, "\x00")
-	return "", aggregateType, aggregateID
+	length, both, _ := strings.Cut(c.keys[n][1:], ":")
+	size, _ := strconv.Atoi(length) // it is PostgreSQL that has written it
+	return "", both[:size], both[size:]
 }
 
 // events returns a case's events in their order. They are good until the next call.

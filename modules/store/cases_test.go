@@ -17,11 +17,11 @@ func TestCasesOfLongIDsAreRefused(t *testing.T) {
 	var err error
 	read := 0
 	for ; err == nil && read < MaxCaseEvents; read++ {
-		err = c.add([][]byte{[]byte("Placed"), number, number, fmt.Append(nil, read, long), []byte("Order"), []byte("a")})
+		err = c.add([][]byte{[]byte("Placed"), number, number, fmt.Append(nil, read, long)})
 	}
 	var refused *errs.Error
 	require.ErrorAs(t, err, &refused)
 	require.Equal(t, "range_too_long", refused.Code)
 	require.Greater(t, read, 60_000)
-	require.NoError(t, newCases().add([][]byte{[]byte("Placed"), number, number, []byte(long), nil, nil}))
+	require.NoError(t, newCases().add([][]byte{[]byte("Placed"), number, number, []byte(long)}))
 }
