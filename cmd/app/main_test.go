@@ -12,5 +12,7 @@ func TestMain(m *testing.M) {
 	if err := flag.Set("test.parallel", "5"); err != nil {
 		panic(err)
 	}
+	theVault = newVault()
+	defer theVault.close()
 	m.Run()
 }

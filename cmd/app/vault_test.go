@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path"
 	"strings"
 	"sync"
@@ -21,20 +22,30 @@ import (
 
 // vault is a Vault with a transit engine whose keys can be had, or not.
 type vault struct {
-	mu    sync.Mutex
-	moods map[string]string // by the key's name; "": it answers
-	over  chan struct{}
+	server *httptest.Server
+	mu     sync.Mutex
+	moods  map[string]string // by the key's name; "": it answers
+	over   chan struct{}
 }
 
-func newVault(t *testing.T) *vault {
-	t.Helper()
+// theVault is the one Vault of this process, since only the environment says where it is.
+var theVault *vault
+
+// newVault starts a Vault, and tells the environment where it is.
+func newVault() *vault {
 	v := &vault{moods: map[string]string{}, over: make(chan struct{})}
-	server := httptest.NewServer(v)
-	t.Cleanup(server.Close)
-	t.Cleanup(func() { close(v.over) }) // before it waits for its requests
-	t.Setenv("VAULT_SERVER_URL", server.URL)
-	t.Setenv("VAULT_SERVER_TOKEN", "s.token")
+	v.server = httptest.NewServer(v)
+	for name, value := range map[string]string{"VAULT_SERVER_URL": v.server.URL, "VAULT_SERVER_TOKEN": "s.token"} {
+		if err := os.Setenv(name, value); err != nil {
+			panic(err)
+		}
+	}
 	return v
+}
+
+func (v *vault) close() {
+	close(v.over) // Close waits for the requests
+	v.server.Close()
 }
 
 func (v *vault) set(key, mood string) {
@@ -91,7 +102,8 @@ func (v *vault) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // While the key service can't be had, ingest stores nothing, sealed or not, and says why; the API answers what needs no
 // key. Once it can be had, all is stored, and it may go away again.
 func TestTheKeyServiceIsWaitedFor(t *testing.T) {
-	v := newVault(t)
+	t.Parallel()
+	v := theVault
 	type trouble struct {
 		mood  string
 		first bool // there is no key yet
@@ -99,6 +111,7 @@ func TestTheKeyServiceIsWaitedFor(t *testing.T) {
 	all := []trouble{{"hanging", false}, {"refusing", true}, {"away", false}, {"slow", true}}
 	for _, c := range longtest.Choose(t, all[:1], all) {
 		t.Run(c.mood, func(t *testing.T) {
+			t.Parallel()
 			database, brokers := migratetest.Database(t), broker(t)
 			args := []string{"--postgres.url=" + database, "--kafka.brokers=" + brokers, "--kafka.topics=orders", "--roles=ingest,api",
 				"--encryption.kek_url=hashivault://" + c.mood, eraseRules}
