@@ -1,7 +1,7 @@
 // Package maintain is the role that keeps the event store fast and ready for the months to come: it
 // makes partitions ahead of time, moves what waits in GIN pending lists into the trees every few
-// seconds, summarises BRIN indexes up to the last page, and gives the planner statistics of a partition
-// as soon as it holds enough to be worth it.
+// seconds, summarises BRIN indexes up to the last page, gives the planner statistics of a partition
+// as soon as it holds enough to be worth it, and a btree by causation id once its time is over.
 //
 // Any number of processes may run it: the one whose session holds an advisory lock works, the others
 // wait to take over. Nothing depends on it for correctness: an append makes a partition that is
@@ -29,7 +29,7 @@ const defaultInterval = 3 * time.Second
 // Dependencies are what the role works with.
 type Dependencies struct {
 	Pool  *pgxpool.Pool // of the role audittrail_maintain; makes partitions
-	Owner *pgxpool.Pool // of the role audittrail_owner, at least one connection; see OwnerLockTimeout
+	Owner *pgxpool.Pool // of the role audittrail_owner, at least one connection beside the lead's; see OwnerLockTimeout
 
 	// Keys is of the role audittrail_maintain too, in the database of the keys. LetterDays is how long after a month
 	// the key of its dead letters is destroyed; 0: never.
@@ -116,6 +116,7 @@ func (t *term) Round(ctx context.Context) bool {
 }
 
 func (t *term) Close(ctx context.Context) {
+	t.rounds.indexes.close()
 	t.role.metrics.leader.Set(0)
 	t.role.metrics.ahead.Set(0)
 	t.session.Close(ctx)

@@ -228,5 +228,5 @@ func TestMetricsAreThereFromTheStart(t *testing.T) {
 	f := newFixture(t, migratetest.Database(t), nil)
 	n, err := testutil.GatherAndCount(f.registry)
 	require.NoError(t, err)
-	require.Equal(t, 5*3+5+1+1+1, n)
+	require.Equal(t, 6*3+6+1+1+1, n)
 }

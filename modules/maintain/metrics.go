@@ -15,6 +15,7 @@ const (
 	taskSummarise = "summaries"
 	taskAnalyse   = "statistics"
 	taskLetters   = "dead_letter_keys"
+	taskByCause   = "causation_indexes"
 )
 
 // Outcomes of a task, as labels.
@@ -50,7 +51,7 @@ func newMetrics(registry prometheus.Registerer) (metrics, error) {
 			Name: "audittrail_maintain_months_ahead", Help: "Months after the present one, without a gap, that have a partition of events; 0 in processes that do not do the upkeep: take the maximum over processes.",
 		}),
 	}
-	for _, task := range []string{taskMonths, taskPending, taskSummarise, taskAnalyse, taskLetters} {
+	for _, task := range []string{taskMonths, taskPending, taskSummarise, taskAnalyse, taskLetters, taskByCause} {
 		m.seconds.WithLabelValues(task)
 		for _, outcome := range []string{outcomeDone, outcomeSkipped, outcomeFailed} {
 			m.runs.WithLabelValues(task, outcome)

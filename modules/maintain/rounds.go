@@ -36,21 +36,27 @@ type rounds struct {
 	inserted map[string]int64     // rows ever inserted, by partition
 	until    map[string]time.Time // how long to look after a partition
 	letters  time.Time            // when the keys of old dead letters were last looked for; zero: never
+	indexes  *indexes
 }
 
 func newRounds(deps Dependencies, m metrics, session *store.Upkeep) *rounds {
-	return &rounds{deps: deps, metrics: m, session: session, inserted: make(map[string]int64), until: make(map[string]time.Time)}
+	return &rounds{
+		deps: deps, metrics: m, session: session, inserted: make(map[string]int64), until: make(map[string]time.Time),
+		indexes: &indexes{deps: deps, metrics: m},
+	}
 }
 
 // run is one round. What fails does not keep the rest from being done, unless the session is lost.
 func (r *rounds) run(ctx context.Context) error {
-	failed := errors.Join(r.makeMonths(ctx), r.destroyLetterKeys(ctx))
+	now := r.deps.Now().UTC()
+	failed := errors.Join(r.makeMonths(ctx, now), r.destroyLetterKeys(ctx, now))
 	partitions, err := r.session.Partitions(ctx)
 	if err != nil {
 		return errors.Join(failed, err)
 	}
-	r.metrics.ahead.Set(float64(r.ahead(partitions)))
-	for _, p := range r.busy(partitions) {
+	r.metrics.ahead.Set(float64(ahead(partitions, now)))
+	failed = errors.Join(failed, r.indexes.round(ctx, partitions, now))
+	for _, p := range r.busy(partitions, now) {
 		failed = errors.Join(failed, r.lookAfter(ctx, p))
 		if r.session.Lost() || ctx.Err() != nil {
 			break
@@ -60,8 +66,7 @@ func (r *rounds) run(ctx context.Context) error {
 }
 
 // makeMonths makes the partitions of this month and the next ones.
-func (r *rounds) makeMonths(ctx context.Context) error {
-	now := r.deps.Now().UTC()
+func (r *rounds) makeMonths(ctx context.Context, now time.Time) error {
 	if !r.months.IsZero() && now.Sub(r.months) < monthsEvery && now.Month() == r.months.Month() {
 		return nil
 	}
@@ -77,8 +82,7 @@ func (r *rounds) makeMonths(ctx context.Context) error {
 }
 
 // destroyLetterKeys destroys the keys of dead letters that are old enough.
-func (r *rounds) destroyLetterKeys(ctx context.Context) error {
-	now := r.deps.Now().UTC()
+func (r *rounds) destroyLetterKeys(ctx context.Context, now time.Time) error {
 	if r.deps.LetterDays == 0 || !r.letters.IsZero() && now.Sub(r.letters) < monthsEvery {
 		return nil
 	}
@@ -101,12 +105,12 @@ func monthAfter(now time.Time, months int) time.Time {
 }
 
 // ahead counts the months after the present one, without a gap, that have a partition.
-func (r *rounds) ahead(partitions []store.PartitionState) int {
+func ahead(partitions []store.PartitionState, now time.Time) int {
 	there := make(map[string]bool, len(partitions))
 	for _, p := range partitions {
 		there[p.Name] = true
 	}
-	now, months := r.deps.Now().UTC(), 0
+	months := 0
 	for there[store.MonthPartition(monthAfter(now, months+1))] {
 		months++
 	}
@@ -115,8 +119,7 @@ func (r *rounds) ahead(partitions []store.PartitionState) int {
 
 // busy are the partitions that rows came into lately. At the lead's first round those are all that hold
 // any, since nobody knows what an earlier leader left undone.
-func (r *rounds) busy(partitions []store.PartitionState) []store.PartitionState {
-	now := r.deps.Now()
+func (r *rounds) busy(partitions []store.PartitionState, now time.Time) []store.PartitionState {
 	var busy []store.PartitionState
 	for _, p := range partitions {
 		before, known := r.inserted[p.Name]

@@ -16,14 +16,19 @@ type Upkeep struct{ *Lead }
 // PartitionState describes a partition of events.
 type PartitionState struct {
 	Name     string
-	Inserted int64 // rows ever inserted, by the statistics: up to 10 s late, 0 after a crash
-	Bytes    int64 // size of the table without its indexes
-	Analysed bool  // the planner has statistics
+	Inserted int64     // rows ever inserted, by the statistics: up to 10 s late, 0 after a crash
+	Bytes    int64     // size of the table without its indexes
+	Analysed bool      // the planner has statistics
+	End      time.Time // exclusive, of its events' times
+	ByCause  bool      // its btree by causation id is there, see BuildByCause
 }
 
 const (
 	// reltuples is -1 until the first ANALYZE or VACUUM. Unlike the statistics it survives a crash.
-	partitionStatesSQL = `SELECT c.relname::text, coalesce(s.n_tup_ins, 0), pg_relation_size(c.oid), c.reltuples >= 0
+	partitionStatesSQL = `SELECT c.relname::text, coalesce(s.n_tup_ins, 0), pg_relation_size(c.oid), c.reltuples >= 0,
+			least(substring(pg_get_expr(c.relpartbound, c.oid) FROM $$TO \('([^']*)'\)$$)::timestamptz, '9999-12-31'),
+			EXISTS (SELECT FROM pg_index x JOIN pg_class n ON n.oid = x.indexrelid
+				WHERE x.indrelid = c.oid AND x.indisvalid AND n.relname = c.relname || '` + byCause + `')
 		FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid LEFT JOIN pg_stat_all_tables s ON s.relid = c.oid
 		WHERE i.inhparent = 'public.events'::regclass ORDER BY 1`
 	cleanPendingSQL = `SELECT coalesce(sum(gin_clean_pending_list(i.indexrelid)), 0)::bigint ` + partitionIndexes + `'gin'`
