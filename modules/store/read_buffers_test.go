@@ -55,6 +55,13 @@ func TestSearchesReadFewBlocks(t *testing.T) {
 		require.NoError(t, err)
 	}
 
+	pool := openOwner(t, url)
+	for _, name := range partitionsOf(t, owner) {
+		if name < "events_202702" { // the last month goes on
+			require.NoError(t, BuildByCause(t.Context(), pool, name))
+		}
+	}
+
 	config, err := pgx.ParseConfig(url)
 	require.NoError(t, err)
 	config.RuntimeParams["role"] = "audittrail_api"
@@ -76,7 +83,7 @@ func TestSearchesReadFewBlocks(t *testing.T) {
 		"source, old":    {Filter{Source: "old-source"}, 800},
 		"term, mid":      {Filter{Payload: []byte(`{"term":"mid-term"}`)}, 1000},
 		"term, old":      {Filter{Payload: []byte(`{"term":"old-term"}`)}, 1000},
-		"cause":          {Filter{CausationID: "c77777"}, 4000}, // the whole index, of 60,000 blocks of events
+		"cause":          {Filter{CausationID: "c77777"}, 400}, // the last month's BRIN index is read whole
 		"aggregate's id": {Filter{AggregateID: "a777"}, 400},
 		"correlation":    {Filter{CorrelationID: "w7777"}, 400},
 	} {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"audittrail/bench/internal/benchdb"
 	"audittrail/bench/internal/benchingest"
@@ -74,7 +75,7 @@ func Fill(ctx context.Context, server *benchdb.Server, records []sample.Record, 
 	}
 	if last != nil {
 		s.first = last.UTC().Add(-time.Duration(n-1) * s.step)
-		return s, nil
+		return s, IndexCauses(ctx, s.URL)
 	}
 	s.first = now.UTC().Add(-span).Truncate(time.Hour)
 	if err := s.prepare(ctx, conn, records); err != nil {
@@ -139,6 +140,35 @@ func (s *Store) prepare(ctx context.Context, conn *pgx.Conn, records []sample.Re
 
 // Upkeep does to each partition of a store what the role maintain does.
 func Upkeep(ctx context.Context, url string) error {
+	err := eachPartition(ctx, url, func(session *store.Upkeep, _ *pgxpool.Pool, p store.PartitionState) error {
+		if p.Bytes == 0 {
+			return nil
+		}
+		if _, err := session.CleanPendingLists(ctx, p.Name); err != nil {
+			return err
+		}
+		if _, err := session.Summarise(ctx, p.Name); err != nil {
+			return err
+		}
+		return session.Analyse(ctx, p.Name)
+	})
+	if err != nil {
+		return err
+	}
+	return IndexCauses(ctx, url)
+}
+
+// IndexCauses makes the indexes by causation id that the role maintain would have made by now.
+func IndexCauses(ctx context.Context, url string) error {
+	return eachPartition(ctx, url, func(_ *store.Upkeep, owner *pgxpool.Pool, p store.PartitionState) error {
+		if !p.WantsByCause(time.Now()) {
+			return nil
+		}
+		return store.BuildByCause(ctx, owner, p.Name)
+	})
+}
+
+func eachPartition(ctx context.Context, url string, do func(*store.Upkeep, *pgxpool.Pool, store.PartitionState) error) error {
 	pool, err := postgres.Open(ctx, postgres.PoolOptions{URL: url, Name: "upkeep", Role: "audittrail_owner", MaxConns: 1})
 	if err != nil {
 		return err
@@ -157,16 +187,7 @@ func Upkeep(ctx context.Context, url string) error {
 		return err
 	}
 	for _, p := range partitions {
-		if p.Bytes == 0 {
-			continue
-		}
-		if _, err := session.CleanPendingLists(ctx, p.Name); err != nil {
-			return err
-		}
-		if _, err := session.Summarise(ctx, p.Name); err != nil {
-			return err
-		}
-		if err := session.Analyse(ctx, p.Name); err != nil {
+		if err := do(session, pool, p); err != nil {
 			return err
 		}
 	}
