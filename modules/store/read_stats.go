@@ -160,80 +160,95 @@ func groupColumns(table string) map[string]string {
 	return map[string]string{ByEventType: `event_type COLLATE "C"`, ByAggregateType: `aggregate_type COLLATE "C"`, BySource: text("source"), ByUser: text("userId")}
 }
 
-// from is the FROM part of a statement: each piece's rows with at, n, the groups g1, g2 …, and more.
+// from is the FROM part of a statement: each piece's rows with bucket, n, the groups g1, g2 …, and more.
 func (s Stats) from(c *conditions, p statsPlan, visible scopes, more string) string {
 	branches := make([]string, len(p.pieces))
 	for i, piece := range p.pieces {
-		table, at, n, source := p.table, "start", "count", "source"
-		if piece.unit == "" {
-			table, at, n, source = "events", "timestamp", "1::bigint", sourceOf
-		}
-		w := &conditions{args: c.args}
-		if piece.unit != "" {
-			w.terms = append(w.terms, "unit = '"+piece.unit+"'")
-		}
-		if !piece.from.IsZero() {
-			w.add(at+" >= %s", piece.from)
-		}
-		if !piece.to.IsZero() {
-			w.add(at+" < %s", piece.to)
-		}
-		if len(s.EventTypes) > 0 {
-			w.add("event_type = ANY (%s::text[])", s.EventTypes)
-		}
-		w.addText("aggregate_type = %s", s.AggregateType)
-		columns := groupColumns(table)
-		if s.Source != "" {
-			w.add(source+" = %s", s.Source)
-		}
-		if table == "events" {
-			w.addText(userIs, s.UserID)
-		} else {
-			w.addText("user_id = %s", s.UserID)
-		}
-		visible.limitBy(w, source)
-		if slices.Contains(s.GroupBy, ByUser) { // who is sealed, or nobody, is no group
-			w.terms = append(w.terms, columns[ByUser]+" IS NOT NULL")
+		rows, at, n := "("+s.rows(c, p, piece, visible, more)+") AS r", "r.at", "r.n"
+		if p.shifted && piece.unit == "day" {
+			at += noon
 		}
 		if piece.hours != nil { // each row twice: added where it belongs, taken away where its day counts
-			w.add("start = ANY (%s::timestamptz[])", piece.hours)
-			table += " CROSS JOIN LATERAL (VALUES (start, count), (date_trunc('day', start, 'UTC') + interval '12 hours', -count)) AS moved (at, n)"
+			rows += " CROSS JOIN LATERAL (VALUES (r.at, r.n), (date_trunc('day', r.at, 'UTC')" + noon + ", -r.n)) AS moved (at, n)"
 			at, n = "moved.at", "moved.n"
-		} else if p.shifted && piece.unit == "day" {
-			at += " + interval '12 hours'"
 		}
-		list := []string{at + " AS at", n + " AS n"}
-		for j, field := range s.GroupBy {
-			list = append(list, fmt.Sprintf("%s AS g%d", columns[field], j+1))
+		if !s.begins(p, piece) {
+			at = "date_trunc('" + s.Interval + "', " + at + ", " + c.bind(s.Zone.String()) + ")"
 		}
-		if more != "" {
-			list = append(list, more)
-		}
-		branches[i], c.args = "SELECT "+strings.Join(list, ", ")+" FROM "+table+" WHERE "+w.sql(), w.args
+		branches[i] = "SELECT " + at + " AS bucket, " + n + " AS n" + s.groups("") + more + " FROM " + rows
 	}
 	return "(" + strings.Join(branches, " UNION ALL ") + ") AS rows"
 }
 
-// groups are the columns of the groups, each behind a comma.
-func (s Stats) groups() string {
-	list := ""
-	for i := range s.GroupBy {
-		list += fmt.Sprintf(", g%d", i+1)
+const noon = " + interval '12 hours'"
+
+// begins reports whether a piece's rows are those of whole intervals, and so begin where these do.
+func (s Stats) begins(p statsPlan, piece piece) bool { return piece.unit == s.Interval && !p.shifted }
+
+// rows reads a piece: at, n, the groups and more.
+func (s Stats) rows(c *conditions, p statsPlan, piece piece, visible scopes, more string) string {
+	table, at, n, source := p.table, "start", "count", "source"
+	if piece.unit == "" {
+		table, at, n, source = "events", "timestamp", "1::bigint", sourceOf
 	}
-	return list
+	columns := groupColumns(table)
+	w := &conditions{args: c.args}
+	if piece.unit != "" {
+		w.terms = append(w.terms, "unit = '"+piece.unit+"'")
+	}
+	if !piece.from.IsZero() {
+		w.add(at+" >= %s", piece.from)
+	}
+	if !piece.to.IsZero() {
+		w.add(at+" < %s", piece.to)
+	}
+	if piece.hours != nil {
+		w.add("start = ANY (%s::timestamptz[])", piece.hours)
+	}
+	if len(s.EventTypes) > 0 {
+		w.add("event_type = ANY (%s::text[])", s.EventTypes)
+	}
+	w.addText("aggregate_type = %s", s.AggregateType)
+	if s.Source != "" {
+		w.add(source+" = %s", s.Source)
+	}
+	if table == "events" {
+		w.addText(userIs, s.UserID)
+	} else {
+		w.addText("user_id = %s", s.UserID)
+	}
+	visible.limitBy(w, source)
+	if slices.Contains(s.GroupBy, ByUser) { // who is sealed, or nobody, is no group
+		w.terms = append(w.terms, columns[ByUser]+" IS NOT NULL")
+	}
+	c.args = w.args
+	grouped := ""
+	if piece.unit != "" && !s.begins(p, piece) && more == "" && !slices.Contains(s.GroupBy, ByEventType) {
+		// date_trunc costs more than a sum, and a unit has a row for each event type.
+		n, grouped = "sum(count)::bigint", " GROUP BY start"+s.groups("")
+	}
+	list := at + " AS at, " + n + " AS n"
+	for i, field := range s.GroupBy {
+		list += fmt.Sprintf(", %s AS g%d", columns[field], i+1)
+	}
+	return "SELECT " + list + more + " FROM " + table + " WHERE " + w.sql() + grouped
 }
 
-// bucket is the beginning of a row's interval, in the zone.
-func (s Stats) bucket(c *conditions) string {
-	return "date_trunc('" + s.Interval + "', at, " + c.bind(s.Zone.String()) + ")"
+// groups are the columns of the groups, each behind a comma.
+func (s Stats) groups(table string) string {
+	list := ""
+	for i := range s.GroupBy {
+		list += fmt.Sprintf(", %sg%d", table, i+1)
+	}
+	return list
 }
 
 // sql counts. It uses the unique index of rollup_events or the primary key of rollup_users, by unit and start, and the
 // primary key of events.
 func (s Stats) sql(p statsPlan, visible scopes) (string, []any) {
 	c := &conditions{}
-	groups := s.groups()
-	counted := "SELECT " + s.bucket(c) + " AS bucket" + groups + ", sum(n)::bigint AS n FROM " + s.from(c, p, visible, "") + " GROUP BY bucket" + groups
+	groups := s.groups("")
+	counted := "SELECT bucket" + groups + ", sum(n)::bigint AS n FROM " + s.from(c, p, visible, "") + " GROUP BY bucket" + groups
 	if p.shifted {
 		counted += " HAVING sum(n) <> 0"
 	}
@@ -241,15 +256,14 @@ func (s Stats) sql(p statsPlan, visible scopes) (string, []any) {
 	if groups == "" {
 		return counted + " ORDER BY bucket" + limit, c.args
 	}
-	list, top, shown := groups[len(", "):], c.bind(s.Top), ""
-	for i := range s.GroupBy {
-		shown += fmt.Sprintf(", CASE WHEN place <= %s THEN g%d END AS g%[2]d", top, i+1)
+	list, shown, same := groups[len(", "):], s.groups("top."), make([]string, len(s.GroupBy))
+	for i := range s.GroupBy { // IS NOT DISTINCT FROM can't be hashed
+		same[i] = fmt.Sprintf("coalesce(counted.g%d, '') = coalesce(top.g%[1]d, '') AND (counted.g%[1]d IS NULL) = (top.g%[1]d IS NULL)", i+1)
 	}
-	return "SELECT bucket" + groups + ", sum(n)::bigint AS n, other FROM (" +
-		"SELECT bucket, n, place > " + top + " AS other" + shown + " FROM (" +
-		"SELECT *, dense_rank() OVER (ORDER BY total DESC" + groups + ") AS place FROM (" +
-		"SELECT *, sum(n) OVER (PARTITION BY " + list + ") AS total FROM (" + counted + ") AS counted) AS totals) AS ranked) AS shown " +
-		"GROUP BY bucket, other" + groups + " ORDER BY bucket, other, n DESC" + groups + limit, c.args
+	return "WITH counted AS MATERIALIZED (" + counted + "), " +
+		"top AS (SELECT " + list + ", false AS other FROM counted GROUP BY " + list + " ORDER BY sum(n) DESC" + groups + " LIMIT " + c.bind(s.Top) + ") " +
+		"SELECT bucket" + shown + ", sum(n)::bigint AS n, coalesce(top.other, true) AS others FROM counted LEFT JOIN top ON " + strings.Join(same, " AND ") +
+		" GROUP BY bucket, others" + shown + " ORDER BY bucket, others, n DESC" + shown + limit, c.args
 }
 
 // readSketches adds to the items the sketches of the rows that they count.
@@ -260,8 +274,7 @@ func (s Stats) readSketches(ctx context.Context, conn *pgx.Conn, p statsPlan, it
 		at[items[i].key()] = &items[i]
 	}
 	c := &conditions{}
-	sql := "SELECT " + s.bucket(c) + " AS bucket" + s.groups() + ", aggregates, users FROM " +
-		s.from(c, p, scopesOf(ctx), "aggregates, users") + fmt.Sprintf(" LIMIT %d", maxSketches+1)
+	sql := "SELECT bucket" + s.groups("") + ", aggregates, users FROM " + s.from(c, p, scopesOf(ctx), ", aggregates, users") + fmt.Sprintf(" LIMIT %d", maxSketches+1)
 	rows, _ := conn.Query(ctx, sql, append([]any{pgx.QueryExecModeExec}, c.args...)...) // ForEachRow reports the error
 	one := StatsItem{Group: make([]*string, len(s.GroupBy))}
 	var aggregates, users []byte
