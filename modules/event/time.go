@@ -117,7 +117,10 @@ func daysIn(year, month int) int {
 
 // FormatTime is the one spelling of a time, everywhere: UTC, "Z", always six digits of fraction, so
 // that times also sort as text. It cuts what is finer than a microsecond. The year MUST be of 0 to 9999.
-func FormatTime(t time.Time) string { return string(AppendTime(nil, t)) }
+func FormatTime(t time.Time) string {
+	var text [len("2006-01-02T15:04:05.000000Z")]byte // grows no slice
+	return string(AppendTime(text[:0], t))
+}
 
 // AppendTime appends FormatTime's spelling to dst.
 func AppendTime(dst []byte, t time.Time) []byte {
