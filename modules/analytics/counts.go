@@ -2,6 +2,8 @@ package analytics
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"audittrail/modules/analytics/sketch"
@@ -77,8 +79,9 @@ func (c counts) add(f *store.Fact) {
 
 // save adds the counts of the positions from … to-1 to the rollups.
 func (c counts) save(ctx context.Context, session *store.Analytics, from, to int64) error {
+	keys := slices.SortedFunc(maps.Keys(c.events), store.EventKey.Compare)
 	var sketched []store.EventKey
-	for key := range c.events {
+	for _, key := range keys {
 		if key.Unit != unitMinute {
 			sketched = append(sketched, key)
 		}
@@ -93,13 +96,14 @@ func (c counts) save(ctx context.Context, session *store.Analytics, from, to int
 	if err != nil {
 		return err
 	}
-	events := make([]store.EventCount, 0, len(c.events))
-	for key, n := range c.events {
+	events := make([]store.EventCount, 0, len(keys))
+	for _, key := range keys {
+		n := c.events[key]
 		events = append(events, store.EventCount{EventKey: key, Count: n.count, Aggregates: n.aggregates.Encode(), Users: n.users.Encode()})
 	}
 	users := make([]store.UserCount, 0, len(c.users))
-	for key, n := range c.users {
-		users = append(users, store.UserCount{UserKey: key, Count: n})
+	for _, key := range slices.SortedFunc(maps.Keys(c.users), store.UserKey.Compare) {
+		users = append(users, store.UserCount{UserKey: key, Count: c.users[key]})
 	}
 	return session.AddCounts(ctx, cursorCounts, from, to, events, users)
 }

@@ -225,6 +225,22 @@ func TestCountsOfTheRealOrders(t *testing.T) {
 	}
 }
 
+// Questions read ranges of keys, so rows that are near by key lie near each other.
+func TestRollupsLieInTheOrderOfTheirKeys(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.append(t, random(500, 7)...)
+	f.start(t)
+	f.caughtUp(t)
+	for table, key := range map[string]string{"rollup_events": "unit, start, event_type, aggregate_type", "rollup_users": "unit, start, user_id, event_type"} {
+		var rows, apart int
+		require.NoError(t, f.conn.QueryRow(t.Context(), `SELECT count(*), count(*) FILTER (WHERE by_key < before)
+			FROM (SELECT by_key, lag(by_key) OVER (ORDER BY ctid) AS before FROM (SELECT ctid, rank() OVER (ORDER BY `+key+`) AS by_key FROM `+table+`) AS r) AS r`).Scan(&rows, &apart))
+		require.Greater(t, rows, 300, table)
+		require.Zero(t, apart, table)
+	}
+}
+
 // Whoever counts may end at any moment, and the counts may be forgotten at any moment: in the end they are the same.
 func TestCountsAfterKillsAndRebuilds(t *testing.T) {
 	t.Parallel()

@@ -1,9 +1,11 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -137,6 +139,12 @@ type EventKey struct {
 	HasSource           bool
 }
 
+// Compare orders keys as the index on rollup_events does.
+func (k EventKey) Compare(o EventKey) int {
+	return cmp.Or(strings.Compare(k.Unit, o.Unit), k.Start.Compare(o.Start), strings.Compare(k.Type, o.Type),
+		strings.Compare(k.AggregateType, o.AggregateType), strings.Compare(k.Source, o.Source))
+}
+
 func (k EventKey) source() *string {
 	if !k.HasSource {
 		return nil
@@ -155,6 +163,11 @@ type UserKey struct {
 	Unit       string
 	Start      time.Time
 	User, Type string
+}
+
+// Compare orders keys as the primary key of rollup_users does.
+func (k UserKey) Compare(o UserKey) int {
+	return cmp.Or(strings.Compare(k.Unit, o.Unit), k.Start.Compare(o.Start), strings.Compare(k.User, o.User), strings.Compare(k.Type, o.Type))
 }
 
 const (
@@ -207,7 +220,8 @@ func eventColumnsOf(keys []EventKey) (c eventKeyColumns) {
 }
 
 // AddCounts adds to the rollups what was counted in the positions from … to-1, and moves the cursor to to, all or
-// nothing. Sketches MUST hold what was stored before too. The error is ErrCursorMoved if the cursor is not at from.
+// nothing. Sketches MUST hold what was stored before too. Rows in the order of their keys cost least: they go to the same
+// pages one after the other, and are read from there later. The error is ErrCursorMoved if the cursor is not at from.
 func (a *Analytics) AddCounts(ctx context.Context, cursor string, from, to int64, events []EventCount, users []UserCount) error {
 	keys := make([]EventKey, len(events))
 	counts, aggregates, people := make([]int64, len(events)), make([][]byte, len(events)), make([][]byte, len(events))
