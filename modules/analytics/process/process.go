@@ -7,9 +7,7 @@ package process
 
 import (
 	"cmp"
-	"crypto/sha256"
 	"encoding/binary"
-	"io"
 	"slices"
 	"time"
 
@@ -27,8 +25,9 @@ type Graph struct {
 	Cases, Events int64
 	TooMany       bool // edges beyond MaxEdges were left out
 	activities    map[string]*Activity
-	edges         map[[2]string]*Edge
-	variants      map[[sha256.Size]byte]*Variant // by a hash of their types
+	edges         map[[2]int]*Edge    // by the numbers of their types
+	variants      map[string]*Variant // by the numbers of all their types
+	key           []byte              // scratch
 }
 
 // MaxEdges is how many edges a graph has at most: beyond, it is no picture of anything, and takes much memory.
@@ -38,6 +37,7 @@ const MaxEdges = 5000
 type Activity struct {
 	Type                string
 	Count, Starts, Ends int64
+	number              int // of the types in the order in which they were met
 }
 
 // Edge says how often an event of one type is followed directly by one of another.
@@ -67,41 +67,42 @@ func (g *Graph) Add(steps []Step) {
 		return
 	}
 	if g.activities == nil {
-		g.activities, g.edges, g.variants = map[string]*Activity{}, map[[2]string]*Edge{}, map[[sha256.Size]byte]*Variant{}
+		g.activities, g.edges, g.variants = map[string]*Activity{}, map[[2]int]*Edge{}, map[string]*Variant{}
 	}
 	g.Cases++
 	g.Events += int64(len(steps))
-	key, length := sha256.New(), [binary.MaxVarintLen64]byte{}
+	g.key = g.key[:0]
+	before := 0
 	for i, s := range steps {
 		a := g.activities[s.Type]
 		if a == nil {
-			a = &Activity{Type: s.Type}
+			a = &Activity{Type: s.Type, number: len(g.activities)}
 			g.activities[s.Type] = a
 		}
 		a.Count++
 		if i == 0 {
 			a.Starts++
 		} else {
-			g.follow(steps[i-1], s)
+			g.follow([2]int{before, a.number}, steps[i-1], s)
 		}
 		if i == len(steps)-1 {
 			a.Ends++
 		}
-		_, _ = key.Write(binary.AppendUvarint(length[:0], uint64(len(s.Type)))) // never fails
-		_, _ = io.WriteString(key, s.Type)
+		before = a.number
+		g.key = binary.AppendUvarint(g.key, uint64(a.number))
 	}
-	g.variant([sha256.Size]byte(key.Sum(nil)), steps)
+	g.variant(steps)
 }
 
-func (g *Graph) follow(first, second Step) {
-	e := g.edges[[2]string{first.Type, second.Type}]
+func (g *Graph) follow(types [2]int, first, second Step) {
+	e := g.edges[types]
 	if e == nil {
 		if len(g.edges) == MaxEdges {
 			g.TooMany = true
 			return
 		}
 		e = &Edge{From: first.Type, To: second.Type, FirstSeen: second.At}
-		g.edges[[2]string{first.Type, second.Type}] = e
+		g.edges[types] = e
 	}
 	e.Count++
 	e.durations.Add(second.At.Sub(first.At), 1)
@@ -110,15 +111,15 @@ func (g *Graph) follow(first, second Step) {
 	}
 }
 
-func (g *Graph) variant(key [sha256.Size]byte, steps []Step) {
+func (g *Graph) variant(steps []Step) {
 	last := steps[len(steps)-1].At
-	v := g.variants[key]
+	v := g.variants[string(g.key)]
 	if v == nil {
 		v = &Variant{FirstSeen: last}
 		for _, s := range steps[:min(len(steps), maxVariantSteps)] {
 			v.Types = append(v.Types, s.Type)
 		}
-		g.variants[key] = v
+		g.variants[string(g.key)] = v
 	}
 	v.Count++
 	if last.Before(v.FirstSeen) {
