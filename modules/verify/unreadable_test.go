@@ -42,6 +42,9 @@ func TestWhatCantBeReadHidesNothing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			if name == "a row" { // "a column of another type" also is a row that can't be read
+				longtest.Only(t, "it has PostgreSQL write out a value of a gigabyte")
+			}
 			h := standard(t)
 			if name == "a checkpoint" {
 				h.needSurgery(t)
