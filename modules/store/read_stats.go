@@ -318,7 +318,7 @@ func (i *StatsItem) key() string {
 
 func (s Stats) scanItem(row pgx.CollectableRow) (StatsItem, error) {
 	item := StatsItem{Group: make([]*string, len(s.GroupBy))}
-	targets := []any{&item.Start}
+	targets := append(make([]any, 0, len(s.GroupBy)+3), &item.Start)
 	for i := range item.Group {
 		targets = append(targets, &item.Group[i])
 	}
