@@ -221,7 +221,7 @@ type Between struct {
 	Count     int64 // pairs
 	Open      int64 // events of From that none of To has followed, before the next one of From
 	Durations sketch.Durations
-	sum       time.Duration
+	sum       float64 // of microseconds: whole numbers overflow where many pairs take decades
 	Least     time.Duration
 	Most      time.Duration
 }
@@ -265,7 +265,7 @@ func (b *Between) pair(d time.Duration) {
 	}
 	b.Most = max(b.Most, d)
 	b.Count++
-	b.sum += d / time.Microsecond // a sum of microseconds: years of nanoseconds overflow
+	b.sum += float64(d.Microseconds())
 	b.Durations.Add(d, 1)
 }
 
@@ -274,5 +274,5 @@ func (b *Between) Mean() time.Duration {
 	if b.Count == 0 {
 		return 0
 	}
-	return time.Duration(int64(b.sum)/b.Count) * time.Microsecond
+	return time.Duration(b.sum/float64(b.Count)) * time.Microsecond
 }

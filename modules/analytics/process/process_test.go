@@ -53,3 +53,13 @@ func TestACaseIsOpenIfLaterStepsChangeIt(t *testing.T) {
 		}
 	})
 }
+
+// Producers whose clocks are not set send 1970, for each event.
+func TestMeanOfManyPairsThatTakeDecades(t *testing.T) {
+	b := process.Between{From: "A", To: "B"}
+	first, second := time.Unix(0, 0), time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	for range 10_000 {
+		b.Add([]process.Step{{Type: "A", At: first}, {Type: "B", At: second}}, time.Time{}, time.Time{})
+	}
+	require.Equal(t, second.Sub(first), b.Mean())
+}
