@@ -144,13 +144,13 @@ func TestAnIndexByCausationIDThatFailsIsToldByHealth(t *testing.T) {
 	c.set(time.Date(2998, 2, 7, 21, 30, 0, 0, time.UTC))
 	f := newFixture(t, migratetest.Database(t), c.now)
 	f.causes(t, "2025-03-01", 10)
-	f.exec(t, "CREATE TABLE events_2025_causation_idx ()") // its name is taken
+	f.exec(t, "CREATE TABLE other (c text); CREATE INDEX events_2025_causation_idx ON other (c)") // its name is taken
 	f.start(t)
 	eventually(t, "the first round", func() bool { return f.metric(t, "runs_total", "months", "done") > 0 })
 	f.anHour(t, &c)
 	eventually(t, "told", func() bool { return f.Health(t.Context()) != nil })
 	require.ErrorContains(t, f.Health(t.Context()), "index causation ids of events_2025")
-	f.exec(t, "DROP TABLE events_2025_causation_idx")
+	f.exec(t, "DROP TABLE other")
 	f.anHour(t, &c)
 	eventually(t, "mended", func() bool { return f.byCause(t, "events_2025") && f.Health(t.Context()) == nil })
 }

@@ -25,7 +25,7 @@ const (
 	buildSettingsSQL = `SET lock_timeout = '1min'; SET max_parallel_maintenance_workers = 0`
 
 	isValidSQL = `SELECT x.indisvalid FROM pg_index x JOIN pg_class c ON c.oid = x.indexrelid
-		WHERE c.relname = $1 AND c.relnamespace = 'public'::regnamespace`
+		WHERE c.relname = $1 AND x.indrelid = (SELECT oid FROM pg_class WHERE relname = $2 AND relnamespace = 'public'::regnamespace)`
 
 	// The planner takes it for causationIs, whose = is true of no NULL. The month is over, so pages are filled.
 	buildByCauseSQL = `CREATE INDEX CONCURRENTLY %s ON %s (((metadata ->> 'causationId') COLLATE "C"))
@@ -69,7 +69,7 @@ func buildByCause(ctx context.Context, conn *pgx.Conn, partition string) error {
 		return err
 	}
 	var valid bool
-	switch err := conn.QueryRow(ctx, isValidSQL, name).Scan(&valid); {
+	switch err := conn.QueryRow(ctx, isValidSQL, name, partition).Scan(&valid); {
 	case errors.Is(err, pgx.ErrNoRows):
 	case err != nil || valid:
 		return err
