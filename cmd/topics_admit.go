@@ -51,7 +51,7 @@ within seconds, without a restart. Their log and /readyz name the next offset an
 			return wrongUsage("--partition and --from must not be negative, and --reason not empty")
 		}
 		if !httpapi.IsLine(*reason) {
-			return wrongUsage("--reason must be one line of UTF-8, without control characters and those that change the direction of text")
+			return wrongUsage("--reason must be one line of UTF-8, without control characters and those that end a line or change the direction of text")
 		}
 		at := kafka.TopicPartition{Topic: args[0], Partition: *partition}
 		return withTopics(c, admittingRole, func(t topicsOf) error { return t.admitOffset(c, at, *from, *reason) })

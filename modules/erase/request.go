@@ -91,7 +91,7 @@ func (a Asked) check() error {
 		}
 	}
 	if !httpapi.IsLine(a.Reason) {
-		return errs.New(errs.Invalid, "invalid_parameter", "must hold no character that changes the direction of text, such as U+202E").InField("reason")
+		return errs.New(errs.Invalid, "invalid_parameter", "must hold no character that changes the direction of text or ends a line, such as U+202E and U+2028").InField("reason")
 	}
 	if strings.Contains(strings.ToLower(a.Reason), strings.ToLower(a.Subject)) {
 		return errs.New(errs.Invalid, "invalid_parameter", "must not hold the subject: it is kept for ever; name a ticket").InField("reason")

@@ -51,6 +51,8 @@ func TestBodies(t *testing.T) {
 		`{"text":"a","line":"a\u009bb"}`:               "line",
 		`{"text":"a","line":"a\u061cb"}`:               "line",
 		`{"text":"a","line":"a\u200eb"}`:               "line",
+		`{"text":"a","line":"a\u2028b"}`:               "line",
+		`{"text":"a","line":"a\u2029b"}`:               "line",
 		`{"text":"a","line":"a\u202ab"}`:               "line",
 		`{"text":"a","line":"a\u202eb"}`:               "line",
 		`{"text":"a","line":"a\u2066b"}`:               "line",

@@ -129,12 +129,12 @@ func isText(value string) bool {
 }
 
 // lineWording says what IsLine refuses in a text that isText takes.
-const lineWording = "none that changes the direction of text, such as U+202E"
+const lineWording = "none that changes the direction of text or ends a line, such as U+202E and U+2028"
 
 // IsLine reports whether a text that somebody gives, and that others are shown, can only be shown as what it is: it is
-// one line of UTF-8 without control characters, and without those that change the direction of text.
+// one line of UTF-8 without control characters, line and paragraph separators, and those that change the direction of text.
 func IsLine(value string) bool {
-	return isText(value) && !strings.ContainsFunc(value, func(r rune) bool { return unicode.Is(unicode.Bidi_Control, r) })
+	return isText(value) && !strings.ContainsFunc(value, func(r rune) bool { return unicode.In(r, unicode.Bidi_Control, unicode.Zl, unicode.Zp) })
 }
 
 func isTime(value string) bool { _, err := event.ParseTime(value); return err == nil }
