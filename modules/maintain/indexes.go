@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"slices"
 	"time"
 
@@ -32,8 +33,8 @@ type indexes struct {
 
 	building chan result // of the build of due[0]; nil: none is under way
 	stop     context.CancelFunc
-	failed   error     // of the last build
-	next     time.Time // no build before
+	failed   map[string]error // of the partitions' last builds, as long as these are due
+	next     time.Time        // no build before
 }
 
 // result is how a build went.
@@ -42,7 +43,7 @@ type result struct {
 	took time.Duration
 }
 
-// round begins a build if one is due, and returns how the last one went.
+// round begins a build if one is due, and returns what the last ones failed with.
 func (x *indexes) round(ctx context.Context, partitions []store.PartitionState, now time.Time) error {
 	if x.building != nil {
 		select {
@@ -51,7 +52,7 @@ func (x *indexes) round(ctx context.Context, partitions []store.PartitionState, 
 			x.building = nil
 			x.note(ctx, o, now)
 		default:
-			return x.failed
+			return x.trouble()
 		}
 	}
 	if now.Sub(x.looked) >= lookEvery {
@@ -60,7 +61,15 @@ func (x *indexes) round(ctx context.Context, partitions []store.PartitionState, 
 	if len(x.due) > 0 && !now.Before(x.next) {
 		x.build(ctx, x.due[0])
 	}
-	return x.failed
+	return x.trouble()
+}
+
+// trouble returns the failures, in the order of the partitions' names: the log is told where they change.
+func (x *indexes) trouble() (all error) {
+	for _, partition := range slices.Sorted(maps.Keys(x.failed)) {
+		all = errors.Join(all, x.failed[partition])
+	}
+	return all
 }
 
 // look finds out which partitions are due. The first look of a lead finds none, since it can't tell which grow.
@@ -74,6 +83,7 @@ func (x *indexes) look(partitions []store.PartitionState, now time.Time) {
 			x.due = append(x.due, p.Name)
 		}
 	}
+	maps.DeleteFunc(x.failed, func(partition string, _ error) bool { return !slices.Contains(x.due, partition) })
 	x.inserted, x.looked = inserted, now
 }
 
@@ -93,22 +103,24 @@ func (x *indexes) build(ctx context.Context, partition string) {
 	}()
 }
 
-// note logs how the build of due[0] went, and plans the next one.
+// note logs how the build of due[0] went, and plans the next one. After a build in vain the other partitions come first.
 func (x *indexes) note(ctx context.Context, o result, now time.Time) {
-	partition, took := slog.String("partition", x.due[0]), slog.Duration("took", o.took)
-	x.failed = o.err
+	name := x.due[0]
+	x.due = x.due[1:]
+	delete(x.failed, name)
+	partition, took := slog.String("partition", name), slog.Duration("took", o.took)
 	if o.err == nil {
-		x.due = x.due[1:]
 		x.deps.Log.InfoContext(ctx, "made the index by causation id of a partition that is over", partition, took)
 		return
 	}
 	pause := max(retryPause*o.took, time.Minute)
-	x.next = now.Add(pause)
+	x.next, x.due = now.Add(pause), append(x.due, name)
 	if errors.Is(o.err, errLocked) {
-		x.failed = nil
 		x.deps.Log.InfoContext(ctx, "the index by causation id has to wait: somebody works on the partition, or a transaction takes minutes",
 			partition, took, slog.Duration("again_in", pause))
+		return
 	}
+	x.failed[name] = o.err
 }
 
 // close ends the build that is under way, if one is.

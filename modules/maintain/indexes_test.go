@@ -155,6 +155,28 @@ func TestAnIndexByCausationIDThatFailsIsToldByHealth(t *testing.T) {
 	eventually(t, "mended", func() bool { return f.byCause(t, "events_2025") && f.Health(t.Context()) == nil })
 }
 
+// A build that fails again and again does not hold back those of other partitions, and is told only while it is due.
+func TestAnIndexByCausationIDThatFailsIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	var c clock
+	c.set(time.Date(2998, 2, 7, 21, 30, 0, 0, time.UTC))
+	f := newFixture(t, migratetest.Database(t), c.now)
+	f.causes(t, "2024-03-01", 10)
+	f.causes(t, "2025-03-01", 10)
+	f.exec(t, "CREATE TABLE events_2025_causation_idx ()") // its name is taken
+	f.start(t)
+	eventually(t, "the first round", func() bool { return f.metric(t, "runs_total", "months", "done") > 0 })
+	f.anHour(t, &c)
+	eventually(t, "told", func() bool { return f.Health(t.Context()) != nil })
+	c.set(c.now().Add(30 * time.Minute)) // beyond the pause
+	eventually(t, "the older one", func() bool { return f.byCause(t, "events_2024") })
+	require.ErrorContains(t, f.Health(t.Context()), "index causation ids of events_2025")
+
+	f.exec(t, "ALTER TABLE events DETACH PARTITION events_2025")
+	f.anHour(t, &c)
+	eventually(t, "no trouble", func() bool { return f.Health(t.Context()) == nil })
+}
+
 // Who leads next must not find the partition locked by who led before.
 func TestABuildEndsWithTheLead(t *testing.T) {
 	t.Parallel()

@@ -42,7 +42,7 @@ type rounds struct {
 func newRounds(deps Dependencies, m metrics, session *store.Upkeep) *rounds {
 	return &rounds{
 		deps: deps, metrics: m, session: session, inserted: make(map[string]int64), until: make(map[string]time.Time),
-		indexes: &indexes{deps: deps, metrics: m},
+		indexes: &indexes{deps: deps, metrics: m, failed: make(map[string]error)},
 	}
 }
 
