@@ -16,7 +16,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	kills := longtest.Choose(t, 12, 30)
 	s := newStack(t)
 	f := newFeed(s)
-	stop := f.load(longtest.Choose[int64](t, 100, 200), 40*time.Millisecond)
+	stop := f.load(longtest.Choose[int64](t, 100, 400), 40*time.Millisecond)
 	// A name that survives restarts lets the next process take its partitions at once; and small
 	// batches make more moments to die in.
 	flags := []string{"--kafka.instance_id", "one", "--kafka.session_timeout", "6s", "--ingest.max_batch_events", "500"}

@@ -16,7 +16,7 @@ func TestPartitionsMove(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
 	f := newFeed(s)
-	stop := f.load(longtest.Choose[int64](t, 100, 200), 40*time.Millisecond)
+	stop := f.load(longtest.Choose[int64](t, 100, 400), 40*time.Millisecond)
 	flags := []string{"--kafka.session_timeout", "6s", "--ingest.max_batch_events", "500"}
 	stays := s.ingest("stays", flags...)
 	s.beyond(0, 30*time.Second)
