@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -210,6 +211,35 @@ func TestCountsAreThoseOfPlainSQL(t *testing.T) {
 		}
 		whole := q.check(t, f)
 		require.Equal(t, q.from != "" && (slices.Contains(q.groupBy, "userId") && (q.interval == "minute" || slices.Contains(q.groupBy, "source") || q.roles != nil)), whole.Scanned, q.path())
+	}
+}
+
+// An answer counts the events up to its position, and none beyond, however fast others come.
+func TestCountsEndAtTheirPosition(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.append(t, random(1, 6)...)
+	f.start(t, func(d *analytics.Dependencies) { d.Interval = time.Millisecond })
+	f.caughtUp(t)
+	ctx, stop := context.WithCancel(t.Context())
+	var appending sync.WaitGroup
+	defer appending.Wait()
+	defer stop()
+	appending.Go(func() {
+		for values := random(20_000, 8); ctx.Err() == nil && len(values) > 5; values = values[5:] {
+			f.append(t, values[:5]...)
+		}
+	})
+	for range 100 {
+		for _, how := range []string{"", "&distinct=true"} {
+			var got stats
+			f.get(t, "/v1/stats/events?interval=month"+how).decode(t, &got)
+			var n int64
+			for _, item := range got.Items {
+				n += item.Count
+			}
+			require.Equal(t, got.Position+1, n, how)
+		}
 	}
 }
 

@@ -49,9 +49,7 @@ func (r *Reader) Cases(ctx context.Context, f CaseFilter, each func([]CaseEvent)
 	var found *cases
 	err := r.read(ctx, "read cases", func(ctx context.Context, conn *pgx.Conn) error {
 		found = newCases() // the read may be tried again
-		// All statements see the same events, and use the same connection where a pooler is in between.
-		one := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
-		return pgx.BeginTxFunc(ctx, conn, one, func(pgx.Tx) error {
+		return inSnapshot(ctx, conn, func() error {
 			sql, args := f.sql(scopesOf(ctx))
 			if err := found.read(ctx, conn, sql, args); err != nil || f.IsOpen == nil || f.To.IsZero() {
 				return err
@@ -66,6 +64,12 @@ func (r *Reader) Cases(ctx context.Context, f CaseFilter, each func([]CaseEvent)
 		each(found.events(i))
 	}
 	return nil
+}
+
+// inSnapshot has all statements see the same events, and use the same connection where a pooler is in between.
+func inSnapshot(ctx context.Context, conn *pgx.Conn, read func() error) error {
+	one := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
+	return pgx.BeginTxFunc(ctx, conn, one, func(pgx.Tx) error { return read() })
 }
 
 // follow reads what came later of the cases that are open. The first statement reads a month, and each next one twice as

@@ -71,40 +71,48 @@ func (r *Reader) Stats(ctx context.Context, s Stats) (answer StatsAnswer, err er
 		return answer, errs.New(errs.Invalid, "invalid_parameter", "must be after from: to itself is not part of the count").InField("to")
 	}
 	err = r.read(ctx, "count events", func(ctx context.Context, conn *pgx.Conn) error {
-		ends, err := readStatsEnds(ctx, conn)
-		if err != nil {
-			return err
-		}
-		answer.Position, answer.Head = ends.counted, ends.head
-		p := s.plan(Unscoped(ctx), ends)
-		if answer.Scanned = p.table == ""; answer.Scanned {
-			if err := s.scannable(r.now()); err != nil {
-				return err
-			}
-			answer.Position = answer.Head
-		}
-		if s.Distinct != nil && !p.sketched() {
-			return errs.New(errs.Invalid, "invalid_parameter",
-				"can be estimated for intervals of an hour and more whose from and to are whole hours, and not by or of a user").InField("distinct")
-		}
-		sql, args := s.sql(p, scopesOf(ctx))
-		rows, _ := conn.Query(ctx, sql, append([]any{pgx.QueryExecModeExec}, args...)...) // CollectRows reports the error
-		if answer.Items, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (StatsItem, error) { return s.scanItem(row) }); err != nil {
-			return err
-		}
-		most := maxStats
-		if s.Distinct != nil {
-			most = maxDistinct
-		}
-		if len(answer.Items) > most {
-			return tooLong("the answer would have more than %d items: ask for a longer interval, a shorter time or fewer groups", most)
-		}
-		if s.Distinct != nil {
-			return s.readSketches(ctx, conn, p, answer.Items)
-		}
-		return nil
+		return inSnapshot(ctx, conn, func() error {
+			answer = StatsAnswer{} // the read may be tried again
+			return s.count(ctx, conn, r.now(), &answer)
+		})
 	})
 	return answer, err
+}
+
+// count makes the answer. It MUST be called in a snapshot: then nothing beyond the answer's position is counted.
+func (s Stats) count(ctx context.Context, conn *pgx.Conn, now time.Time, answer *StatsAnswer) error {
+	ends, err := readStatsEnds(ctx, conn)
+	if err != nil {
+		return err
+	}
+	answer.Position, answer.Head = ends.counted, ends.head
+	p := s.plan(Unscoped(ctx), ends)
+	if answer.Scanned = p.table == ""; answer.Scanned {
+		if err := s.scannable(now); err != nil {
+			return err
+		}
+		answer.Position = answer.Head
+	}
+	if s.Distinct != nil && !p.sketched() {
+		return errs.New(errs.Invalid, "invalid_parameter",
+			"can be estimated for intervals of an hour and more whose from and to are whole hours, and not by or of a user").InField("distinct")
+	}
+	sql, args := s.sql(p, scopesOf(ctx))
+	rows, _ := conn.Query(ctx, sql, append([]any{pgx.QueryExecModeExec}, args...)...) // CollectRows reports the error
+	if answer.Items, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (StatsItem, error) { return s.scanItem(row) }); err != nil {
+		return err
+	}
+	most := maxStats
+	if s.Distinct != nil {
+		most = maxDistinct
+	}
+	if len(answer.Items) > most {
+		return tooLong("the answer would have more than %d items: ask for a longer interval, a shorter time or fewer groups", most)
+	}
+	if s.Distinct != nil {
+		return s.readSketches(ctx, conn, p, answer.Items)
+	}
+	return nil
 }
 
 func tooLong(format string, args ...any) error {
@@ -291,9 +299,6 @@ func (s Stats) readSketches(ctx context.Context, conn *pgx.Conn, p statsPlan, it
 		item := at[one.key()]
 		if item == nil {
 			item = at[(&StatsItem{Start: one.Start, Other: true}).key()]
-		}
-		if item == nil { // counted between the two statements: the next answer has it
-			return nil
 		}
 		return errors.Join(item.Aggregates.Merge(aggregates), item.Users.Merge(users))
 	})
