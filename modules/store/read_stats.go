@@ -79,7 +79,8 @@ func (r *Reader) Stats(ctx context.Context, s Stats) (answer StatsAnswer, err er
 	return answer, err
 }
 
-// count makes the answer. It MUST be called in a snapshot: then nothing beyond the answer's position is counted.
+// count makes the answer. It MUST be called in a snapshot: then what the rollups had at the answer's position is
+// counted, and nothing beyond it but parts of an hour of a user, which events are read for.
 func (s Stats) count(ctx context.Context, conn *pgx.Conn, now time.Time, answer *StatsAnswer) error {
 	ends, err := readStatsEnds(ctx, conn)
 	if err != nil {

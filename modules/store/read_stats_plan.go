@@ -28,7 +28,7 @@ func (p statsPlan) sketched() bool {
 }
 
 // plan chooses the rollup: that of users has no aggregate types and sources, and so no scopes. It is read within the days
-// that it had: the zone was looked at for these, and what was counted since is not part of the answer.
+// that it has: the zone was looked at for these.
 func (s Stats) plan(unscoped bool, ends statsEnds) statsPlan {
 	p := statsPlan{}
 	byUser := s.UserID != "" || slices.Contains(s.GroupBy, ByUser)
