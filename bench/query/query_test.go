@@ -24,14 +24,13 @@ func TestMain(m *testing.M) {
 // TestAllMeasurements runs the whole benchmark with few events, real ones: it must not rot between the days on which
 // somebody needs it. Its numbers mean nothing.
 func TestAllMeasurements(t *testing.T) {
+	longtest.Only(t, "it measures with two stores, by several APIs and by pgbench")
 	if _, err := exec.LookPath("pgbench"); err != nil && os.Getenv("CI") == "" {
 		t.Skip("there is no pgbench")
 	}
-	// A quick run has one store and one way of asking in place of two of each.
-	sides := longtest.Choose(t, []string{"--large", "0", "--access", "strict", "--processes", "2"}, []string{"--large", "6000", "--access", "strict,off", "--processes", "1,2"})
-	rows, exports := longtest.Choose(t, 6, 2*2*2*6), longtest.Choose(t, 1, 2*2)
-	opts, err := parse(append([]string{"--file", "../../cmd/systemtest/testdata/purchase-orders-excerpt.jsonl.gz", "--events", "3000", "--exported", "2000",
-		"--rounds", "1", "--time", "1s", "--concurrency", "2", "--requests", "5", "--commit-delay", "1ms", "--only", "event,type,causation,payload,state,feed,export", "--output", "json"}, sides...))
+	opts, err := parse([]string{"--file", "../../cmd/systemtest/testdata/purchase-orders-excerpt.jsonl.gz", "--events", "3000", "--exported", "2000",
+		"--rounds", "1", "--time", "1s", "--concurrency", "2", "--requests", "5", "--commit-delay", "1ms", "--only", "event,type,causation,payload,state,feed,export", "--output", "json",
+		"--large", "6000", "--access", "strict,off", "--processes", "1,2"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +42,7 @@ func TestAllMeasurements(t *testing.T) {
 	if err := json.Unmarshal(out.Bytes(), &got); err != nil {
 		t.Fatalf("%v in %s", err, out.Bytes())
 	}
-	if len(got.Rows) != rows || len(got.Exports) != exports {
+	if len(got.Rows) != 2*2*2*6 || len(got.Exports) != 2*2 {
 		t.Fatalf("%d rows, %d exports", len(got.Rows), len(got.Exports))
 	}
 	if commit, err := time.ParseDuration(got.Machine.Commit); err != nil || commit < time.Millisecond {
