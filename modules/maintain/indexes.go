@@ -117,7 +117,7 @@ func (x *indexes) note(ctx context.Context, o result, now time.Time) {
 	x.next, x.due = now.Add(pause), append(x.due, name)
 	if errors.Is(o.err, errLocked) {
 		x.deps.Log.InfoContext(ctx, "the index by causation id has to wait: somebody works on the partition, or a transaction takes minutes",
-			partition, took, slog.Duration("again_in", pause))
+			partition, took, slog.Duration("againIn", pause))
 		return
 	}
 	x.failed[name] = o.err
