@@ -12,6 +12,8 @@ import (
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/stretchr/testify/require"
+
+	"audittrail/modules/httpapi/httpapitest"
 )
 
 // guideHistory is the history that docs/API.md and the examples of the specification tell of.
@@ -64,7 +66,7 @@ func TestTheSpecificationsExamples(t *testing.T) {
 	f.append(t, guideHistory()...)
 	f.start(t)
 	f.caughtUp(t)
-	spec, err := specification()
+	spec, err := httpapitest.Specification()
 	require.NoError(t, err)
 	for path, item := range spec.Doc.Paths.Map() {
 		op := item.Get

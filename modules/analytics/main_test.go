@@ -18,8 +18,6 @@ import (
 	"time"
 
 	"github.com/getkin/kin-openapi/openapi3filter"
-	"github.com/getkin/kin-openapi/routers"
-	"github.com/getkin/kin-openapi/routers/gorillamux"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
@@ -29,6 +27,7 @@ import (
 	"audittrail/modules/analytics"
 	"audittrail/modules/event"
 	"audittrail/modules/httpapi"
+	"audittrail/modules/httpapi/httpapitest"
 	"audittrail/modules/ledger"
 	"audittrail/modules/migrate/migratetest"
 	"audittrail/modules/protect"
@@ -86,23 +85,10 @@ func newFixture(t testing.TB) *fixture {
 	return f
 }
 
-// specification is read once for all tests, none of which changes it: that takes longer than many a test.
-var specification = sync.OnceValues(httpapi.Load)
-
-// router finds the operation of a request, for the checker of answers.
-var router = sync.OnceValues(func() (routers.Router, error) {
-	spec, err := httpapi.Load()
-	if err != nil {
-		return nil, err
-	}
-	spec.Doc.Servers = nil // the one there is relative to the document's place, which the router can't know
-	return gorillamux.NewRouter(spec.Doc)
-})
-
 // serve starts the API over the analytics' handlers.
 func (f *fixture) serve(t testing.TB) {
 	t.Helper()
-	spec, err := specification()
+	spec, err := httpapitest.Specification()
 	require.NoError(t, err)
 	log := slog.New(slog.DiscardHandler)
 	server, err := httpserver.New(httpserver.Options{Addr: "127.0.0.1:0", MaxRequests: 64}, httpserver.Deps{Log: log, Metrics: prometheus.NewRegistry()})
@@ -277,7 +263,7 @@ func (f *fixture) askAs(t testing.TB, caller, method, path, body, accept string,
 	require.NoError(t, err)
 	asked := r.Clone(r.Context())
 	asked.URL.Host, asked.URL.Scheme, asked.Host = "", "", ""
-	operations, err := router()
+	operations, err := httpapitest.Router()
 	require.NoError(t, err)
 	route, params, err := operations.FindRoute(asked)
 	require.NoError(t, err, path)

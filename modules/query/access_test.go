@@ -14,6 +14,7 @@ import (
 
 	"audittrail/modules/access"
 	"audittrail/modules/event"
+	"audittrail/modules/httpapi/httpapitest"
 	"audittrail/modules/migrate/migratetest"
 )
 
@@ -45,7 +46,7 @@ type operation struct {
 // operations are those of the specification, and the tiles, which are beside it.
 func operations(t *testing.T) []operation {
 	t.Helper()
-	spec, err := specification()
+	spec, err := httpapitest.Specification()
 	require.NoError(t, err)
 	values := map[string]string{
 		"eventId": id(1), "type": "Order", "id": "1", "correlationId": "c", "log": "events", "format": "ndjson",

@@ -15,7 +15,6 @@ import (
 
 	"github.com/getkin/kin-openapi/openapi3filter"
 	"github.com/getkin/kin-openapi/routers"
-	"github.com/getkin/kin-openapi/routers/gorillamux"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
@@ -23,6 +22,7 @@ import (
 	"audittrail/modules/access"
 	"audittrail/modules/event"
 	"audittrail/modules/httpapi"
+	"audittrail/modules/httpapi/httpapitest"
 	"audittrail/modules/ledger"
 	"audittrail/modules/migrate/migratetest"
 	"audittrail/modules/protect/protecttest"
@@ -149,7 +149,7 @@ func startAPI(t testing.TB, pool *pgxpool.Pool, adjust ...func(*settings)) *api 
 		t.Fatal(err)
 	}
 	var err error
-	a.router, err = router()
+	a.router, err = httpapitest.Router()
 	require.NoError(t, err)
 	return a
 }
@@ -172,7 +172,7 @@ func processCache(t testing.TB) store.Cache {
 // assemble mounts the handlers as cmd/app does, without the other modules' sets.
 func (a *api) assemble(t testing.TB, pool *pgxpool.Pool, s settings) (run func(context.Context, func(net.Addr)) error) {
 	t.Helper()
-	spec, err := specification()
+	spec, err := httpapitest.Specification()
 	require.NoError(t, err)
 	log := logging.New(a.log, logging.Options{Level: "info", Format: "json"})
 	server, err := httpserver.New(httpserver.Options{Addr: "127.0.0.1:0", MaxRequests: s.maxRequests},
@@ -212,19 +212,6 @@ func isElsewhere(path string) bool {
 	return slices.ContainsFunc([]string{"/v1/replays", "/v1/dead-letters/redrive", "/v1/dead-letters/dismiss", "/v1/stats", "/v1/processes", "/v1/anomalies", "/v1/subjects"},
 		func(prefix string) bool { return strings.HasPrefix(path, prefix) })
 }
-
-// specification is read once for all tests, none of which changes it: that takes longer than many a test.
-var specification = sync.OnceValues(httpapi.Load)
-
-// router finds the operation of a request, for the checker of answers.
-var router = sync.OnceValues(func() (routers.Router, error) {
-	spec, err := httpapi.Load()
-	if err != nil {
-		return nil, err
-	}
-	spec.Doc.Servers = nil // the one there is relative to the document's place, which the router can't know
-	return gorillamux.NewRouter(spec.Doc)
-})
 
 // answer is what a request got.
 type answer struct {

@@ -15,6 +15,7 @@ import (
 
 	"audittrail/modules/access"
 	"audittrail/modules/event"
+	"audittrail/modules/httpapi/httpapitest"
 	"audittrail/modules/store"
 	"audittrail/platform/errs"
 )
@@ -48,7 +49,7 @@ func (a *api) execute(t *testing.T, sql string, args ...any) {
 // The specification's examples of the paths that decide, in an order in which they can be.
 func TestTheSpecificationsDecisions(t *testing.T) {
 	t.Parallel()
-	spec, err := specification()
+	spec, err := httpapitest.Specification()
 	require.NoError(t, err)
 	for _, path := range []string{"/v1/dead-letters/redrive", "/v1/dead-letters/dismiss"} {
 		a := newAPI(t)

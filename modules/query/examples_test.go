@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"audittrail/modules/event"
+	"audittrail/modules/httpapi/httpapitest"
 )
 
 // Each operation is asked as the examples of its parameters say: with those that it wants, which is answered
@@ -22,7 +23,7 @@ func TestTheSpecificationsRequests(t *testing.T) {
 	a := newAPI(t)
 	a.appendWith(t, []byte("order-1001"), []event.Header{{Key: "source", Value: []byte("shop")}}, guideRecords()...)
 	a.sign(t)
-	spec, err := specification()
+	spec, err := httpapitest.Specification()
 	require.NoError(t, err)
 	for path, item := range spec.Doc.Paths.Map() {
 		if strings.HasPrefix(path, "/v1/access-log") || isElsewhere(path) {
@@ -158,7 +159,7 @@ func requireShown(t *testing.T, content *openapi3.MediaType, got answer) {
 
 // Each refusal that the specification shows is of the status under which it stands, and each code is shown.
 func TestTheSpecificationsProblems(t *testing.T) {
-	spec, err := specification()
+	spec, err := httpapitest.Specification()
 	require.NoError(t, err)
 	schema := spec.Doc.Components.Schemas["Problem"].Value
 	shown := map[string]bool{"method_not_allowed": true} // of no operation: it is told at the beginning

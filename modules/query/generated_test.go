@@ -16,6 +16,7 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/stretchr/testify/require"
 
+	"audittrail/modules/httpapi/httpapitest"
 	"audittrail/platform/longtest"
 )
 
@@ -112,7 +113,7 @@ type generator struct {
 
 func newGenerator(t *testing.T, seed int64) *generator {
 	t.Helper()
-	spec, err := specification()
+	spec, err := httpapitest.Specification()
 	require.NoError(t, err)
 	g := &generator{rand.New(rand.NewPCG(uint64(seed), 0)), spec.Doc, nil}
 	for path := range spec.Doc.Paths.Map() {

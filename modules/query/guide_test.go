@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"audittrail/modules/event"
+	"audittrail/modules/httpapi/httpapitest"
 )
 
 // guideRecords is the history that docs/API.md tells of.
@@ -130,7 +131,7 @@ func leaveOut(want, have any) any {
 func TestTheGuidesCodes(t *testing.T) {
 	guide, err := os.ReadFile("../../docs/API.md")
 	require.NoError(t, err)
-	spec, err := specification()
+	spec, err := httpapitest.Specification()
 	require.NoError(t, err)
 	codes := spec.Doc.Components.Schemas["ProblemCode"].Value
 	var listed []any
@@ -142,7 +143,7 @@ func TestTheGuidesCodes(t *testing.T) {
 
 // The examples of the specification are of the shapes that they stand for.
 func TestTheSpecificationsExamples(t *testing.T) {
-	spec, err := specification()
+	spec, err := httpapitest.Specification()
 	require.NoError(t, err)
 	for name, ref := range spec.Doc.Components.Schemas {
 		if ref.Value.Example != nil {

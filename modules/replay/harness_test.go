@@ -24,6 +24,7 @@ import (
 	"audittrail/modules/access"
 	"audittrail/modules/event"
 	"audittrail/modules/httpapi"
+	"audittrail/modules/httpapi/httpapitest"
 	"audittrail/modules/migrate/migratetest"
 	"audittrail/modules/protect"
 	"audittrail/modules/protect/protecttest"
@@ -112,13 +113,10 @@ func newSystem(t *testing.T, adjust ...func(*settings)) *system {
 // others stands in for the handlers of other modules.
 type others struct{ httpapi.StrictServerInterface }
 
-// specification is read once for all tests, none of which changes it: that takes longer than many a test.
-var specification = sync.OnceValues(httpapi.Load)
-
 // serve mounts the handlers as cmd/app does, without the other modules' sets.
 func (s *system) serve(set settings) {
 	t := s.t
-	spec, err := specification()
+	spec, err := httpapitest.Specification()
 	require.NoError(t, err)
 	log := slog.New(slog.DiscardHandler)
 	server, err := httpserver.New(httpserver.Options{Addr: "127.0.0.1:0", MaxRequests: 64}, httpserver.Deps{Log: log, Metrics: prometheus.NewRegistry()})

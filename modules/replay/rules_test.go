@@ -14,6 +14,7 @@ import (
 
 	"audittrail/modules/access"
 	"audittrail/modules/event"
+	"audittrail/modules/httpapi/httpapitest"
 	"audittrail/modules/protect"
 	"audittrail/modules/replay"
 )
@@ -163,7 +164,7 @@ func TestReplaysKeepToScopes(t *testing.T) {
 func TestReplayPermissions(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	spec, err := specification()
+	spec, err := httpapitest.Specification()
 	require.NoError(t, err)
 	policy := access.NewPolicy(access.Options{})
 	n := 0
@@ -207,7 +208,7 @@ func TestTheSpecificationsReplays(t *testing.T) {
 		set.options.Targets = []replay.TargetOptions{{Type: "kafka", Topic: "orders-copy"}}
 	})
 	s.append(3)
-	spec, err := specification()
+	spec, err := httpapitest.Specification()
 	require.NoError(t, err)
 	op := spec.Doc.Paths.Value("/v1/replays").Post
 	for name, example := range op.RequestBody.Value.Content["application/json"].Examples {

@@ -102,9 +102,8 @@ func (c *cases) events(n int) []CaseEvent {
 		c.sorted = append(c.sorted, c.rows[i])
 	}
 	slices.SortFunc(c.sorted, func(a, b caseRow) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.id, b.id)) })
-	const from1970 = 946_684_800_000_000
 	for _, row := range c.sorted {
-		c.out = append(c.out, CaseEvent{Type: c.types[row.kind], At: time.UnixMicro(row.at + from1970).UTC()})
+		c.out = append(c.out, CaseEvent{Type: c.types[row.kind], At: time.UnixMicro(row.at + postgresEpoch).UTC()})
 	}
 	return c.out
 }

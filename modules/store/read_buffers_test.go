@@ -62,14 +62,7 @@ func TestSearchesReadFewBlocks(t *testing.T) {
 		}
 	}
 
-	config, err := pgx.ParseConfig(url)
-	require.NoError(t, err)
-	config.RuntimeParams["role"] = "audittrail_api"
-	config.RuntimeParams["max_parallel_workers_per_gather"] = "0"
-	config.RuntimeParams["jit"] = "off"
-	conn, err := pgx.ConnectConfig(t.Context(), config)
-	require.NoError(t, err)
-	defer func() { require.NoError(t, conn.Close(context.WithoutCancel(t.Context()))) }()
+	conn := connectAsAPI(t, url)
 
 	for name, c := range map[string]struct {
 		filter Filter

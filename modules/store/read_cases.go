@@ -126,8 +126,6 @@ func (c *cases) within(ctx context.Context, conn *pgx.Conn, part span, all []int
 // caseColumns are what cases.read reads, in its order. %s is the case's key.
 const caseColumns = "event_type, timestamp, id, %s"
 
-const flowOf = `(metadata ->> 'correlationId') COLLATE "C"`
-
 // flowKey is the key of a workflow, which cases.name takes apart. One column takes less time than three.
 const flowKey = `coalesce('c' || (metadata ->> 'correlationId'), 'a' || octet_length(aggregate_type) || ':' || aggregate_type || aggregate_id)`
 

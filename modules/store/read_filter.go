@@ -102,7 +102,8 @@ func (c *conditions) sql() string {
 
 // The members of metadata that can be asked for, as the indexes on them have it.
 const (
-	correlationIs = `(metadata ->> 'correlationId') COLLATE "C" = %s`
+	flowOf        = `(metadata ->> 'correlationId') COLLATE "C"`
+	correlationIs = flowOf + ` = %s`
 	causationIs   = `(metadata ->> 'causationId') COLLATE "C" = %s`
 	userIs        = `(metadata ->> 'userId') COLLATE "C" = %s`
 	sourceIs      = `(metadata ->> 'source') COLLATE "C" = %s`

@@ -18,13 +18,7 @@ import (
 func TestListsStopInTheFirstSpans(t *testing.T) {
 	t.Parallel()
 	url := migratetest.Database(t)
-	config, err := pgx.ParseConfig(url)
-	require.NoError(t, err)
-	config.RuntimeParams["role"] = "audittrail_api"
-	config.RuntimeParams["max_parallel_workers_per_gather"] = "0"
-	conn, err := pgx.ConnectConfig(t.Context(), config)
-	require.NoError(t, err)
-	defer func() { require.NoError(t, conn.Close(context.WithoutCancel(t.Context()))) }()
+	conn := connectAsAPI(t, url)
 	fillYears(t, url)
 
 	r := NewReader(ReaderOptions{})
@@ -73,4 +67,18 @@ func fillYears(t *testing.T, url string) {
 	require.NoError(t, err)
 	_, err = owner.Exec(t.Context(), `ANALYZE events`)
 	require.NoError(t, err)
+}
+
+// connectAsAPI connects with the settings by which the API reads.
+func connectAsAPI(t *testing.T, url string) *pgx.Conn {
+	t.Helper()
+	config, err := pgx.ParseConfig(url)
+	require.NoError(t, err)
+	config.RuntimeParams["role"] = "audittrail_api"
+	config.RuntimeParams["max_parallel_workers_per_gather"] = "0"
+	config.RuntimeParams["jit"] = "off"
+	conn, err := pgx.ConnectConfig(t.Context(), config)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, conn.Close(context.WithoutCancel(t.Context()))) })
+	return conn
 }

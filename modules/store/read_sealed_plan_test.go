@@ -44,14 +44,7 @@ func TestSearchesForSealedValuesReadFewBlocks(t *testing.T) {
 		_, err := (&Upkeep{&Lead{conn: owner}}).CleanPendingLists(t.Context(), name)
 		require.NoError(t, err)
 	}
-	config, err := pgx.ParseConfig(url)
-	require.NoError(t, err)
-	config.RuntimeParams["role"] = "audittrail_api"
-	config.RuntimeParams["max_parallel_workers_per_gather"] = "0"
-	config.RuntimeParams["jit"] = "off"
-	conn, err := pgx.ConnectConfig(t.Context(), config)
-	require.NoError(t, err)
-	defer func() { require.NoError(t, conn.Close(context.WithoutCancel(t.Context()))) }()
+	conn := connectAsAPI(t, url)
 
 	ctx := WithScope(t.Context(), Everything())
 	search := func(token, rest string) Filter {

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"context"
 	"slices"
 	"strings"
 	"testing"
@@ -40,13 +39,7 @@ func TestSearchByCauseTakesTheIndexThatThereIs(t *testing.T) {
 		require.NoError(t, BuildByCause(t.Context(), owner, name))
 	}
 
-	config, err := pgx.ParseConfig(url)
-	require.NoError(t, err)
-	config.RuntimeParams["role"] = "audittrail_api"
-	config.RuntimeParams["max_parallel_workers_per_gather"] = "0"
-	reader, err := pgx.ConnectConfig(t.Context(), config)
-	require.NoError(t, err)
-	defer func() { require.NoError(t, reader.Close(context.WithoutCancel(t.Context()))) }()
+	reader := connectAsAPI(t, url)
 	var brin string
 	require.NoError(t, reader.QueryRow(t.Context(), `SELECT indexrelid::regclass::text FROM pg_index JOIN pg_inherits ON inhrelid = indexrelid
 		WHERE inhparent = 'events_causation'::regclass AND indrelid = 'events_2023'::regclass`).Scan(&brin))
